@@ -1,0 +1,60 @@
+"""Entry point: assembles the commands and prints our errors without a traceback."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import typer
+from rich.markup import escape
+
+from holdfast import __version__
+from holdfast.cli.console import err
+from holdfast.errors import HoldfastError
+
+AREAS = ("cluster", "topology", "publish", "run", "inspect", "demo")
+"""Modules of this package that register commands, in the order of `--help`."""
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"holdfast {__version__}")
+        raise typer.Exit
+
+
+def build_app() -> typer.Typer:
+    """Assemble the command tree."""
+    app = typer.Typer(
+        name="holdfast",
+        help="Exactly-once event processing on Apache Kafka.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def root(
+        version: bool = typer.Option(
+            False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        ),
+    ) -> None:
+        """Exactly-once event processing on Apache Kafka."""
+
+    for area in AREAS:
+        importlib.import_module(f"holdfast.cli.{area}").register(app)
+    return app
+
+
+def main() -> None:
+    """Run the command line; our own errors end it with exit code 1 and a message."""
+    try:
+        build_app()()
+    except HoldfastError as error:
+        err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The one error tree of Holdfast.
+
+A leaf module: it imports nothing of the package. Client errors are mapped to
+this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
+(file, line, topic, partition, offset), and what to do about it.
+
+    HoldfastError
+    ├── TopologyError              the declaration cannot be used
+    │   ├── TopologyErrors         several of them, one report
+    │   └── ClusterMismatch        the cluster differs from the declaration
+    ├── SchemaError                an event class is declared wrongly
+    ├── DecodeError                a record cannot be turned into an event
+    │   ├── NotJson
+    │   ├── EmptyRecord
+    │   ├── UnknownType
+    │   ├── NewerVersion
+    │   └── InvalidEvent
+    ├── PublishError               an event was not accepted or not delivered
+    ├── HandlerError               the user's handler raised or answered wrongly
+    │   ├── UndeclaredOutput       it emitted what the topology does not allow
+    │   └── MissingKey             it used state for a record that has no key
+    ├── ClusterError               brokers or the embedded cluster
+    │   ├── BrokersUnreachable
+    │   ├── EmbeddedClusterError   the local brokers cannot be started or stopped
+    │   └── Fenced                 a newer owner of the same slot took over
+    ├── StateError                 the local store or its changelog
+    │   └── CorruptStore           the folder cannot be read; it is rebuilt
+    └── WorkerError                a worker process cannot go on
+"""
+
+from __future__ import annotations
+
+
+class HoldfastError(Exception):
+    """Root of every error that Holdfast raises on purpose.
+
+    Its text is written for the user and is printed without a traceback.
+    """
+
+
+class TopologyError(HoldfastError):
+    """The declaration (``topology.yaml`` or what it names) cannot be used."""
+
+
+class TopologyErrors(TopologyError):
+    """Every problem found in a topology, in the order of the file.
+
+    Attributes:
+        problems: one line of text for each problem, with file and line.
+    """
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class ClusterMismatch(TopologyError):
+    """The cluster holds something that differs from the declaration."""
+
+
+class SchemaError(HoldfastError):
+    """An event class is declared in a way that cannot work."""
+
+
+class DecodeError(HoldfastError):
+    """A record's bytes cannot be turned into an event."""
+
+
+class NotJson(DecodeError):
+    """The value is not valid JSON."""
+
+
+class EmptyRecord(DecodeError):
+    """The value has no bytes (a null value is a tombstone, not an empty one)."""
+
+
+class UnknownType(DecodeError):
+    """The event type is not one that the topic declares."""
+
+
+class NewerVersion(DecodeError):
+    """The event was written by a newer version of its contract."""
+
+
+class InvalidEvent(DecodeError):
+    """The JSON does not fit the event's fields."""
+
+
+class PublishError(HoldfastError):
+    """An event was refused before sending, or was not delivered."""
+
+
+class HandlerError(HoldfastError):
+    """The user's handler raised, or answered with something unusable."""
+
+
+class UndeclaredOutput(HandlerError):
+    """A handler emitted an event that its processor does not declare."""
+
+
+class MissingKey(HandlerError):
+    """A handler used state for a record that has no key."""
+
+
+class ClusterError(HoldfastError):
+    """The brokers, or our connection to them."""
+
+
+class BrokersUnreachable(ClusterError):
+    """No broker answered in time."""
+
+
+class EmbeddedClusterError(ClusterError):
+    """The local brokers cannot be started, found or stopped."""
+
+
+class Fenced(ClusterError):
+    """Another process took over this worker's slot; this one must not write."""
+
+
+class StateError(HoldfastError):
+    """The local store, or the changelog that it is restored from."""
+
+
+class CorruptStore(StateError):
+    """A store's folder cannot be read."""
+
+
+class WorkerError(HoldfastError):
+    """A worker cannot go on."""

@@ -1,0 +1,1 @@
+"""The only importer of the Kafka client: consumers, producers, admin, error mapping."""

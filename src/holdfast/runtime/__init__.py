@@ -1,0 +1,1 @@
+"""Workers on real brokers: ownership, restore, transactions, supervision."""

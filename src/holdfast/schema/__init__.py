@@ -1,0 +1,1 @@
+"""Event contracts: base class, codecs and evolution."""

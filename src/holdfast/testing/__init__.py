@@ -1,0 +1,1 @@
+"""Parts for users' tests and for ours."""

@@ -1,0 +1,1 @@
+"""The declaration: model, strict load, checks, plan and apply."""
