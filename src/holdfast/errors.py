@@ -14,6 +14,7 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   ├── EmptyRecord
     │   ├── UnknownType
     │   ├── NewerVersion
+    │   ├── UnexpectedTombstone
     │   └── InvalidEvent
     ├── PublishError               an event was not accepted or not delivered
     ├── HandlerError               the user's handler raised or answered wrongly
@@ -84,6 +85,16 @@ class NewerVersion(DecodeError):
 
 class InvalidEvent(DecodeError):
     """The JSON does not fit the event's fields."""
+
+
+class UnexpectedTombstone(DecodeError):
+    """A tombstone came to a handler that does not accept any."""
+
+    def __init__(self, handler: str) -> None:
+        super().__init__(
+            f"{handler} got a tombstone (null value) but accepts none; add `| Tombstone` to the annotation "
+            "of its first parameter"
+        )
 
 
 class PublishError(HoldfastError):

@@ -1,0 +1,57 @@
+"""What a handler may know about the record in its hands."""
+
+from __future__ import annotations
+
+from holdfast.engine.ports import Message
+from holdfast.record import Headers, Position
+
+
+class Context:
+    """The record behind the event: its place, time, key and headers.
+
+    One object serves a whole shard and is bound to each record in turn, so it is
+    valid only until the handler returns. Values are read on demand.
+    """
+
+    __slots__ = ("_message", "_partition", "_topic")
+
+    _message: Message
+    _topic: str
+
+    def __init__(self, partition: int) -> None:
+        self._partition = partition
+
+    @property
+    def topic(self) -> str:
+        """The topic that the record was read from."""
+        return self._topic
+
+    @property
+    def partition(self) -> int:
+        """The partition that the record was read from, which is the shard's number."""
+        return self._partition
+
+    @property
+    def offset(self) -> int:
+        """The record's offset."""
+        return self._message.offset()
+
+    @property
+    def position(self) -> Position:
+        """Topic, partition and offset; unique, so it may serve as an idempotency key."""
+        return Position(self._topic, self._partition, self._message.offset())
+
+    @property
+    def key(self) -> bytes | None:
+        """The record's key."""
+        return self._message.key()
+
+    @property
+    def timestamp(self) -> int:
+        """The record's timestamp, milliseconds since the epoch: event time."""
+        return self._message.timestamp()[1]
+
+    @property
+    def headers(self) -> Headers:
+        """The record's headers."""
+        return tuple(self._message.headers() or ())

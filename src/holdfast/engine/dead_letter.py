@@ -1,0 +1,45 @@
+"""Dead letters: a record set aside with its cause and origin.
+
+The original bytes, key and headers are kept. The cause headers carry the names of
+KIP-1034, so that tools for Kafka Streams' dead letters read ours.
+"""
+
+from __future__ import annotations
+
+import traceback
+
+from holdfast.engine.ports import Message
+from holdfast.engine.unit import Output
+from holdfast.record import Position
+
+PREFIX = "__streams.errors."
+MAX_STACKTRACE = 8_000
+"""Characters of stack trace kept: its end, which names the failing line."""
+
+
+def dead_letter(
+    topic: str, origin: Position, message: Message, cause: BaseException, *, processor: str
+) -> Output:
+    """The record that sets `message` aside.
+
+    Args:
+        topic: the dead-letter topic.
+        origin: where the message was read.
+        message: the message, whose bytes are kept as they are.
+        cause: why it cannot be handled.
+        processor: the processor that gave up on it.
+    """
+    kind = type(cause)
+    stack = "".join(traceback.format_exception(cause))[-MAX_STACKTRACE:]
+    headers = [
+        *(message.headers() or ()),
+        (PREFIX + "exception", f"{kind.__module__}.{kind.__qualname__}".encode()),
+        (PREFIX + "message", str(cause).encode()),
+        (PREFIX + "stacktrace", stack.encode()),
+        (PREFIX + "topic", origin.topic.encode()),
+        (PREFIX + "partition", str(origin.partition).encode()),
+        (PREFIX + "offset", str(origin.offset).encode()),
+        ("holdfast.processor", processor.encode()),
+        ("holdfast.attempts", b"1"),
+    ]
+    return Output(topic, message.value(), message.key(), message.timestamp()[1], headers)

@@ -1,0 +1,165 @@
+"""Handlers: what a user writes, and what the engine learns from its signature.
+
+A handler's first parameter is the event (a class, or a union of classes and
+`Tombstone`). Every further parameter is `State[T]`, named like a declared table,
+or `Context`. It returns nothing, one event, an iterable of events, or yields them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, overload
+
+from holdfast.engine.context import Context
+from holdfast.engine.state import State
+from holdfast.errors import HandlerError
+from holdfast.schema import Event, Tombstone
+
+Handler = Callable[..., Any]
+F = TypeVar("F", bound=Handler)
+E = TypeVar("E", bound=Event)
+
+
+@dataclass(frozen=True, slots=True)
+class To(Generic[E]):
+    """An event with the topic it goes to, for handlers that write one class to two topics.
+
+    Attributes:
+        topic: a topic that the processor declares in `writes`.
+        event: the event, or a `Tombstone`.
+    """
+
+    topic: str
+    event: E | Tombstone
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a handler after the event.
+
+    Attributes:
+        name: the parameter's name; for `state` it is the table's name.
+        kind: what the engine passes.
+        value_type: the table's value type as the handler sees it, for `state`.
+    """
+
+    name: str
+    kind: Literal["state", "context"]
+    value_type: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerSpec:
+    """A handler and what its signature says.
+
+    Attributes:
+        function: the user's function.
+        name: `module:function`, for messages.
+        events: the event classes that it accepts.
+        accepts_tombstones: whether `Tombstone` is among the accepted values.
+        parameters: the parameters after the event, in order.
+        is_generator: whether it yields its outputs.
+    """
+
+    function: Handler
+    name: str
+    events: tuple[type[Event], ...]
+    accepts_tombstones: bool
+    parameters: tuple[Parameter, ...] = field(default=())
+    is_generator: bool = False
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables that the handler asks for."""
+        return tuple(p.name for p in self.parameters if p.kind == "state")
+
+
+@overload
+def processor(function: F, /) -> F: ...
+@overload
+def processor() -> Callable[[F], F]: ...
+def processor(function: F | None = None, /) -> F | Callable[[F], F]:
+    """Mark a function as a handler, and check its signature where it is defined.
+
+    Raises:
+        HandlerError: the signature cannot be served; the text says which parameter.
+    """
+    if function is None:
+        return processor
+    inspect_handler(function)
+    return function
+
+
+def inspect_handler(function: Handler) -> HandlerSpec:
+    """Read a handler's signature.
+
+    Raises:
+        HandlerError: it is not a function, is `async`, has no event parameter, or has a
+            parameter that the engine cannot supply.
+    """
+    name = f"{getattr(function, '__module__', '?')}:{getattr(function, '__qualname__', function)}"
+    if not inspect.isfunction(function):
+        raise HandlerError(f"{name} is not a function; a handler is a plain function or a generator function")
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise HandlerError(f"{name} is async; handlers are plain or generator functions")
+    parameters = list(inspect.signature(function).parameters.values())
+    hints = _hints(function, name)
+    if not parameters:
+        raise HandlerError(f"{name} takes no parameters; its first one must be the event, like `order: OrderPlaced`")
+    events, tombstones = _event_types(name, parameters[0], hints)
+    return HandlerSpec(
+        function=function,
+        name=name,
+        events=events,
+        accepts_tombstones=tombstones,
+        parameters=tuple(_parameter(name, p, hints) for p in parameters[1:]),
+        is_generator=inspect.isgeneratorfunction(function),
+    )
+
+
+def _hints(function: Handler, name: str) -> dict[str, Any]:
+    try:
+        return get_type_hints(function)
+    except NameError as error:
+        raise HandlerError(
+            f"{name}: its annotations name {error.name!r}, which its module does not define at run time; "
+            "import it outside `if TYPE_CHECKING:`"
+        ) from error
+
+
+def _event_types(
+    name: str, parameter: inspect.Parameter, hints: dict[str, Any]
+) -> tuple[tuple[type[Event], ...], bool]:
+    hint = hints.get(parameter.name)
+    members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    events = tuple(m for m in members if isinstance(m, type) and issubclass(m, Event))
+    tombstones = [m for m in members if m is Tombstone or get_origin(m) is Tombstone]
+    if not events and not tombstones or len(events) + len(tombstones) != len(members):
+        raise HandlerError(
+            f"{name}: its first parameter {parameter.name!r} must be annotated with an Event class "
+            f"or a union of them, not {_show(hint)}"
+        )
+    return events, bool(tombstones)
+
+
+def _parameter(name: str, parameter: inspect.Parameter, hints: dict[str, Any]) -> Parameter:
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        raise HandlerError(f"{name}: *{parameter.name} cannot be supplied; name each table that it uses")
+    hint = hints.get(parameter.name)
+    if hint is Context:
+        return Parameter(parameter.name, "context")
+    if hint is State or get_origin(hint) is State:
+        return Parameter(parameter.name, "state", next(iter(get_args(hint)), None))
+    raise HandlerError(
+        f"{name}: parameter {parameter.name!r} is annotated with {_show(hint)}; "
+        "after the event a handler takes State[...] or Context"
+    )
+
+
+def _show(hint: Any) -> str:
+    if hint is None:
+        return "nothing"
+    return getattr(hint, "__name__", None) or str(hint)

@@ -1,0 +1,102 @@
+"""Typed routing: which declared topic an output goes to, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from holdfast.engine.handler import To
+from holdfast.engine.unit import Output
+from holdfast.errors import HandlerError, UndeclaredOutput
+from holdfast.schema import Event, Tombstone, TopicEncoder
+
+Route = Callable[[Any], tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]
+
+
+class Router:
+    """Turns what a handler returned into outputs.
+
+    Args:
+        processor: the processor's name, for messages.
+        encoders: for each topic in the processor's `writes`, its encoder.
+        max_bytes: the largest value that the broker accepts.
+    """
+
+    def __init__(self, processor: str, encoders: Mapping[str, TopicEncoder], max_bytes: int) -> None:
+        self._processor = processor
+        self._encoders = encoders
+        self._max_bytes = max_bytes
+        self._by_class: dict[type, tuple[str, Route] | None] = {}
+        for topic, encoder in encoders.items():
+            for event_type in encoder.events:
+                # None marks a class that two topics take: only `To` can choose.
+                taken = event_type in self._by_class
+                self._by_class[event_type] = None if taken else (topic, encoder.encode)
+
+    def one(self, result: Any, timestamp: int) -> Output:
+        """The output for one event.
+
+        Raises:
+            UndeclaredOutput: no declared topic takes it, or more than one does.
+            HandlerError: it is not an event, or larger than the broker accepts.
+        """
+        route = self._by_class.get(type(result))
+        topic, encode = route if route is not None else self._slow_route(result)
+        if type(result) is To:
+            result = result.event
+        key, value, headers = encode(result)
+        if value is not None and len(value) > self._max_bytes:
+            raise HandlerError(
+                f"an output for topic {topic!r} has {len(value):,} bytes, above the limit of "
+                f"{self._max_bytes:,}; make the event smaller, or raise the topic's max.message.bytes"
+            )
+        return Output(topic, value, key, timestamp, headers)
+
+    def many(self, results: Iterable[Any], timestamp: int) -> list[Output]:
+        """The outputs for everything that a handler yielded.
+
+        Raises:
+            UndeclaredOutput: as for `one`.
+            HandlerError: as for `one`, or it returned something that cannot be iterated.
+        """
+        if isinstance(results, (str, bytes, Mapping)) or not isinstance(results, Iterable):
+            raise HandlerError(
+                f"the handler returned {type(results).__name__}; it must return None, an event or events"
+            )
+        return [self.one(result, timestamp) for result in results]
+
+    def takes(self, result: Any) -> bool:
+        """Whether `result` is a single output, not a collection of them."""
+        return isinstance(result, (Event, To, Tombstone))
+
+    def _slow_route(self, result: Any) -> tuple[str, Route]:
+        if isinstance(result, To):
+            encoder = self._encoders.get(result.topic)
+            event_type = type(result.event)
+            if isinstance(result.event, Tombstone):
+                event_type = result.event.event_type
+            if encoder is None or event_type not in encoder.events:
+                raise UndeclaredOutput(
+                    f"processor {self._processor!r} does not declare topic {result.topic!r} for "
+                    f"{event_type.__name__}; add it to its `writes` in topology.yaml"
+                )
+            return result.topic, encoder.encode
+        if isinstance(result, Tombstone):
+            return self._declared(result.event_type)
+        if isinstance(result, Event):
+            return self._declared(type(result))
+        raise HandlerError(f"the handler returned {type(result).__name__} among its outputs; only events can be")
+
+    def _declared(self, event_type: type) -> tuple[str, Route]:
+        if event_type not in self._by_class:
+            raise UndeclaredOutput(
+                f"processor {self._processor!r} emitted {event_type.__name__}, but none of its `writes` "
+                f"({', '.join(self._encoders) or 'it declares none'}) takes that event; declare it in topology.yaml"
+            )
+        route = self._by_class[event_type]
+        if route is None:
+            topics = [t for t, e in self._encoders.items() if event_type in e.events]
+            raise UndeclaredOutput(
+                f"{event_type.__name__} could go to {' or '.join(topics)}; return To(topic, event) to choose"
+            )
+        return route

@@ -1,0 +1,277 @@
+"""A shard: one partition of a processor's inputs, with its state.
+
+`ShardTask.handle` is the hot loop. Per record it decodes, binds the state handles
+to the key, calls the handler, and routes what came back; nothing else. A record is
+atomic in it: if its handler raises, neither its state changes nor its outputs exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from holdfast.engine.context import Context
+from holdfast.engine.dead_letter import dead_letter
+from holdfast.engine.handler import HandlerSpec
+from holdfast.engine.outputs import Router
+from holdfast.engine.ports import Message, Store
+from holdfast.engine.state import UNREAD, ShardTable, State
+from holdfast.engine.unit import Output, ShardChanges, Unit
+from holdfast.errors import DecodeError, StateError, UnexpectedTombstone
+from holdfast.record import Position, TopicPartition
+from holdfast.schema import EventDecoder, ValueCodec
+
+Policy = Literal["stop", "dead-letter"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorPlan:
+    """Everything about a processor that its shards share.
+
+    Attributes:
+        name: the processor's name.
+        handler: its handler.
+        decoders: for each input topic, its decoder.
+        tables: for each table, the codec of its values.
+        router: routes outputs to declared topics.
+        dead_letter_topic: where records go that are set aside.
+        on_error: what to do when the handler raises.
+        on_bad_record: what to do with a record that cannot be decoded.
+        cache_entries: decoded values that a table may keep in memory per shard.
+        max_bytes: the largest state value that the changelog accepts.
+    """
+
+    name: str
+    handler: HandlerSpec
+    decoders: Mapping[str, EventDecoder]
+    tables: Mapping[str, ValueCodec[Any]]
+    router: Router
+    dead_letter_topic: str
+    on_error: Policy = "stop"
+    on_bad_record: Policy = "dead-letter"
+    cache_entries: int = 50_000
+    max_bytes: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFailure:
+    """A shard stopped at a record; nothing was skipped.
+
+    Attributes:
+        position: the record that it stopped at, which is also where it will start again.
+        cause: what was raised.
+    """
+
+    position: Position
+    cause: Exception
+
+
+class ShardTask:
+    """Handles one shard's records inside the worker's open unit.
+
+    Args:
+        plan: what the processor's shards share.
+        partition: the shard's number.
+        store: its committed state.
+        positions: for each input topic, the next offset to handle.
+    """
+
+    def __init__(
+        self, plan: ProcessorPlan, partition: int, store: Store, positions: Mapping[str, int]
+    ) -> None:
+        self.partition = partition
+        self.failure: ShardFailure | None = None
+        self._plan = plan
+        self._committed = dict(positions)
+        self._positions = dict(positions)
+        self._sealed: dict[str, int] = {}
+        self._moved: set[str] = set()
+        self._context = Context(partition)
+        self._tables = {
+            name: ShardTable(name, codec, store, plan.cache_entries) for name, codec in plan.tables.items()
+        }
+        self._states = {name: State(table) for name, table in self._tables.items()}
+        self._steps = {topic: self._make_step(decoder) for topic, decoder in plan.decoders.items()}
+
+    @property
+    def positions(self) -> Mapping[str, int]:
+        """For each input topic, the next offset to handle."""
+        return self._positions
+
+    @property
+    def committed_positions(self) -> Mapping[str, int]:
+        """For each input topic, the offset of the last commit: where an abort goes back to."""
+        return self._committed
+
+    @property
+    def dirty(self) -> int:
+        """Number of changed keys in the open unit."""
+        return sum(table.dirty for table in self._tables.values())
+
+    @property
+    def moved(self) -> bool:
+        """Whether there is something to commit."""
+        return bool(self._moved)
+
+    def table(self, name: str) -> ShardTable[Any]:
+        """A table of this shard."""
+        return self._tables[name]
+
+    def limit_cache(self, entries: int) -> None:
+        """Keep at most `entries` decoded values in memory per table and cache generation."""
+        for table in self._tables.values():
+            table.cache_entries = entries
+
+    def handle(self, topic: str, messages: Sequence[Message], unit: Unit) -> None:
+        """Handle records of one input, in order, until the end or the first that stops the shard.
+
+        Args:
+            topic: the input that they were read from.
+            messages: the records, oldest first.
+            unit: the worker's open unit; outputs and counts are added to it.
+        """
+        if self.failure is not None or not messages:
+            return
+        self._context._topic = topic
+        step, outputs = self._steps[topic], unit.outputs
+        done = 0
+        for message in messages:
+            try:
+                step(message, outputs)
+            except Exception as error:
+                if not self._set_aside(topic, message, error, unit):
+                    break
+            done += 1
+        if done:
+            self._positions[topic] = messages[done - 1].offset() + 1
+            self._moved.add(topic)
+            unit.records += done
+
+    def advance(self, topic: str, offset: int) -> None:
+        """Note that nothing is left to read before `offset`.
+
+        Control records take offsets but are never handed out. Without this an input that
+        is fully read would show lag forever.
+        """
+        if self.failure is None and offset > self._positions[topic]:
+            self._positions[topic] = offset
+            self._moved.add(topic)
+
+    def touch(self) -> None:
+        """Commit the positions again with the next unit, moved or not.
+
+        The broker forgets offsets of topics that the group is not subscribed to after
+        `offsets.retention.minutes`; only the first input is subscribed (KIP-211).
+        """
+        self._moved.update(self._positions)
+
+    def seal(self) -> ShardChanges:
+        """Close this shard's part of the unit.
+
+        Raises:
+            StateError: a value is larger than the changelog accepts.
+        """
+        changes = {name: rows for name, table in self._tables.items() if (rows := table.seal())}
+        for name, rows in changes.items():
+            self._check_sizes(name, rows)
+        self._sealed = {topic: self._positions[topic] for topic in self._moved}
+        self._moved.clear()
+        positions = {TopicPartition(t, self.partition): offset for t, offset in self._sealed.items()}
+        return ShardChanges(self.partition, positions, changes)
+
+    def committed(self) -> None:
+        """The sealed part is committed and in the store."""
+        self._committed.update(self._sealed)
+        self._sealed = {}
+        for table in self._tables.values():
+            table.committed()
+
+    def reset(self) -> None:
+        """The transaction was aborted: forget all that was not committed, and go back."""
+        self._positions = dict(self._committed)
+        self._sealed = {}
+        self._moved.clear()
+        for table in self._tables.values():
+            table.reset()
+
+    def _make_step(self, decoder: EventDecoder) -> Callable[[Message, list[Output]], None]:
+        """The work for one record, with everything that is the same for all records hoisted."""
+        plan, context = self._plan, self._context
+        fast, decode = decoder.fast, decoder.decode
+        function, arguments = plan.handler.function, self._arguments()
+        states = tuple(self._states.values())
+        one, many, takes = plan.router.one, plan.router.many, plan.router.takes
+        tombstones = plan.handler.accepts_tombstones
+
+        def step(message: Message, outputs: list[Output]) -> None:
+            context._message = message
+            key, value, headers = message.key(), message.value(), message.headers()
+            if headers is None and fast is not None and value:
+                event: Any = fast(value)
+            else:
+                event = decode(value, headers, key)
+                if value is None and not tombstones:
+                    raise UnexpectedTombstone(plan.handler.name)
+            # Three slot writes instead of a method call: it runs for every record.
+            for state in states:
+                state._key, state._value, state._changed = key, UNREAD, False
+            result = function(event, *arguments)
+            if result is not None:
+                timestamp = message.timestamp()[1]
+                if takes(result):
+                    outputs.append(one(result, timestamp))
+                else:
+                    outputs.extend(many(result, timestamp))
+            for state in states:
+                if state._changed:
+                    state.keep()
+
+        return step
+
+    def _arguments(self) -> tuple[State[Any] | Context, ...]:
+        return tuple(
+            self._states[p.name] if p.kind == "state" else self._context
+            for p in self._plan.handler.parameters
+        )
+
+    def _set_aside(self, topic: str, message: Message, error: Exception, unit: Unit) -> bool:
+        """Judge a failed record; True when it was dead-lettered and the shard may go on."""
+        cause, policy = self._judge(topic, message, error)
+        position = Position(topic, self.partition, message.offset())
+        if policy == "stop":
+            self.failure = ShardFailure(position, cause)
+            return False
+        letter = dead_letter(
+            self._plan.dead_letter_topic, position, message, cause, processor=self._plan.name
+        )
+        unit.outputs.append(letter)
+        unit.dead_letters += 1
+        return True
+
+    def _judge(self, topic: str, message: Message, error: Exception) -> tuple[Exception, Policy]:
+        """Tell a record that cannot be decoded from a handler that raised.
+
+        The fast decoder raises pydantic's own error, which a handler may raise as well;
+        decoding is pure, so doing it again gives the answer and the classified cause.
+        """
+        if isinstance(error, (ValidationError, DecodeError)):
+            try:
+                self._plan.decoders[topic].decode(message.value(), message.headers(), message.key())
+            except DecodeError as bad_record:
+                return bad_record, self._plan.on_bad_record
+        if isinstance(error, UnexpectedTombstone):
+            return error, self._plan.on_bad_record
+        return error, self._plan.on_error
+
+    def _check_sizes(self, table: str, rows: list[tuple[bytes, bytes | None]]) -> None:
+        limit = self._plan.max_bytes
+        for key, value in rows:
+            if value is not None and len(value) > limit:
+                raise StateError(
+                    f"table {table!r} of {self._plan.name!r}, shard {self.partition}: the value of key "
+                    f"{key!r} has {len(value):,} bytes, above the changelog's limit of {limit:,}; "
+                    "keep less under one key"
+                )

@@ -1,0 +1,159 @@
+"""Keyed state: the table of a shard, and the handle that a handler gets.
+
+A table is read through four layers, newest first: the value pending in the
+handler's hands, the overlay of the open unit, the overlay of the unit whose
+commit is in flight, and the store. A two-generation cache in front holds decoded
+values, so that a hot key costs one dict lookup and no decoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, Generic, TypeVar
+
+from holdfast.engine.ports import Store
+from holdfast.errors import MissingKey
+from holdfast.schema import ValueCodec
+
+T = TypeVar("T")
+
+UNREAD: Final = object()
+"""Marks a value that was not looked up yet; None means that there is none."""
+
+
+class ShardTable(Generic[T]):
+    """One table of one shard.
+
+    Args:
+        name: the table's name.
+        codec: turns values into bytes and back.
+        store: committed state.
+        cache_entries: decoded values kept in memory; at most this many per generation
+            of the cache, so at most twice as many in all.
+    """
+
+    __slots__ = ("_codec", "_in_flight", "_old", "_overlay", "_store", "cache_entries", "name", "young")
+
+    def __init__(self, name: str, codec: ValueCodec[T], store: Store, cache_entries: int) -> None:
+        self.name = name
+        self.young: dict[bytes, T | None] = {}
+        self._old: dict[bytes, T | None] = {}
+        self._overlay: dict[bytes, T | None] = {}
+        self._in_flight: dict[bytes, T | None] = {}
+        self._codec = codec
+        self._store = store
+        self.cache_entries = cache_entries
+
+    @property
+    def dirty(self) -> int:
+        """Number of keys changed since the last seal."""
+        return len(self._overlay)
+
+    def load(self, key: bytes) -> T | None:
+        """The value of `key` when it is not in the cache's young generation."""
+        for layer in (self._old, self._overlay, self._in_flight):
+            value = layer.get(key, UNREAD)
+            if value is not UNREAD:
+                break
+        else:
+            raw = self._store.get(self.name, key)
+            value = None if raw is None else self._codec.decode(raw)
+        self.young[key] = value  # type: ignore[assignment]
+        return value  # type: ignore[return-value]
+
+    def put(self, key: bytes, value: T | None) -> None:
+        """Change `key` in the open unit; None deletes it."""
+        self.young[key] = value
+        self._overlay[key] = value
+
+    def seal(self) -> list[tuple[bytes, bytes | None]]:
+        """Close the open overlay and return its changes encoded: only the last value of each dirty key.
+
+        The overlay stays readable until `committed` or `reset`. Also the moment at which
+        the cache ages: nothing of the open unit can be lost by it.
+        """
+        overlay, self._overlay = self._overlay, {}
+        self._in_flight = overlay
+        if len(self.young) > self.cache_entries:
+            self._old, self.young = self.young, {}
+        encode = self._codec.encode
+        return [(key, None if value is None else encode(value)) for key, value in overlay.items()]
+
+    def committed(self) -> None:
+        """The sealed overlay is in the store now."""
+        self._in_flight = {}
+
+    def reset(self) -> None:
+        """Forget everything that is not in the store: the transaction was aborted."""
+        self._overlay, self._in_flight, self.young, self._old = {}, {}, {}, {}
+
+    def items(self) -> Iterator[tuple[bytes, T]]:
+        """Committed keys and values, in key order."""
+        decode = self._codec.decode
+        return ((key, decode(raw)) for key, raw in self._store.items(self.name))
+
+
+class State(Generic[T]):
+    """A handler's handle on one table, bound to the key of the record in its hands.
+
+    Changes take effect when the handler returns; if it raises, they never happened.
+    The shard's step writes the slots directly for each record: a method call there
+    was measured to matter.
+    """
+
+    __slots__ = ("_changed", "_key", "_table", "_value")
+
+    def __init__(self, table: ShardTable[T]) -> None:
+        self._table = table
+        self._key: bytes | None = None
+        self._value: Any = UNREAD
+        self._changed = False
+
+    def get(self) -> T | None:
+        """The value stored under the record's key, or None.
+
+        Raises:
+            MissingKey: the record has no key.
+        """
+        value = self._value
+        if value is UNREAD:
+            value = self._table.young.get(self._key, UNREAD)  # type: ignore[arg-type]
+            if value is UNREAD:
+                value = self._load()
+            self._value = value
+        return value  # type: ignore[no-any-return]
+
+    def set(self, value: T) -> None:
+        """Store `value` under the record's key.
+
+        Raises:
+            MissingKey: the record has no key.
+        """
+        if self._key is None:
+            raise self._missing_key()
+        self._value = value
+        self._changed = True
+
+    def delete(self) -> None:
+        """Remove the record's key from the table.
+
+        Raises:
+            MissingKey: the record has no key.
+        """
+        self.set(None)  # type: ignore[arg-type]
+
+    def _load(self) -> T | None:
+        if self._key is None:
+            raise self._missing_key()
+        return self._table.load(self._key)
+
+    def _missing_key(self) -> MissingKey:
+        return MissingKey(
+            f"the record has no key, so table {self._table.name!r} has no entry for it; "
+            "declare `key:` for the topic, or do not use state for keyless records"
+        )
+
+    def keep(self) -> None:
+        """The handler returned: hand its change to the table. For the engine only."""
+        self._table.put(self._key, self._value)  # type: ignore[arg-type]
+        self._changed = False

@@ -1,0 +1,72 @@
+"""The transaction unit: what one commit holds, for all shards of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from holdfast.engine.ports import Changes
+from holdfast.record import TopicPartition
+
+
+class Output(NamedTuple):
+    """One record to be written.
+
+    The order of the fields is the order of the Kafka client's `produce` arguments.
+
+    Attributes:
+        topic: where it goes.
+        value: its bytes; None is a tombstone.
+        key: its key's bytes.
+        timestamp: milliseconds since the epoch.
+        headers: its headers.
+    """
+
+    topic: str
+    value: bytes | None
+    key: bytes | None
+    timestamp: int
+    headers: list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardChanges:
+    """One shard's part of a sealed unit.
+
+    Attributes:
+        partition: the shard's number.
+        positions: for each input, the offset after the last record handled.
+        changes: encoded state changes by table.
+    """
+
+    partition: int
+    positions: Mapping[TopicPartition, int]
+    changes: Changes
+
+
+@dataclass(frozen=True, slots=True)
+class SealedUnit:
+    """A unit that takes no more records and is ready to be committed."""
+
+    outputs: list[Output]
+    shards: tuple[ShardChanges, ...]
+    records: int
+    dead_letters: int
+
+    @property
+    def positions(self) -> dict[TopicPartition, int]:
+        """The offsets to commit, of all shards."""
+        return {place: offset for shard in self.shards for place, offset in shard.positions.items()}
+
+
+@dataclass(slots=True)
+class Unit:
+    """The open unit: outputs and counts of the records handled so far.
+
+    State changes stay in the shards' overlays until the unit is sealed.
+    """
+
+    outputs: list[Output] = field(default_factory=list)
+    records: int = 0
+    dead_letters: int = 0
