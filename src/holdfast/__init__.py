@@ -2,5 +2,10 @@
 
 from __future__ import annotations
 
+from holdfast.engine.context import Context
+from holdfast.engine.handler import To, processor
+from holdfast.engine.state import State
+from holdfast.schema import Event, Tombstone
+
 __version__ = "0.1.0"
-__all__ = ["__version__"]
+__all__ = ["Context", "Event", "State", "To", "Tombstone", "__version__", "processor"]

@@ -1,9 +1,8 @@
-"""Values that name a place in a topic, and a record read from there."""
+"""Records: their places, the shape in which they are fetched, and the shape in which they are written."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 Headers = tuple[tuple[str, bytes | None], ...]
 """Record headers in the order in which they were written; names may repeat."""
@@ -30,20 +29,48 @@ class Position(NamedTuple):
         return f"{self.topic}[{self.partition}]@{self.offset}"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record as it was read, nothing decoded.
+class Message(Protocol):
+    """One fetched record, read lazily.
 
-    Attributes:
-        position: where it was read.
-        key: the key's bytes, or None.
-        value: the value's bytes, or None for a tombstone.
-        timestamp: milliseconds since the epoch.
-        headers: the record's headers.
+    It is the shape of the Kafka client's own message, so that the hot loop needs
+    no object of ours per record. A simulation supplies the same calls.
     """
 
-    position: Position
-    key: bytes | None
+    def key(self) -> bytes | None:
+        """The key's bytes."""
+
+    def value(self) -> bytes | None:
+        """The value's bytes; None is a tombstone."""
+
+    def headers(self) -> list[tuple[str, bytes]] | None:
+        """The headers in order, None when there are none."""
+
+    def offset(self) -> int:
+        """The offset inside its partition."""
+
+    def topic(self) -> str:
+        """The topic."""
+
+    def partition(self) -> int:
+        """The partition."""
+
+    def timestamp(self) -> tuple[int, int]:
+        """Kind of timestamp, and milliseconds since the epoch."""
+
+
+class Output(NamedTuple):
+    """One record to be written.
+
+    Attributes:
+        topic: where it goes; the partition follows from the key.
+        value: its bytes; None is a tombstone.
+        key: its key's bytes.
+        timestamp: milliseconds since the epoch.
+        headers: its headers.
+    """
+
+    topic: str
     value: bytes | None
+    key: bytes | None
     timestamp: int
-    headers: Headers = ()
+    headers: list[tuple[str, bytes]]

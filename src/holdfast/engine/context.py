@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.engine.ports import Message
-from holdfast.record import Headers, Position
+from holdfast.record import Headers, Message, Position
 
 
 class Context:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import traceback
 
-from holdfast.engine.ports import Message
-from holdfast.engine.unit import Output
-from holdfast.record import Position
+from holdfast.record import Message, Output, Position
 
 PREFIX = "__streams.errors."
 MAX_STACKTRACE = 8_000

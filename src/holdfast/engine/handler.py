@@ -137,7 +137,7 @@ def _event_types(
     members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     events = tuple(m for m in members if isinstance(m, type) and issubclass(m, Event))
     tombstones = [m for m in members if m is Tombstone or get_origin(m) is Tombstone]
-    if not events and not tombstones or len(events) + len(tombstones) != len(members):
+    if (not events and not tombstones) or len(events) + len(tombstones) != len(members):
         raise HandlerError(
             f"{name}: its first parameter {parameter.name!r} must be annotated with an Event class "
             f"or a union of them, not {_show(hint)}"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from holdfast.engine.handler import To
-from holdfast.engine.unit import Output
 from holdfast.errors import HandlerError, UndeclaredOutput
+from holdfast.record import Output
 from holdfast.schema import Event, Tombstone, TopicEncoder
 
 Route = Callable[[Any], tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]

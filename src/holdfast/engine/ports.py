@@ -5,30 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-
-class Message(Protocol):
-    """One fetched record, read lazily.
-
-    It is the shape of the Kafka client's own message, so that the hot loop needs
-    no object of ours per record. A simulation supplies the same five calls.
-    """
-
-    def key(self) -> bytes | None:
-        """The key's bytes."""
-
-    def value(self) -> bytes | None:
-        """The value's bytes; None is a tombstone."""
-
-    def headers(self) -> list[tuple[str, bytes]] | None:
-        """The headers in order, None when there are none."""
-
-    def offset(self) -> int:
-        """The offset inside its partition."""
-
-    def timestamp(self) -> tuple[int, int]:
-        """Kind of timestamp, and milliseconds since the epoch."""
-
-
 Changes = Mapping[str, list[tuple[bytes, bytes | None]]]
 """Encoded state changes by table: (key, value), a value of None deletes."""
 

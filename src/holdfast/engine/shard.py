@@ -17,11 +17,11 @@ from holdfast.engine.context import Context
 from holdfast.engine.dead_letter import dead_letter
 from holdfast.engine.handler import HandlerSpec
 from holdfast.engine.outputs import Router
-from holdfast.engine.ports import Message, Store
+from holdfast.engine.ports import Store
 from holdfast.engine.state import UNREAD, ShardTable, State
-from holdfast.engine.unit import Output, ShardChanges, Unit
+from holdfast.engine.unit import ShardChanges, Unit
 from holdfast.errors import DecodeError, StateError, UnexpectedTombstone
-from holdfast.record import Position, TopicPartition
+from holdfast.record import Message, Output, Position, TopicPartition
 from holdfast.schema import EventDecoder, ValueCodec
 
 Policy = Literal["stop", "dead-letter"]
@@ -141,7 +141,7 @@ class ShardTask:
         for message in messages:
             try:
                 step(message, outputs)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the policy judges whatever a handler raises
                 if not self._set_aside(topic, message, error, unit):
                     break
             done += 1

@@ -4,30 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from holdfast.engine.ports import Changes
-from holdfast.record import TopicPartition
-
-
-class Output(NamedTuple):
-    """One record to be written.
-
-    The order of the fields is the order of the Kafka client's `produce` arguments.
-
-    Attributes:
-        topic: where it goes.
-        value: its bytes; None is a tombstone.
-        key: its key's bytes.
-        timestamp: milliseconds since the epoch.
-        headers: its headers.
-    """
-
-    topic: str
-    value: bytes | None
-    key: bytes | None
-    timestamp: int
-    headers: list[tuple[str, bytes]]
+from holdfast.record import Output, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
