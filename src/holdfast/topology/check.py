@@ -1,0 +1,110 @@
+"""Checks across the entries of a topology, before anything is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from holdfast.topology.fields import TOPIC_NAME_LIMIT
+from holdfast.topology.model import MAX_BYTES, Topology
+from holdfast.topology.source import Location, Problem, did_you_mean
+
+OWN_PROPERTIES = frozenset(
+    {
+        "acks",
+        "auto.offset.reset",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "group.id",
+        "group.instance.id",
+        "isolation.level",
+        "partition.assignment.strategy",
+        "partitioner",
+        "transactional.id",
+    }
+)
+"""Client properties that Holdfast's guarantees rest on."""
+
+
+def cross_check(topology: Topology, topic_names: Collection[str]) -> tuple[Problem, ...]:
+    """Return what is wrong between the entries of a topology.
+
+    Args:
+        topology: the declaration; entries with mistakes of their own may be missing in it.
+        topic_names: all topics of the file, the missing ones included.
+    """
+    return (
+        *_kafka(topology),
+        *_topic_config(topology),
+        *_topic_references(topology, topic_names),
+        *_co_partitioning(topology),
+        *_tables(topology),
+        *_topic_names(topology),
+    )
+
+
+def _kafka(topology: Topology) -> Iterator[Problem]:
+    for name in topology.kafka:
+        if name in OWN_PROPERTIES:
+            yield Problem(("kafka", name), "Holdfast sets this property itself; remove it")
+
+
+def _topic_config(topology: Topology) -> Iterator[Problem]:
+    """The dead letters' largest size is computed from this setting, so it has to be a number."""
+    for name, topic in topology.topics.items():
+        largest = topic.config.get(MAX_BYTES, "1")
+        if not (largest.isascii() and largest.isdigit()):
+            text = f'expected a whole number of bytes, got "{largest}"'
+            yield Problem(("topics", name, "config", MAX_BYTES), text)
+
+
+def _topic_references(topology: Topology, known: Collection[str]) -> Iterator[Problem]:
+    lists: list[tuple[Location, tuple[str, ...]]] = []
+    for name, processor in topology.processors.items():
+        lists.append((("processors", name, "reads"), processor.reads))
+        lists.append((("processors", name, "writes"), processor.writes))
+    lists += [(("producers", name, "writes"), by.writes) for name, by in topology.producers.items()]
+    for at, topics in lists:
+        for index, topic in enumerate(topics):
+            if topic in topics[:index]:
+                yield Problem((*at, index), f'topic "{topic}" stands twice in the list')
+            elif topic not in known:
+                text = f'topic "{topic}" is not declared under `topics`{did_you_mean(topic, known)}'
+                yield Problem((*at, index), text)
+
+
+def _co_partitioning(topology: Topology) -> Iterator[Problem]:
+    for name, processor in topology.native.items():
+        counts = {
+            topic: topology.topics[topic].partitions for topic in processor.reads if topic in topology.topics
+        }
+        if len(set(counts.values())) > 1:
+            listed = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
+            text = f"all inputs of a processor need the same number of partitions, but {listed}"
+            yield Problem(("processors", name, "reads"), text)
+
+
+def _tables(topology: Topology) -> Iterator[Problem]:
+    for name, processor in topology.native.items():
+        for table in processor.tables:
+            changelog = processor.changelog(table)
+            if len(changelog) > TOPIC_NAME_LIMIT:
+                text = f"the changelog's name {changelog} is longer than {TOPIC_NAME_LIMIT} characters"
+                yield Problem(("processors", name, "tables", table), text)
+
+
+def _topic_names(topology: Topology) -> Iterator[Problem]:
+    """Kafka takes "." and "_" for the same in metric names and refuses the second of two such topics."""
+    taken = {name.replace(".", "_"): "a topic of Holdfast's own" for name in _internal_names(topology)}
+    for name in topology.topics:
+        folded = name.replace(".", "_")
+        if folded in taken:
+            yield Problem(
+                ("topics", name), f'the name collides with {taken[folded]} ("." and "_" count as the same)'
+            )
+        taken.setdefault(folded, f'the topic "{name}"')
+
+
+def _internal_names(topology: Topology) -> list[str]:
+    changelogs = [by.changelog(table) for by in topology.native.values() for table in by.tables]
+    return [topology.dead_letter_topic, *changelogs]

@@ -1,0 +1,128 @@
+"""Types of the single values in a topology file.
+
+Each type answers a wrong value with one phrase ("expected a whole number above 0"),
+so that a report reads the same for every kind of mistake.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictStr,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
+
+EXPECTED = "expected"
+"""Type of the pydantic error whose message is complete as it stands."""
+
+TOPIC_NAME_LIMIT = 249
+"""Longest topic name that Kafka accepts, in characters."""
+
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def expected(what: str) -> WrapValidator:
+    """Replace every error of the annotated type by "expected `what`"."""
+
+    def validate(value: Any, inner: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return inner(value)
+        except ValidationError:
+            raise PydanticCustomError(EXPECTED, "expected {what}", {"what": what}) from None
+
+    return WrapValidator(validate)
+
+
+def _duration_ms(value: object) -> int:
+    match = re.fullmatch(r"(\d{1,9})\s*(ms|s|m|h|d)", value) if isinstance(value, str) else None
+    if match is None or not int(match[1]):
+        raise ValueError
+    return int(match[1]) * _UNITS_MS[match[2]]
+
+
+def _topic_name(value: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", value) or value in (".", "..") or value.startswith("__"):
+        raise ValueError
+    return value
+
+
+def _identifier(value: str) -> str:
+    if not value.isidentifier() or keyword.iskeyword(value):
+        raise ValueError
+    return value
+
+
+def _config_text(value: object) -> str:
+    if not isinstance(value, (bool, int, float, str)):
+        raise ValueError
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+Count = Annotated[int, Field(strict=True, gt=0, le=2**31 - 1), expected("a whole number above 0")]
+Replication = Annotated[int, Field(strict=True, gt=0, le=32_767), expected("a whole number above 0")]
+# A commit must end well within the transaction's time-out of 10 s.
+CommitInterval = Annotated[
+    int,
+    BeforeValidator(_duration_ms),
+    Field(le=5_000),
+    expected("a duration from 1ms to 5s, such as 100ms"),
+]
+# Several heartbeats (every 500 ms) have to fit in.
+SessionTimeout = Annotated[
+    int,
+    BeforeValidator(_duration_ms),
+    Field(ge=2_000, le=1_800_000),
+    expected("a duration from 2s to 30m, such as 6s"),
+]
+
+TopicName = Annotated[
+    StrictStr,
+    AfterValidator(_topic_name),
+    expected('a topic name (1 to 249 letters, digits, ".", "_" or "-", not starting with "__")'),
+]
+# No dots: names are joined with dots to topic, group and transaction ids, which must not collide.
+Name = Annotated[
+    StrictStr,
+    Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]{0,79}$"),
+    expected('a name (1 to 80 letters, digits, "_" or "-", starting with a letter or digit)'),
+]
+TableName = Annotated[
+    StrictStr,
+    Field(max_length=80, pattern=r"^[a-zA-Z0-9_]+$"),
+    AfterValidator(_identifier),
+    expected("a name that a Python parameter can have (the handler takes the table by it)"),
+]
+FieldName = Annotated[
+    StrictStr, AfterValidator(_identifier), expected("the name of a field that every event of the topic has")
+]
+_REFERENCE = r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*"
+Reference = Annotated[
+    StrictStr,
+    Field(pattern=f"^{_REFERENCE}$"),
+    expected("a reference module:name, such as schemas.orders:OrderPlaced"),
+]
+"""Where a Python object is: `module.path:name`."""
+
+PLAIN_TABLE_TYPES = ("bool", "int", "float", "str", "Decimal", "datetime")
+"""Table value types that are named without a module."""
+
+TableType = Annotated[
+    StrictStr,
+    Field(pattern=f"^({'|'.join(PLAIN_TABLE_TYPES)}|{_REFERENCE})$"),
+    expected(f"a reference module:name or one of {', '.join(PLAIN_TABLE_TYPES)}"),
+]
+ConfigValue = Annotated[str, BeforeValidator(_config_text), expected("text, a number, true or false")]
+"""A setting of a topic or client, held as the text that Kafka's tools use."""
+
+Start = Literal["earliest", "latest"]
+Guarantee = Literal["exactly-once", "at-least-once"]
+OnFailure = Literal["stop", "dead-letter"]

@@ -1,0 +1,344 @@
+"""The declaration of an application: what `topology.yaml` says, as frozen values.
+
+The text under each field is its reference documentation. Durations are held in
+milliseconds. Names that Holdfast derives (groups, changelogs, dead letters) are
+properties here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, Tag, model_validator
+
+from holdfast.errors import TopologyError
+from holdfast.topology.fields import (
+    CommitInterval,
+    ConfigValue,
+    Count,
+    FieldName,
+    Guarantee,
+    Name,
+    OnFailure,
+    Reference,
+    Replication,
+    SessionTimeout,
+    Start,
+    TableName,
+    TableType,
+    TopicName,
+)
+from holdfast.topology.source import Source, did_you_mean
+from holdfast.topology.spec import TopicSpec, durable
+
+T = TypeVar("T")
+
+MAX_BYTES = "max.message.bytes"
+BROKER_MAX_BYTES = 1_048_588
+"""Kafka's default for the largest batch of a topic."""
+CAUSE_BYTES = 65_536
+"""Room in a dead letter, beside the raw record, for its cause and origin."""
+
+# Given by the file's structure, not by the user: no key of a file can be spelled like these.
+APP, NAME, SOURCE = "<app>", "<name>", "<source>"
+
+
+class Declared(BaseModel):
+    """Base of all declarations: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class TopicDecl(Declared):
+    """One topic of the application."""
+
+    name: str = Field(alias="<name>")
+    """The topic's name on the cluster: its key in the file."""
+
+    events: tuple[Reference, ...] = Field(min_length=1)
+    """Event classes of the topic's records (`module:name`).
+
+    A topic with one class may write `event: module:name`.
+    """
+
+    key: FieldName | None = None
+    """The field of every event that becomes the record's key; without it, records have no key."""
+
+    partitions: Count
+    """How many partitions the topic has.
+
+    It cannot be changed later without moving keys to other partitions.
+    """
+
+    replication: Replication = 3
+    """On how many brokers each partition is kept."""
+
+    config: Mapping[str, ConfigValue] = {}
+    """Topic settings of Kafka, such as `retention.ms`. The cluster must hold these values."""
+
+    cloudevents: StrictBool = False
+    """Also write CloudEvents' headers ce_specversion, ce_id, ce_source and content-type."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_event(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "event" in data and "events" not in data:
+            rest = {key: value for key, value in data.items() if key != "event"}
+            return {**rest, "events": [data["event"]]}
+        return data
+
+
+class GroupDecl(Declared):
+    """What every reading part of the application has, whatever runs it."""
+
+    app: str = Field(alias="<app>")
+    """The application's name."""
+
+    name: str = Field(alias="<name>")
+    """The processor's name: its key in the file."""
+
+    reads: tuple[TopicName, ...] = Field(min_length=1)
+    """Input topics.
+
+    All have the same number of partitions, so that a key is in the same partition of each.
+    """
+
+    writes: tuple[TopicName, ...] = ()
+    """Output topics: the only ones that the handler may write to."""
+
+    workers: Count = 1
+    """How many worker processes `holdfast run` starts."""
+
+    @property
+    def group_id(self) -> str:
+        """Name of the consumer group."""
+        return f"{self.app}.{self.name}"
+
+    def slot_id(self, slot: str) -> str:
+        """Return the `transactional.id` and `group.instance.id` of the worker in `slot`."""
+        return f"{self.app}.{self.name}.{slot}"
+
+
+class ProcessorDecl(GroupDecl):
+    """A handler with its inputs, state tables and outputs, run by Holdfast's own engine."""
+
+    runtime: Literal["holdfast"] = "holdfast"
+    """What runs the processor."""
+
+    handler: Reference
+    """The function that is called for every event (`module:name`)."""
+
+    tables: Mapping[TableName, TableType] = {}
+    """State by key: each table's name and the type of its values.
+
+    The type is `module:name` or one of int, float, str, bool, Decimal, datetime.
+    """
+
+    start: Start = "earliest"
+    """Where a new group begins to read: at the first record that is kept, or after the last."""
+
+    commit_interval_ms: CommitInterval = Field(100, alias="commit_interval")
+    """How often outputs, state and positions are committed together; at most 5s.
+
+    Longer is faster, shorter is sooner visible.
+    """
+
+    guarantee: Guarantee = "exactly-once"
+    """What holds after a failure.
+
+    exactly-once commits in Kafka transactions; at-least-once may repeat outputs and state changes.
+    """
+
+    on_error: OnFailure = "stop"
+    """When the handler raises: stop the shard at that record, or make it a dead letter and go on."""
+
+    on_bad_record: OnFailure = "dead-letter"
+    """When a record cannot be turned into an event: make it a dead letter and go on, or stop."""
+
+    cache_entries: Count = 50_000
+    """How many values of state a shard keeps decoded in memory."""
+
+    session_timeout_ms: SessionTimeout = Field(6_000, alias="session_timeout")
+    """After what silence the group gives a worker's shards to others; at least 2s.
+
+    Brokers refuse less than their `group.min.session.timeout.ms`.
+    """
+
+    def changelog(self, table: str) -> str:
+        """Return the name of the topic that holds the changes of `table`."""
+        return f"{self.app}.{self.name}.{table}.changelog"
+
+
+class FaustDecl(GroupDecl):
+    """A Faust application, run by faust-streaming under Holdfast's supervisor."""
+
+    runtime: Literal["faust"]
+    """What runs the processor."""
+
+    agent: Reference
+    """The `faust.App` with the agents (`module:name`)."""
+
+
+class ProducerDecl(Declared):
+    """A source of events inside the application."""
+
+    name: str = Field(alias="<name>")
+    """The producer's name: its key in the file."""
+
+    source: Reference
+    """A function that returns an iterable of events (`module:name`).
+
+    Its arguments come from the command line.
+    """
+
+    writes: tuple[TopicName, ...] = Field(min_length=1)
+    """Topics that its events go to."""
+
+
+def _runtime(data: Any) -> str:
+    return str(data.get("runtime", "holdfast") if isinstance(data, dict) else data.runtime)
+
+
+AnyProcessor = Annotated[
+    Annotated[ProcessorDecl, Tag("holdfast")] | Annotated[FaustDecl, Tag("faust")], Discriminator(_runtime)
+]
+
+
+class Topology(Declared):
+    """The whole declaration of one application."""
+
+    source: Source = Field(default=Source(), alias="<source>", repr=False)
+    """The file that it was read from."""
+
+    app: Name
+    """The application's name; it starts the names of all groups and internal topics."""
+
+    # Not in repr: it may hold a password.
+    kafka: Mapping[str, ConfigValue] = Field(default={}, repr=False)
+    """Client properties of librdkafka, such as `bootstrap.servers`, `security.protocol` or `sasl.*`."""
+
+    topics: Mapping[TopicName, TopicDecl] = Field(min_length=1)
+    """The application's topics by name."""
+
+    processors: Mapping[Name, AnyProcessor] = {}
+    """The application's processors by name."""
+
+    producers: Mapping[Name, ProducerDecl] = {}
+    """The application's sources of events by name."""
+
+    checks: tuple[Reference, ...] = ()
+    """Functions that check the application's invariants over its topics (`module:name`)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tell_names(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        told = dict(data)
+        for section in ("topics", "processors", "producers"):
+            if isinstance(entries := data.get(section), dict):
+                app = {APP: str(data.get("app"))} if section == "processors" else {}
+                told[section] = {
+                    name: {**entry, **app, NAME: name} if isinstance(entry, dict) else entry
+                    for name, entry in entries.items()
+                }
+        return told
+
+    @property
+    def folder(self) -> Path:
+        """The file's folder: the application's modules are imported from here."""
+        return self.source.path.resolve().parent
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """Name of the topic for records that were set aside."""
+        return f"{self.app}.dead-letters"
+
+    @property
+    def native(self) -> Mapping[str, ProcessorDecl]:
+        """The processors that Holdfast's engine runs."""
+        return {name: decl for name, decl in self.processors.items() if isinstance(decl, ProcessorDecl)}
+
+    def topic(self, name: str) -> TopicDecl:
+        """Return the topic called `name`.
+
+        Raises:
+            TopologyError: it is not declared.
+        """
+        return _named("topic", name, self.topics)
+
+    def processor(self, name: str) -> ProcessorDecl | FaustDecl:
+        """Return the processor called `name`.
+
+        Raises:
+            TopologyError: it is not declared.
+        """
+        return _named("processor", name, self.processors)
+
+    def producer(self, name: str) -> ProducerDecl:
+        """Return the producer called `name`.
+
+        Raises:
+            TopologyError: it is not declared.
+        """
+        return _named("producer", name, self.producers)
+
+    def partitions(self, processor: str) -> int:
+        """Return how many shards a processor has: the partitions of its inputs.
+
+        Raises:
+            TopologyError: the processor or its first input is not declared.
+        """
+        return self.topic(self.processor(processor).reads[0]).partitions
+
+    def topic_specs(self) -> tuple[TopicSpec, ...]:
+        """Return every topic that the cluster has to hold, Holdfast's own ones last."""
+        return (*(self._spec(topic) for topic in self.topics.values()), *self.internal_topics())
+
+    def internal_topics(self) -> tuple[TopicSpec, ...]:
+        """Return Holdfast's own topics: changelogs, and dead letters if a processor is declared."""
+        changelogs = tuple(
+            self._changelog(processor, table)
+            for processor in self.native.values()
+            for table in processor.tables
+        )
+        return (*changelogs, self._dead_letters()) if self.native else ()
+
+    def _spec(self, topic: TopicDecl) -> TopicSpec:
+        stateful = tuple(name for name, by in self.native.items() if by.tables and topic.name in by.reads)
+        config = {**durable(topic.replication), **topic.config}
+        return TopicSpec(topic.name, topic.partitions, topic.replication, config, stateful)
+
+    def _changelog(self, processor: ProcessorDecl, table: str) -> TopicSpec:
+        replication = max(self.topic(name).replication for name in processor.reads)
+        config = {"cleanup.policy": "compact", **durable(replication)}
+        partitions = self.partitions(processor.name)
+        return TopicSpec(processor.changelog(table), partitions, replication, config, (processor.name,))
+
+    def _dead_letters(self) -> TopicSpec:
+        """Return the dead letters' topic.
+
+        Kept without end, as a dead letter waits for a person; as wide as the widest input, so
+        that it can keep a record's partition.
+        """
+        inputs = [self.topic(name) for processor in self.native.values() for name in processor.reads]
+        replication = max(topic.replication for topic in inputs)
+        largest = max(int(topic.config.get(MAX_BYTES, BROKER_MAX_BYTES)) for topic in inputs)
+        config: dict[str, str] = {
+            "retention.ms": "-1",
+            MAX_BYTES: str(largest + CAUSE_BYTES),
+            **durable(replication),
+        }
+        partitions = max(topic.partitions for topic in inputs)
+        return TopicSpec(self.dead_letter_topic, partitions, replication, config)
+
+
+def _named(kind: str, name: str, known: Mapping[str, T]) -> T:
+    if name in known:
+        return known[name]
+    raise TopologyError(
+        f'{kind} "{name}" is not declared in the topology{did_you_mean(name, known)} '
+        f"(declared: {', '.join(known) or 'none'})"
+    )

@@ -1,0 +1,192 @@
+"""A YAML file as plain data, with the line of everything in it.
+
+Stricter than YAML: keys are text and stand once, values are text, numbers, true, false,
+lists and mappings, and there are no aliases (a value is where it is read).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+Location = tuple[str | int, ...]
+"""The way to a value: keys of mappings and indexes of lists."""
+
+_SCALARS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null")}
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong in the file.
+
+    Attributes:
+        at: where; a location that is not in the file stands for its nearest parent.
+        text: what is wrong and what would be right.
+        line: the line, where it is another than that of `at` (a key that stands twice).
+    """
+
+    at: Location
+    text: str
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """The file that a topology was read from.
+
+    Attributes:
+        path: the file, as the user named it.
+        lines: line of each location, counted from 1.
+    """
+
+    path: Path = Path("topology.yaml")
+    lines: Mapping[Location, int] = field(default_factory=dict)
+
+    def line(self, at: Location) -> int:
+        """Return the line of `at` or of its nearest parent."""
+        while at and at not in self.lines:
+            at = at[:-1]
+        return self.lines.get(at, 1)
+
+    def report(self, problems: Iterable[Problem]) -> tuple[str, ...]:
+        """Word the problems as `file:line: location: text`, in the order of the file, each once."""
+        ordered = sorted(dict.fromkeys(problems), key=self._line_of)
+        return tuple(self._word(problem) for problem in ordered)
+
+    def _line_of(self, problem: Problem) -> int:
+        return problem.line or self.line(problem.at)
+
+    def _word(self, problem: Problem) -> str:
+        label = ".".join(str(part) for part in problem.at)
+        text = f"{self.path}:{self._line_of(problem)}: {label}{': ' if label else ''}{problem.text}"
+        return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+class Parsed(NamedTuple):
+    """What a YAML text holds, and what is wrong with it as YAML.
+
+    Attributes:
+        data: the plain data; None if it is no YAML at all.
+        source: the file with its lines.
+        problems: duplicate keys and the like.
+    """
+
+    data: Any
+    source: Source
+    problems: tuple[Problem, ...]
+
+
+class _AliasError(yaml.MarkedYAMLError):
+    """The file uses an alias."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes; refuses aliases, which could repeat without end."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            text = "aliases (*name) are not supported; write the value out"
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call] # the stubs leave it out
+            raise _AliasError(None, None, text, mark)
+        return super().compose_node(parent, index)
+
+
+def parse(content: bytes, path: Path) -> Parsed:
+    """Turn the bytes of a YAML file into plain data; never raises for what they hold."""
+    try:
+        loader = _Loader(content)
+        node = loader.get_single_node()
+    except RecursionError:
+        return _unreadable(path, 1, "not usable: nested too deeply")
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        return _unreadable(path, mark.line + 1 if mark else 1, f"not valid YAML: {error.problem}")
+    except (yaml.YAMLError, UnicodeError, ValueError) as error:
+        return _unreadable(path, 1, f"not valid YAML: {' '.join(str(error).split())}")
+    if node is None:
+        return _unreadable(path, 1, "the file is empty; it needs at least `app` and `topics`")
+    builder = _Builder(loader)
+    data = builder.build(node, ())
+    return Parsed(data, Source(path, builder.lines), tuple(builder.problems))
+
+
+def _unreadable(path: Path, line: int, text: str) -> Parsed:
+    return Parsed(None, Source(path, {(): line}), (Problem((), text),))
+
+
+class _Builder:
+    """Builds plain data from nodes and notes lines and problems on the way."""
+
+    def __init__(self, loader: _Loader) -> None:
+        self._loader = loader
+        self.lines: dict[Location, int] = {}
+        self.problems: list[Problem] = []
+
+    def build(self, node: yaml.Node, at: Location) -> Any:
+        """Return the value of `node`, which stands at `at`."""
+        self.lines.setdefault(at, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, at)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*at, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node, at)
+
+    def _mapping(self, node: yaml.MappingNode, at: Location) -> dict[str, Any]:
+        built: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._problem((*at, "?"), line, "expected text as a key, got a list or mapping")
+            elif key_node.value in built:
+                here = (*at, key_node.value)
+                text = f"the key stands twice; the first is in line {self.lines[here]}"
+                self.problems.append(Problem(here, text, line))
+            else:
+                self.lines[(*at, key_node.value)] = line
+                built[key_node.value] = self.build(value_node, (*at, key_node.value))
+        return built
+
+    def _scalar(self, node: yaml.Node, at: Location) -> Any:
+        if node.tag == _TIMESTAMP:
+            return node.value
+        if node.tag not in _SCALARS:
+            self._problem(at, node.start_mark.line + 1, f"the tag {node.tag} is not supported")
+            return None
+        try:
+            return self._loader.construct_object(node)
+        except (ValueError, KeyError, OverflowError, yaml.YAMLError):
+            self._problem(
+                at, node.start_mark.line + 1, f"{show(node.value)} cannot be read; put it in quotes"
+            )
+            return None
+
+    def _problem(self, at: Location, line: int, text: str) -> None:
+        self.lines.setdefault(at, line)
+        self.problems.append(Problem(at, text))
+
+
+def show(value: object) -> str:
+    """Word a value of the file for a message, cut to one short line."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (dict, list)):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    try:
+        text = str(value)
+    except ValueError:  # Python refuses to write whole numbers of more than 4300 digits
+        return "a very long number"
+    text = text if len(text) <= 60 else f"{text[:57]}..."
+    return f'"{text}"' if isinstance(value, str) else text
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """Return `; did you mean "x"?` for the nearest known name, or nothing."""
+    near = difflib.get_close_matches(given, sorted(known), n=1, cutoff=0.6)
+    return f'; did you mean "{near[0]}"?' if near else ""

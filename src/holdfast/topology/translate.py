@@ -1,0 +1,120 @@
+"""Pydantic's errors in the words of the topology file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from holdfast.topology.fields import EXPECTED
+from holdfast.topology.model import (
+    APP,
+    NAME,
+    SOURCE,
+    FaustDecl,
+    ProcessorDecl,
+    ProducerDecl,
+    TopicDecl,
+    Topology,
+)
+from holdfast.topology.source import Location, Problem, did_you_mean, show
+
+_SECTIONS: Mapping[str, type[BaseModel]] = {"topics": TopicDecl, "producers": ProducerDecl}
+_RUNTIMES: Mapping[str, type[BaseModel]] = {"holdfast": ProcessorDecl, "faust": FaustDecl}
+_SECRET = ("password", "secret", "key.pem", "sasl.jaas.config", "sasl.oauthbearer.config")
+
+
+def problems_of(error: ValidationError) -> tuple[Problem, ...]:
+    """Return one problem for each error that pydantic found, located as in the file."""
+    details = error.errors(include_url=False)
+    return tuple(Problem(location(detail), _word(detail)) for detail in details)
+
+
+def location(detail: ErrorDetails) -> Location:
+    """Return where in the file an error is: without pydantic's own steps."""
+    at = detail["loc"]
+    if detail["type"] == "union_tag_invalid":
+        at = (*at, "runtime")
+    elif at[:1] == ("processors",) and len(at) > 2:
+        at = (*at[:2], *at[3:])  # the step that names the runtime
+    if at[-1:] == ("[key]",):
+        at = at[:-1]
+    return at
+
+
+def model_at(detail: ErrorDetails) -> type[BaseModel]:
+    """Return the model whose keys stand beside the error's own key."""
+    at = detail["loc"]
+    if at[0] == "processors" and len(at) > 3:
+        return _RUNTIMES[str(at[2])]
+    return _SECTIONS.get(str(at[0]), Topology) if len(at) > 2 else Topology
+
+
+def known_keys(model: type[BaseModel]) -> tuple[str, ...]:
+    """Return the keys that a mapping of this model may have in the file."""
+    keys = [field.alias or name for name, field in model.model_fields.items()]
+    extra = ["event"] if model is TopicDecl else []
+    return (*(key for key in keys if key not in (APP, NAME, SOURCE)), *extra)
+
+
+def _unknown(detail: ErrorDetails) -> str:
+    known = known_keys(model_at(detail))
+    key = str(detail["loc"][-1])
+    if key == "event":
+        return "`events` is given as well; keep one of the two"
+    return f"unknown key{did_you_mean(key, known)} (known: {', '.join(known)})"
+
+
+def _missing(detail: ErrorDetails) -> str:
+    model = model_at(detail)
+    by_key = {field.alias or name: field.description for name, field in model.model_fields.items()}
+    meaning = by_key.get(str(detail["loc"][-1])) or ""
+    return (
+        f"missing ({meaning[0].lower()}{meaning[1:].splitlines()[0].rstrip('.')})" if meaning else "missing"
+    )
+
+
+def _choice(detail: ErrorDetails) -> str:
+    choices = detail["ctx"]["expected"].replace("'", "")
+    names = choices.replace(" or ", ", ").split(", ")
+    return f"expected {choices}, got {_given(detail)}{did_you_mean(str(detail['input']), names)}"
+
+
+def _no_runtime(detail: ErrorDetails) -> str:
+    given = str(detail["ctx"]["tag"])
+    return f"expected holdfast or faust, got {show(given)}{did_you_mean(given, _RUNTIMES)}"
+
+
+def _given(detail: ErrorDetails) -> str:
+    at = detail["loc"]
+    if at[0] == "kafka" and any(word in str(at[-1]) for word in _SECRET):
+        return "another type of value"
+    return show(detail["input"])
+
+
+def _expected(what: str) -> Callable[[ErrorDetails], str]:
+    return lambda detail: f"expected {what}, got {_given(detail)}"
+
+
+_WORDS: Mapping[str, Callable[[ErrorDetails], str]] = {
+    "extra_forbidden": _unknown,
+    "missing": _missing,
+    "literal_error": _choice,
+    "union_tag_invalid": _no_runtime,
+    "bool_type": _expected("true or false"),
+    "dict_type": _expected("a mapping (key: value)"),
+    "mapping_type": _expected("a mapping (key: value)"),
+    "model_type": _expected("a mapping (key: value)"),
+    "model_attributes_type": _expected("a mapping (key: value)"),
+    "tuple_type": _expected("a list"),
+    "too_short": lambda _: "expected at least one entry, got none",
+}
+
+
+def _word(detail: ErrorDetails) -> str:
+    if detail["type"] == EXPECTED:
+        return f"{detail['msg']}, got {_given(detail)}"
+    word: Callable[[ErrorDetails], Any] | None = _WORDS.get(detail["type"])
+    return word(detail) if word else f"{detail['msg']}, got {_given(detail)}"
