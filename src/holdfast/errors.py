@@ -22,6 +22,7 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   └── MissingKey             it used state for a record that has no key
     ├── ClusterError               brokers or the embedded cluster
     │   ├── BrokersUnreachable
+    │   ├── SettingError           a client property is unknown or would break a guarantee
     │   ├── EmbeddedClusterError   the local brokers cannot be started or stopped
     │   └── Fenced                 a newer owner of the same slot took over
     ├── StateError                 the local store or its changelog
@@ -119,6 +120,10 @@ class ClusterError(HoldfastError):
 
 class BrokersUnreachable(ClusterError):
     """No broker answered in time."""
+
+
+class SettingError(ClusterError):
+    """A client property that librdkafka refuses, or that would break a guarantee of ours."""
 
 
 class EmbeddedClusterError(ClusterError):

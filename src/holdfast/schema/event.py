@@ -113,8 +113,8 @@ class Event(BaseModel):
         """
         if not cls.__event_oldest__ <= from_version < cls.__event_version__:
             raise SchemaError(
-                f"{cls.__event_name__} is at version {cls.__event_version__} (oldest {cls.__event_oldest__}), "
-                f"so upcast(from_version={from_version}) can never be used. Raise version= on the class first."
+                f"{cls.__event_name__} is at version {cls.__event_version__} (oldest {cls.__event_oldest__});"
+                f" upcast(from_version={from_version}) can never be used. Raise version= on the class."
             )
         if from_version in cls.__event_upcasters__:
             raise SchemaError(
@@ -163,7 +163,7 @@ def check_event_class(event_type: Any) -> None:
     """
     if not (isinstance(event_type, type) and issubclass(event_type, Event)) or event_type is Event:
         raise SchemaError(
-            f"{event_type!r} is not an event class; declare it as `class {{name}}(Event): ...`."
+            f"{event_type!r} is not an event class; an event is declared as `class Name(Event): ...`."
         )
     complete(event_type)
     missing = [

@@ -1,0 +1,108 @@
+"""The client's errors, mapped to the error tree in this one place.
+
+Every function that calls the client wraps the call in `mapped`; what comes out is ours, with the client's
+error as its cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from confluent_kafka import KafkaError, KafkaException
+
+from holdfast.errors import BrokersUnreachable, ClusterError, Fenced, HoldfastError, SettingError
+
+_UNREACHABLE = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TRANSPORT,
+        KafkaError._RESOLVE,
+        KafkaError._TIMED_OUT,
+        KafkaError.BROKER_NOT_AVAILABLE,
+    }
+)
+
+_FENCED = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.FENCED_INSTANCE_ID,
+    }
+)
+
+_ADVICE: dict[int, str] = {
+    KafkaError._UNKNOWN_TOPIC: "the topic does not exist; create it with `holdfast apply`",
+    KafkaError.UNKNOWN_TOPIC_OR_PART: "the topic does not exist; create it with `holdfast apply`",
+    KafkaError._UNKNOWN_PARTITION: "the topic has no such partition",
+    KafkaError._MSG_TIMED_OUT: "no broker acknowledged it within delivery.timeout.ms",
+    KafkaError.NOT_ENOUGH_REPLICAS: "fewer replicas than the topic's min.insync.replicas are in sync",
+    KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND: "fewer replicas than min.insync.replicas are in sync",
+    KafkaError.MSG_SIZE_TOO_LARGE: "it is larger than the topic's max.message.bytes",
+    KafkaError.RECORD_LIST_TOO_LARGE: "the batch is larger than a segment of the topic",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "this user may not write to the topic",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "this user may not read in this group",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "this user may not do that on the cluster",
+    KafkaError._AUTHENTICATION: "the broker refused the login; check the sasl.* and ssl.* properties",
+    KafkaError.SASL_AUTHENTICATION_FAILED: "the broker refused the login; check the sasl.* properties",
+    KafkaError._PURGE_QUEUE: "it was given up before it was sent",
+    KafkaError._PURGE_INFLIGHT: "it was sent, but given up before a broker answered; it may be in the topic",
+}
+
+
+def kafka_error(error: KafkaException | KafkaError) -> KafkaError:
+    """Return the client's error object, unpacked from an exception if need be."""
+    if isinstance(error, KafkaError):
+        return error
+    inner = error.args[0] if error.args else None
+    return inner if isinstance(inner, KafkaError) else KafkaError(KafkaError._FAIL, str(error))
+
+
+def is_fatal(error: KafkaException | KafkaError) -> bool:
+    """Tell whether the client instance that answered so must be closed."""
+    return bool(kafka_error(error).fatal())
+
+
+def is_abortable(error: KafkaException | KafkaError) -> bool:
+    """Tell whether the current transaction must be aborted, after which the producer is usable again."""
+    return bool(kafka_error(error).txn_requires_abort())
+
+
+def is_retriable(error: KafkaException | KafkaError) -> bool:
+    """Tell whether the same call may be made again as it was."""
+    return bool(kafka_error(error).retriable())
+
+
+def describe(error: KafkaException | KafkaError) -> str:
+    """Return the reason in our words where we have some, with the client's own name for it."""
+    inner = kafka_error(error)
+    text = _ADVICE.get(inner.code()) or inner.str()
+    return f"{text} ({inner.name()})"
+
+
+def translate(error: KafkaException | KafkaError, doing: str) -> HoldfastError:
+    """Return our error for the client's; raise it `from` the original.
+
+    Args:
+        error: the client's error.
+        doing: what was tried and where, as the start of a sentence: ``creating topic orders``.
+    """
+    inner = kafka_error(error)
+    text = f"{doing}: {describe(inner)}."
+    if inner.code() in _FENCED:
+        return Fenced(f"{text} Another process with the same slot took over; this one stops.")
+    if inner.code() in _UNREACHABLE:
+        return BrokersUnreachable(f"{text} Check that the brokers run and that bootstrap.servers names them.")
+    if inner.code() in (KafkaError._INVALID_ARG, KafkaError._CONFLICT, KafkaError._UNKNOWN_PROTOCOL):
+        return SettingError(f"{doing}: {inner.str()}.")
+    return ClusterError(text)
+
+
+@contextmanager
+def mapped(doing: str) -> Iterator[None]:
+    """Turn client errors inside the block into ours; see `translate` for `doing`."""
+    try:
+        yield
+    except KafkaException as error:
+        raise translate(error, doing) from error

@@ -1,0 +1,170 @@
+"""Client properties: the one place where librdkafka configurations are made.
+
+The user's own properties (``kafka:`` in topology.yaml) are merged into ours and win, except for those that
+the guarantees rest on: these may be repeated with our value, but not changed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from holdfast.errors import SettingError
+
+Properties = Mapping[str, object]
+"""librdkafka properties by name, as a user writes them."""
+
+client_log = logging.getLogger("holdfast.kafka.client")
+"""Where the log lines of librdkafka go. Without logging set up they go nowhere, not to stderr."""
+client_log.addHandler(logging.NullHandler())
+
+PARTITIONER = "murmur2_random"
+"""The Java client's partitioner, so that joins with topics written from Java line up."""
+
+DELIVERY_TIMEOUT_MS = 120_000
+"""How long an event may wait for its acknowledgement before it counts as failed; as in the Java client."""
+
+_SAFE = "an acknowledged event must be on enough replicas and there once"
+_OWN_COMMITS = "positions are committed together with the results, never by the client itself"
+_BY_TOPOLOGY = "it follows from the topology and the worker's slot"
+_OWN_CALLBACK = "Holdfast sets it itself"
+
+# Property -> values that may be written out (they are ours anyway), and why no other is possible.
+_PROTECTED: dict[str, tuple[frozenset[str], str]] = {
+    "acks": (frozenset({"all", "-1"}), _SAFE),
+    "request.required.acks": (frozenset({"all", "-1"}), _SAFE),
+    "enable.idempotence": (frozenset({"true"}), _SAFE),
+    "partitioner": (
+        frozenset({PARTITIONER}),
+        "equal keys must meet in the same partition, whoever wrote them",
+    ),
+    "enable.auto.commit": (frozenset({"false"}), _OWN_COMMITS),
+    "auto.commit.enable": (frozenset({"false"}), _OWN_COMMITS),
+    "enable.auto.offset.store": (frozenset({"false"}), _OWN_COMMITS),
+    "isolation.level": (frozenset({"read_committed"}), "results of aborted transactions must not be read"),
+    "allow.auto.create.topics": (frozenset({"false"}), "topics are created as declared, by `holdfast apply`"),
+    "transactional.id": (frozenset(), _BY_TOPOLOGY),
+    "group.id": (frozenset(), _BY_TOPOLOGY),
+    "group.instance.id": (frozenset(), _BY_TOPOLOGY),
+    "auto.offset.reset": (frozenset(), "say `start: earliest` or `start: latest` on the processor"),
+    "delivery.report.only.error": (frozenset(), _OWN_CALLBACK),
+    "on_delivery": (frozenset(), _OWN_CALLBACK),
+    "error_cb": (frozenset(), _OWN_CALLBACK),
+    "log_cb": (frozenset(), _OWN_CALLBACK),
+    "logger": (frozenset(), _OWN_CALLBACK),
+    "stats_cb": (frozenset(), _OWN_CALLBACK),
+}
+
+
+def checked(properties: Properties) -> dict[str, Any]:
+    """Return the user's properties, with YAML's values in the form that librdkafka takes.
+
+    Raises:
+        SettingError: when a property would break a guarantee; names all of them.
+    """
+    problems = []
+    for name, value in properties.items():
+        allowed, reason = _PROTECTED.get(name, (None, ""))
+        if allowed is not None and str(value).lower() not in allowed:
+            problems.append(f"kafka property {name}: {value!r} is not possible: {reason}. Remove it.")
+    if problems:
+        raise SettingError("\n".join(problems))
+    return {name: value for name, value in properties.items() if name not in _PROTECTED}
+
+
+def common_config(bootstrap_servers: str, properties: Properties | None = None) -> dict[str, Any]:
+    """Return what every client needs: where the brokers are, and logging into Python's.
+
+    Raises:
+        SettingError: when a property would break a guarantee.
+    """
+    return {
+        "client.id": "holdfast",
+        # A broker that was replaced under the same name is found again within seconds.
+        "reconnect.backoff.max.ms": 2_000,
+        "socket.keepalive.enable": True,
+        **checked(properties or {}),
+        "bootstrap.servers": bootstrap_servers,
+        "logger": client_log,
+    }
+
+
+def admin_config(bootstrap_servers: str, properties: Properties | None = None) -> dict[str, Any]:
+    """Return the properties of an admin client.
+
+    Raises:
+        SettingError: when a property would break a guarantee.
+    """
+    return common_config(bootstrap_servers, properties)
+
+
+def producer_config(
+    bootstrap_servers: str, properties: Properties | None = None, *, transactional_id: str | None = None
+) -> dict[str, Any]:
+    """Return the properties of a producer: idempotent, acks=all, bounded memory.
+
+    Args:
+        bootstrap_servers: ``host:port`` of some brokers, separated by commas.
+        properties: the user's own properties.
+        transactional_id: makes it a transactional producer.
+
+    Raises:
+        SettingError: when a property would break a guarantee.
+    """
+    ours: dict[str, Any] = {
+        "linger.ms": 10,
+        "compression.type": "lz4",
+        "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
+        # Bounds the memory of a producer whose brokers do not answer; beyond it, publish() waits.
+        "queue.buffering.max.messages": 200_000,
+        "queue.buffering.max.kbytes": 65_536,
+    }
+    fixed: dict[str, Any] = {
+        "enable.idempotence": True,
+        "acks": "all",
+        "partitioner": PARTITIONER,
+        "allow.auto.create.topics": False,
+    }
+    if transactional_id is not None:
+        fixed["transactional.id"] = transactional_id
+    return _merge(ours, common_config(bootstrap_servers, properties), fixed)
+
+
+def consumer_config(
+    bootstrap_servers: str, group_id: str, properties: Properties | None = None, *, start: str = "earliest"
+) -> dict[str, Any]:
+    """Return the properties of a consumer: committed records only, no commits of its own.
+
+    Args:
+        bootstrap_servers: ``host:port`` of some brokers, separated by commas.
+        group_id: the consumer group.
+        properties: the user's own properties.
+        start: where a group without positions begins: ``earliest``, ``latest`` or ``error``.
+
+    Raises:
+        SettingError: when a property would break a guarantee.
+    """
+    fixed = {
+        "group.id": group_id,
+        "auto.offset.reset": start,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "isolation.level": "read_committed",
+        "allow.auto.create.topics": False,
+    }
+    return _merge({}, common_config(bootstrap_servers, properties), fixed)
+
+
+# librdkafka knows several names for one property; setting two of them leaves it to chance which one counts.
+_ALIASES = {
+    "queue.buffering.max.ms": "linger.ms",
+    "compression.codec": "compression.type",
+    "message.timeout.ms": "delivery.timeout.ms",
+    "metadata.broker.list": "bootstrap.servers",
+}
+
+
+def _merge(ours: dict[str, Any], user: dict[str, Any], fixed: dict[str, Any]) -> dict[str, Any]:
+    named = {_ALIASES.get(name, name): value for name, value in user.items()}
+    return {**ours, **named, **fixed}
