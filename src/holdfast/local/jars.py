@@ -1,0 +1,222 @@
+"""The jars of Apache Kafka: pinned in ``jars.lock``, fetched once, checked at every start.
+
+A jar counts as present only if its bytes have the pinned SHA-256, so a truncated or
+damaged file is found and fetched again. Each jar is written to a temporary folder beside
+its final place and moved there by a rename: whoever is killed in between leaves nothing
+that another start could take for a jar. A file lock keeps two processes from fetching at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from jgo.constants import MAVEN_CENTRAL_URL, default_maven_repo
+from jgo.maven import MavenContext, PythonResolver
+
+from holdfast.errors import EmbeddedClusterError
+from holdfast.local.folders import cache_folder, make_folder
+from holdfast.local.locking import exclusive
+from holdfast.local.progress import Progress, Silent
+
+LOCK_NAME = "jars.lock"
+PARALLEL = 6
+"""Downloads at once: most jars are small, so the round trips dominate."""
+
+TRIES = 3
+"""A mirror or proxy that drops one connection should not end the start."""
+
+TIMEOUT_S = 30
+"""Seconds without an answer or a byte, after which one try fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jar:
+    """One pinned file of the class path.
+
+    Attributes:
+        group: Maven group id.
+        artifact: Maven artifact id.
+        version: exact version.
+        size: bytes.
+        sha256: lower-case hex digest of its bytes.
+    """
+
+    group: str
+    artifact: str
+    version: str
+    size: int
+    sha256: str
+
+    @property
+    def filename(self) -> str:
+        """File name in the cache."""
+        return f"{self.artifact}-{self.version}.jar"
+
+    @property
+    def repository_path(self) -> str:
+        """Path inside a Maven repository."""
+        return f"{self.group.replace('.', '/')}/{self.artifact}/{self.version}/{self.filename}"
+
+    def fits(self, file: Path) -> bool:
+        """Tell whether `file` holds exactly the pinned bytes."""
+        try:
+            if file.stat().st_size != self.size:
+                return False
+            with file.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest() == self.sha256
+        except OSError:
+            return False
+
+
+def format_lock(jars: Iterable[Jar]) -> str:
+    """Write jars as the text of a lock file (see `parse_lock`)."""
+    return "".join(f"{jar.sha256} {jar.size} {jar.group}:{jar.artifact}:{jar.version}\n" for jar in jars)
+
+
+def parse_lock(text: str) -> tuple[Jar, ...]:
+    """Read a lock file: one ``sha256 size group:artifact:version`` for each jar; ``#`` starts a comment."""
+    jars = []
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            digest, size, coordinate = line.split()
+            jars.append(Jar(*coordinate.split(":"), size=int(size), sha256=digest))  # type: ignore[misc]
+    return tuple(jars)
+
+
+def pinned_jars() -> tuple[Jar, ...]:
+    """Return the jars of the Kafka release that this version of Holdfast embeds."""
+    return parse_lock(resources.files("holdfast.local").joinpath(LOCK_NAME).read_text(encoding="utf-8"))
+
+
+def kafka_version() -> str:
+    """Return the embedded release of Apache Kafka, such as ``4.3.1``."""
+    return next(jar.version for jar in pinned_jars() if jar.artifact.startswith("kafka_"))
+
+
+def _repository() -> str:
+    """Return the Maven repository to download from; ``HOLDFAST_MAVEN_URL`` names a mirror."""
+    return os.environ.get("HOLDFAST_MAVEN_URL", MAVEN_CENTRAL_URL).rstrip("/")
+
+
+class JarCache:
+    """The local folder of verified jars.
+
+    Args:
+        folder: where the jars are kept; by default ``jars`` in the cache folder.
+        jars: what must be there; by default the pinned ones.
+        copies: folders laid out like a Maven repository from which a jar with the right
+            hash is copied instead of downloaded; by default the user's ``~/.m2/repository``.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        jars: tuple[Jar, ...] | None = None,
+        *,
+        copies: tuple[Path, ...] | None = None,
+    ) -> None:
+        self.folder = folder or cache_folder() / "jars"
+        self.jars = pinned_jars() if jars is None else jars
+        self._copies = (default_maven_repo(),) if copies is None else copies
+
+    def class_path(self, progress: Progress | None = None) -> tuple[Path, ...]:
+        """Return the verified jars in a fixed order; fetch what is missing or damaged first.
+
+        Raises:
+            EmbeddedClusterError: the folder is not writable, or a jar cannot be fetched.
+        """
+        if self._missing():
+            make_folder(self.folder, purpose="the downloaded jars", variable="HOLDFAST_CACHE")
+            progress = progress or Silent()
+            with exclusive(self.folder / ".lock", lambda: progress.step("Waiting for another download")):
+                # Whoever held the lock before us may have fetched all or most of them.
+                self._fetch(self._missing(), progress)
+        return tuple(self.folder / jar.filename for jar in self.jars)
+
+    def _missing(self) -> tuple[Jar, ...]:
+        return tuple(jar for jar in self.jars if not jar.fits(self.folder / jar.filename))
+
+    def _fetch(self, missing: tuple[Jar, ...], progress: Progress) -> None:
+        for leftover in self.folder.glob(".partial-*"):  # of a process that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
+        if not missing:
+            return
+        progress.download(sum(jar.size for jar in missing))
+        with (
+            tempfile.TemporaryDirectory(prefix=".partial-", dir=self.folder) as partial,
+            ThreadPoolExecutor(PARALLEL, thread_name_prefix="jar") as pool,
+        ):
+            try:
+                list(pool.map(lambda jar: self._fetch_one(jar, Path(partial), progress), missing))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _fetch_one(self, jar: Jar, partial: Path, progress: Progress) -> None:
+        try:
+            source = self._copy_of(jar, partial, progress) or _download(jar, partial, progress)
+            source.replace(self.folder / jar.filename)
+        except OSError as error:
+            raise EmbeddedClusterError(
+                f"cannot store {jar.filename} in {self.folder}: {error.strerror or error}. "
+                "Free some space or set HOLDFAST_CACHE to another folder; finished jars are kept."
+            ) from error
+
+    def _copy_of(self, jar: Jar, partial: Path, progress: Progress) -> Path | None:
+        for copies in self._copies:
+            candidate = copies / jar.repository_path
+            if jar.fits(candidate):
+                copied = Path(shutil.copyfile(candidate, partial / jar.filename))
+                progress.received(jar.size)
+                return copied
+        return None
+
+
+def _download(jar: Jar, partial: Path, progress: Progress) -> Path:
+    """Fetch one jar through jgo into `partial` and return the verified file."""
+    repository = _repository()
+    problem = ""
+    for attempt in range(TRIES):
+        received = 0
+
+        @contextlib.contextmanager
+        def counting(_name: str, _size: int) -> Iterator[object]:
+            def count(size: int) -> None:
+                nonlocal received
+                received += size
+                progress.received(size)
+
+            yield count
+
+        context = MavenContext(
+            resolver=PythonResolver(progress_callback=counting),
+            # A folder of its own for each try: jgo takes any file that is already there for complete.
+            repo_cache=partial / f"try-{attempt}",
+            remote_repos={"origin": repository},
+            timeout=TIMEOUT_S,
+        )
+        try:
+            file = context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
+        except OSError as error:
+            problem = f"{type(error).__name__}: {error}"
+        except RuntimeError:
+            problem = "it is not there"
+        else:
+            if jar.fits(file):
+                return Path(file)
+            problem = f"{file.stat().st_size:,} bytes came that do not have the pinned SHA-256 ({jar.size:,} bytes)"
+        progress.received(-received)
+    raise EmbeddedClusterError(
+        f"cannot download {repository}/{jar.repository_path}: {problem}. Check the network and the proxy "
+        "settings (HTTPS_PROXY), or set HOLDFAST_MAVEN_URL to a mirror of Maven Central; jars that are "
+        "finished are kept, so the next try goes on from there."
+    )

@@ -1,0 +1,211 @@
+"""One broker process: find it, format its storage, start it, end it.
+
+Whether a broker runs is read from the process table: a process is node N of this cluster if
+it runs ``kafka.Kafka`` with this node's ``server.properties``. A pid file alone could name
+another program (pids are reused) or be missing (its writer was killed); so the file is only a
+hint that saves looking through all processes, and what it names is checked before it is believed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from holdfast.errors import EmbeddedClusterError
+from holdfast.local import jvm
+from holdfast.local.settings import LOG4J2, server_properties
+from holdfast.local.spec import ClusterSpec, NodeSpec
+
+MAIN_CLASS = "kafka.Kafka"
+TAIL_LINES = 15
+
+_started: dict[int, subprocess.Popen[bytes]] = {}
+"""Brokers started by this process. They may outlive the object that started them; their handles
+are kept here so that one that dies is reaped and does not stay in the process table."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFiles:
+    """Paths of one node inside the cluster's folder."""
+
+    folder: Path
+    id: int
+
+    @property
+    def home(self) -> Path:
+        """Folder of the node: configuration, pid and data."""
+        return self.folder / "nodes" / str(self.id)
+
+    @property
+    def properties(self) -> Path:
+        """Its configuration; also what identifies its process."""
+        return self.home / "server.properties"
+
+    @property
+    def data(self) -> Path:
+        """Its topics and metadata."""
+        return self.home / "data"
+
+    @property
+    def pid(self) -> Path:
+        """Its pid, as a hint."""
+        return self.home / "pid"
+
+    @property
+    def log(self) -> Path:
+        """Its log, kept when the cluster stops."""
+        return self.folder / "logs" / f"node-{self.id}.log"
+
+    @property
+    def output(self) -> Path:
+        """What the JVM itself prints: wrong options, crashes."""
+        return self.folder / "logs" / f"node-{self.id}.out"
+
+
+class Node:
+    """A broker of the cluster in one folder.
+
+    Attributes:
+        spec: its id and ports.
+        files: its paths.
+    """
+
+    def __init__(self, folder: Path, spec: NodeSpec) -> None:
+        self.spec = spec
+        self.files = NodeFiles(folder, spec.id)
+
+    def process(self) -> psutil.Process | None:
+        """Return the running broker process, or None.
+
+        psutil remembers when the process was created and refuses to signal a successor with the same pid.
+        """
+        for pid in list(_started):
+            if _started[pid].poll() is not None:
+                del _started[pid]
+        with contextlib.suppress(OSError, ValueError, psutil.Error):
+            hinted = psutil.Process(int(self.files.pid.read_text()))
+            if self._is_ours(hinted):
+                return hinted
+        return next((process for process in psutil.process_iter() if self._is_ours(process)), None)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the running broker, or None."""
+        process = self.process()
+        return process.pid if process else None
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            command = process.cmdline()
+        except psutil.Error:
+            return False
+        return command[-2:] == [MAIN_CLASS, str(self.files.properties)]
+
+    def is_formatted(self) -> bool:
+        """Tell whether the storage is complete; Kafka writes this file last."""
+        return (self.files.data / "meta.properties").exists()
+
+    def configure(self, cluster: ClusterSpec, overrides: Mapping[str, str]) -> None:
+        """Write the node's configuration files."""
+        self.files.home.mkdir(parents=True, exist_ok=True)
+        self.files.log.parent.mkdir(parents=True, exist_ok=True)
+        self.files.properties.write_text(
+            server_properties(cluster, self.spec, self.files.data, overrides), encoding="utf-8"
+        )
+        self._log4j2.write_text(LOG4J2, encoding="utf-8")
+
+    @property
+    def _log4j2(self) -> Path:
+        return self.files.home / "log4j2.xml"
+
+    def begin_format(self, class_path: tuple[Path, ...], cluster_id: str) -> subprocess.Popen[str]:
+        """Start Kafka's own storage formatter, which also sets the feature versions of the release.
+
+        A folder that a killed formatter left half written is emptied first.
+        """
+        shutil.rmtree(self.files.data, ignore_errors=True)
+        return subprocess.Popen(
+            jvm.java(
+                class_path,
+                "kafka.tools.StorageTool",
+                *("format", "--cluster-id", cluster_id, "--config", str(self.files.properties)),
+                options=jvm.format_options(),
+            ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def end_format(self, formatter: subprocess.Popen[str]) -> None:
+        """Wait for the formatter.
+
+        Raises:
+            EmbeddedClusterError: it failed.
+        """
+        output, _ = formatter.communicate()
+        if formatter.returncode != 0 or not self.is_formatted():
+            last = "\n".join(output.strip().splitlines()[-TAIL_LINES:])
+            raise EmbeddedClusterError(f"cannot format the storage of node {self.spec.id} in {self.files.data}:\n{last}")
+
+    def launch(self, class_path: tuple[Path, ...]) -> None:
+        """Start the broker in a session of its own, so that it outlives the terminal.
+
+        Raises:
+            EmbeddedClusterError: the program cannot be run.
+        """
+        options = jvm.broker_options(
+            log4j2=self._log4j2, log=self.files.log, crash_folder=self.files.log.parent
+        )
+        command = jvm.java(class_path, MAIN_CLASS, str(self.files.properties), options=options)
+        with self.files.output.open("wb") as output:
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    cwd=self.files.home,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise EmbeddedClusterError(f"cannot run {command[0]}: {error.strerror or error}.") from error
+        _started[process.pid] = process
+        self.files.pid.write_text(str(process.pid))
+
+    def signal(self, number: signal.Signals) -> psutil.Process | None:
+        """Send a signal to the broker if it runs; return its process."""
+        process = self.process()
+        if process is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        return process
+
+    def delete_data(self) -> None:
+        """Delete topics, metadata and configuration; the log stays."""
+        shutil.rmtree(self.files.home, ignore_errors=True)
+
+    def last_words(self) -> str:
+        """Return the end of the node's output and log, for a message about its failure."""
+        lines = [*_tail(self.files.output), *_tail(self.files.log)]
+        text = "\n".join(f"  {line}" for line in lines) or "  (nothing was written)"
+        return f"last lines of node {self.spec.id}:\n{text}\nfull log: {self.files.log}"
+
+
+def _tail(file: Path) -> list[str]:
+    """Return the last lines of a text file; none if it is not there."""
+    try:
+        with file.open("rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - 8192))
+            return stream.read().decode(errors="replace").splitlines()[-TAIL_LINES:]
+    except OSError:
+        return []

@@ -1,0 +1,63 @@
+"""Fixtures shared by all tests.
+
+``cluster`` is the one set of real brokers of a test run: an embedded three-node cluster in a
+temporary folder, started when the first test asks for it. ``HOLDFAST_TEST_BOOTSTRAP`` names
+other brokers instead. The cluster ends with the run, also when the run is interrupted or killed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from holdfast.local.cluster import EmbeddedCluster
+
+
+@dataclass(frozen=True)
+class TestCluster:
+    """The brokers that tests use.
+
+    Attributes:
+        bootstrap_servers: where to connect.
+        embedded: the cluster if this run started it, for tests that look into it. Tests that
+            kill brokers start their own: this one is shared.
+    """
+
+    __test__ = False
+
+    bootstrap_servers: str
+    embedded: EmbeddedCluster | None = None
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[TestCluster]:
+    """Give the shared brokers, starting them once for the session."""
+    given = os.environ.get("HOLDFAST_TEST_BOOTSTRAP")
+    if given:
+        yield TestCluster(given)
+        return
+    with EmbeddedCluster.temporary() as embedded:
+        yield TestCluster(embedded.bootstrap_servers, embedded)
+
+
+@pytest.fixture
+def unique_name(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Give a function that makes a name (of a topic, group or application) no other test uses."""
+    test = re.sub(r"[^a-zA-Z0-9]+", "-", request.node.name).strip("-")[:60]
+    run = uuid.uuid4().hex[:8]
+
+    def name(label: str) -> str:
+        return f"{label}.{test}.{run}"
+
+    return name
+
+
+@pytest.fixture
+def topic_name(unique_name: Callable[[str], str]) -> str:
+    """Give a topic name that no other test uses; the topic does not exist yet."""
+    return unique_name("topic")
