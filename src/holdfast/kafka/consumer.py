@@ -1,0 +1,224 @@
+"""The consumer of a worker: group membership for shards, fetched batches, positions.
+
+The group subscribes to the processor's first input only, because the broker-side
+and client-side assignors split co-partitioned topics between members. What a shard
+reads is assigned here, when its state is restored, and not by the rebalance: so
+nothing of a shard is fetched before it may be handled, and a record that comes out
+of `fetch` always belongs to the ownership under which it was asked for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException
+from confluent_kafka import TopicPartition as ClientPartition
+
+from holdfast.errors import ClusterError, Fenced
+from holdfast.kafka.errors import translate
+from holdfast.record import Message, TopicPartition
+
+_UNLIMITED = -1.0
+
+
+class OwnershipListener(Protocol):
+    """Told about the shards that the group gives to this member and takes from it.
+
+    All calls come from inside `ShardConsumer.fetch` or `close`, on the caller's thread.
+    """
+
+    def assigned(self, partitions: list[int]) -> None:
+        """These shards are ours from now on."""
+
+    def revoked(self, partitions: list[int]) -> None:
+        """These shards go to another member once this call returns; commit what is done."""
+
+    def lost(self, partitions: list[int]) -> None:
+        """These shards belong to somebody else already; commit nothing of them."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one fetch brought.
+
+    Attributes:
+        records: records by topic and partition, each list in offset order.
+        ends: for partitions that are read to their end, the offset of that end. It lies
+            after control records, which are never handed out.
+    """
+
+    records: dict[tuple[str, int], list[Message]] = field(default_factory=lambda: defaultdict(list))
+    ends: dict[TopicPartition, int] = field(default_factory=dict)
+
+    def drop(self, partitions: Iterable[TopicPartition]) -> None:
+        """Forget records of partitions that were taken away while the batch was fetched."""
+        for place in partitions:
+            self.records.pop(place, None)
+            self.ends.pop(place, None)
+
+
+class ShardConsumer:
+    """A group member that owns shards of one processor.
+
+    Args:
+        settings: client settings; group, isolation and assignment settings included.
+        topic: the processor's first input, whose partitions stand for the shards.
+        listener: told about ownership.
+
+    Raises:
+        ClusterError: the client refuses the settings.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], topic: str, listener: OwnershipListener) -> None:
+        self._topic = topic
+        self._listener = listener
+        self._reading: set[TopicPartition] = set()
+        self._stopped: set[TopicPartition] = set()
+        self._broker_error: KafkaError | None = None
+        try:
+            self._client = Consumer({**settings, "error_cb": self._note_error})
+        except KafkaException as error:
+            raise translate(error, "starting the consumer") from error
+        self._client.subscribe(
+            [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def fetch(self, most: int, wait: float) -> Batch:
+        """Return what is there, after waiting at most `wait` seconds for a first record.
+
+        Rebalances happen inside this call.
+
+        Raises:
+            Fenced: another process took this worker's group instance id.
+            ClusterError: the group or a partition can no longer be read.
+        """
+        self._stopped.clear()
+        try:
+            # `consume` returns early only when the batch is full, so the first record is
+            # waited for alone and the rest is taken as it lies in the queue.
+            fetched: list[Any] = self._client.consume(1, wait)
+            if fetched:
+                fetched += self._client.consume(most - 1, 0)
+        except KafkaException as error:
+            raise translate(error, f"reading {self._topic}") from error
+        if self._broker_error is not None:
+            self._raise_fatal(self._broker_error)
+        batch = Batch()
+        records = batch.records
+        for message in fetched:
+            if message.error() is not None:
+                self._note_end(batch, message)
+            else:
+                records[message.topic(), message.partition()].append(message)
+        if self._stopped:
+            batch.drop(self._stopped)
+        return batch
+
+    def start(self, positions: Mapping[TopicPartition, int | None]) -> None:
+        """Begin to read partitions at the given offsets; None means at the beginning.
+
+        Raises:
+            ClusterError: the client refuses.
+        """
+        self._call(
+            self._client.incremental_assign,
+            [
+                ClientPartition(p.topic, p.partition, OFFSET_BEGINNING if offset is None else offset)
+                for p, offset in positions.items()
+            ],
+        )
+        self._reading.update(positions)
+
+    def stop(self, partitions: Iterable[TopicPartition]) -> None:
+        """Read partitions no longer. Those that are not read are left out.
+
+        Raises:
+            ClusterError: the client refuses.
+        """
+        reading = [p for p in partitions if p in self._reading]
+        if reading:
+            self._reading.difference_update(reading)
+            self._stopped.update(reading)
+            self._call(self._client.incremental_unassign, [ClientPartition(*p) for p in reading])
+
+    def move(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Go back to the given offsets.
+
+        Stopping and starting again discards what was fetched ahead, whatever state the
+        fetcher is in; a seek is refused in some of them.
+        """
+        self.stop(positions)
+        self.start(positions)
+
+    def group_metadata(self) -> Any:
+        """The member's present standing in the group, to fence the commit with (KIP-447).
+
+        Must be asked anew for every commit: it changes with each rebalance.
+        """
+        return self._client.consumer_group_metadata()
+
+    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Commit offsets outside a transaction, and wait for the answer.
+
+        Raises:
+            ClusterError: the broker refused, for example since the group moved on.
+        """
+        offsets = [ClientPartition(p.topic, p.partition, offset) for p, offset in positions.items()]
+        self._call(lambda: self._client.commit(offsets=offsets, asynchronous=False))
+
+    def close(self) -> None:
+        """Leave; the listener hears `revoked` for what is still owned."""
+        self._call(self._client.close)
+
+    def _on_assign(self, client: Consumer, partitions: list[ClientPartition]) -> None:
+        # Nothing is fetched yet; without a call of ours the client would start by itself.
+        client.incremental_assign([])
+        self._listener.assigned([p.partition for p in partitions])
+
+    def _on_revoke(self, client: Consumer, partitions: list[ClientPartition]) -> None:
+        self._give_up(client, partitions, self._listener.revoked)
+
+    def _on_lost(self, client: Consumer, partitions: list[ClientPartition]) -> None:
+        self._give_up(client, partitions, self._listener.lost)
+
+    def _give_up(self, client: Consumer, partitions: list[ClientPartition], tell: Any) -> None:
+        numbers = {p.partition for p in partitions}
+        tell(sorted(numbers))
+        self.stop([p for p in self._reading if p.partition in numbers])
+        # Answers the rebalance even when nothing of these shards was being read.
+        client.incremental_unassign([])
+
+    def _note_error(self, error: KafkaError) -> None:
+        if error.fatal() or error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED):
+            self._broker_error = error
+
+    def _note_end(self, batch: Batch, message: Any) -> None:
+        error = message.error()
+        place = TopicPartition(message.topic(), message.partition())
+        if error.code() == KafkaError._PARTITION_EOF:
+            batch.ends[place] = message.offset()
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise ClusterError(
+                f"{place}: the position to read from is no longer in the topic ({error.str()}); records were "
+                "deleted before they were handled (retention). Decide where to go on, then reset the group's "
+                "offset."
+            )
+        elif error.fatal() or not error.retriable():
+            self._raise_fatal(error, str(place))
+
+    def _raise_fatal(self, error: KafkaError, where: str = "") -> None:
+        if error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED) or "FENCED" in error.str():
+            raise Fenced(
+                f"another process joined {self._topic}'s group in the same slot, so this worker must stop; "
+                "give each worker its own slot"
+            )
+        raise translate(KafkaException(error), f"reading {where or self._topic}")
+
+    def _call(self, function: Any, *arguments: Any) -> None:
+        try:
+            function(*arguments)
+        except KafkaException as error:
+            raise translate(error, f"reading {self._topic}") from error

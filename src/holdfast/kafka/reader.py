@@ -1,0 +1,128 @@
+"""A consumer outside any rebalance: reads partitions from given offsets to their end.
+
+Used to restore state, to look at topics, and to check invariants. It belongs to a
+group only to ask for its committed offsets; it never joins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import TopicPartition as ClientPartition
+
+from holdfast.errors import ClusterError
+from holdfast.kafka.errors import mapped, translate
+from holdfast.record import Message, TopicPartition
+
+
+class PartitionReader:
+    """Reads assigned partitions; `read` tells which of them have reached their end.
+
+    Ends are those of committed records (the last stable offset), and they count by
+    position: a partition whose last offsets are control records, or were compacted
+    away, ends all the same.
+
+    Args:
+        settings: client settings with the group's id; made by `reader_settings`.
+
+    Raises:
+        ClusterError: the client refuses the settings.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        with mapped("starting a reader"):
+            self._client = Consumer(dict(settings))
+
+    def committed(self, places: Sequence[TopicPartition], timeout: float) -> dict[TopicPartition, int | None]:
+        """The group's committed offsets, after every transaction that may still change them has ended.
+
+        Args:
+            places: whose offsets.
+            timeout: seconds to wait for open transactions and for the coordinator.
+
+        Raises:
+            ClusterError: no answer in time.
+        """
+        with mapped("reading committed offsets"):
+            found = self._client.committed([ClientPartition(*p) for p in places], timeout=timeout)
+        for each in found:
+            if each.error is not None:
+                raise translate(each.error, f"reading the committed offset of {each.topic}[{each.partition}]")
+        return {
+            TopicPartition(each.topic, each.partition): each.offset if each.offset >= 0 else None
+            for each in found
+        }
+
+    def bounds(self, place: TopicPartition, timeout: float) -> tuple[int, int]:
+        """The first offset that is still kept, and the offset after the last committed record.
+
+        Raises:
+            ClusterError: no answer in time.
+        """
+        with mapped(f"reading the bounds of {place}"):
+            bounds = self._client.get_watermark_offsets(
+                ClientPartition(*place), timeout=timeout, cached=False
+            )
+        if bounds is None:
+            raise ClusterError(f"reading the bounds of {place}: no answer within {timeout:.0f} s")
+        return bounds
+
+    def start(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Begin to read partitions at the given offsets."""
+        with mapped("reading partitions"):
+            self._client.incremental_assign(
+                [ClientPartition(p.topic, p.partition, offset) for p, offset in positions.items()]
+            )
+
+    def stop(self, places: Iterable[TopicPartition]) -> None:
+        """Read partitions no longer."""
+        parts = [ClientPartition(*p) for p in places]
+        if parts:
+            with mapped("reading partitions"):
+                self._client.incremental_unassign(parts)
+
+    def read(self, most: int, wait: float) -> tuple[list[Message], dict[TopicPartition, int]]:
+        """Return records as they come, and the ends of partitions that were read to their end.
+
+        Args:
+            most: the most records to return.
+            wait: seconds to wait for a first one.
+
+        Raises:
+            ClusterError: a partition cannot be read, for example since its topic was deleted.
+        """
+        with mapped("reading partitions"):
+            fetched: list[Any] = self._client.consume(1, wait)
+            if fetched:
+                fetched += self._client.consume(most - 1, 0)
+        records: list[Message] = []
+        ends: dict[TopicPartition, int] = {}
+        for message in fetched:
+            error = message.error()
+            if error is None:
+                records.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                ends[TopicPartition(message.topic(), message.partition())] = message.offset()
+            elif error.fatal() or not error.retriable():
+                raise translate(KafkaException(error), f"reading {message.topic()}[{message.partition()}]")
+        return records, ends
+
+    def close(self) -> None:
+        """Let go of the client."""
+        with mapped("closing a reader"):
+            self._client.close()
+
+
+def reader_settings(consumer_settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Client settings for a `PartitionReader`, from those of a group's consumer."""
+    return {
+        **consumer_settings,
+        "enable.partition.eof": True,
+        # A position that is gone must be seen, never silently moved.
+        "auto.offset.reset": "error",
+        # A restore is a bulk read: let it run ahead further than the live loop does.
+        "queued.max.messages.kbytes": 32_768,
+        "fetch.wait.max.ms": 50,
+    }

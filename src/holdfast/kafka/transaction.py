@@ -1,0 +1,309 @@
+"""Writing a unit: in one transaction, or at least once.
+
+A unit is written in two steps. `send` hands its records to the client and returns at
+once, on the thread that owns the unit. `finish` waits for the brokers and may run on
+another thread meanwhile: that is what lets the next unit be worked on during a commit.
+
+After an error whose outcome is not known (a timeout or a lost connection around the
+commit) the client is never used again: librdkafka speaks EndTxn v1, without the
+protection of KIP-890, so a delayed commit could end a later transaction. `reopen`
+makes a new client under the same transactional id, which ends whatever was open.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import TopicPartition as ClientPartition
+
+from holdfast.errors import ClusterError
+from holdfast.kafka.errors import translate
+from holdfast.record import Output, TopicPartition
+
+log = logging.getLogger(__name__)
+
+_ANY_PARTITION = -1
+_POLL_WHEN_FULL_S = 0.05
+_FENCED_CODES = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.FENCED_INSTANCE_ID,
+    }
+)
+
+
+class Outcome(Enum):
+    """How a unit ended.
+
+    `FENCED` and `UNKNOWN` both leave the client unusable until `reopen`.
+    """
+
+    COMMITTED = "committed"
+    ABORTED = "aborted"
+    FENCED = "fenced"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The outcome of a unit, and for all but a commit the reason.
+
+    Attributes:
+        outcome: how it ended.
+        reason: what the client said.
+        changelog_ends: for each changelog partition written to, the offset after the last
+            change; complete only for a commit.
+    """
+
+    outcome: Outcome
+    reason: str = ""
+    changelog_ends: Mapping[TopicPartition, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangelogRows:
+    """Encoded changes for one changelog partition; a value of None deletes the key."""
+
+    place: TopicPartition
+    rows: list[tuple[bytes, bytes | None]]
+
+
+class OffsetCommitter(Protocol):
+    """Commits offsets outside a transaction."""
+
+    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Commit offsets and wait for the answer."""
+
+
+class UnitWriter(Protocol):
+    """Writes one unit after another."""
+
+    def send(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows]) -> None:
+        """Begin a unit and hand its records to the client."""
+
+    def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:
+        """End the unit that was sent; blocks, and may run on another thread."""
+
+    def reopen(self) -> None:
+        """Replace the client after an outcome that left it unusable."""
+
+    def close(self) -> None:
+        """Let go of the client; an open transaction is left to the broker or to the next owner."""
+
+
+class _Writer:
+    """What both guarantees share: the client, its queue, and the ends of changelogs."""
+
+    def __init__(self, settings: Mapping[str, Any], timeout: float) -> None:
+        self._settings = dict(settings)
+        self._timeout = timeout
+        self._ends: dict[TopicPartition, int] = {}
+        self._client = self._connect()
+
+    def _connect(self) -> Producer:
+        try:
+            return Producer(self._settings)
+        except KafkaException as error:
+            raise translate(error, "starting the producer") from error
+
+    def _hand_over(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows]) -> None:
+        self._ends = {}
+        produce: Any = self._client.produce
+        for topic, value, key, timestamp, headers in outputs:
+            try:
+                produce(topic, value, key, _ANY_PARTITION, None, None, timestamp, headers)
+            except BufferError:
+                self._retry(topic, value, key, _ANY_PARTITION, None, None, timestamp, headers)
+        for part in changelog:
+            topic, partition = part.place
+            for key, value in part.rows[:-1]:
+                try:
+                    produce(topic, value, key, partition)
+                except BufferError:
+                    self._retry(topic, value, key, partition)
+            # Only the last record asks for its delivery report: the checkpoint needs its offset.
+            for key, value in part.rows[-1:]:
+                self._retry(topic, value, key, partition, self._note_end)
+
+    def _retry(self, *record: Any) -> None:
+        """Produce when the client's queue has room again, within the writer's timeout."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                self._client.produce(*record)
+            except BufferError:
+                if time.monotonic() > deadline:
+                    raise ClusterError(
+                        f"the send queue stayed full for {self._timeout:.0f} s while writing to {record[0]}: "
+                        "the brokers take nothing; check that the topic's leaders are up"
+                    ) from None
+                self._client.poll(_POLL_WHEN_FULL_S)
+            else:
+                return
+
+    def _note_end(self, error: KafkaError | None, message: Any) -> None:
+        if error is None:
+            self._ends[TopicPartition(message.topic(), message.partition())] = message.offset() + 1
+
+    def _discard(self) -> None:
+        client = self._client
+        try:
+            client.purge()
+            client.flush(0)
+        except KafkaException as error:
+            log.debug("discarding a producer: %s", error)
+
+    def close(self) -> None:
+        """Let go of the client."""
+        self._discard()
+
+
+class TransactionalWriter(_Writer):
+    """Writes units in Kafka transactions.
+
+    Args:
+        settings: client settings, `transactional.id` included.
+        timeout: seconds that one call to the brokers may take.
+
+    Raises:
+        ClusterError: the transactional id cannot be initialised in time.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], timeout: float) -> None:
+        super().__init__(settings, timeout)
+        self._initialise()
+
+    def send(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows]) -> None:
+        """Begin a transaction and hand its records to the client.
+
+        Raises:
+            ClusterError: the client cannot begin, or takes no records.
+        """
+        try:
+            self._client.begin_transaction()
+            self._hand_over(outputs, changelog)
+        except KafkaException as error:
+            raise translate(error, "beginning a transaction") from error
+
+    def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:
+        """Send the offsets and commit."""
+        offsets = [ClientPartition(p.topic, p.partition, offset) for p, offset in positions.items()]
+        try:
+            self._client.send_offsets_to_transaction(offsets, group_metadata, self._timeout)
+        except KafkaException as error:
+            # Nothing was asked to be committed yet, so an abort settles it.
+            return self._abort(error)
+        try:
+            self._client.commit_transaction(self._timeout)
+        except KafkaException as error:
+            if error.args[0].txn_requires_abort():
+                return self._abort(error)
+            return self._unusable(error)
+        return Ending(Outcome.COMMITTED, changelog_ends=self._ends)
+
+    def abandon(self) -> Ending:
+        """Abort a transaction that was begun and not finished."""
+        return self._abort(None)
+
+    def reopen(self) -> None:
+        """Replace the client; the transactional id's open transaction is ended by it.
+
+        Raises:
+            ClusterError: the brokers do not answer in time.
+        """
+        self._discard()
+        self._client = self._connect()
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Take over the transactional id; retried, as a coordinator may be loading or electing."""
+        deadline = time.monotonic() + 3 * self._timeout
+        while True:
+            try:
+                self._client.init_transactions(self._timeout)
+            except KafkaException as error:
+                failure = error.args[0]
+                if not failure.retriable() or time.monotonic() > deadline:
+                    raise translate(
+                        error, f"taking over transactional id {self._settings['transactional.id']}"
+                    ) from error
+                log.info("taking over the transactional id takes long: %s", failure.str())
+            else:
+                return
+
+    def _abort(self, cause: KafkaException | None) -> Ending:
+        failure = cause.args[0] if cause else None
+        if failure is not None and failure.fatal():
+            return self._unusable(cause)  # type: ignore[arg-type]
+        try:
+            self._client.abort_transaction(self._timeout)
+        except KafkaException as error:
+            return self._unusable(error)
+        return Ending(Outcome.ABORTED, failure.str() if failure else "given up")
+
+    def _unusable(self, cause: KafkaException) -> Ending:
+        failure = cause.args[0]
+        fenced = failure.code() in _FENCED_CODES
+        return Ending(Outcome.FENCED if fenced else Outcome.UNKNOWN, f"{failure.name()}: {failure.str()}")
+
+
+class AtLeastOnceWriter(_Writer):
+    """Writes units without a transaction: records first, then offsets.
+
+    A crash in between repeats the unit's outputs. An idempotent producer keeps retries
+    within one life of the worker from doing so.
+
+    Args:
+        settings: client settings of an idempotent producer.
+        timeout: seconds that one call to the brokers may take.
+        offsets: commits the offsets.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], timeout: float, offsets: OffsetCommitter) -> None:
+        self._failed: str | None = None
+        super().__init__(settings, timeout)
+        self._offsets = offsets
+
+    def _connect(self) -> Producer:
+        self._settings["on_delivery"] = self._note_delivery
+        return super()._connect()
+
+    def send(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows]) -> None:
+        """Hand the unit's records to the client.
+
+        Raises:
+            ClusterError: the client takes no records.
+        """
+        self._failed = None
+        try:
+            self._hand_over(outputs, changelog)
+        except KafkaException as error:
+            raise translate(error, "writing outputs") from error
+
+    def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:  # noqa: ARG002
+        """Wait until every record is on the brokers, then commit the offsets."""
+        left = self._client.flush(self._timeout)
+        if left or self._failed:
+            return Ending(Outcome.UNKNOWN, self._failed or f"{left} records were not acknowledged in time")
+        try:
+            self._offsets.commit(positions)
+        except ClusterError as error:
+            return Ending(Outcome.UNKNOWN, str(error))
+        return Ending(Outcome.COMMITTED, changelog_ends=self._ends)
+
+    def reopen(self) -> None:
+        """Replace the client."""
+        self._discard()
+        self._client = self._connect()
+
+    def _note_delivery(self, error: KafkaError | None, message: Any) -> None:
+        if error is not None:
+            self._failed = f"{message.topic()}: {error.str()}"

@@ -1,0 +1,332 @@
+"""Restore before work: bring a shard's local state to its last commit, on a thread of its own.
+
+For each shard, in this order: (1) the group's committed offsets, read only when no
+transaction can still change them; (2) the end of each changelog, taken after (1), so
+that it covers all that those offsets stand for; (3) the local store at its checkpoint,
+and the changelog from there; (4) done when the *position* reaches the end. The last
+records before an end may be control records or compacted away, so "the last record
+was seen" would wait forever.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from holdfast.errors import ClusterError, HoldfastError, StateError
+from holdfast.kafka.reader import PartitionReader
+from holdfast.record import Message, TopicPartition
+from holdfast.runtime.store import RocksStore, StoreMemory
+
+log = logging.getLogger(__name__)
+
+_BATCH = 10_000
+_IDLE_WAIT_S = 0.2
+_RETRY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreSettings:
+    """What restoring the shards of one processor needs.
+
+    Attributes:
+        inputs: the processor's input topics.
+        changelogs: for each table, its changelog topic.
+        folder: the worker's state folder; a shard's store is the folder named by its number.
+        start: where a group without committed offsets begins.
+        timeout: seconds for one question to the brokers.
+    """
+
+    inputs: tuple[str, ...]
+    changelogs: Mapping[str, str]
+    folder: Path
+    start: str
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One ownership of one shard; a shard that comes back is a new claim."""
+
+    partition: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A shard that is ready for work.
+
+    Attributes:
+        claim: whose it is.
+        store: its state, complete up to the committed offsets.
+        positions: for each input topic, where to go on.
+        records: changelog records read.
+        seconds: how long it took.
+    """
+
+    claim: Claim
+    store: RocksStore
+    positions: Mapping[str, int]
+    records: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class NotRestored:
+    """A shard that cannot be made ready; the error says why."""
+
+    claim: Claim
+    error: HoldfastError
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a restore is.
+
+    Attributes:
+        partition: the shard.
+        done: changelog offsets behind us.
+        total: changelog offsets to pass in all.
+    """
+
+    partition: int
+    done: int
+    total: int
+
+
+@dataclass(slots=True)
+class _Table:
+    """One table of a shard under restore; offsets are changelog positions."""
+
+    name: str
+    position: int
+    begin: int
+    end: int
+
+
+@dataclass(slots=True)
+class _Shard:
+    claim: Claim
+    store: RocksStore
+    positions: dict[str, int]
+    started: float
+    tables: dict[TopicPartition, _Table] = field(default_factory=dict)
+    records: int = 0
+
+    @property
+    def done(self) -> bool:
+        return all(table.position >= table.end for table in self.tables.values())
+
+
+class Restorer:
+    """Restores shards one after another or together, as they are asked for.
+
+    Args:
+        settings: what to restore.
+        connect: makes the reader; called on the restorer's own thread.
+        memory: shared by all stores of the worker.
+    """
+
+    def __init__(
+        self, settings: RestoreSettings, connect: Callable[[], PartitionReader], memory: StoreMemory
+    ) -> None:
+        self.results: queue.SimpleQueue[Restored | NotRestored] = queue.SimpleQueue()
+        self._settings = settings
+        self._connect = connect
+        self._memory = memory
+        self._requests: queue.SimpleQueue[Claim | None] = queue.SimpleQueue()
+        self._wanted: dict[int, int] = {}
+        self._lock = threading.Lock()
+        self._shards: dict[int, _Shard] = {}
+        self._routes: dict[TopicPartition, _Shard] = {}
+        self._thread = threading.Thread(target=self._run, name="restore", daemon=True)
+        self._thread.start()
+
+    def ask(self, claim: Claim) -> None:
+        """Restore a shard; the answer appears in `results`."""
+        with self._lock:
+            self._wanted[claim.partition] = claim.epoch
+        self._requests.put(claim)
+
+    def cancel(self, partition: int) -> None:
+        """Forget a shard. What was restored of it stays on disk for the next time."""
+        with self._lock:
+            self._wanted.pop(partition, None)
+
+    def progress(self) -> tuple[Progress, ...]:
+        """How far each restore under way is."""
+        return tuple(
+            Progress(
+                shard.claim.partition,
+                sum(t.position - t.begin for t in shard.tables.values()),
+                sum(t.end - t.begin for t in shard.tables.values()),
+            )
+            for shard in list(self._shards.values())
+        )
+
+    def close(self) -> None:
+        """Stop; shards under restore are left at their last checkpoint."""
+        with self._lock:
+            self._wanted.clear()
+        self._requests.put(None)
+        self._thread.join(self._settings.timeout)
+
+    def _run(self) -> None:
+        reader: PartitionReader | None = None
+        stopping = False
+        while not stopping:
+            claims, stopping = self._take_requests()
+            try:
+                reader = reader or self._connect()
+                self._drop_unwanted(reader)
+                if claims and not stopping:
+                    self._begin(reader, claims)
+                if self._shards:
+                    self._read(reader)
+            except HoldfastError as error:
+                self._fail(reader, claims, error)
+        for shard in self._shards.values():
+            shard.store.close()
+        if reader is not None:
+            reader.close()
+
+    def _take_requests(self) -> tuple[list[Claim], bool]:
+        """Requests so far; waits for one when there is nothing else to do."""
+        claims: list[Claim] = []
+        wait = not self._shards
+        while True:
+            try:
+                claim = self._requests.get(block=wait)
+            except queue.Empty:
+                return claims, False
+            if claim is None:
+                return claims, True
+            claims.append(claim)
+            wait = False
+
+    def _is_wanted(self, claim: Claim) -> bool:
+        with self._lock:
+            return self._wanted.get(claim.partition) == claim.epoch
+
+    def _drop_unwanted(self, reader: PartitionReader) -> None:
+        for shard in [s for s in self._shards.values() if not self._is_wanted(s.claim)]:
+            self._detach(reader, shard)
+            shard.store.close()
+
+    def _begin(self, reader: PartitionReader, claims: Sequence[Claim]) -> None:
+        wanted = [claim for claim in claims if self._is_wanted(claim)]
+        positions = self._start_positions(reader, wanted)
+        for claim in wanted:
+            try:
+                shard = self._open(reader, claim, positions[claim.partition])
+            except StateError as error:
+                self.results.put(NotRestored(claim, error))
+                continue
+            self._shards[claim.partition] = shard
+            unread = {p: t.position for p, t in shard.tables.items() if t.position < t.end}
+            self._routes.update(dict.fromkeys(unread, shard))
+            if unread:
+                reader.start(unread)
+            else:
+                self._finish(reader, shard)
+
+    def _start_positions(self, reader: PartitionReader, claims: Sequence[Claim]) -> dict[int, dict[str, int]]:
+        """Where each shard's inputs go on: committed offsets, else the declared start."""
+        places = [TopicPartition(topic, c.partition) for c in claims for topic in self._settings.inputs]
+        committed = reader.committed(places, self._settings.timeout) if places else {}
+        positions: dict[int, dict[str, int]] = {claim.partition: {} for claim in claims}
+        for place, offset in committed.items():
+            positions[place.partition][place.topic] = self._first(reader, place) if offset is None else offset
+        return positions
+
+    def _first(self, reader: PartitionReader, place: TopicPartition) -> int:
+        first, end = reader.bounds(place, self._settings.timeout)
+        return end if self._settings.start == "latest" else first
+
+    def _open(self, reader: PartitionReader, claim: Claim, positions: dict[str, int]) -> _Shard:
+        path = self._settings.folder / str(claim.partition)
+        tables = tuple(self._settings.changelogs)
+        store, discarded = RocksStore.open_or_discard(path, tables, self._memory)
+        if discarded:
+            log.warning("shard %d: its local state could not be read; it is rebuilt", claim.partition)
+        shard = _Shard(claim, store, positions, time.monotonic())
+        for table, topic in self._settings.changelogs.items():
+            place = TopicPartition(topic, claim.partition)
+            first, end = reader.bounds(place, self._settings.timeout)
+            checkpoint = store.checkpoint(table)
+            if checkpoint is not None and checkpoint > end:
+                # The changelog was made anew since: what we hold belongs to another history.
+                log.warning("shard %d: local state is ahead of %s; it is rebuilt", claim.partition, place)
+                store.close()
+                RocksStore.destroy(path)
+                return self._open(reader, claim, positions)
+            position = max(first, checkpoint or 0)
+            shard.tables[place] = _Table(table, position, position, end)
+        return shard
+
+    def _read(self, reader: PartitionReader) -> None:
+        records, ends = reader.read(_BATCH, _IDLE_WAIT_S)
+        touched: dict[int, _Shard] = {}
+        for place, rows in _by_partition(records).items():
+            shard = self._routes.get(place)
+            if shard is not None:
+                table = shard.tables[place]
+                table.position = rows[-1].offset() + 1
+                changes = [(row.key() or b"", row.value()) for row in rows]
+                shard.store.apply({table.name: changes}, {table.name: table.position})
+                shard.records += len(rows)
+                touched[shard.claim.partition] = shard
+        for place, end in ends.items():
+            shard = self._routes.get(place)
+            if shard is not None:
+                table = shard.tables[place]
+                table.position = max(table.position, end)
+                touched[shard.claim.partition] = shard
+        for shard in touched.values():
+            if shard.done:
+                self._finish(reader, shard)
+
+    def _finish(self, reader: PartitionReader, shard: _Shard) -> None:
+        self._detach(reader, shard)
+        if self._is_wanted(shard.claim):
+            # The position may be past control records: note it, or they are read again next time.
+            shard.store.apply({}, {t.name: t.position for t in shard.tables.values()})
+            seconds = time.monotonic() - shard.started
+            self.results.put(Restored(shard.claim, shard.store, shard.positions, shard.records, seconds))
+        else:
+            shard.store.close()
+
+    def _detach(self, reader: PartitionReader, shard: _Shard) -> None:
+        self._shards.pop(shard.claim.partition, None)
+        reader.stop([place for place in shard.tables if self._routes.pop(place, None) is not None])
+
+    def _fail(self, reader: PartitionReader | None, claims: Sequence[Claim], error: HoldfastError) -> None:
+        """Answer for everything under way; brokers that do not answer now are asked again."""
+        shards = list(self._shards.values())
+        again = {*(s.claim for s in shards), *claims}
+        for shard in shards:
+            if reader is not None:
+                self._detach(reader, shard)
+            shard.store.close()
+        for claim in again:
+            if not self._is_wanted(claim):
+                continue
+            if isinstance(error, ClusterError):
+                self._requests.put(claim)
+            else:
+                self.results.put(NotRestored(claim, error))
+        if isinstance(error, ClusterError) and again:
+            log.warning("restore is tried again: %s", error)
+            time.sleep(_RETRY_S)
+
+
+def _by_partition(records: Sequence[Message]) -> dict[TopicPartition, list[Message]]:
+    found: dict[TopicPartition, list[Message]] = {}
+    for record in records:
+        found.setdefault(TopicPartition(record.topic(), record.partition()), []).append(record)
+    return found

@@ -1,0 +1,199 @@
+"""The local state of a shard: one RocksDB, one column family per table.
+
+A cache of the changelog, never the truth: it is written after the commit, together
+with the changelog position it stands for, so that a crash leaves it at a committed
+point and only the changelog's tail is read again. A folder that cannot be read is
+thrown away and rebuilt.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteBufferManager
+
+from holdfast.engine.ports import Changes
+from holdfast.errors import CorruptStore, StateError
+
+_MIB: Final = 1024 * 1024
+_CHECKPOINT: Final = b"checkpoint:"
+_WRITE_BUFFER: Final = 8 * _MIB
+_WAL_LIMIT: Final = 64 * _MIB
+
+
+class StoreMemory:
+    """Memory that all stores of a worker share: blocks read, and writes not yet on disk.
+
+    Args:
+        block_cache: bytes for blocks read.
+        write_buffers: bytes for memtables; above it the largest one is flushed.
+    """
+
+    def __init__(self, block_cache: int = 32 * _MIB, write_buffers: int = 48 * _MIB) -> None:
+        self._cache = Cache(block_cache)
+        self._buffers = WriteBufferManager(write_buffers, False)
+
+    def options(self) -> Options:
+        """Options for one database or column family."""
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.create_missing_column_families(True)
+        options.set_write_buffer_manager(self._buffers)
+        options.set_write_buffer_size(_WRITE_BUFFER)
+        options.set_max_total_wal_size(_WAL_LIMIT)
+        options.set_keep_log_file_num(2)
+        options.set_max_log_file_size(_MIB)
+        options.set_max_open_files(256)
+        blocks = BlockBasedOptions()
+        blocks.set_block_cache(self._cache)
+        blocks.set_bloom_filter(10, block_based=False)
+        blocks.set_cache_index_and_filter_blocks(True)
+        options.set_block_based_table_factory(blocks)
+        return options
+
+
+class RocksStore:
+    """The committed state of one shard.
+
+    Args:
+        path: its folder; made if missing.
+        tables: the shard's tables.
+        memory: shared with the worker's other stores.
+        read_only: open beside a running worker, to look at it.
+
+    Raises:
+        CorruptStore: the folder cannot be read.
+        StateError: another process holds it, or it cannot be made.
+    """
+
+    def __init__(
+        self, path: Path, tables: Iterable[str], memory: StoreMemory, *, read_only: bool = False
+    ) -> None:
+        self.path = path
+        self._closed = False
+        options = memory.options()
+        families = dict.fromkeys(tables, options)
+        access = AccessType.read_only() if read_only else AccessType.read_write()
+        if not read_only:
+            self._make_folder()
+        try:
+            # RocksDB refuses to open only some of a database's families: a table that the
+            # topology no longer declares is opened too, and left alone.
+            known = Rdict.list_cf(str(path)) if (path / "CURRENT").exists() else []
+            present = {name: options for name in known if name != "default"}
+            self._db = Rdict(str(path), options, {**present, **families}, access)
+            self._families = {table: self._db.get_column_family(table) for table in families}
+            self._handles = {table: self._db.get_column_family_handle(table) for table in families}
+        except Exception as error:
+            raise self._failure("opened", error) from error
+
+    @classmethod
+    def open_or_discard(
+        cls, path: Path, tables: Iterable[str], memory: StoreMemory
+    ) -> tuple[RocksStore, bool]:
+        """Open the store; throw its folder away when it cannot be read.
+
+        Returns:
+            The store, and whether the old content was discarded.
+
+        Raises:
+            StateError: not even an empty store can be made there (a full disk, a missing permission).
+        """
+        tables = tuple(tables)
+        try:
+            return cls(path, tables, memory), False
+        except CorruptStore:
+            cls.destroy(path)
+            return cls(path, tables, memory), True
+
+    @staticmethod
+    def destroy(path: Path) -> None:
+        """Delete a closed store's folder."""
+        shutil.rmtree(path, ignore_errors=True)
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """The value under `key`, or None.
+
+        Raises:
+            CorruptStore: the data cannot be read.
+        """
+        try:
+            return self._families[table].get(key)
+        except Exception as error:
+            raise self._failure("read", error) from error
+
+    def items(self, table: str) -> Iterator[tuple[bytes, bytes]]:
+        """All keys and values of `table` in key order.
+
+        Raises:
+            CorruptStore: the data cannot be read.
+        """
+        try:
+            yield from self._families[table].items()
+        except Exception as error:
+            raise self._failure("read", error) from error
+
+    def apply(self, changes: Changes, checkpoint: Mapping[str, int]) -> None:
+        """Write committed changes with the changelog positions they bring the tables to, atomically.
+
+        Raises:
+            StateError: the disk is full, or the data cannot be written.
+        """
+        batch = WriteBatch(raw_mode=True)
+        for table, rows in changes.items():
+            handle = self._handles[table]
+            put, delete = batch.put, batch.delete
+            for key, value in rows:
+                if value is None:
+                    delete(key, handle)
+                else:
+                    put(key, value, handle)
+        for table, offset in checkpoint.items():
+            batch.put(_CHECKPOINT + table.encode(), str(offset).encode())
+        try:
+            self._db.write(batch)
+        except Exception as error:
+            raise self._failure("written", error) from error
+
+    def checkpoint(self, table: str) -> int | None:
+        """The changelog offset up to which `table` is complete; None for a store that holds nothing.
+
+        Raises:
+            CorruptStore: the data cannot be read.
+        """
+        try:
+            raw = self._db.get(_CHECKPOINT + table.encode())
+            return None if raw is None else int(raw)
+        except Exception as error:
+            raise self._failure("read", error) from error
+
+    def close(self) -> None:
+        """Flush and let go of the folder. A second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._families, self._handles = {}, {}
+            self._db.close()
+
+    def _make_folder(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StateError(
+                f"state folder {self.path} cannot be made ({error.strerror}); free space or choose another "
+                "folder with HOLDFAST_HOME"
+            ) from error
+
+    def _failure(self, what: str, error: Exception) -> StateError:
+        """Tell a full disk and a held lock, which a rebuild would not mend, from data that cannot be read."""
+        text = str(error)
+        if "No space left" in text or "NoSpace" in text:
+            return StateError(
+                f"state folder {self.path} cannot be {what}: the disk is full. Free space and restart; "
+                "nothing is lost, the changelog holds all committed state."
+            )
+        if "lock hold" in text or "LOCK" in text:
+            return StateError(f"state folder {self.path} is in use by another process; give each worker its own slot")
+        return CorruptStore(f"state folder {self.path} cannot be {what}: {text}")
