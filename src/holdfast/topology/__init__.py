@@ -1,8 +1,10 @@
 """The declaration of an application: model, strict loading, checks and the plan for a cluster.
 
-`load` reads `topology.yaml` into frozen values. `resolve` imports what the file names.
-`plan` compares the declaration with what a cluster holds. All three report every problem
-at once. Nothing here talks to a broker.
+- `load` reads `topology.yaml` into frozen values (`source`, `fields`, `model`, `translate`, `check`)
+- `resolve` and `check_file` also import what the file names (`references`, `resolved`)
+- `plan` compares the declaration with what a cluster holds (`spec`)
+
+Loading and resolving report every problem at once, with its line. Nothing here talks to a broker.
 """
 
 from __future__ import annotations
@@ -16,18 +18,30 @@ from holdfast.topology.model import (
     TopicDecl,
     Topology,
 )
+from holdfast.topology.plan import Difference, plan
+from holdfast.topology.resolve import HandlerCheck, check_file, resolve
+from holdfast.topology.resolved import ResolvedProcessor, ResolvedProducer, ResolvedTopic, ResolvedTopology
 from holdfast.topology.source import Source
 from holdfast.topology.spec import TopicSpec
 
 __all__ = [
     "DEFAULT_FILE",
+    "Difference",
     "FaustDecl",
     "GroupDecl",
+    "HandlerCheck",
     "ProcessorDecl",
     "ProducerDecl",
+    "ResolvedProcessor",
+    "ResolvedProducer",
+    "ResolvedTopic",
+    "ResolvedTopology",
     "Source",
     "TopicDecl",
     "TopicSpec",
     "Topology",
+    "check_file",
     "load",
+    "plan",
+    "resolve",
 ]

@@ -8,23 +8,6 @@ from holdfast.topology.fields import TOPIC_NAME_LIMIT
 from holdfast.topology.model import MAX_BYTES, Topology
 from holdfast.topology.source import Location, Problem, did_you_mean
 
-OWN_PROPERTIES = frozenset(
-    {
-        "acks",
-        "auto.offset.reset",
-        "enable.auto.commit",
-        "enable.auto.offset.store",
-        "enable.idempotence",
-        "group.id",
-        "group.instance.id",
-        "isolation.level",
-        "partition.assignment.strategy",
-        "partitioner",
-        "transactional.id",
-    }
-)
-"""Client properties that Holdfast's guarantees rest on."""
-
 
 def cross_check(topology: Topology, topic_names: Collection[str]) -> tuple[Problem, ...]:
     """Return what is wrong between the entries of a topology.
@@ -34,19 +17,12 @@ def cross_check(topology: Topology, topic_names: Collection[str]) -> tuple[Probl
         topic_names: all topics of the file, the missing ones included.
     """
     return (
-        *_kafka(topology),
         *_topic_config(topology),
         *_topic_references(topology, topic_names),
         *_co_partitioning(topology),
         *_tables(topology),
         *_topic_names(topology),
     )
-
-
-def _kafka(topology: Topology) -> Iterator[Problem]:
-    for name in topology.kafka:
-        if name in OWN_PROPERTIES:
-            yield Problem(("kafka", name), "Holdfast sets this property itself; remove it")
 
 
 def _topic_config(topology: Topology) -> Iterator[Problem]:

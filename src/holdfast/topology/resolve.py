@@ -1,0 +1,266 @@
+"""A topology with its Python objects: event classes, handlers, table types, sources, checks.
+
+Only the command line and the workers resolve; loading a file imports nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from holdfast.errors import HoldfastError, SchemaError, TopologyError, TopologyErrors
+from holdfast.schema import Event, check_event_class, check_value_type
+from holdfast.topology.load import DEFAULT_FILE, read
+from holdfast.topology.model import FaustDecl, TopicDecl, Topology
+from holdfast.topology.references import BrokenModuleError, References
+from holdfast.topology.resolved import ResolvedProcessor, ResolvedProducer, ResolvedTopic, ResolvedTopology
+from holdfast.topology.source import Location, Problem, did_you_mean
+
+_PLAIN_TYPES: Mapping[str, type] = {
+    "bool": bool,
+    "int": int,
+    "float": float,
+    "str": str,
+    "Decimal": Decimal,
+    "datetime": datetime,
+}
+
+
+HandlerCheck = Callable[[ResolvedProcessor], Iterable[str]]
+"""Says what is wrong with a handler for its processor: one text each, or one raised `HoldfastError`."""
+
+PropertyCheck = Callable[[Mapping[str, str]], object]
+"""Raises a `HoldfastError` if a client property cannot be used; gets them one by one."""
+
+
+def resolve(
+    topology: Topology, check_handler: HandlerCheck | None = None, *, only: Collection[str] | None = None
+) -> ResolvedTopology:
+    """Import what a topology names, and check that it fits.
+
+    Args:
+        topology: a declaration without mistakes.
+        check_handler: checks a handler's signature; this package does not know the engine.
+        only: parts to resolve, named as in the file (`processors.spending`, `topics.orders`,
+            `producers.orders`, `checks`), with the topics that they read and write; all unless given.
+
+    Raises:
+        TopologyErrors: names that do not exist, modules that fail, objects that do not fit; all at once.
+        TopologyError: `only` names something that is not declared.
+    """
+    resolver = _Resolver(topology, check_handler)
+    resolved = resolver.run(_select(topology, only))
+    if resolver.problems:
+        raise TopologyErrors(topology.source.report(resolver.problems))
+    return resolved
+
+
+def check_file(
+    path: Path = DEFAULT_FILE,
+    check_handler: HandlerCheck | None = None,
+    check_kafka: PropertyCheck | None = None,
+) -> ResolvedTopology:
+    """Read a file and resolve it; mistakes in the file and in what it names are in one report.
+
+    Raises:
+        TopologyErrors: all that is wrong.
+    """
+    draft = read(path)
+    problems = list(draft.problems)
+    resolved = None
+    if draft.topology is not None:
+        resolver = _Resolver(draft.topology, check_handler)
+        resolved = resolver.run(draft.topology)
+        problems += [*resolver.problems, *_refused(draft.topology.kafka, check_kafka)]
+    if problems or resolved is None:
+        raise TopologyErrors(draft.source.report(problems))
+    return resolved
+
+
+def _refused(kafka: Mapping[str, str], check: PropertyCheck | None) -> Iterator[Problem]:
+    if check is None:
+        return
+    for name, value in kafka.items():
+        try:
+            check({name: value})
+        except HoldfastError as error:
+            yield Problem(("kafka", name), str(error))
+
+
+def _select(topology: Topology, only: Collection[str] | None) -> Topology:
+    """Return the topology with the named parts alone."""
+    if only is None:
+        return topology
+    named = [part.partition(".")[::2] for part in only]
+    processors = {name: topology.processor(name) for section, name in named if section == "processors"}
+    producers = {name: topology.producer(name) for section, name in named if section == "producers"}
+    topics = [name for section, name in named if section == "topics"]
+    topics += [topic for by in processors.values() for topic in (*by.reads, *by.writes)]
+    topics += [topic for by in producers.values() for topic in by.writes]
+    parts = {
+        "topics": {name: topology.topic(name) for name in topics},
+        "processors": processors,
+        "producers": producers,
+        "checks": topology.checks if "checks" in only else (),
+    }
+    return topology.model_copy(update=parts)
+
+
+class _Resolver:
+    """Resolves one topology and gathers problems on the way."""
+
+    def __init__(self, topology: Topology, check_handler: HandlerCheck | None) -> None:
+        self._topology = topology
+        self._check_handler = check_handler
+        self._references = References(topology.folder)
+        self._told: set[str] = set()
+        self.problems: list[Problem] = []
+
+    def run(self, parts: Topology) -> ResolvedTopology:
+        """Resolve `parts`; what has problems is left out."""
+        topics = dict(self._topics(parts))
+        return ResolvedTopology(
+            topology=self._topology,
+            topics=topics,
+            processors=dict(self._processors(parts, topics)),
+            agents=dict(self._agents(parts)),
+            producers=dict(self._producers(parts, topics)),
+            checks=dict(self._checks(parts)),
+        )
+
+    def _topics(self, parts: Topology) -> Iterator[tuple[str, ResolvedTopic]]:
+        for name, decl in parts.topics.items():
+            found = [self._event(decl, index) for index in range(len(decl.events))]
+            events = tuple(event for event in found if event is not None)
+            if len(events) == len(decl.events):
+                yield name, ResolvedTopic(decl, events)
+                self._distinct(decl, events)
+
+    def _event(self, decl: TopicDecl, index: int) -> type[Event] | None:
+        at = ("topics", decl.name, "events", index)
+        found: Any = self._find(at, decl.events[index])
+        if found is None:
+            return None
+        try:
+            check_event_class(found)
+        except SchemaError as error:
+            self._wrong(at, f'"{decl.events[index]}": {error}')
+            return None
+        event: type[Event] = found
+        self._has_key(decl, event)
+        return event
+
+    def _has_key(self, decl: TopicDecl, event: type[Event]) -> None:
+        fields = {**event.model_fields, **event.model_computed_fields}
+        if decl.key is not None and decl.key not in fields:
+            near = did_you_mean(decl.key, fields)
+            text = f'{event.__name__} has no field "{decl.key}"{near} (fields: {", ".join(fields) or "none"})'
+            self._wrong(("topics", decl.name, "key"), text)
+
+    def _distinct(self, decl: TopicDecl, events: tuple[type[Event], ...]) -> None:
+        """Readers tell a topic's events apart by their names."""
+        first: dict[str, str] = {}
+        for reference, event in zip(decl.events, events, strict=True):
+            name = event.__event_name__
+            if name in first:
+                at = ("topics", decl.name, "events", decl.events.index(reference))
+                text = f'"{reference}" has the event name "{name}", which is that of "{first[name]}" already'
+                self._wrong(at, text)
+            first.setdefault(name, reference)
+
+    def _processors(
+        self, parts: Topology, topics: Mapping[str, ResolvedTopic]
+    ) -> Iterator[tuple[str, ResolvedProcessor]]:
+        for name, decl in parts.native.items():
+            at: Location = ("processors", name)
+            handler = self._callable((*at, "handler"), decl.handler)
+            tables = {table: self._table((*at, "tables", table), kind) for table, kind in decl.tables.items()}
+            known = all(topic in topics for topic in (*decl.reads, *decl.writes))
+            if handler is None or None in tables.values() or not known:
+                continue
+            reads = tuple(topics[topic] for topic in decl.reads)
+            writes = tuple(topics[topic] for topic in decl.writes)
+            processor = ResolvedProcessor(decl, handler, tables, reads, writes)
+            self._signature(processor)
+            yield name, processor
+
+    def _signature(self, processor: ResolvedProcessor) -> None:
+        if self._check_handler is None:
+            return
+        at = ("processors", processor.decl.name, "handler")
+        try:
+            for text in self._check_handler(processor):
+                self._wrong(at, text)
+        except HoldfastError as error:
+            self._wrong(at, str(error))
+
+    def _table(self, at: Location, kind: str) -> Any:
+        found = _PLAIN_TYPES.get(kind) or self._find(at, kind)
+        if found is None:
+            return None
+        try:
+            check_value_type(found)
+        except SchemaError as error:
+            self._wrong(at, f'"{kind}": {error}')
+            return None
+        return found
+
+    def _agents(self, parts: Topology) -> Iterator[tuple[str, object]]:
+        for name, decl in parts.processors.items():
+            if isinstance(decl, FaustDecl):
+                at = ("processors", name, "agent")
+                app = self._find(at, decl.agent)
+                if app is not None and not _is_faust_app(app):
+                    self._wrong(at, f'"{decl.agent}" is no faust.App but {_kind(app)}')
+                yield name, app
+
+    def _producers(
+        self, parts: Topology, topics: Mapping[str, ResolvedTopic]
+    ) -> Iterator[tuple[str, ResolvedProducer]]:
+        for name, decl in parts.producers.items():
+            source = self._callable(("producers", name, "source"), decl.source)
+            if source is not None and all(topic in topics for topic in decl.writes):
+                yield name, ResolvedProducer(decl, source, tuple(topics[topic] for topic in decl.writes))
+
+    def _checks(self, parts: Topology) -> Iterator[tuple[str, Callable[..., Any]]]:
+        for index, reference in enumerate(parts.checks):
+            check = self._callable(("checks", index), reference)
+            if check is not None:
+                yield reference, check
+
+    def _callable(self, at: Location, reference: str) -> Callable[..., Any] | None:
+        found = self._find(at, reference)
+        if callable(found):
+            return found
+        if found is not None:
+            self._wrong(at, f'"{reference}" is not a function but {_kind(found)}')
+        return None
+
+    def _find(self, at: Location, reference: str) -> object | None:
+        """Return the object, or None after noting a problem."""
+        try:
+            found = self._references.find(reference)
+        except TopologyError as error:
+            # A module that fails may be named many times; its one cause is told once.
+            if not (isinstance(error, BrokenModuleError) and str(error) in self._told):
+                self._wrong(at, str(error))
+            self._told.add(str(error))
+            return None
+        if found is None:
+            self._wrong(at, f'"{reference}" is None')
+        return found
+
+    def _wrong(self, at: Location, text: str) -> None:
+        self.problems.append(Problem(at, text))
+
+
+def _is_faust_app(app: object) -> bool:
+    """Tell a `faust.App` without importing Faust, which is optional."""
+    return any(kind.__name__ == "App" and kind.__module__.startswith("faust.") for kind in type(app).__mro__)
+
+
+def _kind(found: object) -> str:
+    return f"the class {found.__name__}" if isinstance(found, type) else f"a {type(found).__name__}"

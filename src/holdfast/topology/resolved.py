@@ -1,0 +1,67 @@
+"""A topology with the Python objects that it names, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast.schema import Event
+from holdfast.topology.model import ProcessorDecl, ProducerDecl, TopicDecl, Topology
+
+
+@dataclass(frozen=True)
+class ResolvedTopic:
+    """A topic with its event classes, in the order of the file."""
+
+    decl: TopicDecl
+    events: tuple[type[Event], ...]
+
+
+@dataclass(frozen=True)
+class ResolvedProcessor:
+    """A processor with its handler.
+
+    Attributes:
+        decl: the declaration.
+        handler: the user's function.
+        tables: the type of each table's values.
+        reads: the input topics.
+        writes: the output topics.
+    """
+
+    decl: ProcessorDecl
+    handler: Callable[..., Any]
+    tables: Mapping[str, Any]
+    reads: tuple[ResolvedTopic, ...]
+    writes: tuple[ResolvedTopic, ...]
+
+
+@dataclass(frozen=True)
+class ResolvedProducer:
+    """A producer with its source and the topics that it writes."""
+
+    decl: ProducerDecl
+    source: Callable[..., Any]
+    writes: tuple[ResolvedTopic, ...]
+
+
+@dataclass(frozen=True)
+class ResolvedTopology:
+    """A topology with every object that it names, or those that were asked for.
+
+    Attributes:
+        topology: the declaration.
+        topics: topics by name.
+        processors: processors of Holdfast's engine by name.
+        agents: the `faust.App` of each Faust processor by name.
+        producers: producers by name.
+        checks: the functions that check invariants, by their reference.
+    """
+
+    topology: Topology
+    topics: Mapping[str, ResolvedTopic]
+    processors: Mapping[str, ResolvedProcessor]
+    agents: Mapping[str, object]
+    producers: Mapping[str, ResolvedProducer]
+    checks: Mapping[str, Callable[..., Any]]
