@@ -1,0 +1,315 @@
+"""The typed producer: `publish(event)` with the topic, key and headers that the declaration gives.
+
+Idempotent, acks=all, bounded in memory. The client calls back only for events that failed, so that an
+acknowledged one costs no Python call; `stats` derives the acknowledged ones by counting::
+
+    with Producer([TopicEncoder("orders", [OrderPlaced], "customer_id")], "localhost:9092") as producer:
+        producer.publish(OrderPlaced(...))
+
+Leaving the block waits for all acknowledgements, and raises `PublishError` if an event was not delivered.
+A producer is for one thread at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from time import monotonic
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Producer as Client
+from pydantic_core import PydanticSerializationError
+
+from holdfast.errors import BrokersUnreachable, ClusterError, PublishError
+from holdfast.kafka.deliveries import Deliveries, DeliveryFailure
+from holdfast.kafka.errors import describe, kafka_error, mapped
+from holdfast.kafka.settings import Properties, producer_config
+from holdfast.schema import Event, Tombstone, TopicEncoder, WireHeaders
+from holdfast.topology.model import BROKER_MAX_BYTES
+
+log = logging.getLogger("holdfast.kafka.producer")
+
+SERVE_EVERY = 0.05
+"""Seconds between looks at the client's event queue (failed deliveries, log lines) while publishing."""
+
+SLICE = 0.1
+"""Seconds of one wait for room in the queue; between two of them Ctrl-C is seen."""
+
+Route = tuple[str, Callable[[Event], bytes], Callable[[Event], object], WireHeaders]
+"""Topic, serializer, key getter and headers of an event class that goes to one topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishStats:
+    """What became of the events so far.
+
+    Attributes:
+        sent: accepted by `publish`.
+        delivered: acknowledged by all in-sync replicas.
+        failed: given up; each was reported.
+        waiting: not acknowledged yet.
+    """
+
+    sent: int
+    delivered: int
+    failed: int
+    waiting: int
+
+
+class Producer:
+    """Publishes events to the topics that declare them."""
+
+    def __init__(
+        self,
+        encoders: Iterable[TopicEncoder],
+        bootstrap_servers: str,
+        *,
+        properties: Properties | None = None,
+        on_failure: Callable[[DeliveryFailure], None] | None = None,
+        room_timeout: float = 60.0,
+        interrupt_timeout: float = 10.0,
+    ) -> None:
+        """Start the client; it connects in the background.
+
+        Args:
+            encoders: one for each topic that may be published to.
+            bootstrap_servers: ``host:port`` of some brokers, separated by commas.
+            properties: more librdkafka properties.
+            on_failure: called (inside `publish`, `flush` or `close`) for every event that was accepted but
+                not delivered; `flush` and `close` then raise nothing for it.
+            room_timeout: how many seconds `publish` waits for room in a full queue.
+            interrupt_timeout: how many seconds are given to events that wait when the block is left by
+                an exception, such as Ctrl-C.
+
+        Raises:
+            SettingError: a property is unknown or would break a guarantee.
+        """
+        self._encoders = {encoder.topic: encoder for encoder in encoders}
+        self._routes = _routes(self._encoders.values())
+        config = {"message.max.bytes": BROKER_MAX_BYTES, **(properties or {})}
+        self._max_bytes = config["message.max.bytes"]
+        self._servers = bootstrap_servers
+        self._room_timeout = room_timeout
+        self._interrupt_timeout = interrupt_timeout
+        self._deliveries = Deliveries(on_failure)
+        self._sent = 0
+        self._serve_at = 0.0
+        self._closed = False
+        with mapped("starting the producer"):
+            self._client = Client(
+                {**producer_config(bootstrap_servers, config), **self._deliveries.callbacks()}
+            )
+        self._produce = self._client.produce
+        # A program that ends without closing must not lose what it published.
+        self._at_exit = weakref.finalize(self, _flush_at_exit, self._client, interrupt_timeout)
+
+    def check(self, timeout: float = 8.0) -> None:
+        """Ask the brokers whether all topics are there; publishing itself would tell only later.
+
+        Raises:
+            BrokersUnreachable: no broker answered within `timeout` seconds.
+            ClusterError: a topic does not exist.
+        """
+        try:
+            known = self._client.list_topics(timeout=timeout).topics
+        except KafkaException as error:
+            self._client.poll(0)
+            reason = self._deliveries.last_error or describe(error)
+            raise BrokersUnreachable(
+                f"no broker at {self._servers} answered within {timeout:g} s: {reason}. Check that the "
+                "brokers run and that bootstrap.servers names them; `holdfast up` starts local ones."
+            ) from error
+        missing = [topic for topic in self._encoders if topic not in known]
+        if missing:
+            raise ClusterError(
+                f"the cluster has no topic {', '.join(missing)}. Create what the topology declares with "
+                "`holdfast apply`."
+            )
+
+    def publish(self, event: Event | Tombstone, topic: str | None = None, *, timestamp: int = 0) -> None:
+        """Hand one event to the client, which sends it in the background.
+
+        Blocks while the queue is full.
+
+        Args:
+            event: the event, or the tombstone that deletes its key.
+            topic: where to; may be left out if one topic alone declares the event's class.
+            timestamp: milliseconds since the epoch; now if 0.
+
+        Raises:
+            PublishError: the event was not accepted: no topic declares it, it has no usable key, it is
+                too large, there was no room in time, or the producer is closed or broken.
+        """
+        route = self._routes.get(type(event)) if topic is None else None
+        if route is None:
+            self._publish_any(event, topic, timestamp)
+        else:
+            name, to_json, key_of, headers = route
+            # The client takes a str as its UTF-8; everything else goes through the encoder.
+            key = key_of(event)  # type: ignore[arg-type]
+            if type(key) is not str:
+                key = self._encoders[name].encode_key(event, key)  # type: ignore[arg-type]
+            try:
+                self._produce(name, to_json(event), key, -1, None, None, timestamp, headers)  # type: ignore[arg-type]
+            except (BufferError, KafkaException, PydanticSerializationError, UnicodeEncodeError):
+                # Again, slowly: it waits for room, and says what is wrong.
+                self._publish_any(event, name, timestamp)
+            else:
+                self._sent += 1
+        now = monotonic()
+        if now > self._serve_at:
+            self._serve_at = now + SERVE_EVERY
+            self._client.poll(0)
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until every event so far is acknowledged or has failed.
+
+        Args:
+            timeout: seconds to wait; without it, as long as the client itself tries (its property
+                ``delivery.timeout.ms``).
+
+        Raises:
+            PublishError: an event was not delivered, or is still waiting after `timeout`.
+        """
+        if self._closed:
+            return
+        waiting = self._client.flush(-1 if timeout is None else timeout)
+        self._deliveries.raise_failures()
+        if waiting:
+            raise PublishError(
+                f"{waiting} of {self._sent} events were not acknowledged within {timeout:g} s{self._why()}."
+            )
+
+    def close(self) -> None:
+        """Wait for all acknowledgements and let go of the client; doing it twice does no harm.
+
+        Raises:
+            PublishError: an event was not delivered.
+        """
+        if self._closed:
+            return
+        try:
+            self.flush()
+        except BaseException as error:
+            self._give_up(error)
+            raise
+        self._release()
+
+    @property
+    def stats(self) -> PublishStats:
+        """Counts of the events so far; exact after `flush`, a moment behind before."""
+        failed = self._deliveries.failed
+        waiting = 0 if self._closed else min(len(self._client), self._sent - failed)
+        return PublishStats(self._sent, self._sent - failed - waiting, failed, waiting)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        elif not self._closed:
+            self._give_up(error)
+
+    def _publish_any(self, event: Event | Tombstone, topic: str | None, timestamp: int) -> None:
+        """Publish by the general way, with waiting and with every error explained."""
+        if self._closed:
+            raise PublishError("the producer is closed; publish inside its `with` block.")
+        encoder = self._encoder_of(event, topic)
+        key, value, headers = encoder.encode(event)
+        deadline = monotonic() + self._room_timeout
+        while True:
+            try:
+                self._produce(encoder.topic, value, key, -1, None, None, timestamp, headers)  # type: ignore[arg-type]
+            except BufferError:
+                if monotonic() > deadline:
+                    raise PublishError(
+                        f"no room for another event within {self._room_timeout:g} s: {len(self._client)} "
+                        f"wait for brokers that do not take them{self._why()}."
+                    ) from None
+                # Returns as soon as an acknowledgement makes room.
+                self._client.poll(SLICE)
+            except KafkaException as error:
+                self._refuse(error, encoder.topic, event, len(key or b"") + len(value or b""))
+            else:
+                self._sent += 1
+                return
+
+    def _encoder_of(self, event: Event | Tombstone, topic: str | None) -> TopicEncoder:
+        if topic is not None:
+            if topic not in self._encoders:
+                raise PublishError(
+                    f"topic {topic} is not declared; this producer writes to {', '.join(self._encoders)}."
+                )
+            return self._encoders[topic]
+        kind = event.event_type if isinstance(event, Tombstone) else type(event)
+        found = [encoder for encoder in self._encoders.values() if kind in encoder.by_class]
+        if len(found) == 1:
+            return found[0]
+        name = getattr(kind, "__event_name__", kind and kind.__name__)
+        if found:
+            topics = ", ".join(encoder.topic for encoder in found)
+            raise PublishError(f"{name} may go to {topics}; say which: publish(event, topic=...).")
+        raise PublishError(
+            f"no topic of this producer declares {name}; it writes to {', '.join(self._encoders)}."
+        )
+
+    def _refuse(self, error: KafkaException, topic: str, event: Event | Tombstone, size: int) -> NoReturn:
+        kind = event.event_type if isinstance(event, Tombstone) else type(event)
+        what = f"{kind.__event_name__ if kind else 'tombstone'} to topic {topic}"
+        if kafka_error(error).code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            raise PublishError(
+                f"{what}: {size} bytes are more than the limit of {self._max_bytes}. Make the event "
+                "smaller, or raise the topic's max.message.bytes and the client's message.max.bytes."
+            ) from error
+        raise PublishError(f"{what} was not accepted: {describe(error)}.") from error
+
+    def _give_up(self, error: BaseException) -> None:
+        """Give waiting events a bounded time on the way out of `error`, and note there how many were lost."""
+        try:
+            self._client.flush(self._interrupt_timeout)
+        finally:
+            # What is left fails now, so that it is counted and reported like every other failure.
+            self._client.purge()
+            self._client.flush(1.0)
+            stats = self.stats
+            self._release()
+            if stats.failed:
+                note = f"{stats.failed} of {stats.sent} published events were not acknowledged{self._why()}."
+                error.add_note(note)
+                log.warning(note)
+
+    def _release(self) -> None:
+        self._closed = True
+        self._at_exit.detach()
+        self._routes = {}
+        del self._client, self._produce
+
+    def _why(self) -> str:
+        return f" ({self._deliveries.last_error})" if self._deliveries.last_error else ""
+
+
+def _routes(encoders: Iterable[TopicEncoder]) -> dict[type[Any], Route]:
+    """Return the shortcut of every event class that has one topic, a key and constant headers."""
+    routes: dict[type[Any], Route] = {}
+    several: set[type[Any]] = set()
+    seen: set[type[Any]] = set()
+    for encoder in encoders:
+        for event, parts in encoder.by_class.items():
+            (several if event in seen else seen).add(event)
+            if parts.key is not None and parts.headers is not None:
+                routes[event] = (encoder.topic, parts.to_json, parts.key, parts.headers)
+    return {event: route for event, route in routes.items() if event not in several}
+
+
+def _flush_at_exit(client: Any, timeout: float) -> None:
+    """Send what a producer that was never closed still holds."""
+    left = client.flush(timeout)
+    if left:
+        log.warning("%d published events were not acknowledged before the program ended.", left)
