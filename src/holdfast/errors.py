@@ -17,11 +17,13 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   ├── UnexpectedTombstone
     │   └── InvalidEvent
     ├── PublishError               an event was not accepted or not delivered
+    │   └── EventRefused           this event cannot be published; others can
     ├── HandlerError               the user's handler raised or answered wrongly
     │   ├── UndeclaredOutput       it emitted what the topology does not allow
     │   └── MissingKey             it used state for a record that has no key
     ├── ClusterError               brokers or the embedded cluster
     │   ├── BrokersUnreachable
+    │   ├── TopicRefused           the brokers will not create a topic as declared
     │   ├── SettingError           a client property is unknown or would break a guarantee
     │   ├── EmbeddedClusterError   the local brokers cannot be started or stopped
     │   └── Fenced                 a newer owner of the same slot took over
@@ -102,6 +104,10 @@ class PublishError(HoldfastError):
     """An event was refused before sending, or was not delivered."""
 
 
+class EventRefused(PublishError):
+    """This event can never be published as it is: no topic, no key, too large, not JSON."""
+
+
 class HandlerError(HoldfastError):
     """The user's handler raised, or answered with something unusable."""
 
@@ -124,6 +130,10 @@ class BrokersUnreachable(ClusterError):
 
 class SettingError(ClusterError):
     """A client property that librdkafka refuses, or that would break a guarantee of ours."""
+
+
+class TopicRefused(ClusterError):
+    """The brokers will not create a topic as it is declared, or not for this user."""
 
 
 class EmbeddedClusterError(ClusterError):

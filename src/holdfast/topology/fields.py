@@ -89,7 +89,12 @@ TopicName = Annotated[
     AfterValidator(_topic_name),
     expected('a topic name (1 to 249 letters, digits, ".", "_" or "-", not starting with "__")'),
 ]
-# No dots: names are joined with dots to topic, group and transaction ids, which must not collide.
+AppName = Annotated[
+    StrictStr,
+    Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,119}$"),
+    expected('a name (1 to 120 letters, digits, ".", "_" or "-", starting with a letter or digit)'),
+]
+# No dots: app, processor and table are joined with dots to names that must not collide.
 Name = Annotated[
     StrictStr,
     Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]{0,79}$"),

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, Ta
 
 from holdfast.errors import TopologyError
 from holdfast.topology.fields import (
+    AppName,
     CommitInterval,
     ConfigValue,
     Count,
@@ -38,6 +39,7 @@ T = TypeVar("T")
 MAX_BYTES = "max.message.bytes"
 BROKER_MAX_BYTES = 1_048_588
 """Kafka's default for the largest batch of a topic."""
+DEAD_LETTER_PARTITIONS = 8
 CAUSE_BYTES = 65_536
 """Room in a dead letter, beside the raw record, for its cause and origin."""
 
@@ -212,7 +214,7 @@ class Topology(Declared):
     source: Source = Field(default=Source(), alias="<source>", repr=False)
     """The file that it was read from."""
 
-    app: Name
+    app: AppName
     """The application's name; it starts the names of all groups and internal topics."""
 
     # Not in repr: it may hold a password.
@@ -309,7 +311,8 @@ class Topology(Declared):
     def _spec(self, topic: TopicDecl) -> TopicSpec:
         stateful = tuple(name for name, by in self.native.items() if by.tables and topic.name in by.reads)
         config = {**durable(topic.replication), **topic.config}
-        return TopicSpec(topic.name, topic.partitions, topic.replication, config, stateful)
+        origin = f"{self.source.path}:{self.source.line(('topics', topic.name))}"
+        return TopicSpec(topic.name, topic.partitions, topic.replication, config, stateful, origin)
 
     def _changelog(self, processor: ProcessorDecl, table: str) -> TopicSpec:
         replication = max(self.topic(name).replication for name in processor.reads)
@@ -320,8 +323,8 @@ class Topology(Declared):
     def _dead_letters(self) -> TopicSpec:
         """Return the dead letters' topic.
 
-        Kept without end, as a dead letter waits for a person; as wide as the widest input, so
-        that it can keep a record's partition.
+        Kept without end, as a dead letter waits for a person. Its number of partitions is fixed:
+        one that followed the inputs would differ from the cluster whenever an input is added.
         """
         inputs = [self.topic(name) for processor in self.native.values() for name in processor.reads]
         replication = max(topic.replication for topic in inputs)
@@ -331,8 +334,7 @@ class Topology(Declared):
             MAX_BYTES: str(largest + CAUSE_BYTES),
             **durable(replication),
         }
-        partitions = max(topic.partitions for topic in inputs)
-        return TopicSpec(self.dead_letter_topic, partitions, replication, config)
+        return TopicSpec(self.dead_letter_topic, DEAD_LETTER_PARTITIONS, replication, config)
 
 
 def _named(kind: str, name: str, known: Mapping[str, T]) -> T:

@@ -63,7 +63,8 @@ class _Comparison:
     def differences(self, actual: TopicSpec | None) -> Iterator[Difference]:
         wanted = self._wanted
         if actual is None:
-            text = f"{wanted.name}: to be created, {wanted.partitions} partitions, replication {wanted.replication}"
+            size = f"{wanted.partitions} partitions, replication {wanted.replication}"
+            text = f"{wanted.name}: to be created with {size}"
             yield Difference("missing", wanted, text)
             return
         if actual.partitions != wanted.partitions:
@@ -80,7 +81,7 @@ class _Comparison:
         starts = f"{name}: the cluster has {found} partitions, {self._where('partitions')} wants {wanted}. "
         if not self._declared:
             return starts + self._internal_partitions(found)
-        keep = f"Declare partitions: {found}, or declare a new topic with {wanted} and publish the records to it."
+        keep = f"Declare partitions: {found}, or declare a new topic with {wanted} and republish the records."
         if wanted < found:
             return f"{starts}Kafka cannot take partitions away. {keep}"
         if self._wanted.keyed_state_of:
@@ -90,45 +91,35 @@ class _Comparison:
                 f"partitions, away from the state that {owners} keeps for them. {keep}"
             )
         return (
-            f"{starts}Holdfast does not add partitions, as keys would move to others and lose their order. "
-            f"{keep} If that order does not matter: kafka-topics.sh --alter --topic {name} --partitions {wanted}"
+            f"{starts}Holdfast does not add partitions, as keys would move and lose their order. {keep} "
+            f"If the order does not matter: kafka-topics.sh --alter --topic {name} --partitions {wanted}"
         )
 
     def _internal_partitions(self, found: int) -> str:
         if not self._wanted.keyed_state_of:
-            return (
-                f"Dead letters keep the partition of their record. When all are dealt with, delete "
-                f"the topic {self._wanted.name} and apply again."
-            )
+            return f"When all dead letters are dealt with, delete {self._wanted.name} and apply again."
         owner = self._wanted.keyed_state_of[0]
         return (
-            f"The state of {owner} is spread over {found}, and its inputs have another number now. Declare "
-            f"inputs with {found} partitions; or rename the processor {owner}, so that it builds its state anew."
+            f"The state of {owner} is spread over {found}; its inputs have another number now. Declare "
+            f"inputs with {found} partitions; or rename {owner}, so that it builds its state anew."
         )
 
     def _replication(self, found: int) -> str:
-        wanted = self._wanted.replication
-        change = (
-            f"Declare replication: {found}"
-            if self._declared
-            else f"Declare replication: {found} for the inputs of its processor"
-        )
+        name, wanted = self._wanted.name, self._wanted.replication
+        inputs = "" if self._declared else " for the inputs of the processor"
         return (
-            f"{self._wanted.name}: the cluster keeps {found} replicas, {self._where('replication')} wants {wanted}. "
-            f"{change}, or move the topic to {wanted} brokers with kafka-reassign-partitions.sh."
+            f"{name}: the cluster has replication {found}, {self._where('replication')} wants {wanted}. "
+            f"Declare replication: {found}{inputs}, or change the cluster with kafka-reassign-partitions.sh."
         )
 
     def _config(self, setting: str, value: str, found: str | None) -> str:
-        name = self._wanted.name
+        name, where = self._wanted.name, self._where("config", setting)
         if found is None:
-            return (
-                f"{name}: the brokers know no topic setting {setting}, which {self._where('config', setting)} "
-                "wants. Correct its name, or remove it."
-            )
+            return f"{name}: {where} wants {setting}, which the brokers do not know. Correct or remove it."
         keep = f"Declare config: {{{setting}: {found}}}, or change" if self._declared else "Change"
         return (
-            f"{name}: {setting} is {found} on the cluster, {self._where('config', setting)} wants {value}. "
-            f"{keep} the cluster: kafka-configs.sh --alter --entity-type topics --entity-name {name} "
+            f"{name}: {setting} is {found} on the cluster, {where} wants {value}. {keep} the cluster: "
+            f"kafka-configs.sh --alter --entity-type topics --entity-name {name} "
             f"--add-config {_quoted(setting, value)}"
         )
 

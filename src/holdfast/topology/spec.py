@@ -19,6 +19,7 @@ class TopicSpec:
         config: topic settings; as wanted: those that must have this value; as found: all of them.
         keyed_state_of: the processors whose state depends on the number of partitions,
             because keys are spread over them (empty for what was found on a cluster).
+        origin: who wants it, for messages: `topology.yaml:5` or `Holdfast`.
     """
 
     name: str
@@ -26,6 +27,7 @@ class TopicSpec:
     replication: int
     config: Mapping[str, str] = field(default_factory=dict)
     keyed_state_of: tuple[str, ...] = ()
+    origin: str = "Holdfast"
 
 
 def durable(replication: int) -> dict[str, str]:

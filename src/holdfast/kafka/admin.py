@@ -1,0 +1,235 @@
+"""Topics of a cluster: what is there, creating what is not, and how much they hold."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # it re-exports them without saying so
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+)
+
+from holdfast.errors import ClusterError, HoldfastError, TopicRefused
+from holdfast.kafka.errors import kafka_error, mapped, translate
+from holdfast.kafka.probe import UNREACHABLE_AFTER_S, require_brokers
+from holdfast.kafka.settings import Properties, admin_config
+from holdfast.topology import TopicSpec
+
+_FORBIDDEN = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+_REFUSED = frozenset(
+    {
+        KafkaError.INVALID_CONFIG,
+        KafkaError.INVALID_PARTITIONS,
+        KafkaError.INVALID_REPLICATION_FACTOR,
+        KafkaError.INVALID_REQUEST,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.TOPIC_EXCEPTION,
+    }
+)
+_POLL_S = 0.05
+"""Seconds between two looks at a broker that does not know a new topic yet."""
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """A topic as a cluster has it.
+
+    Attributes:
+        spec: partitions, replication and all settings. A topic whose partitions differ in
+            replication has that of its least replicated one.
+        leaderless: partitions that nobody leads: they cannot be read or written.
+        under_replicated: partitions with replicas that are behind or away.
+    """
+
+    spec: TopicSpec
+    leaderless: tuple[int, ...] = ()
+    under_replicated: tuple[int, ...] = ()
+
+
+class TopicAdmin:
+    """Asks and changes a cluster's topics. Every call blocks, at most about `timeout` seconds."""
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        properties: Properties | None = None,
+        *,
+        timeout: float = UNREACHABLE_AFTER_S,
+    ) -> None:
+        """Connect.
+
+        Args:
+            bootstrap_servers: `host:port` of some brokers, separated by commas.
+            properties: the user's own client properties.
+            timeout: seconds for one call.
+
+        Raises:
+            BrokersUnreachable: no broker answered in time.
+            ClusterError: the client refuses the properties.
+        """
+        self._servers = bootstrap_servers
+        self._config = admin_config(bootstrap_servers, properties)
+        self._timeout = timeout
+        require_brokers(self._config, timeout=timeout)
+        with mapped(f"connecting to {bootstrap_servers}"):
+            self._client = AdminClient(self._config)
+
+    def topics(self, names: Collection[str] | None = None) -> Mapping[str, TopicState]:
+        """Return those of the named topics that exist; all but Kafka's own unless given.
+
+        Raises:
+            BrokersUnreachable: the brokers do not answer any more.
+            ClusterError: this user may not see the topics' settings.
+        """
+        with mapped(f"listing the topics of {self._servers}"):
+            found = self._client.list_topics(timeout=self._timeout).topics
+        wanted = {name for name in found if not name.startswith("__")} if names is None else set(names)
+        there = {name: found[name].partitions for name in found if name in wanted and found[name].partitions}
+        configs = self._configs(there)
+        return {name: _state(name, partitions, configs.get(name, {})) for name, partitions in there.items()}
+
+    def create(self, specs: Collection[TopicSpec], *, validate_only: bool = False) -> None:
+        """Create topics, and return when every broker knows them; one that exists is left as it is.
+
+        Args:
+            specs: the topics.
+            validate_only: let the brokers check them, and create nothing.
+
+        Raises:
+            TopicRefused: the brokers refuse some; all of them are in the text. The others are created.
+            ClusterError: not every broker knew the topics in time.
+        """
+        if not specs:
+            return
+        new = [
+            NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config)) for spec in specs
+        ]
+        with mapped(f"creating topics on {self._servers}"):
+            answers = self._client.create_topics(
+                new,
+                request_timeout=self._timeout,
+                operation_timeout=self._timeout,
+                validate_only=validate_only,
+            )
+        problems = [_creation_problem(spec, self._error(answers[spec.name])) for spec in specs]
+        refused = [str(problem) for problem in problems if isinstance(problem, TopicRefused)]
+        if refused:
+            raise TopicRefused("\n".join(refused))
+        for problem in filter(None, problems):
+            raise problem
+        if not validate_only:
+            self._wait_until_known({spec.name: spec.partitions for spec in specs})
+
+    def record_counts(self, names: Iterable[str]) -> Mapping[str, int]:
+        """Return how many offsets each topic keeps; transaction markers and compacted records count.
+
+        Raises:
+            ClusterError: the offsets cannot be read.
+        """
+        states = self.topics(list(names))
+        places = [TopicPartition(name, p) for name, it in states.items() for p in range(it.spec.partitions)]
+        begins = self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call] # it has no types
+        ends = self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call] # it has no types
+        counts = dict.fromkeys(states, 0)
+        for place, end in ends.items():
+            counts[place[0]] += end - begins[place]
+        return counts
+
+    def _offsets(self, places: list[TopicPartition], which: OffsetSpec) -> dict[tuple[str, int], int]:
+        if not places:
+            return {}
+        with mapped(f"reading offsets on {self._servers}"):
+            answers = self._client.list_offsets(dict.fromkeys(places, which), request_timeout=self._timeout)
+            return {
+                (place.topic, place.partition): future.result(self._timeout).offset
+                for place, future in answers.items()
+            }
+
+    def _configs(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
+        resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+        if not resources:
+            return {}
+        with mapped(f"reading topic settings on {self._servers}"):
+            answers = self._client.describe_configs(resources, request_timeout=self._timeout)
+        return {resource.name: self._config_of(resource.name, future) for resource, future in answers.items()}
+
+    def _config_of(self, name: str, answer: Future[Any]) -> dict[str, str]:
+        error = self._error(answer)
+        if error is None:
+            return {entry.name: entry.value for entry in answer.result().values() if entry.value is not None}
+        if error.code() in _FORBIDDEN:
+            raise ClusterError(
+                f"this user may not read the settings of the topic {name}; grant it DESCRIBE_CONFIGS."
+            )
+        raise translate(error, f"reading the settings of the topic {name}")
+
+    def _error(self, answer: Future[Any]) -> KafkaError | None:
+        """Wait for an answer and return its error."""
+        try:
+            answer.result(self._timeout + 1.0)
+        except KafkaException as error:
+            return kafka_error(error)
+        except FutureTimeout:
+            return KafkaError(KafkaError._TIMED_OUT)
+        return None
+
+    def _wait_until_known(self, topics: Mapping[str, int]) -> None:
+        """Ask each broker itself: the one that a client meets first must know the topics too."""
+        deadline = time.monotonic() + self._timeout
+        with mapped(f"asking {self._servers} for its brokers"):
+            brokers = self._client.list_topics(timeout=self._timeout).brokers
+        for number, broker in brokers.items():
+            while not self._knows(number, f"{broker.host}:{broker.port}", topics):
+                if time.monotonic() > deadline:
+                    names = ", ".join(topics)
+                    raise ClusterError(
+                        f"the topics {names} were created, but broker {number} did not know leaders of all "
+                        f"their partitions within {self._timeout:.0f} s. Check its log, and apply again."
+                    )
+                time.sleep(_POLL_S)
+
+    def _knows(self, number: int, address: str, topics: Mapping[str, int]) -> bool:
+        client = AdminClient({**self._config, "bootstrap.servers": address})
+        try:
+            answer = client.list_topics(timeout=1.0)
+        except KafkaException:
+            # It went away in the meantime. Kafka lets it serve clients again only when it has caught up.
+            with mapped(f"asking {self._servers} for its brokers"):
+                return number not in self._client.list_topics(timeout=self._timeout).brokers
+        if answer.orig_broker_id not in (number, -1):
+            return False
+        for name, count in topics.items():
+            partitions = answer.topics[name].partitions if name in answer.topics else {}
+            if len(partitions) < count or any(partition.leader < 0 for partition in partitions.values()):
+                return False
+        return True
+
+
+def _state(name: str, partitions: Mapping[int, Any], config: Mapping[str, str]) -> TopicState:
+    replication = min(len(partition.replicas) for partition in partitions.values())
+    return TopicState(
+        TopicSpec(name, len(partitions), replication, config, origin="the cluster"),
+        tuple(number for number, partition in partitions.items() if partition.leader < 0),
+        tuple(number for number, it in partitions.items() if len(it.isrs) < len(it.replicas)),
+    )
+
+
+def _creation_problem(spec: TopicSpec, error: KafkaError | None) -> HoldfastError | None:
+    if error is None or error.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+        return None
+    what = f"the topic {spec.name} ({spec.origin})"
+    if error.code() in _FORBIDDEN:
+        return TopicRefused(f"the brokers refuse {what}: this user may not create it; grant it CREATE.")
+    if error.code() in _REFUSED:
+        reason = " ".join(error.str().split()).rstrip(".")
+        policy = " (a policy of the cluster)" if error.code() == KafkaError.POLICY_VIOLATION else ""
+        return TopicRefused(f"the brokers refuse {what}{policy}: {reason}. Change its declaration.")
+    return translate(error, f"creating {what}")
