@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -73,4 +74,4 @@ class Output(NamedTuple):
     value: bytes | None
     key: bytes | None
     timestamp: int
-    headers: list[tuple[str, bytes]]
+    headers: Sequence[tuple[str, str | bytes | None]]

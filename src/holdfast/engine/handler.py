@@ -108,7 +108,9 @@ def inspect_handler(function: Handler) -> HandlerSpec:
     parameters = list(inspect.signature(function).parameters.values())
     hints = _hints(function, name)
     if not parameters:
-        raise HandlerError(f"{name} takes no parameters; its first one must be the event, like `order: OrderPlaced`")
+        raise HandlerError(
+            f"{name} takes no parameters; its first one must be the event, like `order: OrderPlaced`"
+        )
     events, tombstones = _event_types(name, parameters[0], hints)
     return HandlerSpec(
         function=function,

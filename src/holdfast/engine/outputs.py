@@ -8,9 +8,9 @@ from typing import Any
 from holdfast.engine.handler import To
 from holdfast.errors import HandlerError, UndeclaredOutput
 from holdfast.record import Output
-from holdfast.schema import Event, Tombstone, TopicEncoder
+from holdfast.schema import Encoded, Event, Tombstone, TopicEncoder
 
-Route = Callable[[Any], tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]
+Route = Callable[[Any], Encoded]
 
 
 class Router:
@@ -19,13 +19,15 @@ class Router:
     Args:
         processor: the processor's name, for messages.
         encoders: for each topic in the processor's `writes`, its encoder.
-        max_bytes: the largest value that the broker accepts.
+        limits: for each of them, the largest value that the broker accepts, in bytes.
     """
 
-    def __init__(self, processor: str, encoders: Mapping[str, TopicEncoder], max_bytes: int) -> None:
+    def __init__(
+        self, processor: str, encoders: Mapping[str, TopicEncoder], limits: Mapping[str, int]
+    ) -> None:
         self._processor = processor
         self._encoders = encoders
-        self._max_bytes = max_bytes
+        self._limits = limits
         self._by_class: dict[type, tuple[str, Route] | None] = {}
         for topic, encoder in encoders.items():
             for event_type in encoder.events:
@@ -45,10 +47,10 @@ class Router:
         if type(result) is To:
             result = result.event
         key, value, headers = encode(result)
-        if value is not None and len(value) > self._max_bytes:
+        if value is not None and len(value) > self._limits[topic]:
             raise HandlerError(
                 f"an output for topic {topic!r} has {len(value):,} bytes, above the limit of "
-                f"{self._max_bytes:,}; make the event smaller, or raise the topic's max.message.bytes"
+                f"{self._limits[topic]:,}; make the event smaller, or raise the topic's max.message.bytes"
             )
         return Output(topic, value, key, timestamp, headers)
 
@@ -71,27 +73,36 @@ class Router:
 
     def _slow_route(self, result: Any) -> tuple[str, Route]:
         if isinstance(result, To):
-            encoder = self._encoders.get(result.topic)
-            event_type = type(result.event)
-            if isinstance(result.event, Tombstone):
-                event_type = result.event.event_type
-            if encoder is None or event_type not in encoder.events:
-                raise UndeclaredOutput(
-                    f"processor {self._processor!r} does not declare topic {result.topic!r} for "
-                    f"{event_type.__name__}; add it to its `writes` in topology.yaml"
-                )
-            return result.topic, encoder.encode
+            return self._chosen(result)
         if isinstance(result, Tombstone):
+            if result.event_type is None:
+                raise HandlerError(
+                    "a Tombstone in an output must name its event class: Tombstone(OrderPlaced, key)"
+                )
             return self._declared(result.event_type)
         if isinstance(result, Event):
             return self._declared(type(result))
-        raise HandlerError(f"the handler returned {type(result).__name__} among its outputs; only events can be")
+        raise HandlerError(
+            f"the handler returned {type(result).__name__} among its outputs; only events can be"
+        )
+
+    def _chosen(self, to: To[Any]) -> tuple[str, Route]:
+        encoder = self._encoders.get(to.topic)
+        event_type = to.event.event_type if isinstance(to.event, Tombstone) else type(to.event)
+        if encoder is None or event_type not in encoder.events:
+            name = event_type.__name__ if event_type else "a tombstone"
+            raise UndeclaredOutput(
+                f"processor {self._processor!r} does not declare topic {to.topic!r} for {name}; "
+                "add it to its `writes` in topology.yaml"
+            )
+        return to.topic, encoder.encode
 
     def _declared(self, event_type: type) -> tuple[str, Route]:
         if event_type not in self._by_class:
             raise UndeclaredOutput(
                 f"processor {self._processor!r} emitted {event_type.__name__}, but none of its `writes` "
-                f"({', '.join(self._encoders) or 'it declares none'}) takes that event; declare it in topology.yaml"
+                f"({', '.join(self._encoders) or 'it declares none'}) takes that event; "
+                "declare it in topology.yaml"
             )
         route = self._by_class[event_type]
         if route is None:

@@ -200,7 +200,7 @@ class ShardTask:
     def _make_step(self, decoder: EventDecoder) -> Callable[[Message, list[Output]], None]:
         """The work for one record, with everything that is the same for all records hoisted."""
         plan, context = self._plan, self._context
-        fast, decode = decoder.fast, decoder.decode
+        fast, usual_headers, decode = decoder.fast, decoder.fast_headers, decoder.decode
         function, arguments = plan.handler.function, self._arguments()
         states = tuple(self._states.values())
         one, many, takes = plan.router.one, plan.router.many, plan.router.takes
@@ -209,7 +209,7 @@ class ShardTask:
         def step(message: Message, outputs: list[Output]) -> None:
             context._message = message
             key, value, headers = message.key(), message.value(), message.headers()
-            if headers is None and fast is not None and value:
+            if fast is not None and value and (not headers or headers == usual_headers):
                 event: Any = fast(value)
             else:
                 event = decode(value, headers, key)

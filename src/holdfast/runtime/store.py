@@ -195,5 +195,7 @@ class RocksStore:
                 "nothing is lost, the changelog holds all committed state."
             )
         if "lock hold" in text or "LOCK" in text:
-            return StateError(f"state folder {self.path} is in use by another process; give each worker its own slot")
+            return StateError(
+                f"state folder {self.path} is in use by another process; give each worker its own slot"
+            )
         return CorruptStore(f"state folder {self.path} cannot be {what}: {text}")

@@ -1,0 +1,101 @@
+"""From a resolved declaration to what the engine runs, and what can be wrong between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from holdfast.engine.handler import HandlerSpec, inspect_handler
+from holdfast.engine.outputs import Router
+from holdfast.engine.shard import ProcessorPlan
+from holdfast.schema import EventDecoder, TopicEncoder, ValueCodec
+from holdfast.topology.model import MAX_BYTES
+from holdfast.topology.resolved import ResolvedProcessor, ResolvedTopic
+
+RECORD_BYTES = 1_000_000
+"""The largest value written where a topic does not set `max.message.bytes`: the client's default."""
+
+_OVERHEAD = 1_024
+"""Room for key, headers and batch framing below a topic's `max.message.bytes`."""
+
+
+def plan_processor(resolved: ResolvedProcessor, app: str, dead_letter_topic: str) -> ProcessorPlan:
+    """What the shards of a processor share.
+
+    Args:
+        resolved: the processor; `check_handler` finds nothing wrong with it.
+        app: the application's name, the `ce_source` of what it writes.
+        dead_letter_topic: where records go that are set aside.
+
+    Raises:
+        HandlerError: the handler's signature cannot be served.
+        SchemaError: an event class or a table's type cannot be used.
+    """
+    decl = resolved.decl
+    encoders = {topic.decl.name: _encoder(topic, app) for topic in resolved.writes}
+    limits = {topic.decl.name: _limit(topic) for topic in resolved.writes}
+    return ProcessorPlan(
+        name=decl.name,
+        handler=inspect_handler(resolved.handler),
+        decoders={topic.decl.name: EventDecoder(topic.events) for topic in resolved.reads},
+        tables={name: ValueCodec(type_) for name, type_ in resolved.tables.items()},
+        router=Router(decl.name, encoders, limits),
+        dead_letter_topic=dead_letter_topic,
+        on_error=decl.on_error,
+        on_bad_record=decl.on_bad_record,
+        max_bytes=RECORD_BYTES,
+    )
+
+
+def check_handler(resolved: ResolvedProcessor) -> Iterator[str]:
+    """Say what is wrong between a handler's signature and its processor's declaration.
+
+    Raises:
+        HandlerError: the signature cannot be served whatever is declared.
+    """
+    spec = inspect_handler(resolved.handler)
+    yield from _events(spec, resolved)
+    yield from _tables(spec, resolved)
+
+
+def _tables(spec: HandlerSpec, resolved: ResolvedProcessor) -> Iterator[str]:
+    for table in spec.tables:
+        if table not in resolved.tables:
+            declared = ", ".join(resolved.tables) or "none"
+            yield f"{spec.name} asks for table {table!r}, which is not declared (`tables` has: {declared})"
+    for table in resolved.tables:
+        if table not in spec.tables:
+            yield f"table {table!r} is declared, but {spec.name} has no parameter `{table}: State[...]`"
+    for parameter in spec.parameters:
+        declared_type = resolved.tables.get(parameter.name)
+        if parameter.kind == "state" and parameter.value_type not in (None, declared_type) and declared_type:
+            yield (
+                f"table {parameter.name!r} holds {_name(declared_type)}, but {spec.name} takes it as "
+                f"State[{_name(parameter.value_type)}]"
+            )
+
+
+def _events(spec: HandlerSpec, resolved: ResolvedProcessor) -> Iterator[str]:
+    read = {event: topic.decl.name for topic in resolved.reads for event in topic.events}
+    for event, topic in read.items():
+        if not issubclass(event, spec.events):
+            yield (
+                f"{spec.name} does not accept {event.__name__}, which topic {topic!r} carries; add it to the "
+                "annotation of the first parameter, and return nothing for it if it does not matter"
+            )
+    for event in spec.events:
+        if not any(issubclass(each, event) for each in read):
+            yield f"{spec.name} accepts {event.__name__}, which none of its `reads` carries"
+
+
+def _encoder(topic: ResolvedTopic, app: str) -> TopicEncoder:
+    decl = topic.decl
+    return TopicEncoder(decl.name, topic.events, decl.key, cloudevents=decl.cloudevents, source=app)
+
+
+def _limit(topic: ResolvedTopic) -> int:
+    declared = topic.decl.config.get(MAX_BYTES)
+    return RECORD_BYTES if declared is None else int(declared) - _OVERHEAD
+
+
+def _name(type_: object) -> str:
+    return getattr(type_, "__name__", str(type_))
