@@ -29,6 +29,7 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   └── Fenced                 a newer owner of the same slot took over
     ├── StateError                 the local store or its changelog
     │   └── CorruptStore           the folder cannot be read; it is rebuilt
+    ├── SlotTaken                  another process works in the same slot
     └── WorkerError                a worker process cannot go on
 """
 
@@ -154,3 +155,7 @@ class CorruptStore(StateError):
 
 class WorkerError(HoldfastError):
     """A worker cannot go on."""
+
+
+class SlotTaken(HoldfastError):
+    """Another process on this machine works in the slot that was asked for."""

@@ -87,4 +87,6 @@ class Deliveries:
             self._unreported.append(failure)
 
     def _note_error(self, error: KafkaError) -> None:
-        self.last_error = error.str()
+        # "All brokers down" only repeats what each of them was reported for.
+        if error.code() != KafkaError._ALL_BROKERS_DOWN or not self.last_error:
+            self.last_error = error.str()

@@ -24,12 +24,13 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as Client
 from pydantic_core import PydanticSerializationError
 
-from holdfast.errors import BrokersUnreachable, ClusterError, PublishError
+from holdfast.errors import BrokersUnreachable, ClusterError, EventRefused, PublishError
 from holdfast.kafka.deliveries import Deliveries, DeliveryFailure
 from holdfast.kafka.errors import describe, kafka_error, mapped
 from holdfast.kafka.settings import Properties, producer_config
 from holdfast.schema import Event, Tombstone, TopicEncoder, WireHeaders
-from holdfast.topology.model import BROKER_MAX_BYTES
+from holdfast.topology.model import BROKER_MAX_BYTES, MAX_BYTES
+from holdfast.topology.resolved import ResolvedTopic
 
 log = logging.getLogger("holdfast.kafka.producer")
 
@@ -107,6 +108,47 @@ class Producer:
         # A program that ends without closing must not lose what it published.
         self._at_exit = weakref.finalize(self, _flush_at_exit, self._client, interrupt_timeout)
 
+    @classmethod
+    def for_topics(
+        cls,
+        topics: Iterable[ResolvedTopic],
+        bootstrap_servers: str,
+        *,
+        source: str,
+        properties: Properties | None = None,
+        on_failure: Callable[[DeliveryFailure], None] | None = None,
+    ) -> Self:
+        """Start a producer for topics of a topology, with the size limits that they declare.
+
+        Args:
+            topics: the topics that may be published to.
+            bootstrap_servers: ``host:port`` of some brokers, separated by commas.
+            source: the application's name, for CloudEvents.
+            properties: the topology's librdkafka properties.
+            on_failure: as for the class itself.
+
+        Raises:
+            SchemaError: an event lacks the topic's key field.
+            SettingError: a property is unknown or would break a guarantee.
+        """
+        topics = tuple(topics)
+        encoders = [
+            TopicEncoder(
+                topic.decl.name,
+                topic.events,
+                topic.decl.key,
+                cloudevents=topic.decl.cloudevents,
+                source=source,
+            )
+            for topic in topics
+        ]
+        limits = [int(topic.decl.config.get(MAX_BYTES, BROKER_MAX_BYTES)) for topic in topics]
+        # A broker measures whole batches, so none may be larger than the smallest limit allows.
+        sizes = {"message.max.bytes": max(limits), "batch.size": min(1_000_000, *limits)}
+        return cls(
+            encoders, bootstrap_servers, properties={**sizes, **(properties or {})}, on_failure=on_failure
+        )
+
     def check(self, timeout: float = 8.0) -> None:
         """Ask the brokers whether all topics are there; publishing itself would tell only later.
 
@@ -141,8 +183,9 @@ class Producer:
             timestamp: milliseconds since the epoch; now if 0.
 
         Raises:
-            PublishError: the event was not accepted: no topic declares it, it has no usable key, it is
-                too large, there was no room in time, or the producer is closed or broken.
+            EventRefused: the event can never be accepted: no topic declares it, it has no usable key, or
+                it is too large.
+            PublishError: there was no room in time, or the producer is closed or broken.
         """
         route = self._routes.get(type(event)) if topic is None else None
         if route is None:
@@ -244,7 +287,7 @@ class Producer:
     def _encoder_of(self, event: Event | Tombstone, topic: str | None) -> TopicEncoder:
         if topic is not None:
             if topic not in self._encoders:
-                raise PublishError(
+                raise EventRefused(
                     f"topic {topic} is not declared; this producer writes to {', '.join(self._encoders)}."
                 )
             return self._encoders[topic]
@@ -255,8 +298,8 @@ class Producer:
         name = getattr(kind, "__event_name__", kind and kind.__name__)
         if found:
             topics = ", ".join(encoder.topic for encoder in found)
-            raise PublishError(f"{name} may go to {topics}; say which: publish(event, topic=...).")
-        raise PublishError(
+            raise EventRefused(f"{name} may go to {topics}; say which: publish(event, topic=...).")
+        raise EventRefused(
             f"no topic of this producer declares {name}; it writes to {', '.join(self._encoders)}."
         )
 
@@ -264,7 +307,7 @@ class Producer:
         kind = event.event_type if isinstance(event, Tombstone) else type(event)
         what = f"{kind.__event_name__ if kind else 'tombstone'} to topic {topic}"
         if kafka_error(error).code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            raise PublishError(
+            raise EventRefused(
                 f"{what}: {size} bytes are more than the limit of {self._max_bytes}. Make the event "
                 "smaller, or raise the topic's max.message.bytes and the client's message.max.bytes."
             ) from error

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pydantic_core import PydanticSerializationError
 
-from holdfast.errors import PublishError, SchemaError
+from holdfast.errors import EventRefused, SchemaError
 from holdfast.schema.event import TYPE_HEADER, Event, Tombstone, check_event_class, wire_type
 from holdfast.schema.keys import encode_key
 
@@ -108,7 +108,7 @@ class TopicEncoder:
         """Return key, value and headers of the record for an event or a tombstone.
 
         Raises:
-            PublishError: when the topic does not declare the event's class, or the key is missing or
+            EventRefused: when the topic does not declare the event's class, or the key is missing or
                 of a type that cannot be a key, or a field cannot be written as JSON.
         """
         if isinstance(event, Tombstone):
@@ -130,7 +130,7 @@ class TopicEncoder:
         if event_type is not None and event_type not in self.by_class:
             raise self.undeclared(event_type)
         if self.key_field is None or tombstone.key is None:
-            raise PublishError(f"a tombstone without a key deletes nothing (topic {self.topic}).")
+            raise EventRefused(f"a tombstone without a key deletes nothing (topic {self.topic}).")
         headers = [] if event_type is None else self.headers_of(event_type)
         return encode_key(tombstone.key), None, headers
 
@@ -138,21 +138,21 @@ class TopicEncoder:
         """Return the bytes of `event`'s key `value`; the error of a bad one names topic and field."""
         try:
             return encode_key(value)
-        except PublishError as error:
+        except EventRefused as error:
             name = type(event).__event_name__
-            raise PublishError(f"topic {self.topic}, {name}.{self.key_field}: {error}") from error
+            raise EventRefused(f"topic {self.topic}, {name}.{self.key_field}: {error}") from error
 
-    def undeclared(self, event_type: type) -> PublishError:
+    def undeclared(self, event_type: type) -> EventRefused:
         """Return the error for an event class that the topic does not declare."""
         name = getattr(event_type, "__event_name__", event_type.__name__)
         allowed = ", ".join(event.__event_name__ for event in self.events)
-        return PublishError(
+        return EventRefused(
             f"topic {self.topic} does not declare {name} (it declares {allowed}). Add it to the topic's "
             "events in the topology, or publish to another topic."
         )
 
-    def unwritable(self, event: Event, error: Exception) -> PublishError:
+    def unwritable(self, event: Event, error: Exception) -> EventRefused:
         """Return the error for an event that cannot be written as JSON."""
-        return PublishError(
+        return EventRefused(
             f"topic {self.topic}: {type(event).__event_name__} cannot be written as JSON: {error}"
         )

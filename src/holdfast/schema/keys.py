@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import Enum
 from uuid import UUID
 
-from holdfast.errors import PublishError
+from holdfast.errors import EventRefused
 from holdfast.schema.explain import shorten
 
 KeyEncoder = Callable[[object], bytes]
@@ -54,25 +54,25 @@ def encode_key(value: object) -> bytes:
     its value, bytes themselves.
 
     Raises:
-        PublishError: when the value is None or of a type that has no settled text.
+        EventRefused: when the value is None or of a type that has no settled text.
     """
     encoder = _encoders.get(type(value)) or _find(type(value), value)
     try:
         return encoder(value)
     except UnicodeEncodeError as error:
-        raise PublishError(f"the key {shorten(value)} cannot be written as UTF-8: {error.reason}.") from error
+        raise EventRefused(f"the key {shorten(value)} cannot be written as UTF-8: {error.reason}.") from error
 
 
 def _find(kind: type, value: object) -> Callable[..., bytes]:
     """Find the encoder of a type that was not met before, and remember it."""
     if value is None:
-        raise PublishError("the key is None; every event of a keyed topic needs one.")
+        raise EventRefused("the key is None; every event of a keyed topic needs one.")
     if kind is not bool:
         for base, encoder in _KINDS:
             if issubclass(kind, base):
                 _encoders[kind] = encoder
                 return encoder
-    raise PublishError(
+    raise EventRefused(
         f"a {kind.__name__} cannot be a key (got {shorten(value)}); "
         "use str, int, UUID, date, Decimal or an Enum of these."
     )
