@@ -1,0 +1,133 @@
+"""Puts a worker together: engine, clients, restorer and commit pipeline for one processor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from holdfast.engine.plan import plan_processor
+from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
+from holdfast.kafka.reader import PartitionReader, reader_settings
+from holdfast.kafka.settings import consumer_config, producer_config
+from holdfast.kafka.transaction import AtLeastOnceWriter, TransactionalWriter, UnitWriter
+from holdfast.record import TopicPartition
+from holdfast.runtime.commit import CommitPipeline
+from holdfast.runtime.restore import Restorer, RestoreSettings
+from holdfast.runtime.store import StoreMemory
+from holdfast.runtime.worker import Reporter, Worker, WorkerLimits
+from holdfast.topology.model import ProcessorDecl
+from holdfast.topology.resolved import ResolvedProcessor, ResolvedTopology
+
+TRANSACTION_TIMEOUT_MS = 10_000
+"""How long a dead worker's open transaction may hold up readers; as in Kafka Streams."""
+
+CALL_TIMEOUT_S = 10.0
+"""How long one call to the brokers may take before its outcome counts as unknown."""
+
+_HEARTBEAT_MS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerIdentity:
+    """Which worker this is.
+
+    Attributes:
+        slot: its stable place, such as `host-0`; it names the transactional id and the group instance.
+        folder: its state folder; nobody else's.
+        bootstrap_servers: the brokers.
+    """
+
+    slot: str
+    folder: Path
+    bootstrap_servers: str
+
+
+def build_worker(
+    topology: ResolvedTopology, processor: ResolvedProcessor, identity: WorkerIdentity, reporter: Reporter
+) -> Worker:
+    """Connect a worker.
+
+    Raises:
+        HandlerError: the handler cannot be served.
+        ClusterError: the brokers do not answer, or refuse this worker.
+        SettingError: a client property cannot be used.
+    """
+    declared, decl = topology.topology, processor.decl
+    plan = plan_processor(processor, declared.app, declared.dead_letter_topic)
+    settings = consumer_settings(decl, identity, declared.kafka)
+    changelogs = {table: decl.changelog(table) for table in decl.tables}
+    late = _LateConsumer()
+    writer = _writer(decl, identity, declared.kafka, late)
+
+    def connect(listener: OwnershipListener) -> ShardConsumer:
+        late.consumer = ShardConsumer(settings, decl.reads[0], listener)
+        return late.consumer
+
+    restorer = Restorer(
+        RestoreSettings(decl.reads, changelogs, identity.folder, decl.start),
+        lambda: PartitionReader(reader_settings(_plain(settings))),
+        StoreMemory(),
+    )
+    limits = WorkerLimits(decl.commit_interval_ms / 1000, decl.cache_entries)
+    return Worker(plan, limits, connect, restorer, CommitPipeline(writer, changelogs), reporter)
+
+
+def consumer_settings(
+    decl: ProcessorDecl, identity: WorkerIdentity, properties: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Client settings of the worker's group member.
+
+    Raises:
+        SettingError: a property cannot be used.
+    """
+    ours: dict[str, Any] = {
+        "queued.max.messages.kbytes": 16_384,
+        "fetch.max.bytes": 16_777_216,
+        "fetch.wait.max.ms": 100,
+    }
+    return {
+        **ours,
+        **consumer_config(identity.bootstrap_servers, decl.group_id, properties, start="error"),
+        "client.id": decl.slot_id(identity.slot),
+        "group.instance.id": decl.slot_id(identity.slot),
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": decl.session_timeout_ms,
+        "heartbeat.interval.ms": min(_HEARTBEAT_MS, decl.session_timeout_ms // 4),
+        "enable.partition.eof": True,
+    }
+
+
+class _LateConsumer:
+    """Commits offsets through the consumer, which is made after the writer."""
+
+    consumer: ShardConsumer | None = None
+
+    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        """See `ShardConsumer.commit`."""
+        assert self.consumer is not None
+        self.consumer.commit(positions)
+
+
+def _writer(
+    decl: ProcessorDecl, identity: WorkerIdentity, properties: Mapping[str, Any], late: _LateConsumer
+) -> UnitWriter:
+    slot_id = decl.slot_id(identity.slot)
+    if decl.guarantee == "at-least-once":
+        settings = producer_config(identity.bootstrap_servers, properties)
+        return AtLeastOnceWriter({**settings, "client.id": slot_id}, CALL_TIMEOUT_S, late)
+    settings = producer_config(identity.bootstrap_servers, properties, transactional_id=slot_id)
+    settings |= {
+        "client.id": slot_id,
+        "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+        # The client refuses a record that could outlive its transaction.
+        "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
+    }
+    return TransactionalWriter(settings, CALL_TIMEOUT_S)
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a member without what makes it one."""
+    membership = ("group.instance.id", "partition.assignment.strategy")
+    return {name: value for name, value in settings.items() if name not in membership}

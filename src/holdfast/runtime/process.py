@@ -1,0 +1,86 @@
+"""A worker process: `python -m holdfast.runtime.process '<orders as JSON>'`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from holdfast.engine.plan import check_handler
+from holdfast.errors import ClusterError, Fenced, HoldfastError, SlotTaken, WorkerError
+from holdfast.runtime.assembly import WorkerIdentity, build_worker
+from holdfast.runtime.slot import SlotLock
+from holdfast.runtime.status import StatusPipe
+from holdfast.topology.load import load
+from holdfast.topology.resolve import resolve
+
+EXIT_ERROR = 1
+"""Something that may be gone after a restart, such as brokers that do not answer."""
+
+EXIT_FINAL = 3
+"""Something that a restart does not mend: a handler that stopped every shard, a taken slot, a wrong file."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOrders:
+    """What a worker process is told.
+
+    Attributes:
+        topology: the topology file.
+        processor: which processor.
+        slot: which slot.
+        folder: the slot's state folder.
+        bootstrap_servers: the brokers.
+        status: descriptor of the status pipe; None for none.
+    """
+
+    topology: str
+    processor: str
+    slot: str
+    folder: str
+    bootstrap_servers: str
+    status: int | None = None
+
+    def to_json(self) -> str:
+        """The orders as a command-line argument."""
+        return json.dumps(asdict(self))
+
+
+def main(orders: WorkerOrders) -> int:
+    """Work until told to stop; returns the exit code."""
+    pipe = StatusPipe(orders.status)
+    try:
+        _work(orders, pipe)
+    except HoldfastError as error:
+        pipe.error(type(error).__name__, str(error))
+        print(f"{orders.processor} ({orders.slot}): {error}", file=sys.stderr)
+        return EXIT_ERROR if _may_pass(error) else EXIT_FINAL
+    return 0
+
+
+def _work(orders: WorkerOrders, pipe: StatusPipe) -> None:
+    topology = load(Path(orders.topology))
+    resolved = resolve(topology, check_handler, only={f"processors.{orders.processor}"})
+    with SlotLock(Path(orders.folder)):
+        identity = WorkerIdentity(orders.slot, Path(orders.folder), orders.bootstrap_servers)
+        worker = build_worker(resolved, resolved.processors[orders.processor], identity, pipe)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: worker.stop())
+        try:
+            worker.run()
+        finally:
+            worker.close()
+
+
+def _may_pass(error: HoldfastError) -> bool:
+    return isinstance(error, ClusterError) and not isinstance(error, (Fenced, SlotTaken, WorkerError))
+
+
+if __name__ == "__main__":
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    sys.exit(main(WorkerOrders(**json.loads(sys.argv[1]))))

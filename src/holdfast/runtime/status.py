@@ -1,0 +1,97 @@
+"""What a worker tells its supervisor: one JSON object per line on a pipe.
+
+The pipe is also how a worker learns that its supervisor is gone: writing fails, and it
+stops in good order instead of living on alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from holdfast.runtime.worker import Worker
+
+INTERVAL_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """A worker at one moment. Counts are since the process started.
+
+    Attributes:
+        records: records handled, not all of them committed yet.
+        commits: units committed.
+        aborts: units that were done again.
+        dead_letters: records set aside, committed.
+        shards: how many shards are in each state.
+        restored: changelog records read.
+        restoring: changelog offsets still to pass, over all shards under restore.
+    """
+
+    records: int = 0
+    commits: int = 0
+    aborts: int = 0
+    dead_letters: int = 0
+    shards: dict[str, int] = field(default_factory=dict)
+    restored: int = 0
+    restoring: int = 0
+
+
+class StatusPipe:
+    """A worker's side of the pipe.
+
+    Args:
+        descriptor: the pipe's write end; None says nothing to anybody.
+    """
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+        self._next = 0.0
+        self._last: WorkerStatus | None = None
+
+    def report(self, worker: Worker) -> None:
+        """Tell how the worker is, at most every `INTERVAL_S`, and only what is new."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + INTERVAL_S
+        status = self._observe(worker)
+        if status != self._last:
+            self._last = status
+            if not self._send("status", **asdict(status)):
+                worker.stop()
+        elif not self._send("alive"):
+            worker.stop()
+
+    def failed(self, partition: int, message: str, stack: str) -> None:
+        """Tell that a shard stopped."""
+        self._send("shard_failed", partition=partition, message=message, stack=stack)
+
+    def error(self, kind: str, message: str) -> None:
+        """Tell why this process ends."""
+        self._send("error", kind=kind, message=message)
+
+    def _observe(self, worker: Worker) -> WorkerStatus:
+        progress = worker.restorer.progress()
+        return WorkerStatus(
+            records=worker.records,
+            commits=worker.commits,
+            aborts=worker.aborts,
+            dead_letters=worker.dead_letters,
+            shards=dict(Counter(shard.state.value for shard in worker.shards)),
+            restored=worker.restored_records,
+            restoring=sum(p.total - p.done for p in progress),
+        )
+
+    def _send(self, type_: str, /, **content: Any) -> bool:
+        if self._descriptor is None:
+            return True
+        try:
+            os.write(self._descriptor, json.dumps({"type": type_, **content}).encode() + b"\n")
+        except BrokenPipeError:
+            return False
+        return True
