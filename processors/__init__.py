@@ -1,0 +1,1 @@
+"""The application's handlers, its live view and the invariants that must hold."""

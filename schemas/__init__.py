@@ -1,0 +1,1 @@
+"""The application's contracts: its events and the values of its state tables."""

@@ -1,0 +1,76 @@
+"""A shard in memory: the engine's task, its store, and the commit between them."""
+
+from __future__ import annotations
+
+import random
+
+from holdfast.engine.shard import ProcessorPlan, ShardTask
+from holdfast.engine.unit import Unit
+from holdfast.testing.memory_log import MemoryLog
+from holdfast.testing.memory_store import MemoryStore
+
+BATCH = 10_000
+"""Records of one input in one unit, so that a long log is not encoded in one piece."""
+
+
+class MemoryShard:
+    """One shard of one processor, reading and writing a `MemoryLog`.
+
+    Args:
+        plan: the processor.
+        partition: the shard's number.
+        log: all topics.
+    """
+
+    def __init__(self, plan: ProcessorPlan, partition: int, log: MemoryLog) -> None:
+        self.plan = plan
+        self._partition = partition
+        self._log = log
+        self._store = MemoryStore()
+        self.task = ShardTask(plan, partition, self._store, dict.fromkeys(plan.decoders, 0))
+
+    @property
+    def lag(self) -> int:
+        """Number of records that are left to handle."""
+        return sum(self._lag(topic) for topic in self.plan.decoders)
+
+    def work(self) -> None:
+        """Handle everything that is there, one input after the other."""
+        for topic in self.plan.decoders:
+            while self._lag(topic):
+                self.work_on(topic, BATCH)
+
+    def work_some(self, rng: random.Random, *, crash: bool) -> None:
+        """Handle a few records of one input, both as chosen by `rng`.
+
+        Args:
+            rng: the source of chance.
+            crash: abort instead of committing, and let a new task take the shard over.
+        """
+        topic = rng.choice([topic for topic in self.plan.decoders if self._lag(topic)])
+        self.work_on(topic, rng.randint(1, 5), crash=crash)
+
+    def work_on(self, topic: str, limit: int, *, crash: bool = False) -> None:
+        """Handle up to `limit` records of one input in one unit.
+
+        Raises:
+            Exception: what a handler raised, if that stops the shard.
+        """
+        unit, task = Unit(), self.task
+        messages = self._log.read(topic, self._partition, task.positions[topic], limit)
+        task.handle(topic, messages, unit)
+        if crash:
+            self.task = ShardTask(self.plan, self._partition, self._store, task.committed_positions)
+            return
+        sealed = task.seal()
+        for output in unit.outputs:
+            self._log.append(output)
+        self._store.apply(sealed.changes, {})
+        task.committed()
+        if task.failure is not None:
+            cause = task.failure.cause
+            cause.add_note(f"processor {self.plan.name!r} stopped at {task.failure.position}")
+            raise cause
+
+    def _lag(self, topic: str) -> int:
+        return self._log.end(topic, self._partition) - self.task.positions[topic]

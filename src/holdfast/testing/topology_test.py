@@ -1,0 +1,180 @@
+"""A whole topology in memory: publish events, run all processors, look at what came out.
+
+    def test_an_order_reserves_stock() -> None:
+        shop = TopologyTest(Path("topology.yaml"))
+        shop.publish("stock-movements", StockReceived(sku="pen", quantity=3))
+        shop.publish("orders", OrderPlaced(...))
+        shop.run()
+        assert shop.table("inventory", "stock")["pen"].reserved == 1
+
+It runs the same engine as a worker: decoding, state, routing, dead letters, atomic units. What it leaves
+out is Kafka, so it needs no broker and takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from holdfast.checks import CheckResult, Recorded
+from holdfast.engine.handler import To
+from holdfast.engine.outputs import Router
+from holdfast.errors import DecodeError, TopologyError
+from holdfast.record import Output, Position
+from holdfast.schema import Event, EventDecoder, Tombstone
+from holdfast.testing.memory_log import MemoryLog
+from holdfast.testing.message import MemoryMessage
+from holdfast.testing.plans import build_plan, build_router
+from holdfast.testing.shards import MemoryShard
+from holdfast.topology.load import load
+from holdfast.topology.model import Topology
+from holdfast.topology.resolve import resolve
+
+
+class TopologyTest:
+    """Runs the native processors of a topology in one thread; a `holdfast.checks.TopicReader` of the result.
+
+    Args:
+        topology: the declaration, or the file that holds it. Faust processors are left out.
+        partitions: partitions of every topic, and so shards of every processor.
+        rng: chooses which shard reads how much of which input next, and so makes another interleaving
+            of the same events for each seed. Without it everything runs in the order of the file.
+        crashes: how many of the steps are aborted and done again by a new owner of the shard, from 0
+            to below 1, as chosen by `rng`.
+    """
+
+    __test__ = False  # not a test itself, whatever its name suggests to pytest
+
+    def __init__(
+        self,
+        topology: Topology | Path,
+        *,
+        partitions: int = 1,
+        rng: random.Random | None = None,
+        crashes: float = 0.0,
+    ) -> None:
+        self.topology = topology if isinstance(topology, Topology) else load(topology)
+        app, letters = self.topology.app, self.topology.dead_letter_topic
+        parts = [f"processors.{name}" for name in self.topology.native]
+        parts += [f"producers.{name}" for name in self.topology.producers]
+        parts += [f"topics.{name}" for name in self.topology.topics]
+        self._resolved = resolve(self.topology, only=[*parts, "checks"])
+        self._log = MemoryLog(partitions)
+        self._rng, self._crashes = rng, crashes
+        self._decoders = {name: EventDecoder(topic.events) for name, topic in self._resolved.topics.items()}
+        self._input = build_router("test", tuple(self._resolved.topics.values()), app=app)
+        self._plans = {
+            name: build_plan(processor, app=app, dead_letter_topic=letters)
+            for name, processor in self._resolved.processors.items()
+        }
+        self._shards = [
+            MemoryShard(plan, partition, self._log)
+            for plan in self._plans.values()
+            for partition in range(partitions)
+        ]
+
+    def publish(self, topic: str, *events: Event | Tombstone, timestamp: int = 0) -> None:
+        """Write events to a topic.
+
+        Args:
+            topic: a declared topic.
+            events: events or tombstones of it.
+            timestamp: their time, milliseconds since the epoch.
+
+        Raises:
+            UndeclaredOutput: the topic does not carry such an event.
+        """
+        for event in events:
+            self._log.append(self._input.one(To(topic, event), timestamp))
+
+    def publish_raw(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Iterable[tuple[str, bytes]] = (),
+    ) -> None:
+        """Write a record of any bytes to a topic, as a foreign producer might."""
+        self._log.append(Output(topic, value, key, 0, list(headers)))
+
+    def produce(self, producer: str, **arguments: Any) -> int:
+        """Write everything that a declared producer yields, and return how many events that were.
+
+        Raises:
+            TopologyError: the producer is not declared.
+            UndeclaredOutput: it yields what its `writes` do not allow.
+        """
+        self.topology.producer(producer)
+        resolved = self._resolved.producers[producer]
+        router: Router = build_router(producer, resolved.writes, app=self.topology.app)
+        count = 0
+        for count, event in enumerate(resolved.source(**arguments), start=1):  # noqa: B007 - its last value is the result
+            self._log.append(router.one(event, 0))
+        return count
+
+    def run(self) -> None:
+        """Let the processors work until nothing is left to read.
+
+        Raises:
+            Exception: what a handler raised, with a note that names the record, if its processor
+                declares `on_error: stop`.
+        """
+        while waiting := [shard for shard in self._shards if shard.lag]:
+            if self._rng is None:
+                for shard in waiting:
+                    shard.work()
+            else:
+                crash = self._rng.random() < self._crashes
+                self._rng.choice(waiting).work_some(self._rng, crash=crash)
+
+    def shards(self, processor: str) -> list[MemoryShard]:
+        """The shards of a processor, for a test that decides itself what is read next."""
+        return [shard for shard in self._shards if shard.plan.name == processor]
+
+    def events(self, topic: str) -> Iterator[Recorded]:
+        """The records of a declared topic, decoded; those that cannot be decoded are left out.
+
+        Raises:
+            TopologyError: the topic is not declared.
+        """
+        self.topology.topic(topic)
+        decode = self._decoders[topic].decode
+        for message in self._log.scan(topic):
+            try:
+                event = decode(message.value(), message.headers(), message.key())
+            except DecodeError:
+                continue
+            position = Position(topic, message.partition(), message.offset())
+            yield Recorded(position, _text(message.key()), message.timestamp()[1], event)
+
+    def table(self, processor: str, table: str) -> Mapping[str, Any]:
+        """A table of a processor: every key with its value.
+
+        Raises:
+            TopologyError: the processor or the table is not declared.
+        """
+        self.topology.processor(processor)
+        if processor not in self._plans or table not in self._plans[processor].tables:
+            raise TopologyError(f'processor "{processor}" declares no table "{table}"')
+        tables = [shard.task.table(table) for shard in self.shards(processor)]
+        return {str(_text(key)): value for each in tables for key, value in each.items()}
+
+    def dead_letters(self) -> Iterator[MemoryMessage]:
+        """The records that were set aside."""
+        return self._log.scan(self.topology.dead_letter_topic)
+
+    def records(self, topic: str) -> Iterator[MemoryMessage]:
+        """The raw records of any topic."""
+        return self._log.scan(topic)
+
+    def check(self, *names: str) -> list[CheckResult]:
+        """Run the declared checks with these function names, or all of them."""
+        checks = {reference.partition(":")[2]: check for reference, check in self._resolved.checks.items()}
+        return [checks[name](self) for name in names or checks]
+
+
+def _text(key: bytes | None) -> str | None:
+    return None if key is None else key.decode(errors="backslashreplace")
