@@ -25,7 +25,7 @@ def resolve_bootstrap_servers(option: str | None, topology: Topology | None = No
     servers = named or running_bootstrap_servers()
     if not servers:
         raise BrokersUnreachable(
-            "no brokers are named and no embedded cluster runs. Start one with `holdfast up`, or name yours with "
-            f"--bootstrap-servers, the variable {VARIABLE}, or `kafka: {{{PROPERTY}: ...}}` in the topology."
+            "no brokers are named and no embedded cluster runs. Start one with `holdfast up`, or name "
+            f"yours with --bootstrap-servers, the variable {VARIABLE}, or `kafka: {{{PROPERTY}: ...}}` in the topology."
         )
     return servers

@@ -146,11 +146,7 @@ def publish(
     producer.check()
     with _open(source) as stream, Refusals(refused) as refusals:
         reader = LineReader(stream)
-        lines: Iterable[Line]
-        if csv:
-            lines = _csv(reader, event_type)
-        else:
-            lines = json_lines(reader, event_type, version)
+        lines: Iterable[Line] = _csv(reader, event_type) if csv else json_lines(reader, event_type, version)
         pacer = Pacer(per_second) if per_second else None
         job = Job(producer, topic, reader, lines, refusals, pacer, strict, limit)
         try:

@@ -174,7 +174,7 @@ class CsvEvents:
         number, text, _ = self._used[0]
         if len(self._used) > 1:
             self._lines.give_back(self._used[1:])
-            reason = f"{reason}; a quote may be left open in this line"
+            reason = f"a quote may be left open here; read together with line {self._used[-1][0]}: {reason}"
         return Line(number, text[:SHOWN_TEXT], None, reason)
 
     def _texts(self) -> Iterator[str]:

@@ -149,7 +149,7 @@ class Producer:
             encoders, bootstrap_servers, properties={**sizes, **(properties or {})}, on_failure=on_failure
         )
 
-    def check(self, timeout: float = 8.0) -> None:
+    def check(self, timeout: float = 6.0) -> None:
         """Ask the brokers whether all topics are there; publishing itself would tell only later.
 
         Raises:
