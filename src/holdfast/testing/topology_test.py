@@ -21,12 +21,12 @@ from typing import Any
 from holdfast.checks import CheckResult, Recorded
 from holdfast.engine.handler import To
 from holdfast.engine.outputs import Router
+from holdfast.engine.plan import RECORD_BYTES, plan_processor
 from holdfast.errors import DecodeError, TopologyError
 from holdfast.record import Output, Position
-from holdfast.schema import Event, EventDecoder, Tombstone
+from holdfast.schema import Event, EventDecoder, Tombstone, TopicEncoder
 from holdfast.testing.memory_log import MemoryLog
 from holdfast.testing.message import MemoryMessage
-from holdfast.testing.plans import build_plan, build_router
 from holdfast.testing.shards import MemoryShard
 from holdfast.topology.load import load
 from holdfast.topology.model import Topology
@@ -64,9 +64,12 @@ class TopologyTest:
         self._log = MemoryLog(partitions)
         self._rng, self._crashes = rng, crashes
         self._decoders = {name: EventDecoder(topic.events) for name, topic in self._resolved.topics.items()}
-        self._input = build_router("test", tuple(self._resolved.topics.values()), app=app)
+        self._encoders = {
+            name: TopicEncoder(name, topic.events, topic.decl.key)
+            for name, topic in self._resolved.topics.items()
+        }
         self._plans = {
-            name: build_plan(processor, app=app, dead_letter_topic=letters)
+            name: plan_processor(processor, app, letters)
             for name, processor in self._resolved.processors.items()
         }
         self._shards = [
@@ -84,10 +87,13 @@ class TopologyTest:
             timestamp: their time, milliseconds since the epoch.
 
         Raises:
+            TopologyError: the topic is not declared.
             UndeclaredOutput: the topic does not carry such an event.
         """
+        self.topology.topic(topic)
+        router = self._router("test", topic)
         for event in events:
-            self._log.append(self._input.one(To(topic, event), timestamp))
+            self._log.append(router.one(To(topic, event), timestamp))
 
     def publish_raw(
         self,
@@ -109,7 +115,7 @@ class TopologyTest:
         """
         self.topology.producer(producer)
         resolved = self._resolved.producers[producer]
-        router: Router = build_router(producer, resolved.writes, app=self.topology.app)
+        router = self._router(producer, *resolved.decl.writes)
         count = 0
         for count, event in enumerate(resolved.source(**arguments), start=1):  # noqa: B007 - its last value is the result
             self._log.append(router.one(event, 0))
@@ -174,6 +180,10 @@ class TopologyTest:
         """Run the declared checks with these function names, or all of them."""
         checks = {reference.partition(":")[2]: check for reference, check in self._resolved.checks.items()}
         return [checks[name](self) for name in names or checks]
+
+    def _router(self, writer: str, *topics: str) -> Router:
+        encoders = {topic: self._encoders[topic] for topic in topics}
+        return Router(writer, encoders, dict.fromkeys(topics, RECORD_BYTES))
 
 
 def _text(key: bytes | None) -> str | None:
