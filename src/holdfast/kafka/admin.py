@@ -19,7 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # it re-export
 
 from holdfast.errors import ClusterError, HoldfastError, TopicRefused
 from holdfast.kafka.errors import kafka_error, mapped, translate
-from holdfast.kafka.probe import UNREACHABLE_AFTER_S, require_brokers
+from holdfast.kafka.probe import require_brokers
 from holdfast.kafka.settings import Properties, admin_config
 from holdfast.topology import TopicSpec
 
@@ -34,6 +34,8 @@ _REFUSED = frozenset(
         KafkaError.TOPIC_EXCEPTION,
     }
 )
+CALL_S = 8.0
+"""Seconds for one call, so that a command that finds no broker says so within 10."""
 _POLL_S = 0.05
 """Seconds between two looks at a broker that does not know a new topic yet."""
 
@@ -62,7 +64,7 @@ class TopicAdmin:
         bootstrap_servers: str,
         properties: Properties | None = None,
         *,
-        timeout: float = UNREACHABLE_AFTER_S,
+        timeout: float = CALL_S,
     ) -> None:
         """Connect.
 

@@ -63,9 +63,9 @@ class References:
             raise self._broken[name] from error
 
     def _no_module(self, missing: str) -> str:
-        parent = missing.rpartition(".")[0]
-        siblings = [f"{parent}.{name}" if parent else name for name in self._siblings(parent)]
-        return f'there is no module "{missing}" in {self.folder}{did_you_mean(missing, siblings)}'
+        parent, dot, last = missing.rpartition(".")
+        near = did_you_mean(last, self._siblings(parent), parent + dot)
+        return f'there is no module "{missing}" in {self.folder}{near}'
 
     def _siblings(self, parent: str) -> list[str]:
         path: Iterable[str] = sys.modules[parent].__path__ if parent in sys.modules else [str(self.folder)]

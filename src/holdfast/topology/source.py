@@ -49,6 +49,7 @@ class Source:
 
     def line(self, at: Location) -> int:
         """Return the line of `at` or of its nearest parent."""
+        at = self._spelled(at)
         while at and at not in self.lines:
             at = at[:-1]
         return self.lines.get(at, 1)
@@ -62,9 +63,14 @@ class Source:
         return problem.line or self.line(problem.at)
 
     def _word(self, problem: Problem) -> str:
-        label = ".".join(str(part) for part in problem.at)
+        label = ".".join(str(part) for part in self._spelled(problem.at))
         text = f"{self.path}:{self._line_of(problem)}: {label}{': ' if label else ''}{problem.text}"
         return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+    def _spelled(self, at: Location) -> Location:
+        """A topic's only event may be written as `event`."""
+        single = (*at[:2], "event")
+        return single if at[:1] == ("topics",) and at[2:] == ("events", 0) and single in self.lines else at
 
 
 class Parsed(NamedTuple):
@@ -186,7 +192,7 @@ def show(value: object) -> str:
     return f'"{text}"' if isinstance(value, str) else text
 
 
-def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """Return `; did you mean "x"?` for the nearest known name, or nothing."""
+def did_you_mean(given: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return `; did you mean "x"?` for the nearest known name, shown after `prefix`; or nothing."""
     near = difflib.get_close_matches(given, sorted(known), n=1, cutoff=0.6)
-    return f'; did you mean "{near[0]}"?' if near else ""
+    return f'; did you mean "{prefix}{near[0]}"?' if near else ""
