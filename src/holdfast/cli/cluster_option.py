@@ -26,6 +26,7 @@ def resolve_bootstrap_servers(option: str | None, topology: Topology | None = No
     if not servers:
         raise BrokersUnreachable(
             "no brokers are named and no embedded cluster runs. Start one with `holdfast up`, or name "
-            f"yours with --bootstrap-servers, the variable {VARIABLE}, or `kafka: {{{PROPERTY}: ...}}` in the topology."
+            f"yours with --bootstrap-servers, the variable {VARIABLE}, or `kafka: {{{PROPERTY}: ...}}` "
+            "in the topology."
         )
     return servers
