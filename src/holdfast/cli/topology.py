@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
@@ -10,23 +9,17 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from holdfast.cli.cluster_option import resolve_bootstrap_servers
 from holdfast.cli.console import out
 from holdfast.engine.plan import check_handler
-from holdfast.errors import ClusterError
 from holdfast.kafka.admin import TopicAdmin, TopicState
 from holdfast.kafka.provision import provision
 from holdfast.kafka.settings import checked
-from holdfast.local.cluster import running_bootstrap_servers
 from holdfast.topology import DEFAULT_FILE, Difference, Topology, check_file, load, plan
 
 TopologyFile = typer.Option(DEFAULT_FILE, "--topology", "-t", metavar="FILE", help="The topology file.")
 BootstrapServers = typer.Option(
-    None,
-    "--bootstrap-servers",
-    "-b",
-    metavar="HOST:PORT,...",
-    help="The cluster's brokers.",
-    show_default=False,
+    None, "--bootstrap-servers", metavar="HOST:PORT", help="The cluster's brokers.", show_default=False
 )
 
 CHANGES_NEEDED = 3
@@ -98,12 +91,8 @@ def _print(table: Table) -> None:
 
 
 def _connect(option: str | None, topology: Topology | None) -> TopicAdmin:
-    properties = topology.kafka if topology else {}
-    given = option or os.environ.get("HOLDFAST_BOOTSTRAP_SERVERS") or properties.get("bootstrap.servers")
-    servers = given or running_bootstrap_servers()
-    if servers is None:
-        raise ClusterError("no cluster: give --bootstrap-servers, or start a local one with `holdfast up`.")
-    return TopicAdmin(servers, properties)
+    servers = resolve_bootstrap_servers(option, topology)
+    return TopicAdmin(servers, topology.kafka if topology else {})
 
 
 def _table(
