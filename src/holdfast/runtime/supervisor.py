@@ -1,0 +1,284 @@
+"""One supervisor, many worker processes: starts them, restarts them in their slot, stops them.
+
+A worker that ends by itself is started again after a pause that doubles up to
+`MAX_PAUSE_S`, unless its exit code says that a restart mends nothing. A supervisor that
+is killed takes its workers along: they notice that nobody reads their status pipe.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Any
+
+from holdfast.runtime.process import EXIT_FINAL
+from holdfast.runtime.status import WorkerStatus
+
+FIRST_PAUSE_S = 0.1
+MAX_PAUSE_S = 10.0
+STEADY_S = 10.0
+"""A worker that lived this long starts again with the first pause."""
+
+STOP_TIMEOUT_S = 40.0
+"""From SIGTERM to SIGKILL: longer than the three calls to the brokers that a last commit may take."""
+
+
+class WorkerState(StrEnum):
+    """Where a worker process is in its life."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """How to start one worker.
+
+    Attributes:
+        processor: the processor it works for.
+        slot: its slot.
+        command: the program, given the descriptor of its status pipe.
+        reports: whether it writes to the status pipe.
+        environment: variables added to ours.
+        folder: its working folder.
+        log: the file that its output goes to; None for ours.
+    """
+
+    processor: str
+    slot: str
+    command: Callable[[int], Sequence[str]]
+    reports: bool = True
+    environment: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+    log: Path | None = None
+
+
+@dataclass(slots=True)
+class WorkerView:
+    """One worker, as far as the supervisor knows it. Read it between calls of `poll`.
+
+    Attributes:
+        spec: how it is started.
+        state: where it is in its life.
+        pid: its process, while it has one.
+        status: its last report. Counts start over when it is restarted; see `records`.
+        records: records handled over all its lives.
+        dead_letters: records set aside over all its lives.
+        restarts: how often it was started again.
+        error: why it last ended by itself, or why it cannot go on.
+        shard_failures: shards that stopped, with the reason.
+    """
+
+    spec: WorkerSpec
+    state: WorkerState = WorkerState.STARTING
+    pid: int | None = None
+    status: WorkerStatus = WorkerStatus()
+    restarts: int = 0
+    error: str = ""
+    shard_failures: dict[int, str] = field(default_factory=dict)
+    earlier_records: int = 0
+    earlier_dead_letters: int = 0
+
+    @property
+    def records(self) -> int:
+        """Records handled over all lives of the worker."""
+        return self.earlier_records + self.status.records
+
+    @property
+    def dead_letters(self) -> int:
+        """Records set aside over all lives of the worker."""
+        return self.earlier_dead_letters + self.status.dead_letters
+
+
+@dataclass(slots=True)
+class _Life:
+    """A running process of a worker."""
+
+    view: WorkerView
+    process: subprocess.Popen[bytes]
+    pipe: IO[bytes]
+    started: float
+    pending: bytes = b""
+
+
+class Supervisor:
+    """Keeps a set of workers running until `stop`.
+
+    Use it from one thread: `start`, then `poll` again and again, then `stop`.
+
+    Args:
+        specs: the workers.
+    """
+
+    def __init__(self, specs: Sequence[WorkerSpec]) -> None:
+        self.views = tuple(WorkerView(spec) for spec in specs)
+        self._lives: list[_Life] = []
+        self._due: list[tuple[float, WorkerView]] = []
+        self._selector = selectors.DefaultSelector()
+
+    @property
+    def failed(self) -> tuple[WorkerView, ...]:
+        """Workers that cannot go on, or have shards that stopped."""
+        return tuple(v for v in self.views if v.state is WorkerState.FAILED or v.shard_failures)
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether nothing runs and nothing will be started again."""
+        return not self._lives and not self._due
+
+    def start(self) -> None:
+        """Start every worker."""
+        for view in self.views:
+            self._launch(view)
+
+    def poll(self, wait: float) -> None:
+        """Take what workers report, and start again those that are due.
+
+        Args:
+            wait: the most seconds to wait for something to happen.
+        """
+        if self._due:
+            wait = min(wait, max(min(at for at, _ in self._due) - time.monotonic(), 0.0))
+        if self._lives:
+            for key, _ in self._selector.select(wait):
+                self._read(key.data)
+        else:
+            time.sleep(wait)
+        for life in [one for one in self._lives if one.process.poll() is not None]:
+            self._read(life)
+            self._ended(life)
+        now = time.monotonic()
+        ready = [view for at, view in self._due if at <= now]
+        self._due = [(at, view) for at, view in self._due if at > now]
+        for view in ready:
+            view.restarts += 1
+            self._launch(view)
+
+    def stop(self, timeout: float = STOP_TIMEOUT_S) -> None:
+        """Ask every worker to end in good order; kill those that do not within `timeout` seconds."""
+        self._due.clear()
+        self._signal(signal.SIGTERM)
+        deadline = time.monotonic() + timeout
+        while self._lives and time.monotonic() < deadline:
+            for key, _ in self._selector.select(0.05):
+                self._read(key.data)
+            self._reap()
+        self._signal(signal.SIGKILL)
+        while self._lives:
+            self._lives[0].process.wait()
+            self._reap()
+        self._selector.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        for life in self._lives:
+            life.process.send_signal(number)
+
+    def _reap(self) -> None:
+        for life in [one for one in self._lives if one.process.poll() is not None]:
+            self._read(life)
+            self._forget(life)
+            killed = life.process.returncode not in (0, -signal.SIGTERM)
+            life.view.state = WorkerState.FAILED if killed else WorkerState.STOPPED
+            if killed and not life.view.error:
+                life.view.error = _how_it_ended(life.process.returncode)
+
+    def _launch(self, view: WorkerView) -> None:
+        spec = view.spec
+        read_end, write_end = os.pipe()
+        output = None
+        if spec.log is not None:
+            spec.log.parent.mkdir(parents=True, exist_ok=True)
+            output = spec.log.open("ab")
+        try:
+            process = subprocess.Popen(
+                list(spec.command(write_end)),
+                pass_fds=[write_end],
+                env={**os.environ, **spec.environment},
+                cwd=spec.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                # Ctrl-C in a terminal reaches the supervisor only; it stops its workers in order.
+                start_new_session=True,
+            )
+        finally:
+            os.close(write_end)
+            if output is not None:
+                output.close()
+        os.set_blocking(read_end, False)
+        life = _Life(view, process, os.fdopen(read_end, "rb", buffering=0), time.monotonic())
+        self._lives.append(life)
+        self._selector.register(life.pipe, selectors.EVENT_READ, life)
+        view.pid = process.pid
+        view.state = WorkerState.STARTING if spec.reports else WorkerState.RUNNING
+        view.shard_failures = {}
+
+    def _read(self, life: _Life) -> None:
+        try:
+            data = life.pipe.read(65_536)
+        except (BlockingIOError, ValueError):
+            return
+        if data == b"":
+            self._close_pipe(life)
+        if not data:
+            return
+        *lines, life.pending = (life.pending + data).split(b"\n")
+        for line in lines:
+            self._take(life.view, json.loads(line))
+
+    def _take(self, view: WorkerView, message: dict[str, Any]) -> None:
+        kind = message.pop("type")
+        if kind == "status":
+            view.status = WorkerStatus(**message)
+            view.state = WorkerState.RUNNING
+        elif kind == "shard_failed":
+            view.shard_failures[message["partition"]] = message["message"]
+        elif kind == "error":
+            view.error = message["message"]
+
+    def _ended(self, life: _Life) -> None:
+        view, code = life.view, life.process.returncode
+        self._forget(life)
+        if code == 0:
+            view.state = WorkerState.STOPPED
+            return
+        if code != EXIT_FINAL or not view.error:
+            view.error = view.error or _how_it_ended(code)
+        if code == EXIT_FINAL:
+            view.state = WorkerState.FAILED
+            return
+        view.state = WorkerState.RESTARTING
+        lived = time.monotonic() - life.started
+        recent = 0 if lived > STEADY_S else view.restarts
+        self._due.append((time.monotonic() + min(FIRST_PAUSE_S * 2**recent, MAX_PAUSE_S), view))
+
+    def _forget(self, life: _Life) -> None:
+        view = life.view
+        self._close_pipe(life)
+        self._lives.remove(life)
+        view.pid = None
+        view.earlier_records += view.status.records
+        view.earlier_dead_letters += view.status.dead_letters
+        view.status = WorkerStatus()
+
+    def _close_pipe(self, life: _Life) -> None:
+        if not life.pipe.closed:
+            self._selector.unregister(life.pipe)
+            life.pipe.close()
+
+
+def _how_it_ended(code: int) -> str:
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}; its log says why"
