@@ -1,9 +1,108 @@
-"""Commands of one area (not written yet)."""
+"""`holdfast run`: the processors of a topology, under one supervisor."""
 
 from __future__ import annotations
 
+import signal
+from pathlib import Path
+
 import typer
+
+from holdfast.cli.cluster_option import resolve_bootstrap_servers
+from holdfast.cli.console import err
+from holdfast.cli.run_view import RunDisplay
+from holdfast.cli.topology import BootstrapServers, TopologyFile
+from holdfast.engine.plan import check_handler
+from holdfast.errors import ClusterMismatch, WorkerError
+from holdfast.kafka.admin import TopicAdmin
+from holdfast.kafka.provision import compare, provision
+from holdfast.kafka.settings import checked
+from holdfast.local.cluster import running_bootstrap_servers
+from holdfast.local.folders import home
+from holdfast.runtime.launch import LaunchSettings, default_slot_prefix, worker_specs
+from holdfast.runtime.supervisor import Supervisor
+from holdfast.topology import Topology, check_file
+
+_POLL_S = 0.25
+
+
+def run(
+    processors: list[str] = typer.Argument(
+        None, metavar="[PROCESSOR]...", help="Which ones; all by default."
+    ),
+    topology: Path = TopologyFile,
+    bootstrap_servers: str | None = BootstrapServers,
+    workers: int | None = typer.Option(
+        None, "--workers", "-w", min=1, help="Workers per processor, instead of what the topology says."
+    ),
+    slot_prefix: str | None = typer.Option(
+        None,
+        "--slot-prefix",
+        envvar="HOLDFAST_SLOT_PREFIX",
+        help="Start of the workers' slots; must differ between machines. Default: the host's name.",
+    ),
+    logs: bool = typer.Option(True, help="Write the workers' output to log files, not to this terminal."),
+) -> None:
+    """Run processors until Ctrl-C or SIGTERM; workers that die are started again in their slot."""
+    declared = check_file(topology, check_handler, checked).topology
+    servers = resolve_bootstrap_servers(bootstrap_servers, declared)
+    specs = worker_specs(
+        declared,
+        LaunchSettings(servers, home(), slot_prefix or default_slot_prefix(), workers, logs),
+        processors or (),
+    )
+    prepare_topics(declared, servers)
+    supervise(Supervisor(specs))
+
+
+def prepare_topics(declared: Topology, servers: str) -> None:
+    """Make sure that the cluster is as declared; topics are created on the embedded cluster only.
+
+    Raises:
+        ClusterMismatch: topics are missing on another cluster, or anything differs.
+        BrokersUnreachable: no broker answers.
+    """
+    admin = TopicAdmin(servers, declared.kafka)
+    if servers == running_bootstrap_servers():
+        provision(admin, declared)
+        return
+    differences = compare(admin, declared)
+    if differences:
+        listed = "\n".join(str(difference) for difference in differences)
+        raise ClusterMismatch(
+            f"the cluster is not as declared; create what is missing with `holdfast apply`:\n{listed}"
+        )
+
+
+def supervise(supervisor: Supervisor) -> None:
+    """Keep workers running and shown until a signal, or until none can go on.
+
+    Raises:
+        WorkerError: workers or shards failed for good.
+    """
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        supervisor.start()
+        with RunDisplay(err) as display:
+            while not stopping and not supervisor.all_ended:
+                supervisor.poll(_POLL_S)
+                display.update(supervisor.views)
+    finally:
+        supervisor.stop()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    failed = supervisor.failed
+    if failed:
+        names = ", ".join(sorted({f"{v.spec.processor} ({v.spec.slot})" for v in failed}))
+        logs = sorted({str(v.spec.log) for v in failed if v.spec.log})
+        raise WorkerError(f"failed: {names}. Logs: {', '.join(logs) or 'above'}")
 
 
 def register(app: typer.Typer) -> None:
-    """Add this area's commands to `app`."""
+    """Add `run`."""
+    app.command()(run)

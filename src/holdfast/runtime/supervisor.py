@@ -83,7 +83,7 @@ class WorkerView:
     spec: WorkerSpec
     state: WorkerState = WorkerState.STARTING
     pid: int | None = None
-    status: WorkerStatus = WorkerStatus()
+    status: WorkerStatus = field(default_factory=WorkerStatus)
     restarts: int = 0
     error: str = ""
     shard_failures: dict[int, str] = field(default_factory=dict)
