@@ -140,7 +140,7 @@ def live_spending_matches(log: TopicReader) -> CheckResult:
     for record in log.records(LIVE_SPENDING_CHANGELOG):
         key, value = record.key(), record.value()
         if key is not None and value is not None:
-            seen[json.loads(key)] = Decimal(json.loads(value))
+            seen[json.loads(key)] = Decimal(json.loads(value)["total"])
     problems = (
         f"{customer}: ordered for {ordered[customer]}, the view shows {seen.get(customer, 0)}"
         for customer in sorted({*ordered, *seen})
