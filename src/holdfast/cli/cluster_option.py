@@ -1,11 +1,14 @@
-"""Which cluster a command talks to."""
+"""Which cluster a command talks to: the shared option, and the order in which the answer is looked for."""
 
 from __future__ import annotations
 
 import os
 
+import typer
+
 from holdfast.errors import BrokersUnreachable
 from holdfast.local.cluster import running_bootstrap_servers
+from holdfast.local.folders import cluster_folder
 from holdfast.topology import Topology
 
 VARIABLE = "HOLDFAST_BOOTSTRAP_SERVERS"
@@ -14,9 +17,23 @@ VARIABLE = "HOLDFAST_BOOTSTRAP_SERVERS"
 PROPERTY = "bootstrap.servers"
 """The property under ``kafka:`` in the topology that names them."""
 
+BootstrapServers = typer.Option(
+    None,
+    "--bootstrap-servers",
+    metavar="HOST:PORT,...",
+    show_default=False,
+    help=f"The brokers. Default: the variable {VARIABLE}, then `kafka:` in the topology, "
+    "then the running embedded cluster (`holdfast up`).",
+)
+"""Default of the parameter ``bootstrap_servers: str | None`` of every command that talks to brokers."""
+
 
 def resolve_bootstrap_servers(option: str | None, topology: Topology | None = None) -> str:
     """Return the brokers to connect to: the first that is given of option, variable, topology, `holdfast up`.
+
+    Args:
+        option: the value of ``--bootstrap-servers``.
+        topology: the declaration, for commands that have one.
 
     Raises:
         BrokersUnreachable: none is given, and no embedded cluster runs.
@@ -25,8 +42,8 @@ def resolve_bootstrap_servers(option: str | None, topology: Topology | None = No
     servers = named or running_bootstrap_servers()
     if not servers:
         raise BrokersUnreachable(
-            "no brokers are named and no embedded cluster runs. Start one with `holdfast up`, or name "
-            f"yours with --bootstrap-servers, the variable {VARIABLE}, or `kafka: {{{PROPERTY}: ...}}` "
-            "in the topology."
+            f"no brokers are named, and no embedded cluster runs in {cluster_folder()}. Start one with "
+            f"`holdfast up`, or name yours with --bootstrap-servers, the variable {VARIABLE}, or "
+            f"`kafka: {{{PROPERTY}: ...}}` in the topology."
         )
     return servers

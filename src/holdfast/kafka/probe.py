@@ -6,19 +6,19 @@ sentence within seconds and not a client that retries in the background for ever
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeout
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # a silent re-export
 
-from holdfast.errors import BrokersUnreachable, ClusterError
+from holdfast.errors import BrokersUnreachable
+from holdfast.kafka.errors import describe, mapped
+from holdfast.kafka.settings import Properties, common_config
 
-UNREACHABLE_AFTER_S = 10.0
-"""Seconds after which brokers that do not answer are reported."""
+UNREACHABLE_AFTER_S = 8.0
+"""Seconds after which brokers that do not answer are reported: the whole command should say so within 10."""
 
 PROBE_NAME = "holdfast-probe"
 """Name of the topic (never created), group and transactional id that the probes ask about."""
@@ -26,27 +26,29 @@ PROBE_NAME = "holdfast-probe"
 _ASK_S = 1.0
 """Seconds for one question. Short, so that `on_wait` is called often."""
 
-_silent = logging.getLogger("holdfast.kafka.probe.client")
-_silent.addHandler(logging.NullHandler())
-_silent.propagate = False
+_COORDINATOR_ASK_S = 0.25
+"""Seconds for one question to a coordinator; the client goes on with it in the background."""
 
 
-def require_brokers(properties: Mapping[str, object], *, timeout: float = UNREACHABLE_AFTER_S) -> None:
+def require_brokers(
+    bootstrap_servers: str, properties: Properties | None = None, *, timeout: float = UNREACHABLE_AFTER_S
+) -> None:
     """Return as soon as one broker answers.
 
     Args:
-        properties: client properties with ``bootstrap.servers``.
+        bootstrap_servers: ``host:port`` of some brokers, separated by commas.
+        properties: the user's own client properties.
         timeout: seconds to try.
 
     Raises:
         BrokersUnreachable: none answered in time; the message holds the client's last error.
-        ClusterError: the client refuses the properties.
+        SettingError: the client refuses the properties.
     """
-    _Probe(properties, timeout).wait_for_brokers(1)
+    _Probe(bootstrap_servers, properties, timeout).wait_for_brokers(1)
 
 
 def wait_until_ready(
-    properties: Mapping[str, object],
+    bootstrap_servers: str,
     *,
     brokers: int,
     timeout: float,
@@ -54,49 +56,52 @@ def wait_until_ready(
 ) -> None:
     """Wait until a cluster has all its brokers, a controller and its coordinators.
 
-    This method will: (1) wait for `brokers` brokers in the metadata; (2) let the active controller
-    check (not create) a topic, which only works when there is one; (3) ask for a group's offsets and
-    (4) for a transactional producer, so that the two internal topics exist and are loaded and the
-    first user does not pay for it.
+    It will: (1) wait for `brokers` brokers in the metadata; (2) let the active controller check
+    (not create) a topic, which only works when there is one; (3) ask for a group's offsets and for
+    a transactional producer, so that the two internal topics exist and are loaded and the first
+    user does not pay for it.
 
     Args:
-        properties: client properties with ``bootstrap.servers``.
+        bootstrap_servers: ``host:port`` of some brokers, separated by commas.
         brokers: how many brokers must be there.
         timeout: seconds for all of it.
         on_wait: called between questions; what it raises ends the wait.
 
     Raises:
         BrokersUnreachable: the cluster was not ready in time.
-        ClusterError: the client refuses the properties.
     """
-    probe = _Probe(properties, timeout, on_wait)
+    probe = _Probe(bootstrap_servers, None, timeout, on_wait)
     probe.wait_for_brokers(brokers)
     probe.wait_for_controller(min(3, brokers))
-    probe.wait_for_group_coordinator()
-    probe.wait_for_transaction_coordinator()
+    probe.wait_for_coordinators()
 
 
 class _Probe:
     """The questions to one cluster, sharing one deadline."""
 
     def __init__(
-        self, properties: Mapping[str, object], timeout: float, on_wait: Callable[[], None] = lambda: None
+        self,
+        bootstrap_servers: str,
+        properties: Properties | None,
+        timeout: float,
+        on_wait: Callable[[], None] = lambda: None,
     ) -> None:
+        self._servers = bootstrap_servers
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
         self._on_wait = on_wait
-        self._last = "no answer"
-        self._servers = properties.get("bootstrap.servers", "(none)")
+        self._last = ""
+        self._client_said = ""
         self._properties = {
-            **properties,
-            # While brokers start, a refused connection should be tried again at once.
+            **common_config(bootstrap_servers, properties),
+            # While brokers start, a refused connection should be tried again at once,
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 250,
+            # and each refusal is expected: only the last one is of interest, and that is in our message.
             "log_level": 0,
             "error_cb": self._note,
-            "logger": _silent,
         }
-        with _client_refusals():
+        with mapped(f"connecting to {bootstrap_servers}"):
             self._admin = AdminClient(self._properties)
 
     def wait_for_brokers(self, count: int) -> None:
@@ -120,35 +125,38 @@ class _Probe:
 
         self._until(ask)
 
-    def wait_for_group_coordinator(self) -> None:
-        """Wait until the coordinator of a group has loaded its partition."""
+    def wait_for_coordinators(self) -> None:
+        """Wait until the coordinators of a group and of a transactional id have loaded their partitions.
+
+        Both are asked in turn, with little patience, so that their topics are created side by side.
+        """
         # Not `AdminClient.list_consumer_group_offsets`: that call of confluent-kafka 2.16 ends the
         # process with a segmentation fault when the coordinator is not there yet.
         consumer = Consumer({**self._properties, "group.id": PROBE_NAME})
+        producer = Producer({**self._properties, "transactional.id": PROBE_NAME})
+        partition = [TopicPartition(PROBE_NAME, 0)]
+        questions: list[Callable[[float], object]] = [
+            lambda timeout: consumer.committed(partition, timeout),
+            producer.init_transactions,
+        ]
 
         def ask(timeout: float) -> bool:
-            consumer.committed([TopicPartition(PROBE_NAME, 0)], timeout)
-            return True
+            question = questions[0]
+            questions.append(questions.pop(0))
+            question(min(timeout, _COORDINATOR_ASK_S))
+            questions.remove(question)
+            return not questions
 
         try:
             self._until(ask)
         finally:
             consumer.close()
 
-    def wait_for_transaction_coordinator(self) -> None:
-        """Wait until the coordinator of a transactional id has loaded its partition."""
-        producer = Producer({**self._properties, "transactional.id": PROBE_NAME})
-
-        def ask(timeout: float) -> bool:
-            producer.init_transactions(timeout)
-            return True
-
-        self._until(ask)
-
     def _until(self, ask: Callable[[float], bool]) -> None:
         """Repeat a question until the answer is yes or the time is over."""
         while (left := self._deadline - time.monotonic()) > 0:
             self._on_wait()
+            self._admin.poll(0)  # lets the client report refused connections
             began = time.monotonic()
             try:
                 if ask(min(_ASK_S, left)):
@@ -156,26 +164,20 @@ class _Probe:
             except FutureTimeout:
                 pass
             except KafkaException as error:
-                self._note(error.args[0])
+                self._last = describe(error)
             # Some refusals come at once; do not spin on them.
             time.sleep(max(0.0, 0.1 - (time.monotonic() - began)))
-        raise BrokersUnreachable(
-            f"no usable Kafka cluster at {self._servers} within {self._timeout:.0f} s: {self._last}. "
-            "Check the address and that the brokers run; `holdfast up` starts a local cluster."
-        )
+        raise BrokersUnreachable(self._failure())
 
     def _note(self, error: KafkaError) -> None:
-        """Keep the most telling error: 'all brokers down' only repeats what came before."""
-        if error.code() not in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT) or self._last == "no answer":
-            self._last = error.str()
-        elif error.code() == KafkaError._TRANSPORT:
-            self._last = error.str()
+        """Keep what the client reports; 'all brokers down' only sums up what it said before."""
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._client_said = error.str()
 
-
-@contextlib.contextmanager
-def _client_refusals():  # type: ignore[no-untyped-def]
-    """Map the client's complaint about its properties to our tree."""
-    try:
-        yield
-    except KafkaException as error:
-        raise ClusterError(f"the Kafka client refuses its properties: {error.args[0].str()}.") from error
+    def _failure(self) -> str:
+        said = f" ({self._client_said})" if self._client_said else ""
+        return (
+            f"no usable Kafka cluster at {self._servers} within {self._timeout:.0f} s: "
+            f"{self._last or 'no answer'}{said}. "
+            "Check the address and that the brokers run; `holdfast up` starts a local cluster."
+        )

@@ -18,7 +18,11 @@ from holdfast.errors import EmbeddedClusterError
 def home() -> Path:
     """Return Holdfast's data folder: ``HOLDFAST_HOME``, else the user's data folder."""
     configured = os.environ.get("HOLDFAST_HOME")
-    return Path(configured).expanduser().absolute() if configured else Path(platformdirs.user_data_dir("holdfast"))
+    return (
+        Path(configured).expanduser().absolute()
+        if configured
+        else Path(platformdirs.user_data_dir("holdfast"))
+    )
 
 
 def cluster_folder() -> Path:
@@ -33,7 +37,11 @@ def cache_folder() -> Path:
     not writable and for CI systems that keep one folder between runs.
     """
     configured = os.environ.get("HOLDFAST_CACHE")
-    return Path(configured).expanduser().absolute() if configured else Path(platformdirs.user_cache_dir("holdfast"))
+    return (
+        Path(configured).expanduser().absolute()
+        if configured
+        else Path(platformdirs.user_cache_dir("holdfast"))
+    )
 
 
 def make_folder(folder: Path, *, purpose: str, variable: str) -> Path:

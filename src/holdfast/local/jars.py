@@ -9,11 +9,12 @@ that another start could take for a jar. A file lock keeps two processes from fe
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
@@ -36,6 +37,8 @@ TRIES = 3
 
 TIMEOUT_S = 30
 """Seconds without an answer or a byte, after which one try fails."""
+
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,8 @@ def parse_lock(text: str) -> tuple[Jar, ...]:
     for line in text.splitlines():
         if line and not line.startswith("#"):
             digest, size, coordinate = line.split()
-            jars.append(Jar(*coordinate.split(":"), size=int(size), sha256=digest))  # type: ignore[misc]
+            group, artifact, version = coordinate.split(":")
+            jars.append(Jar(group, artifact, version, int(size), digest))
     return tuple(jars)
 
 
@@ -181,42 +185,61 @@ class JarCache:
         return None
 
 
-def _download(jar: Jar, partial: Path, progress: Progress) -> Path:
-    """Fetch one jar through jgo into `partial` and return the verified file."""
-    repository = _repository()
-    problem = ""
-    for attempt in range(TRIES):
-        received = 0
+class _Attempt:
+    """One try to download a jar; counts its bytes, to take them back if it fails."""
 
-        @contextlib.contextmanager
-        def counting(_name: str, _size: int) -> Iterator[object]:
-            def count(size: int) -> None:
-                nonlocal received
-                received += size
-                progress.received(size)
+    def __init__(self, jar: Jar, folder: Path, progress: Progress) -> None:
+        self._jar = jar
+        self._folder = folder
+        self._progress = progress
+        self._received = 0
+        self.problem = ""
 
-            yield count
-
+    def run(self) -> Path | None:
+        """Return the verified file, or None and say why in `problem`."""
         context = MavenContext(
-            resolver=PythonResolver(progress_callback=counting),
+            resolver=PythonResolver(progress_callback=self._counting),
             # A folder of its own for each try: jgo takes any file that is already there for complete.
-            repo_cache=partial / f"try-{attempt}",
-            remote_repos={"origin": repository},
+            repo_cache=self._folder,
+            remote_repos={"origin": _repository()},
             timeout=TIMEOUT_S,
         )
+        jar = self._jar
         try:
-            file = context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
-        except OSError as error:
-            problem = f"{type(error).__name__}: {error}"
-        except RuntimeError:
-            problem = "it is not there"
+            file = Path(context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve())
+        except OSError as error:  # also the root of all errors of `requests`
+            if error.errno in _DISK_ERRORS:
+                raise
+            self.problem = f"{type(error).__name__}: {error}"
+        except RuntimeError:  # jgo's answer to anything but status 200
+            self.problem = "the repository does not have it"
         else:
             if jar.fits(file):
-                return Path(file)
-            problem = f"{file.stat().st_size:,} bytes came that do not have the pinned SHA-256 ({jar.size:,} bytes)"
-        progress.received(-received)
+                return file
+            self.problem = f"{file.stat().st_size:,} bytes came, which are not the pinned {jar.size:,} bytes"
+        self._progress.received(-self._received)
+        return None
+
+    @contextlib.contextmanager
+    def _counting(self, _name: str, _size: int) -> Iterator[Callable[[int], None]]:
+        yield self._count
+
+    def _count(self, size: int) -> None:
+        self._received += size
+        self._progress.received(size)
+
+
+def _download(jar: Jar, partial: Path, progress: Progress) -> Path:
+    """Fetch one jar through jgo into `partial` and return the verified file."""
+    attempt = None
+    for number in range(TRIES):
+        attempt = _Attempt(jar, partial / f"try-{number}", progress)
+        file = attempt.run()
+        if file is not None:
+            return file
+    problem = attempt.problem if attempt else ""
     raise EmbeddedClusterError(
-        f"cannot download {repository}/{jar.repository_path}: {problem}. Check the network and the proxy "
+        f"cannot download {_repository()}/{jar.repository_path}: {problem}. Check the network and the proxy "
         "settings (HTTPS_PROXY), or set HOLDFAST_MAVEN_URL to a mirror of Maven Central; jars that are "
         "finished are kept, so the next try goes on from there."
     )

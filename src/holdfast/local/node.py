@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +28,9 @@ from holdfast.local.spec import ClusterSpec, NodeSpec
 MAIN_CLASS = "kafka.Kafka"
 TAIL_LINES = 15
 
-_started: dict[int, subprocess.Popen[bytes]] = {}
-"""Brokers started by this process. They may outlive the object that started them; their handles
-are kept here so that one that dies is reaped and does not stay in the process table."""
+_started: dict[Path, subprocess.Popen[bytes]] = {}
+"""Brokers started by this process, by their properties file. They may outlive the object that started
+them; their handles are kept here so that one that dies is reaped and does not stay in the process table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,31 @@ class NodeFiles:
         return self.folder / "logs" / f"node-{self.id}.out"
 
 
+@dataclass(frozen=True, slots=True)
+class Formatting:
+    """A running storage formatter."""
+
+    node: Node
+    workspace: Path
+    process: subprocess.Popen[str]
+
+    def finish(self) -> None:
+        """Wait for the formatter and put the data folder in place.
+
+        Raises:
+            EmbeddedClusterError: it failed.
+        """
+        output, _ = self.process.communicate()
+        if self.process.returncode != 0:
+            last = "\n".join(f"  {line}" for line in output.strip().splitlines()[-TAIL_LINES:])
+            raise EmbeddedClusterError(
+                f"cannot format the storage of node {self.node.id} in {self.node.files.home}; "
+                f"Kafka's storage tool said:\n{last}"
+            )
+        (self.workspace / "data").rename(self.node.files.data)
+        shutil.rmtree(self.workspace, ignore_errors=True)
+
+
 class Node:
     """A broker of the cluster in one folder.
 
@@ -82,14 +108,20 @@ class Node:
         self.spec = spec
         self.files = NodeFiles(folder, spec.id)
 
+    @property
+    def id(self) -> int:
+        """Kafka's ``node.id``."""
+        return self.spec.id
+
     def process(self) -> psutil.Process | None:
         """Return the running broker process, or None.
 
         psutil remembers when the process was created and refuses to signal a successor with the same pid.
         """
-        for pid in list(_started):
-            if _started[pid].poll() is not None:
-                del _started[pid]
+        own = _started.get(self.files.properties)
+        if own is not None and own.poll() is None:
+            # Our child for certain; its command line is empty for a moment while the program is loaded.
+            return psutil.Process(own.pid)
         with contextlib.suppress(OSError, ValueError, psutil.Error):
             hinted = psutil.Process(int(self.files.pid.read_text()))
             if self._is_ours(hinted):
@@ -110,7 +142,7 @@ class Node:
         return command[-2:] == [MAIN_CLASS, str(self.files.properties)]
 
     def is_formatted(self) -> bool:
-        """Tell whether the storage is complete; Kafka writes this file last."""
+        """Tell whether there is a complete storage."""
         return (self.files.data / "meta.properties").exists()
 
     def configure(self, cluster: ClusterSpec, overrides: Mapping[str, str]) -> None:
@@ -126,36 +158,27 @@ class Node:
     def _log4j2(self) -> Path:
         return self.files.home / "log4j2.xml"
 
-    def begin_format(self, class_path: tuple[Path, ...], cluster_id: str) -> subprocess.Popen[str]:
+    def begin_format(self, class_path: tuple[Path, ...], cluster: ClusterSpec) -> Formatting:
         """Start Kafka's own storage formatter, which also sets the feature versions of the release.
 
-        A folder that a killed formatter left half written is emptied first.
+        It works in a folder of its own that becomes the data folder when it has succeeded. So a
+        formatter that is cut short, or that outlives a killed `holdfast up`, spoils nothing.
         """
+        for leftover in self.files.home.glob(".format-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
         shutil.rmtree(self.files.data, ignore_errors=True)
-        return subprocess.Popen(
-            jvm.java(
-                class_path,
-                "kafka.tools.StorageTool",
-                *("format", "--cluster-id", cluster_id, "--config", str(self.files.properties)),
-                options=jvm.format_options(),
-            ),
+        workspace = Path(tempfile.mkdtemp(prefix=".format-", dir=self.files.home))
+        properties = workspace / "server.properties"
+        properties.write_text(server_properties(cluster, self.spec, workspace / "data"), encoding="utf-8")
+        tool = ("format", "--cluster-id", cluster.cluster_id, "--config", str(properties))
+        process = subprocess.Popen(
+            jvm.java(class_path, "kafka.tools.StorageTool", *tool, options=jvm.format_options()),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,
         )
-
-    def end_format(self, formatter: subprocess.Popen[str]) -> None:
-        """Wait for the formatter.
-
-        Raises:
-            EmbeddedClusterError: it failed.
-        """
-        output, _ = formatter.communicate()
-        if formatter.returncode != 0 or not self.is_formatted():
-            last = "\n".join(output.strip().splitlines()[-TAIL_LINES:])
-            raise EmbeddedClusterError(f"cannot format the storage of node {self.spec.id} in {self.files.data}:\n{last}")
+        return Formatting(self, workspace, process)
 
     def launch(self, class_path: tuple[Path, ...]) -> None:
         """Start the broker in a session of its own, so that it outlives the terminal.
@@ -179,7 +202,7 @@ class Node:
                 )
             except OSError as error:
                 raise EmbeddedClusterError(f"cannot run {command[0]}: {error.strerror or error}.") from error
-        _started[process.pid] = process
+        _started[self.files.properties] = process
         self.files.pid.write_text(str(process.pid))
 
     def signal(self, number: signal.Signals) -> psutil.Process | None:
@@ -190,19 +213,15 @@ class Node:
                 process.send_signal(number)
         return process
 
-    def delete_data(self) -> None:
-        """Delete topics, metadata and configuration; the log stays."""
-        shutil.rmtree(self.files.home, ignore_errors=True)
-
     def last_words(self) -> str:
         """Return the end of the node's output and log, for a message about its failure."""
         lines = [*_tail(self.files.output), *_tail(self.files.log)]
         text = "\n".join(f"  {line}" for line in lines) or "  (nothing was written)"
-        return f"last lines of node {self.spec.id}:\n{text}\nfull log: {self.files.log}"
+        return f"Last lines of node {self.id}:\n{text}\nFull log: {self.files.log}"
 
 
 def _tail(file: Path) -> list[str]:
-    """Return the last lines of a text file; none if it is not there."""
+    """Return the Last lines of a text file; none if it is not there."""
     try:
         with file.open("rb") as stream:
             stream.seek(max(0, os.fstat(stream.fileno()).st_size - 8192))

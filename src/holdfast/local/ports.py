@@ -56,4 +56,6 @@ def free_ports(count: int, taken: Collection[int] = ()) -> list[int]:
             found.append(port)
             if len(found) == count:
                 return found
-    raise EmbeddedClusterError(f"no {count} free ports between {LOWEST} and {HIGHEST} on {HOST}; end some servers.")
+    raise EmbeddedClusterError(
+        f"no {count} free ports between {LOWEST} and {HIGHEST} on {HOST}; end some servers."
+    )

@@ -30,7 +30,9 @@ def resolve(version: str, repository: Path) -> list[Jar]:
     artifacts = [kafka, *(node.dep.artifact for node in nodes if node.dep.scope in ("compile", "runtime"))]
     # Kafka logs through SLF4J 1.7 but depends on no binding; without one the broker's log is lost.
     log4j = next(artifact.version for artifact in artifacts if artifact.artifactId == "log4j-core")
-    artifacts.append(context.project("org.apache.logging.log4j", "log4j-slf4j-impl").at_version(log4j).artifact())
+    artifacts.append(
+        context.project("org.apache.logging.log4j", "log4j-slf4j-impl").at_version(log4j).artifact()
+    )
     return sorted((_pin(artifact) for artifact in artifacts), key=lambda jar: (jar.group, jar.artifact))
 
 

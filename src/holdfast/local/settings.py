@@ -100,7 +100,9 @@ def server_properties(
         data: the node's data folder.
         overrides: broker settings that replace ours, for experiments.
     """
-    settings = _addresses(spec, node, data) | _replication(spec) | _failover() | _size() | dict(overrides or {})
+    settings = (
+        _addresses(spec, node, data) | _replication(spec) | _failover() | _size() | dict(overrides or {})
+    )
     return "".join(f"{key}={_escape(value)}\n" for key, value in settings.items())
 
 
@@ -112,7 +114,8 @@ def _escape(value: str) -> str:
 LOG4J2 = """\
 <?xml version="1.0" encoding="UTF-8"?>
 <!-- Broker log: rolling, so that a cluster left running for weeks keeps at most 4 x 20 MB for each node. -->
-<Configuration status="WARN">
+<!-- No shutdown hook of its own: it would end the log before the broker has ended. -->
+<Configuration status="WARN" shutdownHook="disable">
   <Appenders>
     <RollingFile name="file" fileName="${sys:holdfast.log}" filePattern="${sys:holdfast.log}.%i">
       <PatternLayout pattern="%d{yyyy-MM-dd HH:mm:ss.SSS} %-5p %m (%c{1}) [%t]%n"/>

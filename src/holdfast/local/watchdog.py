@@ -55,7 +55,9 @@ def clean_up(folder: Path) -> None:
     """Kill the brokers of `folder` and delete it."""
     spec = load_spec(folder)
     for _ in range(ROUNDS):
-        running = [process for spec_ in (spec.nodes if spec else ()) if (process := Node(folder, spec_).process())]
+        running = [
+            process for spec_ in (spec.nodes if spec else ()) if (process := Node(folder, spec_).process())
+        ]
         for process in running:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
