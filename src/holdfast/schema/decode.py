@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from holdfast.errors import EmptyRecord, InvalidEvent, NewerVersion, SchemaError, UnknownType
 from holdfast.schema.event import (
@@ -186,7 +186,13 @@ def _old_version(event: type[Event], version: int) -> Validate:
             old = _upcast(event, step, upcaster, old)
         # Back to JSON, so that an old record meets exactly the rules that a new one meets (strict mode
         # accepts more from JSON than from Python objects).
-        return validate_json(to_json(old))  # type: ignore[no-any-return]
+        try:
+            new = to_json(old)
+        except PydanticSerializationError as error:
+            raise InvalidEvent(
+                f"the upcasters of {event.__event_name__} answered what is no JSON: {error}"
+            ) from error
+        return validate_json(new)  # type: ignore[no-any-return]
 
     return decode
 

@@ -22,13 +22,17 @@ from holdfast.schema.explain import explain_fields, shorten
 T = TypeVar("T")
 
 _SCALARS = (str, int, float, bool, Decimal, datetime, date, time, timedelta, UUID, Enum, type(None))
-_READ_ONLY = (tuple, frozenset, abc.Sequence, abc.Mapping, abc.Set)
+# Not Sequence and Set: they come back as another class (list, set) than the one that was put in, so a handler
+# that works before a restore could fail after it.
+_READ_ONLY = (tuple, frozenset, abc.Mapping)
 _INSTEAD: dict[type, str] = {
     list: "tuple[X, ...]",
     dict: "collections.abc.Mapping[K, V], and a new one for each change",
     set: "frozenset[X]",
     bytearray: "str",
     bytes: "str (in base64 or hex)",
+    abc.Sequence: "tuple[X, ...]",
+    abc.Set: "frozenset[X]",
 }
 
 
@@ -86,16 +90,14 @@ def _mutable_parts(type_: Any, path: str, seen: set[Any]) -> Iterator[str]:
         yield from () if inner is bytes else _mutable_parts(inner, path, seen)
     elif origin is Literal:
         return
-    elif origin in (Union, types.UnionType) or (
-        isinstance(origin, type) and issubclass(origin, _READ_ONLY) and origin not in _INSTEAD
-    ):
+    elif origin in (Union, types.UnionType, *_READ_ONLY):
         for arg in get_args(type_):
             if arg is not Ellipsis:
                 yield from _mutable_parts(arg, path, seen)
-    elif isinstance(origin or type_, type):
-        yield from _mutable_class(origin or type_, path, seen)
     elif isinstance(type_, TypeVar) or type_ is Any:
         yield f"{path} may be anything; name its type."
+    elif isinstance(origin or type_, type):
+        yield from _mutable_class(origin or type_, path, seen)
     else:
         inner = getattr(type_, "__supertype__", getattr(type_, "__value__", None))
         if inner is None:
@@ -124,6 +126,8 @@ def _mutable_class(class_: type, path: str, seen: set[Any]) -> Iterator[str]:
             return
         for name, annotation in get_type_hints(class_).items():
             yield from _mutable_parts(annotation, f"{path}.{name}", seen)
+    elif class_ in _READ_ONLY:
+        yield f"{path}: {class_.__name__} may hold anything; name the types of its items."
     elif issubclass(class_, tuple):
         for name, annotation in get_type_hints(class_).items():
             yield from _mutable_parts(annotation, f"{path}.{name}", seen)
