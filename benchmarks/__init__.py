@@ -1,0 +1,1 @@
+"""Side-by-side benchmarks of Holdfast and its peers; see docs/benchmarks.md."""

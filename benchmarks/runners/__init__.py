@@ -1,0 +1,1 @@
+"""One program per engine, started as a subprocess; `common` holds what they all speak."""
