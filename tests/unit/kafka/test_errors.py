@@ -1,0 +1,59 @@
+"""The client's errors become ours, with the original as cause."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from holdfast.errors import BrokersUnreachable, ClusterError, Fenced, HoldfastError, SettingError
+from holdfast.kafka.errors import describe, is_abortable, is_fatal, is_retriable, kafka_error, mapped
+
+
+@pytest.mark.parametrize(
+    ("code", "ours"),
+    [
+        (KafkaError._ALL_BROKERS_DOWN, BrokersUnreachable),
+        (KafkaError._TRANSPORT, BrokersUnreachable),
+        (KafkaError._TIMED_OUT, BrokersUnreachable),
+        (KafkaError._FENCED, Fenced),
+        (KafkaError.PRODUCER_FENCED, Fenced),
+        (KafkaError.FENCED_INSTANCE_ID, Fenced),
+        (KafkaError._INVALID_ARG, SettingError),
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, ClusterError),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, ClusterError),
+    ],
+)
+def test_each_client_error_has_its_place_in_the_tree(code: int, ours: type[HoldfastError]) -> None:
+    """The message says what was tried; the client's error is the cause."""
+    original = KafkaException(KafkaError(code))
+    with pytest.raises(ours, match=r"^creating topic orders: ") as caught, mapped("creating topic orders"):
+        raise original
+    assert caught.value.__cause__ is original
+
+
+def test_other_errors_pass_unchanged() -> None:
+    """Only the client's errors are mapped."""
+    with pytest.raises(ValueError, match="mine"), mapped("anything"):
+        raise ValueError("mine")
+
+
+def test_a_missing_topic_says_how_to_create_it() -> None:
+    """The reason is in our words, with the client's name for it."""
+    text = describe(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+    assert "holdfast apply" in text
+    assert "(UNKNOWN_TOPIC_OR_PART)" in text
+
+
+def test_an_exception_without_an_error_object_is_understood() -> None:
+    """The client sometimes raises plain text."""
+    assert "some text" in kafka_error(KafkaException("some text")).str()
+
+
+def test_the_kinds_of_errors_are_told_apart() -> None:
+    """Fatal closes the client, abortable ends the transaction, retriable may be tried again."""
+    fatal = KafkaException(KafkaError(KafkaError._FATAL, "x", fatal=True))
+    abortable = KafkaError(KafkaError._FAIL, "x", txn_requires_abort=True)
+    retriable = KafkaError(KafkaError._FAIL, "x", retriable=True)
+    assert (is_fatal(fatal), is_abortable(fatal), is_retriable(fatal)) == (True, False, False)
+    assert (is_fatal(abortable), is_abortable(abortable), is_retriable(abortable)) == (False, True, False)
+    assert (is_fatal(retriable), is_abortable(retriable), is_retriable(retriable)) == (False, False, True)

@@ -1,0 +1,92 @@
+"""Client properties: ours, the user's, and the ones that nobody may change."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from holdfast.errors import SettingError
+from holdfast.kafka.settings import admin_config, client_log, consumer_config, producer_config
+
+SERVERS = "localhost:9092"
+
+
+def test_a_producer_is_idempotent_and_waits_for_all_replicas() -> None:
+    """What every guarantee about published events rests on."""
+    config = producer_config(SERVERS)
+    assert config["enable.idempotence"] is True
+    assert config["acks"] == "all"
+    assert config["partitioner"] == "murmur2_random"
+    assert config["allow.auto.create.topics"] is False
+    assert "transactional.id" not in config
+
+
+def test_a_transactional_producer_has_its_id() -> None:
+    """The id comes from the worker's slot, not from the user."""
+    assert producer_config(SERVERS, transactional_id="shop.p.0")["transactional.id"] == "shop.p.0"
+
+
+def test_a_consumer_reads_committed_records_and_commits_nothing() -> None:
+    """Positions are committed with the results."""
+    config = consumer_config(SERVERS, "shop.p")
+    assert config["isolation.level"] == "read_committed"
+    assert config["enable.auto.commit"] is False
+    assert config["enable.auto.offset.store"] is False
+
+
+def test_the_users_properties_win_over_defaults() -> None:
+    """Also under the other name that librdkafka knows for a property."""
+    config = producer_config(SERVERS, {"queue.buffering.max.ms": 3, "compression.type": "zstd"})
+    assert config["linger.ms"] == 3
+    assert "queue.buffering.max.ms" not in config
+    assert config["compression.type"] == "zstd"
+
+
+def test_the_chosen_brokers_win_over_the_users_property() -> None:
+    """The command line has decided already which brokers it is."""
+    assert admin_config(SERVERS, {"bootstrap.servers": "other:1"})["bootstrap.servers"] == SERVERS
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("acks", 1),
+        ("acks", "0"),
+        ("request.required.acks", "1"),
+        ("enable.idempotence", False),
+        ("partitioner", "random"),
+        ("enable.auto.commit", True),
+        ("isolation.level", "read_uncommitted"),
+        ("transactional.id", "mine"),
+        ("group.id", "mine"),
+        ("allow.auto.create.topics", "true"),
+        ("on_delivery", print),
+    ],
+)
+def test_a_property_that_breaks_a_guarantee_is_refused_by_name(name: str, value: object) -> None:
+    """For every kind of client, as one section of the topology serves them all."""
+    for make in (producer_config, admin_config, lambda s, p: consumer_config(s, "g", p)):
+        with pytest.raises(SettingError, match=rf"kafka property {name}: .*is not possible: .*Remove it"):
+            make(SERVERS, {name: value})  # type: ignore[operator]
+
+
+def test_all_refused_properties_are_reported_at_once() -> None:
+    """One run tells everything."""
+    with pytest.raises(SettingError) as caught:
+        producer_config(SERVERS, {"acks": 1, "partitioner": "random", "linger.ms": 5})
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(("name", "value"), [("acks", "all"), ("acks", -1), ("enable.idempotence", True)])
+def test_our_own_values_may_be_written_out(name: str, value: object) -> None:
+    """A property file made for another client need not be cut down."""
+    assert producer_config(SERVERS, {name: value})["acks"] == "all"
+
+
+def test_client_log_lines_do_not_go_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    """Without logging set up, not even an error line is printed; with it, it is there."""
+    assert producer_config(SERVERS)["logger"] is client_log
+    assert client_log.isEnabledFor(logging.ERROR)
+    client_log.error("lost the broker")
+    assert capfd.readouterr().err == ""
