@@ -39,7 +39,8 @@ def check(
         _count(len(it.producers), "producer"),
         _count(len(it.checks), "check"),
     )
-    out.print(f"{escape(str(it.source.path))}: {escape(it.app)} has {', '.join(counts)}. No mistakes.")
+    text = f"{it.source.path}: {it.app} has {', '.join(counts)}. No mistakes."
+    out.print(escape(text), soft_wrap=True, highlight=False)
 
 
 def apply(

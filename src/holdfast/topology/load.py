@@ -6,15 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from holdfast.errors import TopologyErrors
 from holdfast.topology.check import cross_check
 from holdfast.topology.model import SOURCE, Topology
 from holdfast.topology.source import Location, Parsed, Problem, Source, parse
 from holdfast.topology.translate import location, problems_of
-
-_SECTIONS = ("kafka", "topics", "processors", "producers")
 
 DEFAULT_FILE = Path("topology.yaml")
 """The file that is read where no other is named."""
@@ -81,23 +78,16 @@ def build(parsed: Parsed) -> Draft:
 
 def _validate(data: dict[str, Any]) -> tuple[Topology | None, tuple[Problem, ...]]:
     """Validate; on errors cut the unusable parts out, so that the rest can be checked further."""
-    try:
-        return Topology.model_validate(data), ()
-    except ValidationError as error:
-        problems = problems_of(error)
-        for detail in error.errors(include_url=False):
-            data = _without(data, detail)
-    try:
-        return Topology.model_validate({"app": "app", **data}), problems
-    except ValidationError:
-        return None, problems
-
-
-def _without(data: dict[str, Any], detail: ErrorDetails) -> dict[str, Any]:
-    """Return the data without the key that is unknown, or else the entry that holds the error."""
-    at = location(detail)
-    depth = len(at) if detail["type"] == "extra_forbidden" else 2
-    return _cut(data, at[:depth] if at[0] in _SECTIONS else at[:1])
+    problems: tuple[Problem, ...] | None = None
+    for depth in (3, 2, 1):  # first single keys; then entries that lack one; then whole sections
+        try:
+            return Topology.model_validate(data), problems or ()
+        except ValidationError as error:
+            problems = problems_of(error) if problems is None else problems
+            for detail in error.errors(include_url=False):
+                data = _cut(data, location(detail)[:depth])
+            data.setdefault("app", "app")
+    return None, problems or ()
 
 
 def _cut(data: dict[str, Any], at: Location) -> dict[str, Any]:

@@ -200,7 +200,8 @@ class ProducerDecl(Declared):
 
 
 def _runtime(data: Any) -> str:
-    return str(data.get("runtime", "holdfast") if isinstance(data, dict) else data.runtime)
+    default = getattr(data, "runtime", "holdfast")
+    return str(data.get("runtime", default) if isinstance(data, dict) else default)
 
 
 AnyProcessor = Annotated[

@@ -6,7 +6,6 @@ import importlib
 import pkgutil
 import sys
 import traceback
-from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -68,7 +67,7 @@ class References:
         return f'there is no module "{missing}" in {self.folder}{near}'
 
     def _siblings(self, parent: str) -> list[str]:
-        path: Iterable[str] = sys.modules[parent].__path__ if parent in sys.modules else [str(self.folder)]
+        path = getattr(sys.modules.get(parent), "__path__", ()) if parent else [str(self.folder)]
         return [module.name for module in pkgutil.iter_modules(path)]
 
     def _failure(self, name: str, error: BaseException) -> str:

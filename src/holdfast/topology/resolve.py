@@ -72,12 +72,19 @@ def check_file(
     problems = list(draft.problems)
     resolved = None
     if draft.topology is not None:
-        resolver = _Resolver(draft.topology, check_handler)
+        resolver = _Resolver(draft.topology, check_handler, _names_in(problems))
         resolved = resolver.run(draft.topology)
         problems += [*resolver.problems, *_refused(draft.topology.kafka, check_kafka)]
     if problems or resolved is None:
         raise TopologyErrors(draft.source.report(problems))
     return resolved
+
+
+def _names_in(problems: Iterable[Problem]) -> frozenset[str]:
+    """Return the processors whose declarations have mistakes."""
+    return frozenset(
+        str(problem.at[1]) for problem in problems if problem.at[:1] == ("processors",) and problem.at[1:]
+    )
 
 
 def _refused(kafka: Mapping[str, str], check: PropertyCheck | None) -> Iterator[Problem]:
@@ -112,8 +119,14 @@ def _select(topology: Topology, only: Collection[str] | None) -> Topology:
 class _Resolver:
     """Resolves one topology and gathers problems on the way."""
 
-    def __init__(self, topology: Topology, check_handler: HandlerCheck | None) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        check_handler: HandlerCheck | None,
+        mistaken: Collection[str] = (),
+    ) -> None:
         self._topology = topology
+        self._mistaken = mistaken
         self._check_handler = check_handler
         self._references = References(topology.folder)
         self._told: set[str] = set()
@@ -188,7 +201,8 @@ class _Resolver:
             yield name, processor
 
     def _signature(self, processor: ResolvedProcessor) -> None:
-        if self._check_handler is None:
+        """Check the handler; not against a declaration that has mistakes and may lack a table."""
+        if self._check_handler is None or processor.decl.name in self._mistaken:
             return
         at = ("processors", processor.decl.name, "handler")
         try:
@@ -263,4 +277,8 @@ def _is_faust_app(app: object) -> bool:
 
 
 def _kind(found: object) -> str:
-    return f"the class {found.__name__}" if isinstance(found, type) else f"a {type(found).__name__}"
+    return (
+        f"the class {found.__name__}"
+        if isinstance(found, type)
+        else f"a value of type {type(found).__name__}"
+    )

@@ -20,6 +20,9 @@ Location = tuple[str | int, ...]
 _SCALARS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null")}
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
+UNREADABLE = object()
+"""Stands in the data for a value that a problem of the YAML itself was reported for."""
+
 
 class Problem(NamedTuple):
     """One thing that is wrong in the file.
@@ -111,7 +114,11 @@ def parse(content: bytes, path: Path) -> Parsed:
         return _unreadable(path, 1, "not usable: nested too deeply")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        return _unreadable(path, mark.line + 1 if mark else 1, f"not valid YAML: {error.problem}")
+        context = f"{error.context}, " if str(error.problem).startswith("but ") else ""
+        return _unreadable(path, mark.line + 1 if mark else 1, f"not valid YAML: {context}{error.problem}")
+    except yaml.reader.ReaderError as error:
+        line = content.count(b"\n", 0, error.position) + 1
+        return _unreadable(path, line, f"not readable as text: {error.reason} at position {error.position}")
     except (yaml.YAMLError, UnicodeError, ValueError) as error:
         return _unreadable(path, 1, f"not valid YAML: {' '.join(str(error).split())}")
     if node is None:
@@ -162,14 +169,14 @@ class _Builder:
             return node.value
         if node.tag not in _SCALARS:
             self._problem(at, node.start_mark.line + 1, f"the tag {node.tag} is not supported")
-            return None
+            return UNREADABLE
         try:
             return self._loader.construct_object(node)
         except (ValueError, KeyError, OverflowError, yaml.YAMLError):
             self._problem(
                 at, node.start_mark.line + 1, f"{show(node.value)} cannot be read; put it in quotes"
             )
-            return None
+            return UNREADABLE
 
     def _problem(self, at: Location, line: int, text: str) -> None:
         self.lines.setdefault(at, line)

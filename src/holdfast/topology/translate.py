@@ -19,7 +19,7 @@ from holdfast.topology.model import (
     TopicDecl,
     Topology,
 )
-from holdfast.topology.source import Location, Problem, did_you_mean, show
+from holdfast.topology.source import UNREADABLE, Location, Problem, did_you_mean, show
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {"topics": TopicDecl, "producers": ProducerDecl}
 _RUNTIMES: Mapping[str, type[BaseModel]] = {"holdfast": ProcessorDecl, "faust": FaustDecl}
@@ -29,7 +29,13 @@ _SECRET = ("password", "secret", "key.pem", "sasl.jaas.config", "sasl.oauthbeare
 def problems_of(error: ValidationError) -> tuple[Problem, ...]:
     """Return one problem for each error that pydantic found, located as in the file."""
     details = error.errors(include_url=False)
-    return tuple(Problem(location(detail), _word(detail)) for detail in details)
+    return tuple(Problem(location(detail), _word(detail)) for detail in details if not _told(detail))
+
+
+def _told(detail: ErrorDetails) -> bool:
+    """Tell whether another problem has said it: of the YAML itself, or of the entries of a list."""
+    counts_wrong_entries = detail["type"] == "too_short" and bool(detail["input"])
+    return detail["input"] is UNREADABLE or counts_wrong_entries
 
 
 def location(detail: ErrorDetails) -> Location:
@@ -71,9 +77,7 @@ def _missing(detail: ErrorDetails) -> str:
     model = model_at(detail)
     by_key = {field.alias or name: field.description for name, field in model.model_fields.items()}
     meaning = by_key.get(str(detail["loc"][-1])) or ""
-    return (
-        f"missing ({meaning[0].lower()}{meaning[1:].splitlines()[0].rstrip('.')})" if meaning else "missing"
-    )
+    return f"missing: {meaning[0].lower()}{meaning[1:].splitlines()[0].rstrip('.')}" if meaning else "missing"
 
 
 def _choice(detail: ErrorDetails) -> str:
