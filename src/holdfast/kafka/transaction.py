@@ -1,8 +1,9 @@
 """Writing a unit: in one transaction, or at least once.
 
-A unit is written in two steps. `send` hands its records to the client and returns at
-once, on the thread that owns the unit. `finish` waits for the brokers and may run on
-another thread meanwhile: that is what lets the next unit be worked on during a commit.
+`begin` opens a unit and `send` hands records to the client, again and again and without
+waiting, on the thread that owns the unit: records travel while later ones are still being
+worked on. `finish` waits for the brokers and may run on another thread meanwhile: that is
+what lets the next unit be worked on during a commit.
 
 After an error whose outcome is not known (a timeout or a lost connection around the
 commit) the client is never used again: librdkafka speaks EndTxn v1, without the
@@ -23,7 +24,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import TopicPartition as ClientPartition
 
 from holdfast.errors import ClusterError
-from holdfast.kafka.errors import translate
+from holdfast.kafka.errors import mapped, translate
 from holdfast.record import Output, TopicPartition
 
 log = logging.getLogger(__name__)
@@ -86,11 +87,17 @@ class OffsetCommitter(Protocol):
 class UnitWriter(Protocol):
     """Writes one unit after another."""
 
-    def send(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows]) -> None:
-        """Begin a unit and hand its records to the client."""
+    def begin(self) -> None:
+        """Open a unit."""
+
+    def send(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows] = ()) -> None:
+        """Hand records of the open unit to the client."""
 
     def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:
-        """End the unit that was sent; blocks, and may run on another thread."""
+        """End the open unit; blocks, and may run on another thread."""
+
+    def abandon(self) -> Ending:
+        """Give up the open unit; blocks."""
 
     def reopen(self) -> None:
         """Replace the client after an outcome that left it unusable."""
@@ -114,8 +121,16 @@ class _Writer:
         except KafkaException as error:
             raise translate(error, "starting the producer") from error
 
+    def send(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows] = ()) -> None:
+        """Hand records of the open unit to the client.
+
+        Raises:
+            ClusterError: the client takes no records.
+        """
+        with mapped("writing outputs"):
+            self._hand_over(outputs, changelog)
+
     def _hand_over(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows]) -> None:
-        self._ends = {}
         produce: Any = self._client.produce
         for topic, value, key, timestamp, headers in outputs:
             try:
@@ -181,17 +196,15 @@ class TransactionalWriter(_Writer):
         super().__init__(settings, timeout)
         self._initialise()
 
-    def send(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows]) -> None:
-        """Begin a transaction and hand its records to the client.
+    def begin(self) -> None:
+        """Open a transaction.
 
         Raises:
-            ClusterError: the client cannot begin, or takes no records.
+            ClusterError: the client cannot begin one.
         """
-        try:
+        self._ends = {}
+        with mapped("beginning a transaction"):
             self._client.begin_transaction()
-            self._hand_over(outputs, changelog)
-        except KafkaException as error:
-            raise translate(error, "beginning a transaction") from error
 
     def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:
         """Send the offsets and commit."""
@@ -210,7 +223,7 @@ class TransactionalWriter(_Writer):
         return Ending(Outcome.COMMITTED, changelog_ends=self._ends)
 
     def abandon(self) -> Ending:
-        """Abort a transaction that was begun and not finished."""
+        """Abort the open transaction."""
         return self._abort(None)
 
     def reopen(self) -> None:
@@ -276,17 +289,10 @@ class AtLeastOnceWriter(_Writer):
         self._settings["on_delivery"] = self._note_delivery
         return super()._connect()
 
-    def send(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows]) -> None:
-        """Hand the unit's records to the client.
-
-        Raises:
-            ClusterError: the client takes no records.
-        """
+    def begin(self) -> None:
+        """Open a unit."""
+        self._ends = {}
         self._failed = None
-        try:
-            self._hand_over(outputs, changelog)
-        except KafkaException as error:
-            raise translate(error, "writing outputs") from error
 
     def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:  # noqa: ARG002
         """Wait until every record is on the brokers, then commit the offsets."""
@@ -298,6 +304,10 @@ class AtLeastOnceWriter(_Writer):
         except ClusterError as error:
             return Ending(Outcome.UNKNOWN, str(error))
         return Ending(Outcome.COMMITTED, changelog_ends=self._ends)
+
+    def abandon(self) -> Ending:
+        """Give up the open unit. What was sent of it stays sent, and will be repeated: at least once."""
+        return Ending(Outcome.ABORTED, "given up")
 
     def reopen(self) -> None:
         """Replace the client."""

@@ -2,7 +2,8 @@
 
 A commit on three brokers takes tens of milliseconds, most of it waiting. It waits on a
 thread of its own, so the loop goes on fetching and handling into the next unit, and
-latency no longer stands against throughput. At most one commit is in flight.
+latency no longer stands against throughput. At most one commit is in flight; while none
+is, outputs are sent as they come, so that a commit has little left to wait for.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 from holdfast.engine.unit import SealedUnit
 from holdfast.kafka.transaction import ChangelogRows, Ending, Outcome, UnitWriter
-from holdfast.record import TopicPartition
+from holdfast.record import Output, TopicPartition
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +44,28 @@ class CommitPipeline:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._unit: SealedUnit | None = None
         self._ending: Future[Ending] | None = None
+        self._begun = False
 
     @property
     def in_flight(self) -> bool:
         """Whether a commit is on its way or its end was not taken yet."""
         return self._ending is not None
 
+    def send(self, outputs: list[Output]) -> None:
+        """Send outputs of the open unit ahead of its commit, unless one is in flight.
+
+        What was sent is removed from `outputs`.
+
+        Raises:
+            ClusterError: the brokers take nothing; `reopen` before the next unit.
+        """
+        if outputs and self._ending is None:
+            self._begin()
+            self._writer.send(outputs)
+            outputs.clear()
+
     def start(self, unit: SealedUnit, group_metadata: Any) -> None:
-        """Send a unit and begin its commit.
+        """Send the rest of a unit and begin its commit.
 
         Args:
             unit: what to commit.
@@ -65,9 +80,23 @@ class CommitPipeline:
             for shard in unit.shards
             for table, changed in shard.changes.items()
         ]
+        self._begin()
         self._writer.send(unit.outputs, rows)
+        self._begun = False
         self._unit = unit
         self._ending = self._thread.submit(self._writer.finish, unit.positions, group_metadata)
+
+    def abandon(self) -> Ending | None:
+        """Give up what was sent of the open unit; None when nothing was."""
+        if not self._begun:
+            return None
+        self._begun = False
+        return self._writer.abandon()
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._writer.begin()
+            self._begun = True
 
     def take(self, wait: float | None = 0.0) -> Finished | None:
         """Return the commit in flight if it has ended; it is no longer in flight then.
@@ -90,6 +119,7 @@ class CommitPipeline:
 
     def reopen(self) -> None:
         """Replace the writer's client; see `UnitWriter.reopen`."""
+        self._begun = False
         self._writer.reopen()
 
     def close(self) -> None:

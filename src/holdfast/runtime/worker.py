@@ -141,6 +141,8 @@ class Worker(OwnershipListener):
             self._take_commit(wait=None)
         if self._commit_is_due():
             self._commit()
+        else:
+            self._send_ahead()
         self._reporter.report(self)
         if self.shards.all_failed:
             raise WorkerError(self._why_stopped())
@@ -200,6 +202,13 @@ class Worker(OwnershipListener):
             self._pipeline.start(unit, self._consumer.group_metadata())
         except ClusterError as error:
             log.warning("a unit could not be sent: %s", error)
+            self._start_over(str(error))
+
+    def _send_ahead(self) -> None:
+        try:
+            self._pipeline.send(self._unit.outputs)
+        except ClusterError as error:
+            log.warning("outputs could not be sent: %s", error)
             self._start_over(str(error))
 
     def _seal(self) -> SealedUnit:
@@ -265,6 +274,10 @@ class Worker(OwnershipListener):
         records could be dropped with the stale ones, and be lost.
         """
         self._unit = Unit()
+        given_up = self._pipeline.abandon()
+        if given_up is not None and given_up.outcome is not Outcome.ABORTED:
+            self._lost_client(given_up)
+            return
         for shard, task in self.shards.with_task():
             task.reset()
             if shard.state is ShardState.RUNNING:
