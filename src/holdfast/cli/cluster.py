@@ -13,6 +13,7 @@ from holdfast.cli.cluster_progress import ClusterProgress
 from holdfast.cli.console import err, out
 from holdfast.local.cluster import EmbeddedCluster
 from holdfast.local.jars import kafka_version
+from holdfast.local.startup import counted
 from holdfast.local.status import NodeState, NodeStatus
 
 NOT_RUNNING = 3
@@ -48,10 +49,11 @@ def up(nodes: NodesOption = None, keep: KeepOption = False) -> None:
         cluster = EmbeddedCluster(nodes=nodes, keep=keep, progress=progress)
         started = cluster.start()
     count = len(cluster.nodes)
+    size = counted(count, "node")
     if not started:
-        what = f"is already running: {count} nodes"
+        what = f"is already running: {size}"
     elif len(started) == count:
-        what = f"is running: {count} nodes, started in {time.monotonic() - began:.1f} s"
+        what = f"is running: {size}, started in {time.monotonic() - began:.1f} s"
     else:
         names = ", ".join(map(str, started))
         what = f"is whole again: started node {names} of {count} in {time.monotonic() - began:.1f} s"
@@ -86,7 +88,7 @@ def status() -> None:
         out.print(_table(nodes))
         _say(f"Bootstrap servers: {cluster.bootstrap_servers}")
         _say(f"Topics on `holdfast down`: {'kept' if cluster.spec.keep else 'deleted'}")
-    _say(f"Folder: {cluster.folder}")
+    _say(f"Folder: {cluster.folder} (logs in {cluster.folder / 'logs'})")
     stopped = [str(node.id) for node in nodes if node.state is NodeState.STOPPED]
     if len(stopped) == len(nodes):
         err.print("The embedded cluster is not running; `holdfast up` starts it.")
@@ -96,7 +98,7 @@ def status() -> None:
 
 
 def _table(nodes: tuple[NodeStatus, ...]) -> Table:
-    table = Table("node", "state", "address", "pid", "memory", "log", title=f"Apache Kafka {kafka_version()}")
+    table = Table("node", "state", "address", "pid", "memory", title=f"Apache Kafka {kafka_version()}")
     for node in nodes:
         table.add_row(
             str(node.id),
@@ -104,7 +106,6 @@ def _table(nodes: tuple[NodeStatus, ...]) -> Table:
             node.address,
             str(node.pid or "-"),
             f"{node.memory / 1e6:.0f} MB" if node.pid else "-",
-            escape(str(node.log)),
         )
     return table
 

@@ -50,15 +50,16 @@ class ClusterProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
-        self._lines.stop()
+        if err.is_terminal:
+            self._bars.stop()
+            self._lines.stop()
 
     def step(self, text: str) -> None:
         """Show a step in place of the last one."""
-        self._bars.stop()
         if not err.is_terminal:
             err.print(f"{text} ...", highlight=False)
             return
+        self._bars.stop()
         if self._step is not None:
             self._lines.remove_task(self._step)
         self._step = self._lines.add_task(text, total=None)
@@ -67,10 +68,10 @@ class ClusterProgress:
     def download(self, total_bytes: int) -> None:
         """Show the download as a bar."""
         text = "Downloading Apache Kafka"
-        self._lines.stop()
         if not err.is_terminal:
             err.print(f"{text} ({total_bytes / 1e6:.0f} MB) ...", highlight=False)
             return
+        self._lines.stop()
         self._download = self._bars.add_task(text, total=total_bytes)
         self._bars.start()
 

@@ -22,19 +22,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psutil
-
 from holdfast.errors import EmbeddedClusterError
 from holdfast.kafka.probe import wait_until_ready
 from holdfast.local.folders import cluster_folder, make_folder
 from holdfast.local.jars import JarCache
 from holdfast.local.locking import exclusive
-from holdfast.local.node import Node
+from holdfast.local.node import Node, wait_until_gone
 from holdfast.local.progress import Progress, Silent
 from holdfast.local.spec import ClusterSpec, load_spec, save_spec
 from holdfast.local.startup import (
     DEFAULT_NODES,
     DISCARD_TIMEOUT_S,
+    KILL_TIMEOUT_S,
     START_TIMEOUT_S,
     STOP_TIMEOUT_S,
     Startup,
@@ -204,7 +203,7 @@ class EmbeddedCluster:
         """SIGKILL a node and return when it is gone."""
         process = self.node(node_id).signal(signal.SIGKILL)
         if process is not None:
-            psutil.wait_procs([process], timeout=STOP_TIMEOUT_S)
+            wait_until_gone([process], KILL_TIMEOUT_S)
 
     def stop_node(self, node_id: int, *, timeout: float = STOP_TIMEOUT_S) -> None:
         """Stop a node in good order (SIGTERM) and return when it is gone; SIGKILL after `timeout` seconds."""

@@ -14,7 +14,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,11 @@ from holdfast.local.spec import ClusterSpec, NodeSpec
 
 MAIN_CLASS = "kafka.Kafka"
 TAIL_LINES = 15
+"""Lines of a log that a message about a failed start shows."""
+
+POLL_S = 0.02
+"""Pause between looks at a process that is ending."""
+
 
 _started: dict[Path, subprocess.Popen[bytes]] = {}
 """Brokers started by this process, by their properties file. They may outlive the object that started
@@ -218,6 +224,30 @@ class Node:
         lines = [*_tail(self.files.output), *_tail(self.files.log)]
         text = "\n".join(f"  {line}" for line in lines) or "  (nothing was written)"
         return f"Last lines of node {self.id}:\n{text}\nFull log: {self.files.log}"
+
+
+def wait_until_gone(processes: Iterable[psutil.Process], timeout: float) -> list[psutil.Process]:
+    """Wait until processes have ended, and return those that have not after `timeout` seconds.
+
+    One that has ended counts as gone even if its parent has not taken note: brokers of a command that
+    is over belong to the system's first process, which in some containers looks only now and then.
+    """
+    alive = list(processes)
+    deadline = time.monotonic() + timeout
+    while True:
+        for child in _started.values():
+            child.poll()
+        alive = [process for process in alive if not _has_ended(process)]
+        if not alive or time.monotonic() >= deadline:
+            return alive
+        time.sleep(POLL_S)
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _tail(file: Path) -> list[str]:

@@ -5,6 +5,7 @@ The caller holds the folder's lock.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ import psutil
 from holdfast.errors import EmbeddedClusterError
 from holdfast.kafka.probe import wait_until_ready
 from holdfast.local.jars import kafka_version
-from holdfast.local.node import Node
+from holdfast.local.node import Node, wait_until_gone
 from holdfast.local.ports import free_ports, is_free
 from holdfast.local.progress import Progress
 from holdfast.local.spec import ClusterSpec, load_spec, new_spec, save_spec
@@ -31,6 +32,9 @@ STOP_TIMEOUT_S = 30.0
 DISCARD_TIMEOUT_S = 1.5
 """The same when the data is deleted afterwards: nothing needs closing in good order. (The last
 controller always takes 5 s to end: it looks for a successor among nodes that are gone.)"""
+
+KILL_TIMEOUT_S = 10.0
+"""Seconds for the system to end a killed process and take back its memory."""
 
 LAUNCH_TRIES = 3
 """Starts with new ports, when another program takes one between our check and the broker's start."""
@@ -189,15 +193,26 @@ def check_alive(nodes: tuple[Node, ...]) -> None:
 
 
 def stop_nodes(nodes: tuple[Node, ...], *, timeout: float) -> None:
-    """End brokers: SIGTERM to all, up to `timeout` seconds to finish, then SIGKILL."""
+    """End brokers: SIGTERM to all, up to `timeout` seconds to finish, then SIGKILL.
+
+    Raises:
+        EmbeddedClusterError: one is still there after SIGKILL.
+    """
     signalled = [process for node in nodes if (process := node.signal(signal.SIGTERM))]
     # One that is suspended (SIGSTOP) sees no SIGTERM until it goes on.
     for node in nodes:
         node.signal(signal.SIGCONT)
-    _, alive = psutil.wait_procs(signalled, timeout=timeout)
+    alive = wait_until_gone(signalled, timeout)
     for process in alive:
-        process.kill()
-    psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    stuck = wait_until_gone(alive, KILL_TIMEOUT_S)
+    if stuck:
+        pids = ", ".join(str(process.pid) for process in stuck)
+        raise EmbeddedClusterError(
+            f"broker processes {pids} do not end even when killed; "
+            "the system is busy with them (often a disk that does not answer)."
+        )
 
 
 def counted(number: int, noun: str) -> str:

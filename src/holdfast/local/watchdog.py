@@ -14,6 +14,7 @@ import contextlib
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -25,6 +26,9 @@ ROUNDS = 3
 """Looks at the process table: the owner may have been killed between forking and running a broker."""
 
 PAUSE_S = 0.5
+
+RELEASED = b"released"
+"""What an owner writes that has stopped its brokers itself."""
 
 
 class Watchdog:
@@ -45,10 +49,9 @@ class Watchdog:
         )
 
     def release(self) -> None:
-        """Let the watchdog clean up now, and wait for it."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        """Tell the watchdog that the brokers have been stopped, so that only the folder is to be deleted."""
+        with contextlib.suppress(BrokenPipeError):
+            self._process.communicate(RELEASED)
 
 
 def clean_up(folder: Path) -> None:
@@ -61,14 +64,17 @@ def clean_up(folder: Path) -> None:
         for process in running:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(running, timeout=PAUSE_S)
+        time.sleep(PAUSE_S)
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:
     """Wait for the owner's end, then clean up."""
-    sys.stdin.buffer.read()
-    clean_up(Path(sys.argv[1]))
+    folder = Path(sys.argv[1])
+    if sys.stdin.buffer.read() == RELEASED:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        clean_up(folder)
 
 
 if __name__ == "__main__":
