@@ -24,9 +24,10 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as Client
 from pydantic_core import PydanticSerializationError
 
-from holdfast.errors import BrokersUnreachable, ClusterError, EventRefused, PublishError
+from holdfast.errors import ClusterError, EventRefused, PublishError
 from holdfast.kafka.deliveries import Deliveries, DeliveryFailure
 from holdfast.kafka.errors import describe, kafka_error, mapped
+from holdfast.kafka.probe import require_brokers
 from holdfast.kafka.settings import Properties, producer_config
 from holdfast.schema import Event, Tombstone, TopicEncoder, WireHeaders
 from holdfast.topology.model import BROKER_MAX_BYTES, MAX_BYTES
@@ -94,6 +95,7 @@ class Producer:
         config = {"message.max.bytes": BROKER_MAX_BYTES, **(properties or {})}
         self._max_bytes = config["message.max.bytes"]
         self._servers = bootstrap_servers
+        self._properties = config
         self._room_timeout = room_timeout
         self._interrupt_timeout = interrupt_timeout
         self._deliveries = Deliveries(on_failure)
@@ -149,22 +151,16 @@ class Producer:
             encoders, bootstrap_servers, properties={**sizes, **(properties or {})}, on_failure=on_failure
         )
 
-    def check(self, timeout: float = 6.0) -> None:
+    def check(self) -> None:
         """Ask the brokers whether all topics are there; publishing itself would tell only later.
 
         Raises:
-            BrokersUnreachable: no broker answered within `timeout` seconds.
+            BrokersUnreachable: no broker answered within 8 s.
             ClusterError: a topic does not exist.
         """
-        try:
-            known = self._client.list_topics(timeout=timeout).topics
-        except KafkaException as error:
-            self._client.poll(0)
-            reason = self._deliveries.last_error or describe(error)
-            raise BrokersUnreachable(
-                f"no broker at {self._servers} answered within {timeout:g} s: {reason}. Check that the "
-                "brokers run and that bootstrap.servers names them; `holdfast up` starts local ones."
-            ) from error
+        require_brokers(self._servers, self._properties)
+        with mapped("asking for topics"):
+            known = self._client.list_topics(timeout=8.0).topics
         missing = [topic for topic in self._encoders if topic not in known]
         if missing:
             raise ClusterError(
