@@ -203,7 +203,12 @@ class ShardTask:
         fast, usual_headers, decode = decoder.fast, decoder.fast_headers, decoder.decode
         function, arguments = plan.handler.function, self._arguments()
         states = tuple(self._states.values())
-        one, many, takes = plan.router.one, plan.router.many, plan.router.takes
+        direct, one, many, takes = (
+            plan.router.direct,
+            plan.router.one,
+            plan.router.many,
+            plan.router.takes,
+        )
         tombstones = plan.handler.accepts_tombstones
 
         def step(message: Message, outputs: list[Output]) -> None:
@@ -221,7 +226,10 @@ class ShardTask:
             result = function(event, *arguments)
             if result is not None:
                 timestamp = message.timestamp()[1]
-                if takes(result):
+                route = direct.get(type(result))
+                if route is not None:
+                    outputs.append(route(result, timestamp))
+                elif takes(result):
                     outputs.append(one(result, timestamp))
                 else:
                     outputs.extend(many(result, timestamp))

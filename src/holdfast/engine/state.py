@@ -30,15 +30,19 @@ class ShardTable(Generic[T]):
         store: committed state.
         cache_entries: decoded values kept in memory; at most this many per generation
             of the cache, so at most twice as many in all.
+
+    Attributes:
+        young: the young generation of the cache; it holds every change of the open unit.
+        overlay: changes of the open unit; None deletes.
     """
 
-    __slots__ = ("_codec", "_in_flight", "_old", "_overlay", "_store", "cache_entries", "name", "young")
+    __slots__ = ("_codec", "_in_flight", "_old", "_store", "cache_entries", "name", "overlay", "young")
 
     def __init__(self, name: str, codec: ValueCodec[T], store: Store, cache_entries: int) -> None:
         self.name = name
         self.young: dict[bytes, T | None] = {}
         self._old: dict[bytes, T | None] = {}
-        self._overlay: dict[bytes, T | None] = {}
+        self.overlay: dict[bytes, T | None] = {}
         self._in_flight: dict[bytes, T | None] = {}
         self._codec = codec
         self._store = store
@@ -47,11 +51,11 @@ class ShardTable(Generic[T]):
     @property
     def dirty(self) -> int:
         """Number of keys changed since the last seal."""
-        return len(self._overlay)
+        return len(self.overlay)
 
     def load(self, key: bytes) -> T | None:
         """The value of `key` when it is not in the cache's young generation."""
-        for layer in (self._old, self._overlay, self._in_flight):
+        for layer in (self._old, self.overlay, self._in_flight):
             value = layer.get(key, UNREAD)
             if value is not UNREAD:
                 break
@@ -61,18 +65,13 @@ class ShardTable(Generic[T]):
         self.young[key] = value  # type: ignore[assignment]
         return value  # type: ignore[return-value]
 
-    def put(self, key: bytes, value: T | None) -> None:
-        """Change `key` in the open unit; None deletes it."""
-        self.young[key] = value
-        self._overlay[key] = value
-
     def seal(self) -> list[tuple[bytes, bytes | None]]:
         """Close the open overlay and return its changes encoded: only the last value of each dirty key.
 
         The overlay stays readable until `committed` or `reset`. Also the moment at which
         the cache ages: nothing of the open unit can be lost by it.
         """
-        overlay, self._overlay = self._overlay, {}
+        overlay, self.overlay = self.overlay, {}
         self._in_flight = overlay
         if len(self.young) > self.cache_entries:
             self._old, self.young = self.young, {}
@@ -85,7 +84,7 @@ class ShardTable(Generic[T]):
 
     def reset(self) -> None:
         """Forget everything that is not in the store: the transaction was aborted."""
-        self._overlay, self._in_flight, self.young, self._old = {}, {}, {}, {}
+        self.overlay, self._in_flight, self.young, self._old = {}, {}, {}, {}
 
     def items(self) -> Iterator[tuple[bytes, T]]:
         """Committed keys and values, in key order."""
@@ -155,5 +154,6 @@ class State(Generic[T]):
 
     def keep(self) -> None:
         """The handler returned: hand its change to the table. For the engine only."""
-        self._table.put(self._key, self._value)  # type: ignore[arg-type]
+        table, key, value = self._table, self._key, self._value
+        table.young[key] = table.overlay[key] = value  # type: ignore[index]
         self._changed = False
