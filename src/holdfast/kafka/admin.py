@@ -19,7 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # it re-export
 
 from holdfast.errors import ClusterError, HoldfastError, TopicRefused
 from holdfast.kafka.errors import kafka_error, mapped, translate
-from holdfast.kafka.probe import require_brokers
+from holdfast.kafka.probe import UNREACHABLE_AFTER_S, require_brokers
 from holdfast.kafka.settings import Properties, admin_config
 from holdfast.topology import TopicSpec
 
@@ -34,8 +34,6 @@ _REFUSED = frozenset(
         KafkaError.TOPIC_EXCEPTION,
     }
 )
-CALL_S = 8.0
-"""Seconds for one call, so that a command that finds no broker says so within 10."""
 _POLL_S = 0.05
 """Seconds between two looks at a broker that does not know a new topic yet."""
 
@@ -64,7 +62,7 @@ class TopicAdmin:
         bootstrap_servers: str,
         properties: Properties | None = None,
         *,
-        timeout: float = CALL_S,
+        timeout: float = UNREACHABLE_AFTER_S,
     ) -> None:
         """Connect.
 
@@ -80,7 +78,7 @@ class TopicAdmin:
         self._servers = bootstrap_servers
         self._config = admin_config(bootstrap_servers, properties)
         self._timeout = timeout
-        require_brokers(self._config, timeout=timeout)
+        require_brokers(bootstrap_servers, properties, timeout=timeout)
         with mapped(f"connecting to {bootstrap_servers}"):
             self._client = AdminClient(self._config)
 
@@ -106,7 +104,7 @@ class TopicAdmin:
             validate_only: let the brokers check them, and create nothing.
 
         Raises:
-            TopicRefused: the brokers refuse some; all of them are in the text. The others are created.
+            TopicRefused: the brokers refuse some; all of these are in the text. The others are created.
             ClusterError: not every broker knew the topics in time.
         """
         if not specs:
@@ -121,14 +119,17 @@ class TopicAdmin:
                 operation_timeout=self._timeout,
                 validate_only=validate_only,
             )
-        problems = [_creation_problem(spec, self._error(answers[spec.name])) for spec in specs]
+        errors = {spec.name: self._error(answers[spec.name]) for spec in specs}
+        if not validate_only:
+            self._wait_until_known(
+                {spec.name: spec.partitions for spec in specs if errors[spec.name] is None}
+            )
+        problems = [problem for spec in specs if (problem := _creation_problem(spec, errors[spec.name]))]
         refused = [str(problem) for problem in problems if isinstance(problem, TopicRefused)]
         if refused:
             raise TopicRefused("\n".join(refused))
-        for problem in filter(None, problems):
-            raise problem
-        if not validate_only:
-            self._wait_until_known({spec.name: spec.partitions for spec in specs})
+        if problems:
+            raise problems[0]
 
     def record_counts(self, names: Iterable[str]) -> Mapping[str, int]:
         """Return how many offsets each topic keeps; transaction markers and compacted records count.
@@ -185,6 +186,8 @@ class TopicAdmin:
 
     def _wait_until_known(self, topics: Mapping[str, int]) -> None:
         """Ask each broker itself: the one that a client meets first must know the topics too."""
+        if not topics:
+            return
         deadline = time.monotonic() + self._timeout
         with mapped(f"asking {self._servers} for its brokers"):
             brokers = self._client.list_topics(timeout=self._timeout).brokers

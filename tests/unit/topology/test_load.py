@@ -160,22 +160,10 @@ def test_a_password_is_not_part_of_any_text(tmp_path: Path) -> None:
     assert "hunter2" not in "".join(problems(path))
 
 
-KEYS = st.sampled_from(
-    ("app", "kafka", "topics", "processors", "producers", "checks", "orders", "<name>", "<app>", "<source>")
-    + (
-        "event",
-        "events",
-        "key",
-        "partitions",
-        "replication",
-        "config",
-        "reads",
-        "writes",
-        "tables",
-        "handler",
-    )
-    + ("runtime", "faust", "holdfast", "agent", "source", "commit_interval", "earliest", "a:B")
-)
+SECTION_KEYS = ("app", "kafka", "topics", "processors", "producers", "checks", "<name>", "<app>", "<source>")
+TOPIC_KEYS = ("event", "events", "key", "partitions", "replication", "config", "orders", "a:B")
+PROCESSOR_KEYS = ("reads", "writes", "tables", "handler", "runtime", "faust", "agent", "source", "earliest")
+KEYS = st.sampled_from((*SECTION_KEYS, *TOPIC_KEYS, *PROCESSOR_KEYS))
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | KEYS | st.dates()
 VALUES = st.recursive(
     SCALARS,

@@ -73,8 +73,9 @@ def test_more_partitions_under_state_are_refused_as_destructive(topology: Topolo
     assert difference.is_mismatch
     assert difference.text == (
         "orders: the cluster has 6 partitions, topology.yaml:5 wants 12. Adding partitions is DESTRUCTIVE "
-        "here and refused: keys would move to other partitions, away from the state that saga keeps for them. Declare "
-        "partitions: 6, or declare a new topic with 12 and republish the records."
+        "here and refused: keys would move to other partitions, away from the state that saga keeps for "
+        "them. "
+        "Declare partitions: 6, or declare a new topic with 12 and republish the records."
     )
 
 
