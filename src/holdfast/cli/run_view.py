@@ -60,8 +60,6 @@ def workers_table(views: Sequence[WorkerView], rates: Rates) -> Table:
 
 
 def _counts(view: WorkerView, rates: Rates) -> tuple[str, str, str, str]:
-    if not view.spec.reports:
-        return ("", "", "", "")
     return (
         f"{view.records:,}",
         f"{rates.of(view):,.0f}",
@@ -123,7 +121,7 @@ class RunDisplay:
 
 
 def _line(view: WorkerView) -> str:
-    text = f"{view.spec.processor} {view.spec.slot}: {_state(view)}"
-    if view.spec.reports:
-        text += f", shards {_shards(view) or 0}, records {view.records:,}, commits {view.status.commits:,}"
-    return text
+    return (
+        f"{view.spec.processor} {view.spec.slot}: {_state(view)}, shards {_shards(view) or 0}, "
+        f"records {view.records:,}, commits {view.status.commits:,}"
+    )

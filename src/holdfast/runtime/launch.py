@@ -97,22 +97,11 @@ def _faust_spec(
     topology: Topology, decl: FaustDecl, settings: LaunchSettings, slot: str, state: Path, log: Path | None
 ) -> WorkerSpec:
     """Stock faust-streaming: it joins by its own app id and reads the environment that we set."""
-    command = [
-        sys.executable,
-        "-m",
-        "faust",
-        "-A",
-        decl.agent,
-        "worker",
-        "--loglevel",
-        "warning",
-        "--without-web",
-    ]
+    program = [sys.executable, "-m", "holdfast.runtime.faust_process", decl.agent]
     return WorkerSpec(
         decl.name,
         slot,
-        lambda _descriptor: command,
-        reports=False,
+        lambda descriptor: [*program, str(descriptor)],
         environment={
             "HOLDFAST_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
             "HOLDFAST_STATE_DIR": str(state),

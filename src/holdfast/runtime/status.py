@@ -41,8 +41,8 @@ class WorkerStatus:
     restoring: int = 0
 
 
-class StatusPipe:
-    """A worker's side of the pipe.
+class StatusLine:
+    """The write end of a status pipe.
 
     Args:
         descriptor: the pipe's write end; None says nothing to anybody.
@@ -50,44 +50,17 @@ class StatusPipe:
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
-        self._next = 0.0
         self._last: WorkerStatus | None = None
 
-    def report(self, worker: Worker) -> None:
-        """Tell how the worker is, at most every `INTERVAL_S`, and only what is new."""
-        now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + INTERVAL_S
-        status = self._observe(worker)
-        if status != self._last:
-            self._last = status
-            if not self._send("status", **asdict(status)):
-                worker.stop()
-        elif not self._send("alive"):
-            worker.stop()
+    def send_status(self, status: WorkerStatus) -> bool:
+        """Tell how the worker is, in short when nothing changed; False when nobody reads any more."""
+        if status == self._last:
+            return self.send("alive")
+        self._last = status
+        return self.send("status", **asdict(status))
 
-    def failed(self, partition: int, message: str, stack: str) -> None:
-        """Tell that a shard stopped."""
-        self._send("shard_failed", partition=partition, message=message, stack=stack)
-
-    def error(self, kind: str, message: str) -> None:
-        """Tell why this process ends."""
-        self._send("error", kind=kind, message=message)
-
-    def _observe(self, worker: Worker) -> WorkerStatus:
-        progress = worker.restorer.progress()
-        return WorkerStatus(
-            records=worker.records,
-            commits=worker.commits,
-            aborts=worker.aborts,
-            dead_letters=worker.dead_letters,
-            shards=dict(Counter(shard.state.value for shard in worker.shards)),
-            restored=worker.restored_records,
-            restoring=sum(p.total - p.done for p in progress),
-        )
-
-    def _send(self, type_: str, /, **content: Any) -> bool:
+    def send(self, type_: str, /, **content: Any) -> bool:
+        """Write one message; False when nobody reads any more."""
         if self._descriptor is None:
             return True
         try:
@@ -95,3 +68,44 @@ class StatusPipe:
         except BrokenPipeError:
             return False
         return True
+
+
+class StatusPipe:
+    """A native worker's side of the pipe.
+
+    Args:
+        descriptor: the pipe's write end; None says nothing to anybody.
+    """
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._line = StatusLine(descriptor)
+        self._next = 0.0
+
+    def report(self, worker: Worker) -> None:
+        """Tell how the worker is, at most every `INTERVAL_S`; stop it when the supervisor is gone."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + INTERVAL_S
+            if not self._line.send_status(_observe(worker)):
+                worker.stop()
+
+    def failed(self, partition: int, message: str, stack: str) -> None:
+        """Tell that a shard stopped."""
+        self._line.send("shard_failed", partition=partition, message=message, stack=stack)
+
+    def error(self, kind: str, message: str) -> None:
+        """Tell why this process ends."""
+        self._line.send("error", kind=kind, message=message)
+
+
+def _observe(worker: Worker) -> WorkerStatus:
+    progress = worker.restorer.progress()
+    return WorkerStatus(
+        records=worker.records,
+        commits=worker.commits,
+        aborts=worker.aborts,
+        dead_letters=worker.dead_letters,
+        shards=dict(Counter(shard.state.value for shard in worker.shards)),
+        restored=worker.restored_records,
+        restoring=sum(p.total - p.done for p in progress),
+    )

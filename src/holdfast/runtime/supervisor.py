@@ -49,7 +49,6 @@ class WorkerSpec:
         processor: the processor it works for.
         slot: its slot.
         command: the program, given the descriptor of its status pipe.
-        reports: whether it writes to the status pipe.
         environment: variables added to ours.
         folder: its working folder.
         log: the file that its output goes to; None for ours.
@@ -58,7 +57,6 @@ class WorkerSpec:
     processor: str
     slot: str
     command: Callable[[int], Sequence[str]]
-    reports: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
     log: Path | None = None
@@ -221,7 +219,7 @@ class Supervisor:
         self._lives.append(life)
         self._selector.register(life.pipe, selectors.EVENT_READ, life)
         view.pid = process.pid
-        view.state = WorkerState.STARTING if spec.reports else WorkerState.RUNNING
+        view.state = WorkerState.STARTING
         view.shard_failures = {}
 
     def _read(self, life: _Life) -> None:

@@ -1,0 +1,55 @@
+"""A Faust worker process: `python -m holdfast.runtime.faust_process MODULE:APP [STATUS_DESCRIPTOR]`.
+
+Runs stock faust-streaming's own command line. Beside it a thread reports to the supervisor
+what Faust's monitor counts, and stops the worker when the supervisor is gone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from holdfast.errors import TopologyError
+from holdfast.runtime.status import INTERVAL_S, StatusLine, WorkerStatus
+
+
+def main(reference: str, descriptor: int | None) -> None:
+    """Run the worker until it is told to stop."""
+    try:
+        from faust.cli.faust import cli
+    except ImportError as error:
+        raise TopologyError(
+            f"{reference} needs faust-streaming; install it with `pip install holdfast[faust]`"
+        ) from error
+    # Faust imports the application by name from the working folder, which is the topology's.
+    sys.path.insert(0, os.getcwd())
+    module, _, name = reference.partition(":")
+    app = getattr(importlib.import_module(module), name or "app")
+    if descriptor is not None:
+        threading.Thread(target=_report, args=(app, StatusLine(descriptor)), daemon=True).start()
+    cli(["-A", reference, "worker", "--loglevel", "warning", "--without-web"])
+
+
+def _report(app: Any, line: StatusLine) -> None:
+    """Tell what the monitor counts; a closed pipe means that the supervisor is gone."""
+    wait = threading.Event()
+    while line.send_status(WorkerStatus(records=app.monitor.events_total, shards=_shards(app))):
+        wait.wait(INTERVAL_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _shards(app: Any) -> dict[str, int]:
+    """How many input partitions the worker has: those that Faust does not use for its own tables."""
+    if not app.started:
+        return {}
+    changelogs = {table.changelog_topic_name for table in app.tables.values()}
+    owned = [place for place in app.consumer.assignment() if place.topic not in changelogs]
+    return {"running": len(owned)} if owned else {}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else None)
