@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.errors import TopologyErrors
@@ -188,18 +188,21 @@ def read_anything(content: bytes) -> None:
         assert line.isprintable()
 
 
+@settings(deadline=None)
 @given(VALUES | NEAR_MISSES)
 def test_any_data_is_read_or_reported(data: object) -> None:
     """No YAML data makes the loader raise anything of its own."""
     read_anything(yaml.safe_dump(data, allow_unicode=True).encode("utf-8", "surrogatepass"))
 
 
+@settings(deadline=None)
 @given(st.text() | st.text(alphabet="aA0 \n:-[]{}&*!#?|>'\"%@,<.\t"))
 def test_any_text_is_read_or_reported(text: str) -> None:
     """No text makes the loader raise anything of its own."""
     read_anything(text.encode("utf-8", "surrogatepass"))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_reported(content: bytes) -> None:
     """No bytes make the loader raise anything of its own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,9 @@ from pydantic import ValidationError
 
 from holdfast.errors import TopologyError
 from holdfast.topology import FaustDecl, ProcessorDecl, ProducerDecl, TopicDecl, Topology
+from holdfast.topology.translate import known_keys
+
+MODELS = (Topology, TopicDecl, ProcessorDecl, FaustDecl, ProducerDecl)
 
 
 def shop(**changes: Any) -> Topology:
@@ -106,12 +110,21 @@ def test_an_unknown_name_is_told_with_the_nearest_one(kind: str) -> None:
         getattr(shop(), kind)(names[kind])
 
 
+GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "topology.md"
+
+
+def test_the_guide_names_every_key() -> None:
+    """A new key needs a line there."""
+    text = GUIDE.read_text(encoding="utf-8")
+    keys = {key for model in MODELS for key in known_keys(model)}
+    assert [key for key in sorted(keys) if f"`{key}`" not in text and f"`{key}:" not in text] == []
+
+
 def test_every_key_has_a_description() -> None:
     """The reference is made of them."""
-    models = (Topology, TopicDecl, ProcessorDecl, FaustDecl, ProducerDecl)
     bare = [
         (model.__name__, name)
-        for model in models
+        for model in MODELS
         for name, field in model.model_fields.items()
         if not field.description and not str(field.alias).startswith("<")
     ]

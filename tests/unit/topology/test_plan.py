@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.topology import Difference, TopicSpec, Topology, load, plan
@@ -146,6 +146,7 @@ def test_the_same_value_written_otherwise_is_no_difference(found: str, wanted: s
     assert plan(topology, cluster) == ()
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 5), st.integers(1, 5))
 def test_only_an_equal_topic_passes(wanted: int, found: int, copies: int, kept: int) -> None:
     """Whatever the numbers, each that differs is one mismatch."""
