@@ -7,25 +7,20 @@ positions with the ends of the inputs, which is what `holdfast run --drain` and 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from confluent_kafka import ConsumerGroupState, IsolationLevel, KafkaError, KafkaException
-from confluent_kafka import TopicPartition as ClientPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # re-exported silently
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 
-from holdfast.errors import BrokersUnreachable, ClusterError
+from holdfast.errors import BrokersUnreachable
 from holdfast.kafka.errors import kafka_error, mapped, translate
-from holdfast.kafka.probe import require_brokers
+from holdfast.kafka.offsets import CALL_S, OffsetAdmin, silence
 from holdfast.kafka.reader import PartitionReader, reader_settings
-from holdfast.kafka.settings import Properties, admin_config, consumer_config
+from holdfast.kafka.settings import Properties, consumer_config
 from holdfast.record import TopicPartition
-
-CALL_S = 8.0
-"""Seconds for one call, so that a command that finds no broker says so within 10."""
 
 PROBE_GROUP = "holdfast-probe"
 """Group name of the reader that looks into gaps; it never commits."""
@@ -99,8 +94,8 @@ class Drained:
         return {group: sum(each.lag for each in places.values()) for group, places in self.groups.items()}
 
 
-class GroupAdmin:
-    """Asks a cluster about groups and positions. Every call blocks, at most about `timeout` seconds.
+class GroupAdmin(OffsetAdmin):
+    """Asks a cluster about groups, positions and ends. Every call blocks, at most about `timeout` seconds.
 
     It keeps one small client per group that it was asked about; close it, or use it in a `with`
     statement. Not for several threads at once.
@@ -118,15 +113,10 @@ class GroupAdmin:
     def __init__(
         self, bootstrap_servers: str, properties: Properties | None = None, *, timeout: float = CALL_S
     ) -> None:
-        self._servers = bootstrap_servers
-        self._properties = properties
-        self._timeout = timeout
+        super().__init__(bootstrap_servers, properties, timeout=timeout)
         self._readers: dict[str, PartitionReader] = {}
         # Gaps that were looked into and hold no record: partition -> (from, to).
         self._empty: dict[TopicPartition, tuple[int, int]] = {}
-        require_brokers(bootstrap_servers, properties, timeout=timeout)
-        with mapped(f"connecting to {bootstrap_servers}"):
-            self._client = AdminClient(admin_config(bootstrap_servers, properties))
 
     def __enter__(self) -> GroupAdmin:
         return self
@@ -154,7 +144,7 @@ class GroupAdmin:
             with mapped(doing):
                 found = answer.result(self._timeout + 1.0)
         except FutureTimeout as error:
-            raise _silence(doing, self._timeout) from error
+            raise silence(doing, self._timeout) from error
         return tuple(sorted(group.group_id for group in found.valid))
 
     def describe(self, group_id: str) -> Group:
@@ -174,7 +164,7 @@ class GroupAdmin:
                 return Group(group_id, ConsumerGroupState.DEAD.name.lower())
             raise translate(error, doing) from error
         except FutureTimeout as error:
-            raise _silence(doing, self._timeout) from error
+            raise silence(doing, self._timeout) from error
         members = tuple(sorted(map(_member, found.members), key=lambda it: (it.client_id, it.host)))
         return Group(group_id, found.state.name.lower(), members)
 
@@ -186,30 +176,6 @@ class GroupAdmin:
             ClusterError: this user may not read in the group.
         """
         return self._reader(group_id).committed(places, self._timeout)
-
-    def ends(self, places: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """The offset after the last committed record (the last stable offset) of each partition.
-
-        Raises:
-            ClusterError: the offsets cannot be read, for example since a topic does not exist.
-        """
-        return self._offsets(places, "latest", IsolationLevel.READ_COMMITTED)
-
-    def high_watermarks(self, places: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """The offset after the last replicated record of each partition, open transactions included.
-
-        Raises:
-            ClusterError: the offsets cannot be read, for example since a topic does not exist.
-        """
-        return self._offsets(places, "latest", IsolationLevel.READ_UNCOMMITTED)
-
-    def begins(self, places: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """The first offset that each partition still keeps.
-
-        Raises:
-            ClusterError: the offsets cannot be read, for example since a topic does not exist.
-        """
-        return self._offsets(places, "earliest", IsolationLevel.READ_COMMITTED)
 
     def is_drained(self, inputs: Mapping[str, Sequence[TopicPartition]], *, patience: float = 1.0) -> Drained:
         """Tell whether every group has handled all of its inputs.
@@ -302,43 +268,10 @@ class GroupAdmin:
             self._readers[group_id] = PartitionReader({**settings, "queued.max.messages.kbytes": 256})
         return self._readers[group_id]
 
-    def _offsets(
-        self, places: Collection[TopicPartition], which: str, isolation: IsolationLevel
-    ) -> dict[TopicPartition, int]:
-        if not places:
-            return {}
-        spec = getattr(OffsetSpec, which)()
-        doing = f"reading offsets on {self._servers}"
-        with mapped(doing):
-            answers = self._client.list_offsets(
-                {ClientPartition(*place): spec for place in places},
-                isolation_level=isolation,
-                request_timeout=self._timeout,
-            )
-        try:
-            return {
-                TopicPartition(each.topic, each.partition): int(answer.result(self._timeout + 1.0).offset)
-                for each, answer in answers.items()
-            }
-        except FutureTimeout as error:
-            raise _silence(doing, self._timeout) from error
-        except KafkaException as error:
-            if kafka_error(error).code() == KafkaError._NOENT:
-                topics = ", ".join(sorted({place.topic for place in places}))
-                raise ClusterError(
-                    f"{doing}: a topic does not exist, or nobody leads its partitions ({topics}). Create "
-                    "topics with `holdfast apply`; `holdfast topics` shows leaders."
-                ) from error
-            raise translate(error, doing) from error
-
 
 def partitions_of(topics: Iterable[str], count: int) -> tuple[TopicPartition, ...]:
     """All partitions of co-partitioned topics."""
     return tuple(TopicPartition(topic, number) for topic in topics for number in range(count))
-
-
-def _silence(doing: str, timeout: float) -> BrokersUnreachable:
-    return BrokersUnreachable(f"{doing}: no answer within {timeout:.0f} s. Check that the brokers run.")
 
 
 def _member(found: Any) -> Member:
