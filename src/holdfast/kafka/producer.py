@@ -41,6 +41,9 @@ SERVE_EVERY = 0.05
 SLICE = 0.1
 """Seconds of one wait for room in the queue; between two of them Ctrl-C is seen."""
 
+CHECK_S = 5.0
+"""Seconds that `check` waits for brokers, so that a command that cannot reach any says so within 10."""
+
 Route = tuple[str, Callable[[Event], bytes], Callable[[Event], object], WireHeaders]
 """Topic, serializer, key getter and headers of an event class that goes to one topic."""
 
@@ -155,12 +158,12 @@ class Producer:
         """Ask the brokers whether all topics are there; publishing itself would tell only later.
 
         Raises:
-            BrokersUnreachable: no broker answered within 8 s.
+            BrokersUnreachable: no broker answered within 5 s.
             ClusterError: a topic does not exist.
         """
-        require_brokers(self._servers, self._properties)
+        require_brokers(self._servers, self._properties, timeout=CHECK_S)
         with mapped("asking for topics"):
-            known = self._client.list_topics(timeout=8.0).topics
+            known = self._client.list_topics(timeout=CHECK_S).topics
         missing = [topic for topic in self._encoders if topic not in known]
         if missing:
             raise ClusterError(
