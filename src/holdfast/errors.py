@@ -28,7 +28,8 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   ├── EmbeddedClusterError   the local brokers cannot be started or stopped
     │   └── Fenced                 a newer owner of the same slot took over
     ├── StateError                 the local store or its changelog
-    │   └── CorruptStore           the folder cannot be read; it is rebuilt
+    │   ├── CorruptStore           the folder cannot be read; it is rebuilt
+    │   └── NoSuchKey              a table holds nothing under the key that was asked for
     ├── SlotTaken                  another process works in the same slot
     └── WorkerError                a worker process cannot go on
 """
@@ -151,6 +152,10 @@ class StateError(HoldfastError):
 
 class CorruptStore(StateError):
     """A store's folder cannot be read."""
+
+
+class NoSuchKey(StateError):
+    """A table holds nothing under the key that was asked for."""
 
 
 class WorkerError(HoldfastError):

@@ -1,9 +1,212 @@
-"""Commands of one area (not written yet)."""
+"""Commands to look at what is there: `groups` and `state`."""
 
 from __future__ import annotations
 
+import heapq
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import typer
+from rich.markup import escape
+
+from holdfast.cli.cluster_option import resolve_bootstrap_servers
+from holdfast.cli.console import err, out
+from holdfast.cli.rows import AsJson, plain_table, print_json_lines, print_table, wants_json
+from holdfast.cli.scan_progress import ScanProgress
+from holdfast.cli.topology import BootstrapServers, TopologyFile
+from holdfast.errors import NoSuchKey, StateError
+from holdfast.kafka.groups import Drained, Group, GroupAdmin
+from holdfast.kafka.scan import LogScanner
+from holdfast.kafka.topic_reader import as_text, fold, look_up, stateful
+from holdfast.record import TopicPartition
+from holdfast.topology import Topology, load
+
+SHOWN = 100
+"""Rows of a table that a terminal shows unless asked for more."""
+
+Processor = typer.Argument(help="The processor, as it is named in the topology.")
+TableName = typer.Argument(metavar="TABLE", help="One of its tables.")
+
+state = typer.Typer(
+    name="state", help="Look into a processor's tables, as they are committed.", no_args_is_help=True
+)
+
+
+def groups(
+    topology: Path = TopologyFile,
+    bootstrap_servers: str | None = BootstrapServers,
+    as_json: bool = AsJson,
+) -> None:
+    """Show each processor's group: its state, its workers, and how far it is with its inputs."""
+    declared = load(topology)
+    inputs = group_inputs(declared)
+    with GroupAdmin(resolve_bootstrap_servers(bootstrap_servers, declared), declared.kafka) as admin:
+        standings = admin.is_drained(inputs)
+        found = [admin.describe(processor.group_id) for processor in declared.processors.values()]
+    rows = [
+        _group_row(name, group, standings) for name, group in zip(declared.processors, found, strict=True)
+    ]
+    if wants_json(as_json):
+        print_json_lines(rows)
+        return
+    _print_groups(rows)
+    _print_workers(rows)
+
+
+def group_inputs(topology: Topology) -> dict[str, tuple[TopicPartition, ...]]:
+    """The partitions that each processor's group reads, by group."""
+    return {
+        processor.group_id: tuple(
+            TopicPartition(topic, number)
+            for topic in processor.reads
+            for number in range(topology.topic(topic).partitions)
+        )
+        for processor in topology.processors.values()
+    }
+
+
+def _group_row(name: str, group: Group, standings: Drained) -> dict[str, Any]:
+    places = standings.groups.get(group.group_id)
+    topics = dict.fromkeys(place.topic for place in places or ())
+    inputs = []
+    for topic in topics:
+        each = [standing for place, standing in (places or {}).items() if place.topic == topic]
+        inputs.append(
+            {
+                "topic": topic,
+                "committed": sum(standing.committed or 0 for standing in each),
+                "end": sum(standing.end for standing in each),
+                "lag": sum(standing.lag for standing in each),
+            }
+        )
+    return {
+        "processor": name,
+        "group": group.group_id,
+        "state": group.state,
+        # None: a transaction is open, so that nobody can say yet how far the group is.
+        "lag": None if places is None else sum(standing.lag for standing in places.values()),
+        "inputs": inputs,
+        "workers": [
+            {
+                "client": member.client_id,
+                "host": member.host,
+                "instance": member.instance_id,
+                "partitions": [f"{place}" for place in member.partitions],
+            }
+            for member in group.members
+        ],
+    }
+
+
+def _print_groups(rows: Sequence[Mapping[str, Any]]) -> None:
+    numbers = ("workers", "committed", "end", "lag")
+    table = plain_table("processor", "state", "workers", "input", "committed", "end", "lag", numbers=numbers)
+    for row in rows:
+        head = (escape(row["processor"]), row["state"].replace("_", " "), str(len(row["workers"])))
+        for it in row["inputs"]:
+            counts = (f"{it['committed']:,}", f"{it['end']:,}", f"{it['lag']:,}")
+            table.add_row(*head, escape(it["topic"]), *counts)
+            head = ("", "", "")
+        if row["lag"] is None:
+            table.add_row(*head, "[yellow]a transaction is open[/]", "", "", "?")
+        elif len(row["inputs"]) > 1:
+            table.add_row(*head, "[dim]total[/]", "", "", f"{row['lag']:,}")
+    print_table(table)
+
+
+def _print_workers(rows: Sequence[Mapping[str, Any]]) -> None:
+    if not any(row["workers"] for row in rows):
+        return
+    table = plain_table("worker", "host", "shards")
+    for row in rows:
+        for worker in row["workers"]:
+            numbers = sorted({int(place.rpartition("[")[2].rstrip("]")) for place in worker["partitions"]})
+            table.add_row(escape(worker["client"]), worker["host"], ", ".join(map(str, numbers)) or "-")
+    out.print()
+    print_table(table)
+
+
+@state.command("list")
+def state_list(
+    processor: str = Processor,
+    table: str = TableName,
+    prefix: str = typer.Option("", "--prefix", help="Only keys that start so."),
+    limit: int | None = typer.Option(
+        None, "--limit", "-n", min=1, help=f"At most so many rows; {SHOWN} in a terminal unless given."
+    ),
+    topology: Path = TopologyFile,
+    bootstrap_servers: str | None = BootstrapServers,
+    as_json: bool = AsJson,
+) -> None:
+    """Show a table's keys and values, in the order of the keys."""
+    declared = load(topology)
+    changelog = stateful(declared, processor, table).changelog(table)
+    with ScanProgress() as progress:
+        scanner = _scanner(declared, bootstrap_servers, progress)
+        _require(scanner, changelog)
+        found = fold(scanner.topic(changelog))
+    start = prefix.encode()
+    keys = [key for key in found if key.startswith(start)]
+    most = limit or (SHOWN if out.is_terminal else len(keys))
+    chosen = heapq.nsmallest(most, keys) if most < len(keys) else sorted(keys)
+    if wants_json(as_json):
+        # The values are JSON already: they are printed as they are kept, digit for digit.
+        for key in chosen:
+            sys.stdout.write(f'{{"key": {json.dumps(as_text(key))}, "value": {found[key].decode()}}}\n')
+        return
+    shown = plain_table("key", "value")
+    for key in chosen:
+        shown.add_row(escape(as_text(key)), escape(found[key].decode()))
+    print_table(shown)
+    if len(chosen) < len(keys):
+        err.print(f"[dim]{len(chosen):,} of {len(keys):,} keys; --limit shows more.[/]")
+
+
+@state.command("get")
+def state_get(
+    processor: str = Processor,
+    table: str = TableName,
+    key: str = typer.Argument(help="The key, as text."),
+    topology: Path = TopologyFile,
+    bootstrap_servers: str | None = BootstrapServers,
+) -> None:
+    """Show the value under one key, as JSON; exit code 1 if there is none."""
+    declared = load(topology)
+    owner = stateful(declared, processor, table)
+    with ScanProgress() as progress:
+        scanner = _scanner(declared, bootstrap_servers, progress)
+        partitions = _require(scanner, owner.changelog(table))
+        value = look_up(scanner, owner.changelog(table), key.encode(), partitions)
+    if value is None:
+        raise NoSuchKey(
+            f'the table "{table}" of {processor} holds nothing under the key "{key}". '
+            f"`holdfast state list {processor} {table}` shows what it holds."
+        )
+    if out.is_terminal:
+        out.print_json(value.decode())
+    else:
+        sys.stdout.write(value.decode() + "\n")
+
+
+def _scanner(declared: Topology, option: str | None, progress: ScanProgress) -> LogScanner:
+    servers = resolve_bootstrap_servers(option, declared)
+    return LogScanner(servers, declared.kafka, on_progress=progress.update)
+
+
+def _require(scanner: LogScanner, changelog: str) -> int:
+    """The number of partitions of a changelog, which is there once the topology was applied."""
+    places = scanner.offsets.partitions([changelog]).get(changelog)
+    if places is None:
+        raise StateError(
+            f"the cluster has no changelog {changelog}. Is it the right cluster? `holdfast apply` creates it."
+        )
+    return len(places)
 
 
 def register(app: typer.Typer) -> None:
     """Add this area's commands to `app`."""
+    app.command()(groups)
+    app.add_typer(state)

@@ -131,10 +131,8 @@ def fold(records: Iterator[Message]) -> dict[bytes, bytes]:
     return rows
 
 
-def look_up(
-    scanner: LogScanner, declared: ProcessorDecl, table: str, key: bytes, partitions: int
-) -> bytes | None:
-    """The present value under `key` in a table, or None.
+def look_up(scanner: LogScanner, changelog: str, key: bytes, partitions: int) -> bytes | None:
+    """The present value under `key` in a table's changelog, or None.
 
     The partition that murmur2 gives is read first. A producer with another partitioner may have put
     the key elsewhere, so the others are read if it is not there.
@@ -152,7 +150,7 @@ def look_up(
 
     value: bytes | None = None
     for chosen in (is_first, is_other):
-        for record in scanner.topic(declared.changelog(table), chosen):
+        for record in scanner.topic(changelog, chosen):
             if record.key() == key:
                 value = record.value()
         if value is not None:
