@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
@@ -94,7 +95,8 @@ class Producer:
             SettingError: a property is unknown or would break a guarantee.
         """
         self._encoders = {encoder.topic: encoder for encoder in encoders}
-        self._routes = _routes(self._encoders.values())
+        self._routes_in = {topic: _routes(encoder) for topic, encoder in self._encoders.items()}
+        self._routes = _unambiguous(self._encoders.values(), self._routes_in)
         config = {"message.max.bytes": BROKER_MAX_BYTES, **(properties or {})}
         self._max_bytes = config["message.max.bytes"]
         self._servers = bootstrap_servers
@@ -186,7 +188,8 @@ class Producer:
                 it is too large.
             PublishError: there was no room in time, or the producer is closed or broken.
         """
-        route = self._routes.get(type(event)) if topic is None else None
+        routes = self._routes if topic is None else self._routes_in.get(topic)
+        route = routes.get(type(event)) if routes is not None else None
         if route is None:
             self._publish_any(event, topic, timestamp)
         else:
@@ -330,24 +333,33 @@ class Producer:
     def _release(self) -> None:
         self._closed = True
         self._at_exit.detach()
-        self._routes = {}
+        self._routes, self._routes_in = {}, {}
         del self._client, self._produce
 
     def _why(self) -> str:
         return f" ({self._deliveries.last_error})" if self._deliveries.last_error else ""
 
 
-def _routes(encoders: Iterable[TopicEncoder]) -> dict[type[Any], Route]:
-    """Return the shortcut of every event class that has one topic, a key and constant headers."""
-    routes: dict[type[Any], Route] = {}
-    several: set[type[Any]] = set()
-    seen: set[type[Any]] = set()
-    for encoder in encoders:
-        for event, parts in encoder.by_class.items():
-            (several if event in seen else seen).add(event)
-            if parts.key is not None and parts.headers is not None:
-                routes[event] = (encoder.topic, parts.to_json, parts.key, parts.headers)
-    return {event: route for event, route in routes.items() if event not in several}
+def _routes(encoder: TopicEncoder) -> dict[type[Any], Route]:
+    """Return the shortcuts of a topic: for events that have a key and constant headers."""
+    return {
+        event: (encoder.topic, parts.to_json, parts.key, parts.headers)
+        for event, parts in encoder.by_class.items()
+        if parts.key is not None and parts.headers is not None
+    }
+
+
+def _unambiguous(
+    encoders: Iterable[TopicEncoder], routes_in: dict[str, dict[type[Any], Route]]
+) -> dict[type[Any], Route]:
+    """Return the shortcuts of the event classes that one topic alone declares."""
+    declared = Counter(event for encoder in encoders for event in encoder.by_class)
+    return {
+        event: route
+        for routes in routes_in.values()
+        for event, route in routes.items()
+        if declared[event] == 1
+    }
 
 
 def _flush_at_exit(client: Any, timeout: float) -> None:
