@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from holdfast.errors import TopologyError
@@ -18,20 +19,27 @@ from holdfast.runtime.status import INTERVAL_S, StatusLine, WorkerStatus
 
 
 def main(reference: str, descriptor: int | None) -> None:
-    """Run the worker until it is told to stop."""
+    """Run the worker until it is told to stop.
+
+    Raises:
+        TopologyError: faust-streaming is not installed.
+    """
     try:
         from faust.cli.faust import cli
     except ImportError as error:
         raise TopologyError(
             f"{reference} needs faust-streaming; install it with `pip install holdfast[faust]`"
         ) from error
+    if folder := os.environ.get("HOLDFAST_STATE_DIR"):
+        # Faust makes only the last part of its data folder's path.
+        Path(folder).mkdir(parents=True, exist_ok=True)
     # Faust imports the application by name from the working folder, which is the topology's.
     sys.path.insert(0, os.getcwd())
     module, _, name = reference.partition(":")
     app = getattr(importlib.import_module(module), name or "app")
     if descriptor is not None:
         threading.Thread(target=_report, args=(app, StatusLine(descriptor)), daemon=True).start()
-    cli(["-A", reference, "worker", "--loglevel", "warning", "--without-web"])
+    cli(["-A", reference, "worker", "--loglevel", "warn", "--without-web"])
 
 
 def _report(app: Any, line: StatusLine) -> None:
@@ -44,10 +52,8 @@ def _report(app: Any, line: StatusLine) -> None:
 
 def _shards(app: Any) -> dict[str, int]:
     """How many input partitions the worker has: those that Faust does not use for its own tables."""
-    if not app.started:
-        return {}
     changelogs = {table.changelog_topic_name for table in app.tables.values()}
-    owned = [place for place in app.consumer.assignment() if place.topic not in changelogs]
+    owned = [place for place in app.assignor.assigned_actives() if place.topic not in changelogs]
     return {"running": len(owned)} if owned else {}
 
 
