@@ -1,0 +1,84 @@
+"""Runs an application's checks and shows what they found; shared by `verify` and `demo`."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from holdfast.checks import Check, CheckResult, TopicReader
+from holdfast.errors import HoldfastError, TopologyError
+from holdfast.topology.source import did_you_mean
+
+
+def choose_checks(declared: Mapping[str, Check], names: Collection[str] = ()) -> dict[str, Check]:
+    """The checks with the given function names, or all of them.
+
+    Raises:
+        TopologyError: no check has such a name, or none is declared at all.
+    """
+    if not declared:
+        raise TopologyError("the topology declares no `checks`; there is nothing to verify.")
+    by_name = {reference.rpartition(":")[2]: check for reference, check in declared.items()}
+    for name in names:
+        if name not in by_name:
+            raise TopologyError(
+                f'no check is called "{name}"{did_you_mean(name, by_name)} (declared: {", ".join(by_name)})'
+            )
+    return {name: by_name[name] for name in names or by_name}
+
+
+def run_checks(checks: Mapping[str, Check], log: TopicReader) -> Iterator[CheckResult]:
+    """Run checks one after the other; one that raises has failed, and the others are run all the same.
+
+    Raises:
+        HoldfastError: the data could not be read, so that nothing can be said.
+    """
+    for name, check in checks.items():
+        try:
+            yield check(log)
+        except HoldfastError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything; its failure is the result
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            text = f"the check raised {error!r} at {place.filename}:{place.lineno}"
+            yield CheckResult(name, False, {}, 1, (text,))
+
+
+def print_result(console: Console, result: CheckResult) -> None:
+    """Print one check: verdict, counts, and the first violations."""
+    mark = "[green]holds[/]  " if result.ok else "[bold red]BROKEN[/] "
+    counts = ", ".join(f"{name} {number:,}" for name, number in result.counts.items())
+    console.print(f"{mark} {escape(result.name)}  [dim]{escape(counts)}[/]", highlight=False, soft_wrap=True)
+    for example in result.examples:
+        console.print(f"         - {escape(example)}", highlight=False, soft_wrap=True)
+    if result.violations > len(result.examples):
+        more = result.violations - len(result.examples)
+        console.print(f"         … and {more:,} more", highlight=False)
+
+
+def print_verdict(console: Console, results: Iterable[CheckResult]) -> bool:
+    """Print the sum of all checks, and return whether all of them hold."""
+    all_results = tuple(results)
+    broken = [result for result in all_results if not result.ok]
+    if broken:
+        console.print(
+            f"[bold red]{len(broken)} of {len(all_results)} invariants do not hold.[/]", highlight=False
+        )
+    else:
+        console.print(f"[bold green]All {len(all_results)} invariants hold.[/]", highlight=False)
+    return not broken
+
+
+def as_row(result: CheckResult) -> dict[str, Any]:
+    """A result for programs."""
+    return {
+        "check": result.name,
+        "ok": result.ok,
+        "counts": dict(result.counts),
+        "violations": result.violations,
+        "examples": list(result.examples),
+    }

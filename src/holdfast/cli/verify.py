@@ -1,0 +1,100 @@
+"""`holdfast verify`: does what the application promises hold?"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import typer
+
+from holdfast.checks import CheckResult
+from holdfast.cli.check_report import as_row, choose_checks, print_result, print_verdict, run_checks
+from holdfast.cli.cluster_option import resolve_bootstrap_servers
+from holdfast.cli.console import err, out
+from holdfast.cli.inspect import group_inputs
+from holdfast.cli.rows import print_json_lines
+from holdfast.cli.scan_progress import ScanProgress
+from holdfast.cli.topology import BootstrapServers, TopologyFile
+from holdfast.kafka.groups import GroupAdmin
+from holdfast.kafka.scan import LogScanner
+from holdfast.kafka.topic_reader import ClusterTopicReader
+from holdfast.topology import ResolvedTopology, Topology, load, resolve
+
+_POLL_S = 0.2
+
+app = typer.Typer(name="verify", help="Check what the application promises.", no_args_is_help=True)
+
+
+@app.callback()
+def verify() -> None:
+    """Check what the application promises."""
+
+
+@app.command()
+def invariants(
+    names: list[str] = typer.Argument(
+        None, metavar="[CHECK]...", help="Function names of checks; all by default."
+    ),
+    wait: float = typer.Option(
+        0.0,
+        "--wait",
+        metavar="SECONDS",
+        help="Wait so long for the processors to catch up with their inputs.",
+    ),
+    topology: Path = TopologyFile,
+    bootstrap_servers: str | None = BootstrapServers,
+    as_json: bool = typer.Option(False, "--json", help="One JSON object per check and line."),
+) -> None:
+    """Run the declared checks over the committed records; exit code 1 if one does not hold."""
+    declared = load(topology)
+    resolved = resolve_for_reading(declared)
+    chosen = choose_checks(resolved.checks, names or ())
+    servers = resolve_bootstrap_servers(bootstrap_servers, declared)
+    _wait_until_drained(declared, servers, wait)
+    results: list[CheckResult] = []
+    with ScanProgress() as progress:
+        reader = ClusterTopicReader(
+            resolved, LogScanner(servers, declared.kafka, on_progress=progress.update)
+        )
+        for result in run_checks(chosen, reader):
+            results.append(result)
+            if not as_json:
+                print_result(out, result)
+    if as_json:
+        print_json_lines(map(as_row, results))
+    holds = all(result.ok for result in results) if as_json else print_verdict(out, results)
+    if not holds:
+        raise typer.Exit(1)
+
+
+def resolve_for_reading(declared: Topology) -> ResolvedTopology:
+    """Import what a reader of the application's data needs: events, tables and checks.
+
+    Raises:
+        TopologyErrors: some of it cannot be imported.
+    """
+    topics = (f"topics.{name}" for name in declared.topics)
+    processors = (f"processors.{name}" for name in declared.native)
+    return resolve(declared, only=[*topics, *processors, "checks"])
+
+
+def _wait_until_drained(declared: Topology, servers: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    with GroupAdmin(servers, declared.kafka) as admin:
+        while not (found := admin.is_drained(group_inputs(declared))).drained:
+            if time.monotonic() >= deadline:
+                behind = {group: lag for group, lag in found.lag.items() if lag}
+                listed = ", ".join(f"{group} by {lag:,}" for group, lag in behind.items())
+                err.print(
+                    f"[yellow]not everything is processed yet[/] ({listed or 'a transaction is open'}); "
+                    "what is missing may look like a violation.",
+                    highlight=False,
+                    soft_wrap=True,
+                )
+                return
+            time.sleep(min(_POLL_S, max(0.0, deadline - time.monotonic())))
+
+
+def register(root: typer.Typer) -> None:
+    """Add `verify` to `root`."""
+    root.add_typer(app)
