@@ -76,9 +76,16 @@ class EmbeddedCluster:
         self._temporary = False
 
     @classmethod
-    def temporary(cls, nodes: int = DEFAULT_NODES, *, overrides: Mapping[str, str] | None = None) -> Self:
+    def temporary(
+        cls,
+        nodes: int = DEFAULT_NODES,
+        *,
+        overrides: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
         """Return a cluster in a new temporary folder that ends with this process, even if it is killed."""
-        cluster = cls(Path(tempfile.mkdtemp(prefix="holdfast-")), nodes=nodes, overrides=overrides)
+        folder = Path(tempfile.mkdtemp(prefix="holdfast-"))
+        cluster = cls(folder, nodes=nodes, overrides=overrides, progress=progress)
         cluster._temporary = True
         return cluster
 
