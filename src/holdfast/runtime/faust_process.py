@@ -1,7 +1,7 @@
 """A Faust worker process: `python -m holdfast.runtime.faust_process MODULE:APP [STATUS_DESCRIPTOR]`.
 
-Runs stock faust-streaming's own command line. Beside it a thread reports to the supervisor
-what Faust's monitor counts, and stops the worker when the supervisor is gone.
+Runs stock faust-streaming's own command line. A timer in the application reports to the
+supervisor what Faust's monitor counts, and stops the worker when the supervisor is gone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import importlib
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +37,18 @@ def main(reference: str, descriptor: int | None) -> None:
     module, _, name = reference.partition(":")
     app = getattr(importlib.import_module(module), name or "app")
     if descriptor is not None:
-        threading.Thread(target=_report, args=(app, StatusLine(descriptor)), daemon=True).start()
+        _report_from(app, StatusLine(descriptor))
     cli(["-A", reference, "worker", "--loglevel", "warn", "--without-web"])
 
 
-def _report(app: Any, line: StatusLine) -> None:
-    """Tell what the monitor counts; a closed pipe means that the supervisor is gone."""
-    wait = threading.Event()
-    while line.send_status(WorkerStatus(records=app.monitor.events_total, shards=_shards(app))):
-        wait.wait(INTERVAL_S)
-    os.kill(os.getpid(), signal.SIGTERM)
+def _report_from(app: Any, line: StatusLine) -> None:
+    """Add the reporting timer. It runs once the worker is up, on the worker's own loop."""
+
+    async def report() -> None:
+        if not line.send_status(WorkerStatus(records=app.monitor.events_total, shards=_shards(app))):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    app.timer(INTERVAL_S, name="holdfast-status")(report)
 
 
 def _shards(app: Any) -> dict[str, int]:
