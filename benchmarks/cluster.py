@@ -9,12 +9,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.orders import Order
 
-REPLICATION = 3
+MOST_REPLICAS = 3
 REQUEST_TIMEOUT = 30.0
 
 
@@ -46,14 +53,15 @@ class Cluster:
         """How many brokers answer; raises KafkaException if none does."""
         return len(self.admin.list_topics(timeout=10).brokers)
 
-    def create_topic(self, name: str, *, partitions: int | None = None) -> str:
-        """Create a topic of this run with replication factor 3 and return its name."""
+    @property
+    def replicas(self) -> int:
+        """Replication factor of every topic: 3, or as many brokers as there are."""
+        return min(MOST_REPLICAS, self.brokers())
+
+    def create_topic(self, name: str) -> str:
+        """Create a topic of this run and return its name."""
         topic = f"{self.run_id}-{name}"
-        new = NewTopic(
-            topic,
-            num_partitions=partitions or self.partitions,
-            replication_factor=min(REPLICATION, self.brokers()),
-        )
+        new = NewTopic(topic, num_partitions=self.partitions, replication_factor=self.replicas)
         self.admin.create_topics([new])[topic].result(REQUEST_TIMEOUT)
         return topic
 
@@ -114,8 +122,6 @@ class Cluster:
 
     def preload(self, topic: str, orders: Iterator[Order]) -> None:
         """Write `orders` to `topic` with an idempotent producer, partitioned as Java clients do."""
-        from confluent_kafka import Producer
-
         producer = Producer(
             {
                 "bootstrap.servers": self.bootstrap_servers,
@@ -165,7 +171,7 @@ def _drain(
 
 
 @contextmanager
-def run_on(bootstrap_servers: str, *, partitions: int) -> Iterator[Cluster]:
+def run_on(bootstrap_servers: str, *, partitions: int = 4) -> Iterator[Cluster]:
     """A `Cluster` whose topics and groups are deleted at the end, whatever happens."""
     cluster = Cluster(bootstrap_servers, partitions)
     try:

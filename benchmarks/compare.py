@@ -174,7 +174,7 @@ def main(
         timeout=timeout,
     )
     before, stamp = report.machine(), datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    with target.bootstrap_servers(bootstrap_servers) as servers, run_on(servers, partitions=4) as cluster:
+    with target.bootstrap_servers(bootstrap_servers) as servers, run_on(servers) as cluster:
         brokers = cluster.brokers()
         measurements = execute(plan, cluster, RESULTS / f"logs-{stamp}")
     rows, facts = report.summarise(measurements), facts_of(plan, brokers, before, measurements)

@@ -100,7 +100,7 @@ def measure(
                 state_dir=folder,
                 commit_interval_ms=commit_interval_ms,
                 partitions=cluster.partitions,
-                replication=min(3, cluster.brokers()),
+                replication=cluster.replicas,
             )
             with start(task.engine.command(), settings, logs / f"{task.name}.log") as engine:
                 _observe(engine, task.engine.group_of(app_id), data, cluster, timeout, result)

@@ -52,11 +52,23 @@ class Truth:
         return len(self.gross)
 
 
-def make_orders(*, events: int, keys: int, seed: int, truth: Truth) -> Iterator[Order]:
-    """Yield `events` orders of `keys` customers and add each one to `truth`."""
+def make_orders(
+    *, events: int, keys: int, seed: int, truth: Truth, all_keys_first: bool = False
+) -> Iterator[Order]:
+    """Yield `events` orders of `keys` customers and add each one to `truth`.
+
+    Args:
+        events: how many orders.
+        keys: how many customers.
+        seed: the same seed gives the same orders.
+        truth: told about every order; its orders so far are numbered before these.
+        all_keys_first: every customer orders once before customers are drawn at random.
+    """
     rng = random.Random(seed)
-    for number in range(events):
-        customer = f"c-{rng.randrange(keys):07d}"
+    start = truth.events
+    for number in range(start, start + events):
+        drawn = rng.randrange(keys)
+        customer = f"c-{number if all_keys_first and number < keys else drawn:07d}"
         cents, quantity, country = rng.randrange(100, 50_000), rng.randint(1, 9), rng.choice(COUNTRIES)
         amount = f"{cents // 100}.{cents % 100:02d}"
         truth.counts[customer] = truth.counts.get(customer, 0) + 1

@@ -6,11 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from holdfast.local.cluster import EmbeddedCluster
+
 
 @contextmanager
 def bootstrap_servers(given: str | None) -> Iterator[str]:
-    """The bootstrap servers of the option, of HOLDFAST_BOOTSTRAP_SERVERS, or of an embedded cluster."""
+    """The servers of the option, of HOLDFAST_BOOTSTRAP_SERVERS, or of a temporary embedded cluster."""
     named = given or os.environ.get("HOLDFAST_BOOTSTRAP_SERVERS")
-    if not named:
-        raise SystemExit("name a cluster with --bootstrap-servers or HOLDFAST_BOOTSTRAP_SERVERS")
-    yield named
+    if named:
+        yield named
+        return
+    with EmbeddedCluster.temporary() as cluster:
+        yield cluster.bootstrap_servers

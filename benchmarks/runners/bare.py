@@ -62,6 +62,8 @@ def run(settings: Settings) -> None:
             "group.id": settings.app_id,
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
+            # With a full queue the client would pause fetching for 1 s, longer than it takes to drain it.
+            "fetch.queue.backoff.ms": 10,
         }
     )
     producer = Producer(
