@@ -20,7 +20,7 @@ from holdfast.engine.outputs import Router
 from holdfast.engine.ports import Store
 from holdfast.engine.state import UNREAD, ShardTable, State
 from holdfast.engine.unit import ShardChanges, Unit
-from holdfast.errors import DecodeError, StateError, UnexpectedTombstone
+from holdfast.errors import CorruptStore, DecodeError, StateError, UnexpectedTombstone
 from holdfast.record import Message, Output, Position, TopicPartition
 from holdfast.schema import EventDecoder, ValueCodec
 
@@ -132,6 +132,9 @@ class ShardTask:
             topic: the input that they were read from.
             messages: the records, oldest first.
             unit: the worker's open unit; outputs and counts are added to it.
+
+        Raises:
+            CorruptStore: the state cannot be read. The unit holds part of a batch then: give it up.
         """
         if self.failure is not None or not messages:
             return
@@ -141,6 +144,9 @@ class ShardTask:
         for message in messages:
             try:
                 step(message, outputs)
+            except CorruptStore:
+                # Not the record's fault, and no policy for records may hide it.
+                raise
             except Exception as error:  # noqa: BLE001 - the policy judges whatever a handler raises
                 if not self._set_aside(topic, message, error, unit):
                     break

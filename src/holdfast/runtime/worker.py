@@ -16,7 +16,7 @@ from typing import Protocol
 
 from holdfast.engine.shard import ProcessorPlan, ShardTask
 from holdfast.engine.unit import SealedUnit, Unit
-from holdfast.errors import ClusterError, Fenced, StateError, WorkerError
+from holdfast.errors import ClusterError, CorruptStore, Fenced, StateError, WorkerError
 from holdfast.kafka.consumer import Batch, OwnershipListener, ShardConsumer
 from holdfast.kafka.transaction import Ending, Outcome
 from holdfast.record import TopicPartition
@@ -27,7 +27,14 @@ from holdfast.runtime.restore import NotRestored, Restored, Restorer
 log = logging.getLogger(__name__)
 
 FETCH_RECORDS = 2_000
-"""Records per turn: enough to make a turn's fixed cost small, few enough to stay responsive."""
+"""The most records per turn: enough to make a turn's fixed cost small."""
+
+FIRST_FETCH_RECORDS = 64
+"""Records in the first turn; the number then follows the time that turns take."""
+
+TURN_S = 0.1
+"""What a turn should take at most. A slow handler must not keep a transaction open for long: the
+broker ends it after its timeout."""
 
 UNIT_RECORDS = 50_000
 """Records in the open unit above which the loop waits for the commit in flight."""
@@ -99,6 +106,7 @@ class Worker(OwnershipListener):
         self._fenced = 0
         self._stopping = False
         self._to_start: dict[TopicPartition, int] = {}
+        self._fetch_records = FIRST_FETCH_RECORDS
         self._consumer = connect(self)
 
     @property
@@ -135,8 +143,10 @@ class Worker(OwnershipListener):
         self._take_restored()
         self._take_commit()
         self._resume()
-        batch = self._consumer.fetch(FETCH_RECORDS, self._wait())
+        batch = self._consumer.fetch(self._fetch_records, self._wait())
+        began = time.monotonic()
         self._handle(batch)
+        self._pace(time.monotonic() - began)
         if self._unit.records >= UNIT_RECORDS:
             self._take_commit(wait=None)
         if self._commit_is_due():
@@ -157,9 +167,10 @@ class Worker(OwnershipListener):
             before = self._unit.records
             try:
                 shard.task.handle(topic, messages, self._unit)
-            except StateError as error:
+            except CorruptStore as error:
                 self._rebuild(shard, error)
-                continue
+                # Every shard went back to its last commit: the rest of the batch is read again.
+                return
             self.records += self._unit.records - before
             if shard.task.failure is not None:
                 self._fail(shard, shard.task.failure.cause, str(shard.task.failure.position))
@@ -167,6 +178,12 @@ class Worker(OwnershipListener):
             shard = self.shards.get(place.partition)
             if shard is not None and shard.state is ShardState.RUNNING and shard.task is not None:
                 shard.task.advance(place.topic, end)
+
+    def _pace(self, seconds: float) -> None:
+        if seconds > TURN_S:
+            self._fetch_records = max(self._fetch_records // 2, 1)
+        elif seconds < TURN_S / 4:
+            self._fetch_records = min(self._fetch_records * 2, FETCH_RECORDS)
 
     def _wait(self) -> float:
         """Seconds that a fetch may wait for a first record without delaying a commit."""
@@ -255,6 +272,8 @@ class Worker(OwnershipListener):
                 broken.append((shard, error))
             else:
                 shard.task.committed()
+                if shard.state is ShardState.RUNNING:
+                    shard.error = None
         for shard, cause in broken:
             self._rebuild(shard, cause)
 
@@ -304,8 +323,9 @@ class Worker(OwnershipListener):
             if self._fenced >= _FENCED_LIMIT:
                 raise Fenced(
                     f"processor {self._plan.name!r}: this worker's transactional id was taken over "
-                    f"{self._fenced} times in a row ({ending.reason}); another process runs in the same "
-                    "slot. Give each worker its own slot."
+                    f"{self._fenced} times in a row ({ending.reason}). Either another process runs in the "
+                    "same slot: give each worker its own; or one call of the handler takes longer than the "
+                    "transaction's timeout."
                 )
         self._start_over(ending.reason)
 
@@ -314,8 +334,14 @@ class Worker(OwnershipListener):
         self.aborts += 1
         self._unit = Unit()
         self._pipeline.reopen()
-        for shard, _ in self.shards.running():
-            self._reclaim(shard)
+        for shard, _ in self.shards.with_task():
+            if shard.state is ShardState.RUNNING:
+                self._reclaim(shard)
+            else:
+                # It stopped at a record; what it did before that in the lost unit is done again
+                # when it is restarted. Its changes must not be committed without its outputs.
+                shard.task = None
+                shard.close()
         log.info("shards are restored again after: %s", reason)
 
     def _reclaim(self, shard: OwnedShard) -> OwnedShard:
