@@ -36,6 +36,7 @@ app = faust.App(
     topic_disable_leader=True,  # nothing here runs on one worker only, so the leader's topic is not needed
     broker_session_timeout=6.0,
     broker_heartbeat_interval=1.0,
+    broker_commit_interval=0.5,
     web_enabled=False,
 )
 

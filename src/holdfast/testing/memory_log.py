@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import cast
 
+from holdfast.kafka.partitioner import partition_of
 from holdfast.record import Output
 from holdfast.testing.message import MemoryMessage
 
@@ -15,8 +15,7 @@ class MemoryLog:
     """All topics of a test, each with the same number of partitions.
 
     Args:
-        partitions: how many. Which partition a key falls into differs from a cluster; that equal
-            keys meet in one does not.
+        partitions: how many. Keys are spread over them as on a cluster.
     """
 
     def __init__(self, partitions: int) -> None:
@@ -28,7 +27,7 @@ class MemoryLog:
     def append(self, output: Output) -> MemoryMessage:
         """Write a record to the partition of its key and return it."""
         key = output.key
-        number = 0 if key is None or self.partitions == 1 else zlib.crc32(key) % self.partitions
+        number = 0 if key is None or self.partitions == 1 else partition_of(key, self.partitions)
         partition = self._topics[output.topic][number]
         message = MemoryMessage(
             output.topic,

@@ -1,0 +1,115 @@
+"""Runs a whole application on real brokers, for tests: topics, source, workers, and a look at the result."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from holdfast.checks import CheckResult
+from holdfast.engine.plan import check_handler
+from holdfast.kafka.admin import TopicAdmin
+from holdfast.kafka.groups import GroupAdmin, partitions_of
+from holdfast.kafka.producer import Producer
+from holdfast.kafka.provision import provision
+from holdfast.kafka.scan import LogScanner
+from holdfast.kafka.topic_reader import ClusterTopicReader
+from holdfast.runtime.launch import LaunchSettings, worker_specs
+from holdfast.runtime.supervisor import Supervisor
+from holdfast.topology import check_file
+
+
+class Application:
+    """An application with its topics on the brokers. Those that it made are deleted when the block ends.
+
+    It refuses brokers that already have a topic of one of its names: that is somebody else's.
+
+    Args:
+        topology: its file.
+        servers: the brokers.
+        home: a folder for state and logs.
+    """
+
+    def __init__(self, topology: Path, servers: str, home: Path) -> None:
+        self._resolved = check_file(topology, check_handler)
+        self.topology = self._resolved.topology
+        self._servers = servers
+        self._home = home
+        self._admin = AdminClient({"bootstrap.servers": servers})
+        self.log = ClusterTopicReader(self._resolved, LogScanner(servers))
+
+    def __enter__(self) -> Self:
+        taken = self._present()
+        assert not taken, f"topics that are not this test's to use: {sorted(taken)}"
+        provision(TopicAdmin(self._servers), self.topology)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        mine = self._present()  # there were none before
+        for topic in self._admin.delete_topics(list(mine)).values():
+            topic.result(30)
+        groups = [decl.group_id for decl in self.topology.processors.values()]
+        for group in self._admin.delete_consumer_groups(groups).values():
+            with contextlib.suppress(KafkaException):  # it may never have been joined
+                group.result(30)
+        deadline = time.monotonic() + 30
+        while self._present():
+            assert time.monotonic() < deadline, "the topics are still there"
+            time.sleep(0.1)
+
+    def produce(self, producer: str, **arguments: Any) -> int:
+        """Publish everything that a declared producer yields."""
+        declared = self._resolved.producers[producer]
+        with Producer.for_topics(declared.writes, self._servers, source=self.topology.app) as client:
+            for event in declared.source(**arguments):
+                client.publish(event)
+            client.flush()
+            return client.stats.sent
+
+    def run(self, *, within: float, meanwhile: Callable[[Supervisor], None] | None = None) -> None:
+        """Run all processors until everything is handled.
+
+        Args:
+            within: seconds after which the test fails.
+            meanwhile: called again and again while they run.
+        """
+        settings = LaunchSettings(self._servers, self._home, "test")
+        supervisor = Supervisor(worker_specs(self.topology, settings))
+        inputs = {
+            decl.group_id: [
+                place
+                for topic in decl.reads
+                for place in partitions_of([topic], self.topology.topic(topic).partitions)
+            ]
+            for decl in self.topology.processors.values()
+        }
+        deadline = time.monotonic() + within
+        try:
+            supervisor.start()
+            with GroupAdmin(self._servers) as groups:
+                while not (state := groups.is_drained(inputs)).drained:
+                    assert time.monotonic() < deadline, f"not done in time: {state.lag}"
+                    assert not supervisor.failed, [
+                        view.error or view.shard_failures for view in supervisor.failed
+                    ]
+                    supervisor.poll(0.25)
+                    if meanwhile:
+                        meanwhile(supervisor)
+        finally:
+            supervisor.stop()
+
+    def check(self) -> list[CheckResult]:
+        """Run the declared checks."""
+        return [check(self.log) for check in self._resolved.checks.values()]
+
+    def _present(self) -> set[str]:
+        """Names of the brokers' topics that the application uses."""
+        known = self._admin.list_topics(timeout=10).topics
+        return {
+            name for name in known if name in self.topology.topics or name.startswith(f"{self.topology.app}.")
+        }

@@ -1,0 +1,75 @@
+"""The reference application on real brokers, with workers as processes, and with workers that are killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from holdfast.runtime.supervisor import Supervisor
+from tests.conftest import TestCluster
+from tests.integration.application import Application
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+TOPOLOGY = Path(__file__).parents[2] / "topology.yaml"
+ORDERS = 1500
+
+
+@pytest.fixture
+def shop(cluster: TestCluster, tmp_path: Path) -> Iterator[Application]:
+    """The reference application with fresh topics."""
+    with Application(TOPOLOGY, cluster.bootstrap_servers, tmp_path) as application:
+        yield application
+
+
+def assert_invariants_hold(shop: Application) -> None:
+    """All declared checks hold, the Faust view's included, and they looked at all orders."""
+    results = shop.check()
+    assert [(result.name, result.examples) for result in results if not result.ok] == []
+    assert results[0].counts["placed"] == ORDERS
+
+
+def test_all_invariants_hold_after_a_quiet_run(shop: Application) -> None:
+    """Every processor and the Faust application, one worker each."""
+    shop.produce("orders", count=ORDERS)
+    shop.run(within=120)
+    assert_invariants_hold(shop)
+    outcomes = {record.event.outcome for record in shop.log.events("order-outcomes")}
+    assert outcomes == {"confirmed", "out-of-stock", "declined", "cancelled"}
+
+
+class Killer:
+    """Kills a worker now and then, each kind at least once."""
+
+    def __init__(self, kills: int, seed: int) -> None:
+        self._rng = random.Random(seed)
+        self._left = kills
+        self._next = 0.0
+        self.killed: list[str] = []
+
+    def __call__(self, supervisor: Supervisor) -> None:
+        """Send SIGKILL to the next worker, if it is time."""
+        running = [view for view in supervisor.views if view.pid and view.status.records]
+        fresh = [view for view in running if view.spec.processor not in self.killed]
+        if self._left and running and time.monotonic() >= self._next:
+            victim = self._rng.choice(fresh or running)
+            assert victim.pid
+            os.kill(victim.pid, signal.SIGKILL)
+            self.killed.append(victim.spec.processor)
+            self._left -= 1
+            self._next = time.monotonic() + 0.7
+
+
+def test_all_invariants_hold_after_workers_were_killed(shop: Application) -> None:
+    """Workers are killed with SIGKILL while they work, and started again in their slots."""
+    killer = Killer(kills=8, seed=3)
+    shop.produce("orders", count=ORDERS)
+    shop.run(within=200, meanwhile=killer)
+    assert len(killer.killed) >= 3
+    assert_invariants_hold(shop)
