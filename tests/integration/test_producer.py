@@ -19,8 +19,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from holdfast.errors import BrokersUnreachable, ClusterError, EventRefused, PublishError, SettingError
 from holdfast.kafka.deliveries import DeliveryFailure
 from holdfast.kafka.producer import Producer, PublishStats
+from holdfast.kafka.settings import admin_config
 from holdfast.local.cluster import EmbeddedCluster
 from holdfast.schema import Event, EventDecoder, Tombstone, TopicEncoder
+from holdfast.topology import ResolvedTopic, TopicDecl
 
 pytestmark = pytest.mark.integration
 
@@ -48,7 +50,7 @@ CreateTopic = Callable[..., str]
 @pytest.fixture
 def create_topic(cluster: Any, topic_name: str) -> Iterator[CreateTopic]:
     """Give a function that creates this test's topic; it is deleted afterwards."""
-    admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
+    admin = AdminClient(admin_config(cluster.bootstrap_servers))
 
     def create(**config: str) -> str:
         replication = int(config.pop("replication", "3"))
@@ -168,6 +170,27 @@ def test_a_too_large_event_is_refused_with_size_and_limit(cluster: Any, create_t
     assert len(read_all(cluster.bootstrap_servers, topic)) == 1
 
 
+def test_the_size_limit_follows_the_topics_declaration(cluster: Any, create_topic: CreateTopic) -> None:
+    """A topic that takes 5 MB gets events of 2 MB from a producer that was made for it."""
+    config = {"max.message.bytes": "5000000"}
+    topic = create_topic(**config)
+    decl = TopicDecl.model_validate(
+        {
+            "<name>": topic,
+            "events": ["schemas.orders:OrderPlaced"],
+            "key": "customer_id",
+            "partitions": 2,
+            "config": config,
+        }
+    )
+    resolved = ResolvedTopic(decl, (OrderPlaced,))
+    with Producer.for_topics([resolved], cluster.bootstrap_servers, source="shop") as producer:
+        producer.publish(OrderPlaced(order_id="x" * 2_000_000, customer_id="c"))
+        with pytest.raises(EventRefused, match="limit of 5000000"):
+            producer.publish(OrderPlaced(order_id="x" * 6_000_000, customer_id="c"))
+    assert producer.stats.delivered == 1
+
+
 def test_an_event_over_the_topics_own_limit_is_a_counted_failure(
     cluster: Any, create_topic: CreateTopic
 ) -> None:
@@ -187,7 +210,7 @@ def test_an_event_over_the_topics_own_limit_is_a_counted_failure(
 def test_too_few_replicas_in_sync_is_a_failure_and_not_a_silent_loss() -> None:
     """A broker dies, min.insync.replicas cannot be met: every event is reported and counted."""
     with EmbeddedCluster.temporary() as embedded:
-        admin = AdminClient({"bootstrap.servers": embedded.bootstrap_servers})
+        admin = AdminClient(admin_config(embedded.bootstrap_servers))
         new = NewTopic("orders", 1, 2, config={"min.insync.replicas": "2"})
         admin.create_topics([new])["orders"].result(30)
         with Producer([encoder("orders")], embedded.bootstrap_servers, properties=SOON) as producer:
@@ -224,7 +247,7 @@ def test_a_handler_takes_failures_instead_of_an_error(cluster: Any, create_topic
 def test_a_topic_deleted_under_the_producer_is_a_failure(cluster: Any, create_topic: CreateTopic) -> None:
     """Events for a topic that vanished are reported; it is not created anew."""
     topic = create_topic()
-    admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
+    admin = AdminClient(admin_config(cluster.bootstrap_servers))
     producer = Producer(
         [encoder(topic)],
         cluster.bootstrap_servers,

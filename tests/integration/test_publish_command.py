@@ -17,6 +17,8 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from holdfast.kafka.settings import admin_config
+
 pytestmark = pytest.mark.integration
 
 EVENTS = """
@@ -64,7 +66,7 @@ def app(tmp_path: Path, topic_name: str) -> Path:
 @pytest.fixture
 def topic(cluster: Any, topic_name: str) -> Iterator[str]:
     """Create the application's topics; they are deleted afterwards."""
-    admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
+    admin = AdminClient(admin_config(cluster.bootstrap_servers))
     names = [topic_name, f"{topic_name}.both"]
     for created in admin.create_topics([NewTopic(name, 1, 3) for name in names]).values():
         created.result(30)
