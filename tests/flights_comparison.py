@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
+
+from nyc.batch import Batch
 
 from holdfast.checks import TopicReader
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "flights"
-if str(EXAMPLE) not in sys.path:
-    sys.path.insert(0, str(EXAMPLE))  # the example is an application of its own, no package of ours
-
-from nyc.batch import Batch  # noqa: E402
 
 
 def assert_equals_batch(log: TopicReader, days: int = 366) -> None:
