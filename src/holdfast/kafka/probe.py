@@ -156,7 +156,6 @@ class _Probe:
         """Repeat a question until the answer is yes or the time is over."""
         while (left := self._deadline - time.monotonic()) > 0:
             self._on_wait()
-            self._admin.poll(0)  # lets the client report refused connections
             began = time.monotonic()
             try:
                 if ask(min(_ASK_S, left)):
@@ -165,6 +164,7 @@ class _Probe:
                 pass
             except KafkaException as error:
                 self._last = describe(error)
+            self._admin.poll(0)  # lets the client report refused connections
             # Some refusals come at once; do not spin on them.
             time.sleep(max(0.0, 0.1 - (time.monotonic() - began)))
         raise BrokersUnreachable(self._failure())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from holdfast.errors import EmbeddedClusterError
+from holdfast.errors import BrokersUnreachable, EmbeddedClusterError
 from holdfast.kafka.probe import wait_until_ready
 from holdfast.local.jars import kafka_version
 from holdfast.local.node import Node, wait_until_gone
@@ -100,8 +100,8 @@ class Startup:
         """Start the nodes with the ids in `missing` and wait until the whole cluster is ready.
 
         Raises:
-            EmbeddedClusterError: a node cannot start; all that were started here are stopped again.
-            BrokersUnreachable: they run, but did not become ready in time; stopped as well.
+            EmbeddedClusterError: a node cannot start, or the cluster did not become ready in time; the nodes
+                that were started here are stopped again.
         """
         self._check_disk()
         for attempt in range(1, LAUNCH_TRIES + 1):
@@ -164,12 +164,21 @@ class Startup:
                 f"cannot write to {self.folder}: {error.strerror or error}. Make room or make it writable, "
                 "or set HOLDFAST_HOME to another folder."
             ) from error
-        wait_until_ready(
-            spec.bootstrap_servers,
-            brokers=len(spec.nodes),
-            timeout=START_TIMEOUT_S,
-            on_wait=lambda: check_alive(nodes),
-        )
+        self._wait(spec, nodes)
+
+    def _wait(self, spec: ClusterSpec, nodes: tuple[Node, ...]) -> None:
+        try:
+            wait_until_ready(
+                spec.bootstrap_servers,
+                brokers=len(spec.nodes),
+                timeout=START_TIMEOUT_S,
+                on_wait=lambda: check_alive(nodes),
+            )
+        except BrokersUnreachable as error:
+            words = "\n".join(node.last_words() for node in nodes)
+            raise EmbeddedClusterError(
+                f"the brokers run, but were not ready within {START_TIMEOUT_S:.0f} s.\n{words}"
+            ) from error
 
     def _format(self, spec: ClusterSpec, nodes: tuple[Node, ...]) -> None:
         if nodes:
