@@ -130,11 +130,15 @@ def _hints(function: Handler, name: str) -> dict[str, Any]:
             f"{name}: its annotations name {error.name!r}, which its module does not define at run time; "
             "import it outside `if TYPE_CHECKING:`"
         ) from error
+    except Exception as error:
+        # Annotations are expressions: evaluating them can fail in any way.
+        raise HandlerError(f"{name}: its annotations cannot be read: {error}") from error
 
 
 def _event_types(
     name: str, parameter: inspect.Parameter, hints: dict[str, Any]
 ) -> tuple[tuple[type[Event], ...], bool]:
+    _check_kind(name, parameter)
     hint = hints.get(parameter.name)
     members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     events = tuple(m for m in members if isinstance(m, type) and issubclass(m, Event))
@@ -148,8 +152,7 @@ def _event_types(
 
 
 def _parameter(name: str, parameter: inspect.Parameter, hints: dict[str, Any]) -> Parameter:
-    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-        raise HandlerError(f"{name}: *{parameter.name} cannot be supplied; name each table that it uses")
+    _check_kind(name, parameter)
     hint = hints.get(parameter.name)
     if hint is Context:
         return Parameter(parameter.name, "context")
@@ -159,6 +162,14 @@ def _parameter(name: str, parameter: inspect.Parameter, hints: dict[str, Any]) -
         f"{name}: parameter {parameter.name!r} is annotated with {_show(hint)}; "
         "after the event a handler takes State[...] or Context"
     )
+
+
+def _check_kind(name: str, parameter: inspect.Parameter) -> None:
+    """The engine passes arguments by position, one for each parameter."""
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        raise HandlerError(f"{name}: *{parameter.name} cannot be supplied; name each table that it uses")
+    if parameter.kind is parameter.KEYWORD_ONLY:
+        raise HandlerError(f"{name}: parameter {parameter.name!r} is keyword-only; move it before the `*`")
 
 
 def _show(hint: Any) -> str:

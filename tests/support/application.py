@@ -1,0 +1,293 @@
+"""A small application of its own for one test: written to a folder, run by real workers on real brokers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from holdfast.kafka.admin import TopicAdmin
+from holdfast.kafka.groups import GroupAdmin, partitions_of
+from holdfast.kafka.producer import Producer
+from holdfast.kafka.provision import provision
+from holdfast.kafka.scan import LogScanner
+from holdfast.record import Message
+from holdfast.runtime.launch import LaunchSettings, worker_specs
+from holdfast.runtime.supervisor import Supervisor, WorkerSpec, WorkerView
+from holdfast.schema import Event, EventDecoder, TopicEncoder
+from holdfast.topology import Topology
+from holdfast.topology.load import load
+from tests.support import events
+from tests.support.events import Added, Folded, Taken
+
+FOLD = '''
+from holdfast import Context, State, processor
+from test_events import Added, Folded, Sum, Taken
+
+@processor
+def handle(event: Added, sums: State[Sum], at: Context) -> Folded:
+    before = sums.get() or Sum()
+    now = Sum(count=before.count + 1, total=before.total + event.n)
+    sums.set(now)
+    return Folded(key=event.key, topic=at.topic, partition=at.partition, offset=at.offset,
+                  n=event.n, count=now.count, total=now.total)
+'''
+"""A running sum per key, one output per input."""
+
+PARTITIONS = 4
+COUNTER = "counter"
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names of an application, different for every test on the same brokers.
+
+    The topics are called after the application, since tests share the brokers.
+    """
+
+    app: str
+
+    def topic(self, label: str) -> str:
+        """The name of one of its topics."""
+        return f"{self.app}.{label}"
+
+
+class Application:
+    """An application folder with one processor, `counter`, and its topics on the brokers.
+
+    Args:
+        folder: an empty folder for the application and its workers' data.
+        servers: the brokers.
+        name: the application's name; no other test's.
+        handler: source of its handler module, which defines `handle`.
+        inputs: events of each input, by the topic's label.
+        outputs: the same for outputs.
+        tables: its tables.
+        topic: settings of every topic.
+        options: more keys of the processor, such as `on_error`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        servers: str,
+        name: str,
+        *,
+        handler: str = FOLD,
+        inputs: Mapping[str, tuple[type[Event], ...]] | None = None,
+        outputs: Mapping[str, tuple[type[Event], ...]] | None = None,
+        tables: Mapping[str, str] | None = None,
+        topic: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        self.names = Names(name)
+        self.servers = servers
+        self.folder = folder / "app"
+        self.home = folder / "home"
+        self.inputs = {"adds": (Added,)} if inputs is None else dict(inputs)
+        self.outputs = {"sums": (Folded,)} if outputs is None else dict(outputs)
+        self._tables = {"sums": "test_events:Sum"} if tables is None else dict(tables)
+        self._topic = {"partitions": PARTITIONS, "key": "key", **(topic or {})}
+        self._options = {"commit_interval": "50ms", "session_timeout": "2s", **options}
+        self.topology = self._write(handler)
+
+    def _write(self, handler: str) -> Topology:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(str(events.__file__), self.folder / "test_events.py")
+        (self.folder / "test_handler.py").write_text(handler)
+        topics = {**self.inputs, **self.outputs}
+        declared = {
+            "app": self.names.app,
+            "topics": {
+                self.names.topic(label): {"events": [f"test_events:{e.__name__}" for e in kinds], **self._topic}
+                for label, kinds in topics.items()
+            },
+            "processors": {
+                COUNTER: {
+                    "handler": "test_handler:handle",
+                    "reads": [self.names.topic(label) for label in self.inputs],
+                    "writes": [self.names.topic(label) for label in self.outputs],
+                    "tables": self._tables,
+                    **self._options,
+                }
+            },
+        }
+        file = self.folder / "topology.yaml"
+        file.write_text(yaml.safe_dump(declared, sort_keys=False))
+        return load(file)
+
+    # -- topics ------------------------------------------------------------------------------------
+
+    @property
+    def group(self) -> str:
+        """The processor's group."""
+        return self.topology.processor(COUNTER).group_id
+
+    @property
+    def changelog(self) -> str:
+        """The changelog of the table `sums`."""
+        return self.topology.native[COUNTER].changelog("sums")
+
+    def provision(self) -> None:
+        """Create the topics."""
+        provision(TopicAdmin(self.servers), self.topology)
+
+    def producer(self) -> Producer:
+        """A producer for the inputs."""
+        encoders = [TopicEncoder(self.names.topic(label), e, "key") for label, e in self.inputs.items()]
+        return Producer(encoders, self.servers)
+
+    def publish(self, *published: Event, label: str | None = None) -> None:
+        """Publish events and wait for their acknowledgement."""
+        with self.producer() as producer:
+            for event in published:
+                producer.publish(event, self.names.topic(label) if label else None)
+
+    def read(self, label: str) -> list[Message]:
+        """All committed records of a topic, in order within each partition."""
+        return list(LogScanner(self.servers).topic(self.names.topic(label)))
+
+    def records(self, label: str) -> list[tuple[Message, Any]]:
+        """All committed records of a topic with their events, in order within each partition."""
+        decode = EventDecoder({**self.inputs, **self.outputs}[label]).decode
+        return [(m, decode(m.value(), m.headers(), m.key())) for m in self.read(label)]
+
+    def decoded(self, label: str) -> list[Any]:
+        """All committed events of a topic."""
+        return [event for _, event in self.records(label)]
+
+    def dead_letters(self) -> list[Message]:
+        """All committed dead letters."""
+        return list(LogScanner(self.servers).topic(self.topology.dead_letter_topic))
+
+    def lag(self) -> int:
+        """Records that the group has not handled, committed positions only."""
+        places = partitions_of([self.names.topic(label) for label in self.inputs], self._topic["partitions"])
+        with GroupAdmin(self.servers) as groups:
+            state = groups.is_drained({self.group: places})
+        return 0 if state.drained else sum(state.lag.values()) or 1
+
+    def committed(self) -> dict[tuple[str, int], int]:
+        """The group's committed offsets by label and partition; those that are there."""
+        places = partitions_of([self.names.topic(label) for label in self.inputs], self._topic["partitions"])
+        with GroupAdmin(self.servers) as groups:
+            found = groups.committed(self.group, places)
+        prefix = len(self.names.topic(""))
+        return {(p.topic[prefix:], p.partition): o for p, o in found.items() if o is not None}
+
+    # -- workers -----------------------------------------------------------------------------------
+
+    def specs(self, slot: str = "slot", workers: int = 1, home: Path | None = None) -> tuple[WorkerSpec, ...]:
+        """How its workers are started."""
+        settings = LaunchSettings(self.servers, home or self.home, slot, workers)
+        return worker_specs(self.topology, settings)
+
+    @contextlib.contextmanager
+    def run(self, slot: str = "slot", workers: int = 1, home: Path | None = None) -> Iterator[Run]:
+        """Run workers while the block lasts, then stop them in good order."""
+        run = Run(self, self.specs(slot, workers, home))
+        try:
+            run.supervisor.start()
+            yield run
+        finally:
+            run.stop()
+
+    def state_folder(self, slot: str = "slot-0", partition: int | None = None) -> Path:
+        """Where a worker keeps its state."""
+        folder = self.home / "state" / self.names.app / COUNTER / slot
+        return folder if partition is None else folder / str(partition)
+
+    def logs(self) -> str:
+        """What the workers wrote, for a failing test's report."""
+        return "\n".join(f"--- {p.name}\n{p.read_text()}" for p in sorted(self.home.rglob("*.log")) if "state" not in p.parts)
+
+
+class Run:
+    """Workers under one supervisor."""
+
+    def __init__(self, application: Application, specs: tuple[WorkerSpec, ...]) -> None:
+        self.application = application
+        self.supervisor = Supervisor(specs)
+        self._stopped = False
+
+    @property
+    def views(self) -> tuple[WorkerView, ...]:
+        """The workers."""
+        return self.supervisor.views
+
+    def until(
+        self, condition: Callable[[], object], within: float = 30.0, what: str = "the condition", *, failing: bool = False
+    ) -> None:
+        """Let the workers run until a condition holds.
+
+        Args:
+            condition: called again and again.
+            within: seconds after which the test fails.
+            what: the condition in words.
+            failing: workers or shards may fail meanwhile.
+        """
+        deadline = time.monotonic() + within
+        while not condition():
+            if not failing:
+                failed = [view.error or str(view.shard_failures) for view in self.supervisor.failed]
+                assert not failed, f"failed: {failed}\n{self.application.logs()}"
+            assert time.monotonic() < deadline, f"{what}: not within {within} s\n{self._report()}"
+            self.supervisor.poll(0.05)
+
+    def until_drained(self, within: float = 40.0) -> None:
+        """Let the workers run until every input record is handled and committed."""
+        self.until(lambda: self.application.lag() == 0, within, "all records handled")
+
+    def until_running(self, shards: int = PARTITIONS, within: float = 30.0) -> None:
+        """Let the workers run until together they run this many shards."""
+        self.until(lambda: self.running() == shards, within, f"{shards} running shards")
+
+    def running(self) -> int:
+        """How many shards run."""
+        return sum(view.status.shards.get("running", 0) for view in self.views)
+
+    def let_run(self, seconds: float) -> None:
+        """Let the workers run for a time: how long a fault lasts, never how long something takes."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self.supervisor.poll(min(left, 0.05))
+
+    def pid(self, index: int = 0) -> int:
+        """A worker's process, waiting until it has one."""
+        self.until(lambda: self.views[index].pid, 20, "a process")
+        found = self.views[index].pid
+        assert found is not None
+        return found
+
+    def signal(self, number: signal.Signals, index: int = 0) -> int:
+        """Send a signal to a worker and return its process."""
+        pid = self.pid(index)
+        os.kill(pid, number)
+        return pid
+
+    def kill(self, index: int = 0) -> None:
+        """SIGKILL a worker and see that it is gone."""
+        pid = self.signal(signal.SIGKILL, index)
+        self.until(lambda: self.views[index].pid != pid, 10, "the killed worker gone")
+
+    def stop(self) -> None:
+        """Stop the workers in good order. A second call does nothing."""
+        if not self._stopped:
+            self._stopped = True
+            self.supervisor.stop(20)
+
+    def _report(self) -> str:
+        states = [f"{v.spec.slot}: {v.state} {v.status} restarts={v.restarts} {v.error}" for v in self.views]
+        return "\n".join([*states, f"lag {self.application.lag()}", self.application.logs()[-6000:]])
+
+
+ADDS = {"adds": (Added,)}
+ADDS_AND_TAKES = {"adds": (Added,), "takes": (Taken,)}

@@ -1,0 +1,190 @@
+"""Keyed state: what a handler sees, and that no change is lost between cache, overlays and store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from holdfast import State
+from holdfast.engine.state import UNREAD, ShardTable
+from holdfast.errors import MissingKey, StateError
+from holdfast.schema import ValueCodec
+from holdfast.testing import MemoryStore
+from tests.unit.engine.kit import LETTERS, Added, Bench, Sum, Totalled, added, make_plan
+
+KEYS = [b"a", b"b", b"c", b"d", b"e"]
+
+
+class TableModel(RuleBasedStateMachine):
+    """A table against plain dictionaries: committed, in flight, open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = MemoryStore()
+        self.table = ShardTable("sums", ValueCodec(int), self.store, cache_entries=2)
+        self.committed: dict[bytes, int] = {}
+        self.in_flight: dict[bytes, int | None] | None = None
+        self.open: dict[bytes, int | None] = {}
+
+    def expected(self, key: bytes) -> int | None:
+        """What a handler must see."""
+        for layer in (self.open, self.in_flight or {}):
+            if key in layer:
+                return layer[key]
+        return self.committed.get(key)
+
+    def state(self, key: bytes) -> State[int]:
+        """A handle bound to a key as the hot loop binds it."""
+        state = State(self.table)
+        state._key, state._value, state._changed = key, UNREAD, False
+        return state
+
+    @rule(key=st.sampled_from(KEYS))
+    def read(self, key: bytes) -> None:
+        """A read sees the newest value."""
+        assert self.state(key).get() == self.expected(key)
+
+    @rule(key=st.sampled_from(KEYS), value=st.none() | st.integers(0, 9))
+    def write(self, key: bytes, value: int | None) -> None:
+        """A handler changes or deletes a key and returns."""
+        state = self.state(key)
+        if value is None:
+            state.delete()
+        else:
+            state.set(value)
+        assert state.get() == value
+        state.keep()
+        self.open[key] = value
+
+    @rule(key=st.sampled_from(KEYS), value=st.integers(0, 9))
+    def write_and_raise(self, key: bytes, value: int) -> None:
+        """A handler changes a key and raises: nothing happened."""
+        self.state(key).set(value)
+
+    @precondition(lambda self: self.in_flight is None)
+    @rule()
+    def seal(self) -> None:
+        """The unit is closed; its changes are the last value of each dirty key."""
+        rows = self.table.seal()
+        assert {key: None if v is None else int(v) for key, v in rows} == self.open
+        assert len(rows) == len(self.open)
+        self.rows, self.in_flight, self.open = rows, self.open, {}
+
+    @precondition(lambda self: self.in_flight is not None)
+    @rule()
+    def commit(self) -> None:
+        """The sealed unit is committed."""
+        self.store.apply({"sums": self.rows}, {})
+        self.table.committed()
+        for key, value in (self.in_flight or {}).items():
+            self.committed.pop(key, None)
+            if value is not None:
+                self.committed[key] = value
+        self.in_flight = None
+
+    @rule()
+    def abort(self) -> None:
+        """Both units are void."""
+        self.table.reset()
+        self.in_flight, self.open = None, {}
+
+    @invariant()
+    def dirty_counts_the_open_unit(self) -> None:
+        """Keys changed since the last seal."""
+        assert self.table.dirty == len(self.open)
+
+
+TestTableModel = TableModel.TestCase
+TestTableModel.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_the_cache_holds_at_most_two_generations() -> None:
+    """A seal ages it; keys of the open unit are never dropped by that."""
+    store = MemoryStore()
+    table = ShardTable("sums", ValueCodec(int), store, cache_entries=10)
+    for unit in range(5):
+        for i in range(30):
+            state = State(table)
+            state._key = f"{unit}-{i}".encode()
+            state.set(i)
+            state.keep()
+        store.apply({"sums": table.seal()}, {})
+        table.committed()
+    assert len(table.young) + len(table._old) <= 2 * 30
+    assert table.load(b"0-7") == 7
+
+
+def test_two_changes_of_one_record_take_effect_together_or_not_at_all() -> None:
+    """A handler that sets one table and raises before the second leaves neither."""
+
+    def handle(event: Added, sums: State[Sum], counts: State[int]) -> None:
+        sums.set(Sum(total=event.n))
+        if event.n < 0:
+            raise ValueError("negative")
+        counts.set(1)
+
+    bench = Bench(make_plan(handle, tables={"sums": Sum, "counts": int}, on_error="dead-letter"))
+    bench.handle(added(0, "a", -1), added(1, "b", 2))
+    bench.commit()
+    assert (bench.state(b"a"), bench.state(b"a", "counts")) == (None, None)
+    assert (bench.state(b"b"), bench.state(b"b", "counts")) == (Sum(total=2), 1)
+
+
+def test_a_generator_that_raises_late_leaves_no_trace() -> None:
+    """Neither the outputs yielded before nor the state set before."""
+
+    def handle(event: Added, sums: State[Sum]) -> Iterator[Totalled]:
+        sums.set(Sum(total=event.n))
+        yield Totalled(key=event.key, total=event.n)
+        raise ValueError("late")
+
+    bench = Bench(make_plan(handle, on_error="dead-letter"))
+    bench.handle(added(0))
+    assert [output.topic for output in bench.unit.outputs] == [LETTERS]
+    bench.commit()
+    assert bench.state() is None
+
+
+def test_a_change_that_failed_is_not_seen_by_the_next_record() -> None:
+    """The handle is bound anew for each record."""
+    seen: list[Sum | None] = []
+
+    def handle(event: Added, sums: State[Sum]) -> None:
+        seen.append(sums.get())
+        sums.set(Sum(total=event.n))
+        if event.n == 2:
+            raise ValueError
+
+    bench = Bench(make_plan(handle, on_error="dead-letter"))
+    bench.handle(added(0, n=1), added(1, n=2), added(2, n=3))
+    assert seen == [None, Sum(total=1), Sum(total=1)]
+
+
+@pytest.mark.parametrize("use", ["get", "set", "delete"])
+def test_state_of_a_record_without_key_is_an_error(use: str) -> None:
+    """It is the handler's error, with advice."""
+
+    def handle(event: Added, sums: State[Sum]) -> None:
+        sums.set(Sum()) if use == "set" else getattr(sums, use)()
+
+    bench = Bench(make_plan(handle))
+    bench.handle(added(0, raw_key=None))
+    assert bench.task.failure is not None
+    assert isinstance(bench.task.failure.cause, MissingKey)
+    assert "declare `key:`" in str(bench.task.failure.cause)
+
+
+def test_a_value_of_another_type_cannot_be_sealed() -> None:
+    """What could not be read back later is refused now."""
+
+    def handle(event: Added, sums: State[Sum]) -> None:
+        sums.set("no sum")  # type: ignore[arg-type]
+
+    bench = Bench(make_plan(handle))
+    bench.handle(added(0))
+    with pytest.raises(StateError, match="the table holds Sum values; a str was set"):
+        bench.task.seal()
