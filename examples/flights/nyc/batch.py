@@ -5,6 +5,7 @@ It shares no code with them, and so it can tell whether they are right.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pandas as pd  # type: ignore[import-untyped]
@@ -15,26 +16,26 @@ LATE_MINUTES, WITHIN_HOURS = 15, 12
 
 
 class Batch:
-    """The tables of the year, or of its first days.
+    """The tables of the year, or of the part of it that was published.
 
     Args:
-        days: how many days from the first observation of the weather on, as for `nyc.source.generate`.
+        last_flight: leave out flights that are scheduled later.
+        last_weather: leave out weather that was observed later.
 
     Attributes:
         flights: the flights of the file, with the columns that the results need.
     """
 
-    def __init__(self, days: int = 366) -> None:
+    def __init__(self, last_flight: datetime, last_weather: datetime) -> None:
         folder = data_folder()
         weather = pd.read_csv(folder / "weather.csv", parse_dates=["time_hour"])
+        self._weather = weather[weather["time_hour"] <= last_weather]
         flights = pd.read_csv(folder / "flights.csv.zip", parse_dates=["time_hour"])
-        end = weather["time_hour"].min() + pd.Timedelta(days=days)
-        self._weather = weather[weather["time_hour"] < end]
-        flights = flights[flights["time_hour"] < end].copy()
+        flights["scheduled"] = flights["time_hour"] + pd.to_timedelta(flights["minute"], "min")
+        flights = flights[flights["scheduled"] <= last_flight].copy()
         flights["aircraft"] = flights["tailnum"].fillna("unknown")
         flights["flight"] = flights["carrier"] + flights["flight"].astype(str)
         flights["route"] = flights["origin"] + "-" + flights["dest"]
-        flights["scheduled"] = flights["time_hour"] + pd.to_timedelta(flights["minute"], "min")
         self.flights = flights
 
     def delays(self, column: str) -> dict[str, dict[str, int | None]]:
