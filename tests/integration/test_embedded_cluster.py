@@ -22,11 +22,14 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]
 
+from holdfast.local.archive import ensure_archive
 from holdfast.local.cluster import EmbeddedCluster
+from holdfast.local.jars import JarCache
 from holdfast.local.node import Node
 from holdfast.local.status import NodeState
 
-pytestmark = pytest.mark.integration
+# Several starts in one test, on machines that may be busy with other tests.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 HOLDFAST = (sys.executable, "-m", "holdfast")
 
@@ -365,10 +368,46 @@ def test_a_data_folder_that_cannot_be_made_is_a_clear_error(home: Home) -> None:
     assert "HOLDFAST_HOME" in said
 
 
+# -- the class archive ------------------------------------------------------------------------------
+
+
+class Steps:
+    """A progress that remembers the steps."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def step(self, text: str) -> None:
+        """Note the step."""
+        self.texts.append(text)
+
+    def download(self, total_bytes: int) -> None:
+        """Nothing is downloaded here."""
+
+    def received(self, count: int) -> None:
+        """Nothing is downloaded here."""
+
+
+def test_the_class_archive_is_made_once_and_brokers_start_from_it(tmp_path: Path) -> None:
+    """The second start finds it; the folder of the preparing run is gone."""
+    class_path = JarCache().class_path()
+    first, second = Steps(), Steps()
+    archive = ensure_archive(class_path, first, tmp_path)
+    assert archive is not None
+    assert ensure_archive(class_path, second, tmp_path) == archive
+    assert (len(first.texts), second.texts) == (1, [])
+    assert [entry.name for entry in archive.parent.iterdir() if entry.name != ".lock"] == [archive.name]
+    with EmbeddedCluster.temporary(nodes=1) as cluster:
+        process = cluster.nodes[0].process()
+        assert process is not None
+        assert any(argument.startswith("-XX:AOTCache=") for argument in process.cmdline())
+
+
 # -- temporary clusters -----------------------------------------------------------------------------
 
 OWNER = """
 import sys
+from holdfast.local.archive import ensure_archive
 from holdfast.local.cluster import EmbeddedCluster
 cluster = EmbeddedCluster.temporary(nodes=1)
 cluster.start()

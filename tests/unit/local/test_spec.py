@@ -49,3 +49,8 @@ def test_ports_are_exchanged_where_they_are_used() -> None:
     changed = spec.with_ports({101: 300, 200: 301})
     assert changed.nodes == (NodeSpec(1, 100, 301), NodeSpec(2, 300, 201))
     assert changed.bootstrap_servers == "127.0.0.1:100,127.0.0.1:300"
+
+
+def test_a_cluster_id_never_looks_like_an_option() -> None:
+    """One in 64 random ids begins with a dash, which Kafka's tools take for an option."""
+    assert not any(new_spec(1, keep=False).cluster_id.startswith("-") for _ in range(300))
