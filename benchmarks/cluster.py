@@ -49,6 +49,10 @@ class Cluster:
             self._admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 3})
         return self._admin
 
+    def close(self) -> None:
+        """Let go of the admin client, which would else complain when an embedded cluster stops."""
+        self._admin = None
+
     def brokers(self) -> int:
         """How many brokers answer; raises KafkaException if none does."""
         return len(self.admin.list_topics(timeout=10).brokers)
@@ -128,6 +132,7 @@ class Cluster:
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",
                 "linger.ms": 50,
+                "log_level": 3,
                 "queue.buffering.max.messages": 200_000,
             }
         )
@@ -179,3 +184,4 @@ def run_on(bootstrap_servers: str, *, partitions: int = 4) -> Iterator[Cluster]:
     finally:
         cluster.delete_topics(cluster.run_id)
         cluster.delete_groups()
+        cluster.close()

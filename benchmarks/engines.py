@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import struct
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -73,10 +74,6 @@ def _python(environment: str, module: str, *extra: str) -> Callable[[], list[str
     return lambda: [str(environments.python(environment)), "-m", f"benchmarks.runners.{module}", *extra]
 
 
-def _holdfast() -> list[str]:
-    raise environments.UnavailableError("benchmarks/runners/holdfast_app.py is not plugged in yet")
-
-
 def _kafka_streams(*extra: str) -> Callable[[], list[str]]:
     return lambda: [*environments.kafka_streams_command(), *extra]
 
@@ -100,9 +97,9 @@ ENGINES = {
         Engine("bare", _python("bare", "bare"), guarantees=("none",)),
         Engine(
             "holdfast",
-            _holdfast,
-            group="{app}.totals",
-            changelog="{app}.totals.totals.changelog",
+            lambda: [sys.executable, "-m", "benchmarks.runners.holdfast_app"],
+            group="{app}.bench",
+            changelog="{app}.bench.totals.changelog",
             decode=decode_holdfast,
         ),
         KAFKA_STREAMS,
