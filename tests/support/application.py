@@ -28,7 +28,7 @@ from holdfast.topology.load import load
 from tests.support import events
 from tests.support.events import Added, Folded, Taken
 
-FOLD = '''
+FOLD = """
 from holdfast import Context, State, processor
 from test_events import Added, Folded, Sum, Taken
 
@@ -39,7 +39,7 @@ def handle(event: Added, sums: State[Sum], at: Context) -> Folded:
     sums.set(now)
     return Folded(key=event.key, topic=at.topic, partition=at.partition, offset=at.offset,
                   n=event.n, count=now.count, total=now.total)
-'''
+"""
 """A running sum per key, one output per input."""
 
 PARTITIONS = 4
@@ -107,7 +107,10 @@ class Application:
         declared = {
             "app": self.names.app,
             "topics": {
-                self.names.topic(label): {"events": [f"test_events:{e.__name__}" for e in kinds], **self._topic}
+                self.names.topic(label): {
+                    "events": [f"test_events:{e.__name__}" for e in kinds],
+                    **self._topic,
+                }
                 for label, kinds in topics.items()
             },
             "processors": {
@@ -207,7 +210,11 @@ class Application:
 
     def logs(self) -> str:
         """What the workers wrote, for a failing test's report."""
-        return "\n".join(f"--- {p.name}\n{p.read_text()}" for p in sorted(self.home.rglob("*.log")) if "state" not in p.parts)
+        return "\n".join(
+            f"--- {p.name}\n{p.read_text()}"
+            for p in sorted(self.home.rglob("*.log"))
+            if "state" not in p.parts
+        )
 
 
 class Run:
@@ -224,7 +231,12 @@ class Run:
         return self.supervisor.views
 
     def until(
-        self, condition: Callable[[], object], within: float = 30.0, what: str = "the condition", *, failing: bool = False
+        self,
+        condition: Callable[[], object],
+        within: float = 30.0,
+        what: str = "the condition",
+        *,
+        failing: bool = False,
     ) -> None:
         """Let the workers run until a condition holds.
 

@@ -14,6 +14,9 @@ PREFIX = "__streams.errors."
 MAX_STACKTRACE = 8_000
 """Characters of stack trace kept: its end, which names the failing line."""
 
+MAX_MESSAGE = 4_000
+"""Characters of the cause's text kept: its start."""
+
 
 def dead_letter(
     topic: str, origin: Position, message: Message, cause: BaseException, *, processor: str
@@ -32,8 +35,8 @@ def dead_letter(
     headers = [
         *(message.headers() or ()),
         (PREFIX + "exception", f"{kind.__module__}.{kind.__qualname__}".encode()),
-        (PREFIX + "message", str(cause).encode()),
-        (PREFIX + "stacktrace", stack.encode()),
+        (PREFIX + "message", _bytes(_text(cause)[:MAX_MESSAGE])),
+        (PREFIX + "stacktrace", _bytes(stack)),
         (PREFIX + "topic", origin.topic.encode()),
         (PREFIX + "partition", str(origin.partition).encode()),
         (PREFIX + "offset", str(origin.offset).encode()),
@@ -41,3 +44,15 @@ def dead_letter(
         ("holdfast.attempts", b"1"),
     ]
     return Output(topic, message.value(), message.key(), message.timestamp()[1], headers)
+
+
+def _text(cause: BaseException) -> str:
+    try:
+        return str(cause)
+    except Exception:  # noqa: BLE001 - it is the user's class, and the letter must be written all the same
+        return "(its text cannot be made)"
+
+
+def _bytes(text: str) -> bytes:
+    """UTF-8 of any text: a cause may quote what is no text, and must not block the shard by it."""
+    return text.encode("utf-8", "backslashreplace")

@@ -23,7 +23,7 @@ class Router:
     Args:
         processor: the processor's name, for messages.
         encoders: for each topic in the processor's `writes`, its encoder.
-        limits: for each of them, the largest value that the broker accepts, in bytes.
+        limits: for each of them, the largest key and value together that the broker accepts, in bytes.
 
     Attributes:
         direct: for each event class that only one topic takes, its whole way to an output. The hot
@@ -60,8 +60,8 @@ class Router:
         if type(result) is To:
             result = result.event
         key, value, headers = encode(result)
-        if value is not None and len(value) > self._limits[topic]:
-            raise self._too_large(topic, value)
+        if value is not None and len(value) + len(key or b"") > self._limits[topic]:
+            raise self._too_large(topic, key, value)
         return Output(topic, value, key, timestamp, headers)
 
     def many(self, results: Iterable[Any], timestamp: int) -> list[Output]:
@@ -94,16 +94,16 @@ class Router:
                 value = to_json(event)
             except PydanticSerializationError as error:
                 raise encoder.unwritable(event, error) from error
-            if len(value) > limit:
-                raise self._too_large(topic, value)
+            if len(value) > limit or (key is not None and len(key) + len(value) > limit):
+                raise self._too_large(topic, key, value)
             # A named tuple's own constructor takes twice as long.
             return new(Output, (topic, value, key, timestamp, settled))
 
         return direct
 
-    def _too_large(self, topic: str, value: bytes) -> HandlerError:
+    def _too_large(self, topic: str, key: bytes | None, value: bytes) -> HandlerError:
         return HandlerError(
-            f"an output for topic {topic!r} has {len(value):,} bytes, above the limit of "
+            f"an output for topic {topic!r} has {len(key or b'') + len(value):,} bytes, above the limit of "
             f"{self._limits[topic]:,}; make the event smaller, or raise the topic's max.message.bytes"
         )
 

@@ -41,7 +41,7 @@ class ProcessorPlan:
         on_error: what to do when the handler raises.
         on_bad_record: what to do with a record that cannot be decoded.
         cache_entries: decoded values that a table may keep in memory per shard.
-        max_bytes: the largest state value that the changelog accepts.
+        max_bytes: the largest state value, with its key, that the changelog accepts.
     """
 
     name: str
@@ -278,14 +278,17 @@ class ShardTask:
                 return bad_record, self._plan.on_bad_record
         if isinstance(error, UnexpectedTombstone):
             return error, self._plan.on_bad_record
+        if isinstance(error, StateError):
+            # A stored value that the table's type does not fit: it is so for every record of the key.
+            return error, "stop"
         return error, self._plan.on_error
 
     def _check_sizes(self, table: str, rows: list[tuple[bytes, bytes | None]]) -> None:
         limit = self._plan.max_bytes
         for key, value in rows:
-            if value is not None and len(value) > limit:
+            if value is not None and len(key) + len(value) > limit:
                 raise StateError(
-                    f"table {table!r} of {self._plan.name!r}, shard {self.partition}: the value of key "
-                    f"{key!r} has {len(value):,} bytes, above the changelog's limit of {limit:,}; "
-                    "keep less under one key"
+                    f"table {table!r} of {self._plan.name!r}, shard {self.partition}: key {key[:100]!r} and "
+                    f"its value have {len(key) + len(value):,} bytes, above the changelog's limit of "
+                    f"{limit:,}; keep less under one key"
                 )
