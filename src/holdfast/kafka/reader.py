@@ -32,8 +32,10 @@ class PartitionReader:
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = dict(settings)
+        self._uncommitted: Consumer | None = None
         with mapped("starting a reader"):
-            self._client = Consumer(dict(settings))
+            self._client = Consumer(self._settings)
 
     def committed(self, places: Sequence[TopicPartition], timeout: float) -> dict[TopicPartition, int | None]:
         """The group's committed offsets, after every transaction that may still change them has ended.
@@ -61,13 +63,21 @@ class PartitionReader:
         Raises:
             ClusterError: no answer in time.
         """
-        with mapped(f"reading the bounds of {place}"):
-            bounds = self._client.get_watermark_offsets(
-                ClientPartition(*place), timeout=timeout, cached=False
-            )
-        if bounds is None:
-            raise ClusterError(f"reading the bounds of {place}: no answer within {timeout:.0f} s")
-        return bounds
+        return _bounds(self._client, place, timeout)
+
+    def high_watermark(self, place: TopicPartition, timeout: float) -> int:
+        """The offset after the last replicated record, open transactions included.
+
+        A reader's position reaches it only when every transaction below it has ended.
+
+        Raises:
+            ClusterError: no answer in time.
+        """
+        if self._uncommitted is None:
+            # The client asks for ends at the isolation that it reads with, so this takes another one.
+            with mapped("starting a reader"):
+                self._uncommitted = Consumer({**self._settings, "isolation.level": "read_uncommitted"})
+        return _bounds(self._uncommitted, place, timeout)[1]
 
     def start(self, positions: Mapping[TopicPartition, int]) -> None:
         """Begin to read partitions at the given offsets."""
@@ -112,7 +122,17 @@ class PartitionReader:
     def close(self) -> None:
         """Let go of the client."""
         with mapped("closing a reader"):
+            if self._uncommitted is not None:
+                self._uncommitted.close()
             self._client.close()
+
+
+def _bounds(client: Consumer, place: TopicPartition, timeout: float) -> tuple[int, int]:
+    with mapped(f"reading the bounds of {place}"):
+        bounds = client.get_watermark_offsets(ClientPartition(*place), timeout=timeout, cached=False)
+    if bounds is None:
+        raise ClusterError(f"reading the bounds of {place}: no answer within {timeout:.0f} s")
+    return bounds
 
 
 def reader_settings(consumer_settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Restore before work: bring a shard's local state to its last commit, on a thread of its own.
 
 For each shard, in this order: (1) the group's committed offsets, read only when no
-transaction can still change them; (2) the end of each changelog, taken after (1), so
-that it covers all that those offsets stand for; (3) the local store at its checkpoint,
+transaction can still change them; (2) the end of each changelog, taken after (1), open
+transactions included, so that it covers all that those offsets stand for: a commit is final
+before its marker reaches every partition, so the offsets may show it while the changelog's
+last stable offset does not yet; (3) the local store at its checkpoint,
 and the changelog from there; (4) done when the *position* reaches the end. The last
 records before an end may be control records or compacted away, so "the last record
 was seen" would wait forever.
@@ -10,6 +12,7 @@ was seen" would wait forever.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -18,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from holdfast.errors import ClusterError, HoldfastError, StateError
+from holdfast.errors import ClusterError, CorruptStore, HoldfastError, StateError
 from holdfast.kafka.reader import PartitionReader
 from holdfast.record import Message, TopicPartition
 from holdfast.runtime.store import RocksStore, StoreMemory
@@ -27,7 +30,6 @@ log = logging.getLogger(__name__)
 
 _BATCH = 10_000
 _IDLE_WAIT_S = 0.2
-_RETRY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class RestoreSettings:
         folder: the worker's state folder; a shard's store is the folder named by its number.
         start: where a group without committed offsets begins.
         timeout: seconds for one question to the brokers.
+        retry: seconds until brokers that did not answer are asked again.
     """
 
     inputs: tuple[str, ...]
@@ -47,6 +50,7 @@ class RestoreSettings:
     folder: Path
     start: str
     timeout: float = 10.0
+    retry: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,10 @@ class Restorer:
         self._requests.put(claim)
 
     def cancel(self, partition: int) -> None:
-        """Forget a shard. What was restored of it stays on disk for the next time."""
+        """Forget a shard: no answer appears after this call that was not there before it.
+
+        What was restored of it stays on disk for the next time.
+        """
         with self._lock:
             self._wanted.pop(partition, None)
 
@@ -189,7 +196,13 @@ class Restorer:
                 if self._shards:
                     self._read(reader)
             except HoldfastError as error:
-                self._fail(reader, claims, error)
+                self._start_over(reader, claims, error)
+                reader = None
+            except Exception as error:
+                # A shard that is never answered for would look healthy and do nothing.
+                log.exception("restoring failed in an unforeseen way")
+                self._start_over(reader, claims, StateError(f"restoring failed: {error!r}"))
+                reader = None
         for shard in self._shards.values():
             shard.store.close()
         if reader is not None:
@@ -225,7 +238,7 @@ class Restorer:
             try:
                 shard = self._open(reader, claim, positions[claim.partition])
             except StateError as error:
-                self.results.put(NotRestored(claim, error))
+                self._answer(NotRestored(claim, error))
                 continue
             self._shards[claim.partition] = shard
             unread = {p: t.position for p, t in shard.tables.items() if t.position < t.end}
@@ -249,37 +262,47 @@ class Restorer:
         return end if self._settings.start == "latest" else first
 
     def _open(self, reader: PartitionReader, claim: Claim, positions: dict[str, int]) -> _Shard:
+        """Open a shard's store, thrown away first if it cannot be read or belongs to another history."""
         path = self._settings.folder / str(claim.partition)
-        tables = tuple(self._settings.changelogs)
-        store, discarded = RocksStore.open_or_discard(path, tables, self._memory)
+        store, discarded = RocksStore.open_or_discard(path, tuple(self._settings.changelogs), self._memory)
         if discarded:
             log.warning("shard %d: its local state could not be read; it is rebuilt", claim.partition)
         shard = _Shard(claim, store, positions, time.monotonic())
+        try:
+            shard.tables = self._tables(reader, shard)
+        except CorruptStore as error:
+            log.warning("shard %d: %s; it is rebuilt", claim.partition, error)
+            store.close()
+            RocksStore.destroy(path)
+            if discarded:
+                raise
+            return self._open(reader, claim, positions)
+        except BaseException:
+            # Left open, it could not be opened again by the next try.
+            store.close()
+            raise
+        return shard
+
+    def _tables(self, reader: PartitionReader, shard: _Shard) -> dict[TopicPartition, _Table]:
+        tables = {}
         for table, topic in self._settings.changelogs.items():
-            place = TopicPartition(topic, claim.partition)
-            first, end = reader.bounds(place, self._settings.timeout)
-            checkpoint = store.checkpoint(table)
+            place = TopicPartition(topic, shard.claim.partition)
+            first, _ = reader.bounds(place, self._settings.timeout)
+            end = reader.high_watermark(place, self._settings.timeout)
+            checkpoint = shard.store.checkpoint(table)
             if checkpoint is not None and checkpoint > end:
                 # The changelog was made anew since: what we hold belongs to another history.
-                log.warning("shard %d: local state is ahead of %s; it is rebuilt", claim.partition, place)
-                store.close()
-                RocksStore.destroy(path)
-                return self._open(reader, claim, positions)
+                raise CorruptStore(f"local state is at offset {checkpoint} of {place}, which ends at {end}")
             position = max(first, checkpoint or 0)
-            shard.tables[place] = _Table(table, position, position, end)
-        return shard
+            tables[place] = _Table(table, position, position, end)
+        return tables
 
     def _read(self, reader: PartitionReader) -> None:
         records, ends = reader.read(_BATCH, _IDLE_WAIT_S)
         touched: dict[int, _Shard] = {}
         for place, rows in _by_partition(records).items():
             shard = self._routes.get(place)
-            if shard is not None:
-                table = shard.tables[place]
-                table.position = rows[-1].offset() + 1
-                changes = [(row.key() or b"", row.value()) for row in rows]
-                shard.store.apply({table.name: changes}, {table.name: table.position})
-                shard.records += len(rows)
+            if shard is not None and self._take(reader, shard, place, rows):
                 touched[shard.claim.partition] = shard
         for place, end in ends.items():
             shard = self._routes.get(place)
@@ -288,41 +311,77 @@ class Restorer:
                 table.position = max(table.position, end)
                 touched[shard.claim.partition] = shard
         for shard in touched.values():
-            if shard.done:
+            if shard.done and shard.claim.partition in self._shards:
                 self._finish(reader, shard)
+
+    def _take(
+        self, reader: PartitionReader, shard: _Shard, place: TopicPartition, rows: Sequence[Message]
+    ) -> bool:
+        """Write changes into a shard's store; False when it cannot be written, which ends this shard only."""
+        table = shard.tables[place]
+        table.position = rows[-1].offset() + 1
+        changes = [(row.key() or b"", row.value()) for row in rows]
+        try:
+            shard.store.apply({table.name: changes}, {table.name: table.position})
+        except StateError as error:
+            self._detach(reader, shard)
+            shard.store.close()
+            self._answer(NotRestored(shard.claim, error))
+            return False
+        shard.records += len(rows)
+        return True
 
     def _finish(self, reader: PartitionReader, shard: _Shard) -> None:
         self._detach(reader, shard)
-        if self._is_wanted(shard.claim):
+        try:
             # The position may be past control records: note it, or they are read again next time.
             shard.store.apply({}, {t.name: t.position for t in shard.tables.values()})
-            seconds = time.monotonic() - shard.started
-            self.results.put(Restored(shard.claim, shard.store, shard.positions, shard.records, seconds))
-        else:
+        except StateError as error:
             shard.store.close()
+            self._answer(NotRestored(shard.claim, error))
+            return
+        seconds = time.monotonic() - shard.started
+        if not self._answer(Restored(shard.claim, shard.store, shard.positions, shard.records, seconds)):
+            shard.store.close()
+
+    def _answer(self, result: Restored | NotRestored) -> bool:
+        """Put a result, unless the claim is no longer wanted; each claim is answered once."""
+        claim = result.claim
+        with self._lock:
+            if self._wanted.get(claim.partition) != claim.epoch:
+                return False
+            del self._wanted[claim.partition]
+            self.results.put(result)
+        return True
 
     def _detach(self, reader: PartitionReader, shard: _Shard) -> None:
+        reader.stop([place for place in shard.tables if place in self._routes])
+        # Only now: were the call refused, the shard would still have to be answered for.
         self._shards.pop(shard.claim.partition, None)
-        reader.stop([place for place in shard.tables if self._routes.pop(place, None) is not None])
+        for place in shard.tables:
+            self._routes.pop(place, None)
 
-    def _fail(self, reader: PartitionReader | None, claims: Sequence[Claim], error: HoldfastError) -> None:
-        """Answer for everything under way; brokers that do not answer now are asked again."""
-        shards = list(self._shards.values())
-        again = {*(s.claim for s in shards), *claims}
-        for shard in shards:
-            if reader is not None:
-                self._detach(reader, shard)
+    def _start_over(
+        self, reader: PartitionReader | None, claims: Sequence[Claim], error: HoldfastError
+    ) -> None:
+        """Drop the reader and answer for what is under way; brokers that do not answer are asked again."""
+        again = {*(shard.claim for shard in self._shards.values()), *claims}
+        for shard in self._shards.values():
             shard.store.close()
-        for claim in again:
-            if not self._is_wanted(claim):
-                continue
+        self._shards.clear()
+        self._routes.clear()
+        if reader is not None:
+            with contextlib.suppress(ClusterError):
+                reader.close()
+        pending = [claim for claim in again if self._is_wanted(claim)]
+        if isinstance(error, ClusterError) and pending:
+            log.warning("restore is tried again: %s", error)
+            time.sleep(self._settings.retry)
+        for claim in pending:
             if isinstance(error, ClusterError):
                 self._requests.put(claim)
             else:
-                self.results.put(NotRestored(claim, error))
-        if isinstance(error, ClusterError) and again:
-            log.warning("restore is tried again: %s", error)
-            time.sleep(_RETRY_S)
+                self._answer(NotRestored(claim, error))
 
 
 def _by_partition(records: Sequence[Message]) -> dict[TopicPartition, list[Message]]:

@@ -1,0 +1,117 @@
+"""Parts for tests of the runtime: changelogs and committed offsets in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from holdfast.errors import ClusterError
+from holdfast.record import Message, TopicPartition
+from holdfast.testing import MemoryMessage
+
+
+class MemoryTopics:
+    """Logs with committed offsets; `faults` are raised by the calls named, once each.
+
+    Attributes:
+        logs: records by partition; None is a control record.
+        open_from: where an open transaction begins: nothing from there on is handed out.
+        committed: the group's offsets.
+    """
+
+    def __init__(self) -> None:
+        self.logs: dict[TopicPartition, list[tuple[bytes, bytes | None] | None]] = {}
+        self.open_from: dict[TopicPartition, int] = {}
+        self.committed: dict[TopicPartition, int] = {}
+        self.faults: dict[str, list[Exception | None]] = {}
+
+    def log(self, place: TopicPartition) -> list[tuple[bytes, bytes | None] | None]:
+        """A partition's records."""
+        return self.logs.setdefault(place, [])
+
+    def stable_end(self, place: TopicPartition) -> int:
+        """Where readers of committed records stop."""
+        return min(self.open_from.get(place, 1 << 60), len(self.log(place)))
+
+    def fault(self, call: str) -> None:
+        """Raise what is planned for this call."""
+        planned = self.faults.get(call)
+        if planned and (error := planned.pop(0)):
+            raise error
+
+
+class MemoryReader:
+    """A `PartitionReader` over `MemoryTopics`."""
+
+    def __init__(self, topics: MemoryTopics) -> None:
+        self._topics = topics
+        self._positions: dict[TopicPartition, int] = {}
+        self.closed = False
+        topics.fault("connect")
+
+    def committed(
+        self,
+        places: Sequence[TopicPartition],
+        timeout: float,  # noqa: ARG002
+    ) -> dict[TopicPartition, int | None]:
+        """Committed offsets."""
+        self._topics.fault("committed")
+        return {place: self._topics.committed.get(place) for place in places}
+
+    def bounds(self, place: TopicPartition, timeout: float) -> tuple[int, int]:  # noqa: ARG002
+        """First offset and last stable offset."""
+        self._topics.fault("bounds")
+        return 0, self._topics.stable_end(place)
+
+    def high_watermark(self, place: TopicPartition, timeout: float) -> int:  # noqa: ARG002
+        """The end, open transactions included."""
+        self._topics.fault("high_watermark")
+        return len(self._topics.log(place))
+
+    def start(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read from here."""
+        self._topics.fault("start")
+        self._positions.update(positions)
+
+    def stop(self, places: Iterable[TopicPartition]) -> None:
+        """Read no longer."""
+        self._topics.fault("stop")
+        for place in places:
+            self._positions.pop(place, None)
+
+    def read(self, most: int, wait: float) -> tuple[list[Message], dict[TopicPartition, int]]:  # noqa: ARG002
+        """At most two records of each partition, and ends."""
+        self._topics.fault("read")
+        records: list[Any] = []
+        ends = {}
+        for place, position in self._positions.items():
+            end = self._topics.stable_end(place)
+            upto = min(position + 2, end)
+            for offset in range(position, upto):
+                record = self._topics.log(place)[offset]
+                if record is not None:
+                    records.append(MemoryMessage(*place, offset, key=record[0], value=record[1]))
+            self._positions[place] = upto
+            if upto == end:
+                ends[place] = end
+        if not records:
+            time.sleep(0.005)
+        return records, ends
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+
+def wait_until(condition: Callable[[], object], within: float = 10.0) -> None:
+    """Wait for a condition; fail after `within` seconds."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.005)
+
+
+def away() -> ClusterError:
+    """What brokers that do not answer give."""
+    return ClusterError("no answer")

@@ -1,0 +1,229 @@
+"""Restore before work: complete, independent of the other shards, and through every failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from holdfast.errors import CorruptStore, StateError
+from holdfast.record import TopicPartition
+from holdfast.runtime.restore import Claim, NotRestored, Restored, Restorer, RestoreSettings
+from holdfast.runtime.store import RocksStore, StoreMemory
+from tests.unit.runtime.kit import MemoryReader, MemoryTopics, away, wait_until
+
+IN, LOG = "in", "log"
+MEMORY = StoreMemory()
+
+
+class Bench:
+    """A restorer over topics in memory and real stores."""
+
+    def __init__(self, folder: Path, start: str = "earliest") -> None:
+        self.topics = MemoryTopics()
+        self.folder = folder
+        self.readers: list[MemoryReader] = []
+        self._results: list[Restored | NotRestored] = []
+        self.restorer = Restorer(
+            RestoreSettings((IN,), {"sums": LOG}, folder, start, timeout=5.0, retry=0.01),
+            self._connect,  # type: ignore[arg-type]
+            MEMORY,
+        )
+
+    def _connect(self) -> MemoryReader:
+        self.readers.append(reader := MemoryReader(self.topics))
+        return reader
+
+    def changes(self, partition: int, *rows: tuple[bytes, bytes | None] | None) -> None:
+        """Append to a shard's changelog; None is a control record."""
+        self.topics.log(TopicPartition(LOG, partition)).extend(rows)
+
+    def ask(self, *partitions: int, epoch: int = 1) -> None:
+        """Claim shards."""
+        for partition in partitions:
+            self.restorer.ask(Claim(partition, epoch))
+
+    def result(self) -> Restored | NotRestored:
+        """The next answer."""
+        wait_until(lambda: not self.restorer.results.empty())
+        return self.restorer.results.get()
+
+    def restored(self) -> Restored:
+        """The next answer, a good one."""
+        result = self.result()
+        assert isinstance(result, Restored), result
+        return result
+
+    def content(self, restored: Restored) -> dict[bytes, bytes]:
+        """What a store holds, after which it is closed."""
+        content = dict(restored.store.items("sums"))
+        restored.store.close()
+        return content
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A bench that is closed at the end."""
+    bench = Bench(tmp_path)
+    yield bench
+    bench.restorer.close()
+
+
+def test_a_shard_gets_the_last_value_of_every_key(bench: Bench) -> None:
+    """Control records at the end count as read: done by position, not by the last record seen."""
+    bench.changes(0, (b"a", b"1"), (b"b", b"2"), (b"a", b"3"), (b"b", None), None, None)
+    bench.topics.committed[TopicPartition(IN, 0)] = 17
+    bench.ask(0)
+    restored = bench.restored()
+    assert (restored.positions, restored.records) == ({IN: 17}, 4)
+    assert restored.store.checkpoint("sums") == 6
+    assert bench.content(restored) == {b"a": b"3"}
+
+
+def test_a_restore_goes_on_from_the_checkpoint(bench: Bench) -> None:
+    """Only what came since is read."""
+    bench.changes(0, (b"a", b"1"), None)
+    bench.ask(0)
+    assert bench.content(bench.restored()) == {b"a": b"1"}
+    bench.changes(0, (b"b", b"2"), None)
+    bench.ask(0, epoch=2)
+    restored = bench.restored()
+    assert restored.records == 1
+    assert bench.content(restored) == {b"a": b"1", b"b": b"2"}
+
+
+def test_a_checkpoint_beyond_the_end_belongs_to_another_history(bench: Bench) -> None:
+    """The changelog was made anew: the local state is thrown away."""
+    bench.changes(0, (b"a", b"1"), (b"b", b"2"), None)
+    bench.ask(0)
+    bench.restored().store.close()
+    bench.topics.logs[TopicPartition(LOG, 0)] = [(b"c", b"3")]
+    bench.ask(0, epoch=2)
+    assert bench.content(bench.restored()) == {b"c": b"3"}
+
+
+@pytest.mark.parametrize(("start", "position"), [("earliest", 0), ("latest", 3)])
+def test_a_group_without_offsets_begins_as_declared(tmp_path: Path, start: str, position: int) -> None:
+    """At the first record or after the last."""
+    bench = Bench(tmp_path, start)
+    bench.topics.log(TopicPartition(IN, 0)).extend([(b"k", b"v")] * 3)
+    bench.ask(0)
+    restored = bench.restored()
+    assert restored.positions == {IN: position}
+    restored.store.close()
+    bench.restorer.close()
+
+
+def test_an_open_transaction_on_the_changelog_is_waited_for(bench: Bench) -> None:
+    """Its offsets may be committed already: markers reach partitions one after another.
+
+    A predecessor's commit is final when the coordinator has decided it. The group's offset may show it
+    while the changelog's last stable offset does not yet.
+    """
+    bench.changes(0, (b"a", b"1"), None, (b"a", b"2"))
+    bench.topics.open_from[TopicPartition(LOG, 0)] = 2
+    bench.ask(0)
+    wait_until(lambda: bench.restorer.progress() and bench.restorer.progress()[0].done == 2)
+    assert bench.restorer.results.empty()
+    bench.changes(0, None)
+    del bench.topics.open_from[TopicPartition(LOG, 0)]
+    assert bench.content(bench.restored()) == {b"a": b"2"}
+
+
+@pytest.mark.parametrize(
+    "call", ["connect", "committed", "bounds", "high_watermark", "start", "read", "stop"]
+)
+def test_brokers_that_do_not_answer_are_asked_again(bench: Bench, call: str) -> None:
+    """Whatever the call, every shard is answered for exactly once, completely."""
+    for partition in range(3):
+        bench.changes(partition, (b"a", b"1"), (b"b", b"2"), (b"c", b"3"))
+    # The second call of its kind fails, so that the first shard may have got through.
+    bench.topics.faults[call] = [away()] if call == "connect" else [None, away(), None, away()]
+    bench.ask(0, 1, 2)
+    restored = [bench.restored() for _ in range(3)]
+    assert sorted(result.claim.partition for result in restored) == [0, 1, 2]
+    assert all(len(bench.content(result)) == 3 for result in restored)
+    bench.ask(7)
+    assert bench.restored().claim.partition == 7
+    assert bench.restorer.results.empty()
+
+
+def test_a_shard_that_was_answered_is_not_restored_again_by_anothers_failure(bench: Bench) -> None:
+    """Its store is in use by then: opening it twice would fail a running shard."""
+    bench.topics.faults["bounds"] = [None, None, away(), away()]
+    bench.ask(0, 1, 2)
+    results = [bench.result() for _ in range(3)]
+    assert sorted(result.claim.partition for result in results) == [0, 1, 2]
+    assert all(isinstance(result, Restored) for result in results)
+    assert bench.restorer.results.empty()
+
+
+def test_one_store_that_cannot_be_written_fails_its_own_shard_only(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others go on."""
+    write = RocksStore.apply
+
+    def apply(store: RocksStore, *arguments: object) -> None:
+        if store.path.name == "1":
+            raise StateError("the disk is full")
+        write(store, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(RocksStore, "apply", apply)
+    for partition in range(3):
+        bench.changes(partition, (b"a", b"1"), (b"b", b"2"), (b"c", b"3"))
+    bench.ask(0, 1, 2)
+    results = {result.claim.partition: result for result in (bench.result() for _ in range(3))}
+    assert {p: type(r) for p, r in results.items()} == {0: Restored, 1: NotRestored, 2: Restored}
+    assert bench.restorer.results.empty()
+
+
+def test_a_store_that_turns_out_corrupt_under_way_is_rebuilt(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening a store reads little of it; damage may show later."""
+    read, faults = RocksStore.checkpoint, [CorruptStore("block checksum mismatch")]
+
+    def checkpoint(store: RocksStore, table: str) -> int | None:
+        if faults:
+            raise faults.pop()
+        return read(store, table)
+
+    bench.changes(0, (b"a", b"1"))
+    bench.ask(0)
+    bench.restored().store.close()
+    monkeypatch.setattr(RocksStore, "checkpoint", checkpoint)
+    bench.ask(0, epoch=2)
+    restored = bench.restored()
+    assert restored.records == 1
+    assert bench.content(restored) == {b"a": b"1"}
+
+
+def test_an_unforeseen_error_is_answered_and_does_not_end_the_restorer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that waits for an answer that never comes would look healthy and do nothing."""
+    bench.topics.faults["read"] = [RuntimeError("unforeseen")]
+    bench.changes(0, (b"a", b"1"))
+    bench.ask(0)
+    result = bench.result()
+    assert isinstance(result, NotRestored)
+    assert "unforeseen" in str(result.error)
+    bench.ask(0, epoch=2)
+    bench.restored().store.close()
+
+
+def test_a_cancelled_shard_gets_no_answer(bench: Bench) -> None:
+    """Its store is free for the next claim."""
+    bench.changes(0, *[(f"{i}".encode(), b"v") for i in range(200)])
+    bench.topics.open_from[TopicPartition(LOG, 0)] = 100
+    bench.ask(0)
+    wait_until(lambda: bench.restorer.progress() and bench.restorer.progress()[0].done == 100)
+    bench.restorer.cancel(0)
+    bench.ask(0, epoch=2)
+    del bench.topics.open_from[TopicPartition(LOG, 0)]
+    restored = bench.restored()
+    assert restored.claim.epoch == 2
+    assert len(bench.content(restored)) == 200
+    assert bench.restorer.results.empty()
