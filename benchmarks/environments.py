@@ -15,7 +15,7 @@ REPOSITORY = ROOT.parent
 ENVIRONMENTS = ROOT / ".envs"
 KAFKA_STREAMS = ROOT / "kafka_streams"
 BUILD_TIMEOUT = 900
-HEAP = ("-Xms512m", "-Xmx512m", "-XX:+UseParallelGC")
+JVM_OPTIONS = "-Xms512m -Xmx512m -XX:+UseParallelGC"
 
 
 class UnavailableError(Exception):
@@ -92,7 +92,8 @@ def kafka_streams_command() -> list[str]:
         )
         ready.write_text(stamp)
     classpath = f"{KAFKA_STREAMS / 'target' / 'classes'}:{KAFKA_STREAMS / 'target' / 'lib'}/*"
-    return [str(jdk.java), *HEAP, "-cp", classpath, "bench.Bench"]
+    options = os.environ.get("BENCH_JVM_OPTIONS", JVM_OPTIONS).split()
+    return [str(jdk.java), *options, "-cp", classpath, "bench.Bench"]
 
 
 def _read_jdk(home: Path) -> Jdk | None:
