@@ -317,3 +317,8 @@ class AtLeastOnceWriter(_Writer):
     def _note_delivery(self, error: KafkaError | None, message: Any) -> None:
         if error is not None:
             self._failed = f"{message.topic()}: {error.str()}"
+
+    def _note_end(self, error: KafkaError | None, message: Any) -> None:
+        # A record's own report replaces the client's: its failure would go unseen.
+        super()._note_end(error, message)
+        self._note_delivery(error, message)

@@ -74,7 +74,8 @@ def _spec(
 ) -> WorkerSpec:
     slot = f"{settings.slot_prefix}-{index}"
     place = Path(topology.app) / decl.name / slot
-    log = settings.home / "logs" / place.with_suffix(".log") if settings.logs else None
+    # Not with_suffix: a slot is named after a host, which may have dots.
+    log = settings.home / "logs" / place.with_name(f"{slot}.log") if settings.logs else None
     state = settings.home / "state" / place
     if isinstance(decl, FaustDecl):
         return _faust_spec(topology, decl, settings, slot, state, log)

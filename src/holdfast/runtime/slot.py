@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -41,8 +42,10 @@ class SlotLock:
                 f"slot {folder.name} is taken by process {owner} on this machine ({folder}); stop it, "
                 "or give this worker another slot"
             ) from None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, str(os.getpid()).encode(), 0)
+        # The owner's pid is for the message above only; a full disk is told by what needs the disk.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, str(os.getpid()).encode(), 0)
 
     def __enter__(self) -> SlotLock:
         return self

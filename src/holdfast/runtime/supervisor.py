@@ -74,6 +74,7 @@ class WorkerView:
         records: records handled over all its lives.
         dead_letters: records set aside over all its lives.
         restarts: how often it was started again.
+        quick_ends: how often in a row it ended by itself after a short life.
         error: why it last ended by itself, or why it cannot go on.
         shard_failures: shards that stopped, with the reason.
     """
@@ -83,6 +84,7 @@ class WorkerView:
     pid: int | None = None
     status: WorkerStatus = field(default_factory=WorkerStatus)
     restarts: int = 0
+    quick_ends: int = 0
     error: str = ""
     shard_failures: dict[int, str] = field(default_factory=dict)
     earlier_records: int = 0
@@ -108,6 +110,7 @@ class _Life:
     pipe: IO[bytes]
     started: float
     pending: bytes = b""
+    told_why: bool = False
 
 
 class Supervisor:
@@ -233,17 +236,17 @@ class Supervisor:
             return
         *lines, life.pending = (life.pending + data).split(b"\n")
         for line in lines:
-            self._take(life.view, json.loads(line))
+            self._take(life, json.loads(line))
 
-    def _take(self, view: WorkerView, message: dict[str, Any]) -> None:
-        kind = message.pop("type")
+    def _take(self, life: _Life, message: dict[str, Any]) -> None:
+        view, kind = life.view, message.pop("type")
         if kind == "status":
             view.status = WorkerStatus(**message)
             view.state = WorkerState.RUNNING
         elif kind == "shard_failed":
             view.shard_failures[message["partition"]] = message["message"]
         elif kind == "error":
-            view.error = message["message"]
+            view.error, life.told_why = message["message"], True
 
     def _ended(self, life: _Life) -> None:
         view, code = life.view, life.process.returncode
@@ -251,15 +254,21 @@ class Supervisor:
         if code == 0:
             view.state = WorkerState.STOPPED
             return
-        if code != EXIT_FINAL or not view.error:
-            view.error = view.error or _how_it_ended(code)
+        if not life.told_why:
+            view.error = _how_it_ended(code)
         if code == EXIT_FINAL:
             view.state = WorkerState.FAILED
             return
         view.state = WorkerState.RESTARTING
-        lived = time.monotonic() - life.started
-        recent = 0 if lived > STEADY_S else view.restarts
-        self._due.append((time.monotonic() + min(FIRST_PAUSE_S * 2**recent, MAX_PAUSE_S), view))
+        now = time.monotonic()
+        if now - life.started > STEADY_S:
+            view.quick_ends = 0
+            pause = FIRST_PAUSE_S
+        else:
+            # The limit is far above MAX_PAUSE_S; thousands in a row would overflow a float.
+            pause = FIRST_PAUSE_S * 2.0 ** min(view.quick_ends, 30)
+            view.quick_ends += 1
+        self._due.append((now + min(pause, MAX_PAUSE_S), view))
 
     def _forget(self, life: _Life) -> None:
         view = life.view

@@ -1,0 +1,200 @@
+"""One supervisor, many worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from holdfast.runtime import supervisor as module
+from holdfast.runtime.process import EXIT_ERROR, EXIT_FINAL
+from holdfast.runtime.supervisor import Supervisor, WorkerSpec, WorkerState
+from tests.unit.runtime.kit import wait_until
+
+FAILED = """echo '{"type": "shard_failed", "partition": 2, "message": "m", "stack": "s"}' >&$0; """
+NO_HANDLER = """echo '{"type": "error", "kind": "X", "message": "no such handler"}' >&$0; """
+READY = """echo '{"type": "status", "records": 5}' >&$0; """
+
+
+def shell(script: str, slot: str = "s-0") -> WorkerSpec:
+    """A worker that is a shell script; `$0` is its status pipe."""
+    return WorkerSpec("counter", slot, lambda fd: ["bash", "-c", script, str(fd)])
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Supervisor]]:
+    """Give a function that starts a supervisor, which is stopped at the end."""
+    started: list[Supervisor] = []
+
+    def run(*specs: WorkerSpec) -> Supervisor:
+        supervisor = Supervisor(specs)
+        started.append(supervisor)
+        supervisor.start()
+        return supervisor
+
+    yield run
+    for each in started:
+        each.stop(1.0)
+
+
+def poll_until(supervisor: Supervisor, condition: Callable[[], object]) -> None:
+    """Poll until a condition holds."""
+
+    def polled() -> object:
+        supervisor.poll(0.02)
+        return condition()
+
+    wait_until(polled)
+
+
+def test_a_worker_that_ends_by_itself_is_started_again_with_growing_pauses(
+    start: Callable[..., Supervisor],
+) -> None:
+    """What it handled before is counted on."""
+    supervisor = start(shell(READY + "exit 1"))
+    view = supervisor.views[0]
+    began = time.monotonic()
+    poll_until(supervisor, lambda: view.restarts == 3)
+    # 0.1 + 0.2 + 0.4 s
+    assert time.monotonic() - began > 0.65
+    assert view.records >= 15
+    assert view.error == f"ended with exit code {EXIT_ERROR}; its log says why"
+    assert not supervisor.all_ended
+
+
+def test_pauses_start_over_for_a_worker_that_was_steady(
+    start: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A death after a long life is not the fourth in a row."""
+    monkeypatch.setattr(module, "STEADY_S", 0.15)
+    monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.02)
+    supervisor = start(shell("sleep 0.2; exit 1"))
+    view = supervisor.views[0]
+    poll_until(supervisor, lambda: view.restarts == 5)
+    assert view.quick_ends == 0
+
+
+def test_the_pause_has_a_limit_however_often_a_worker_ends(
+    start: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of restarts in a row are counted without overflow."""
+    monkeypatch.setattr(module, "MAX_PAUSE_S", 0.01)
+    supervisor = start(shell("exit 1"))
+    view = supervisor.views[0]
+    view.quick_ends = view.restarts = 5_000
+    poll_until(supervisor, lambda: view.restarts == 5_003)
+
+
+def test_an_error_that_a_restart_does_not_mend_is_final(start: Callable[..., Supervisor]) -> None:
+    """The worker's own words are kept."""
+    supervisor = start(shell(f"{NO_HANDLER} exit {EXIT_FINAL}"))
+    poll_until(supervisor, lambda: supervisor.all_ended)
+    view = supervisor.views[0]
+    assert (view.state, view.restarts, view.error) == (WorkerState.FAILED, 0, "no such handler")
+    assert supervisor.failed == (view,)
+
+
+def test_each_end_has_its_own_reason(start: Callable[..., Supervisor], tmp_path: Path) -> None:
+    """What an earlier life said is not the reason of a later one."""
+    said = tmp_path / "said"
+    supervisor = start(
+        shell(f"""[ -e {said} ] && kill -9 $$; touch {said};
+        echo '{{"type": "error", "kind": "X", "message": "brokers away"}}' >&$0; exit 1""")
+    )
+    view = supervisor.views[0]
+    poll_until(supervisor, lambda: view.restarts == 1)
+    assert view.error == "brokers away"
+    poll_until(supervisor, lambda: view.restarts == 2)
+    assert view.error == "killed by SIGKILL"
+
+
+def test_a_worker_that_ends_in_good_order_is_not_started_again(start: Callable[..., Supervisor]) -> None:
+    """Somebody asked it to."""
+    supervisor = start(shell("exit 0"))
+    poll_until(supervisor, lambda: supervisor.all_ended)
+    assert supervisor.views[0].state is WorkerState.STOPPED
+    assert supervisor.failed == ()
+
+
+def test_a_failed_shard_is_known(start: Callable[..., Supervisor]) -> None:
+    """While the worker goes on with its others."""
+    supervisor = start(shell(READY + FAILED + "sleep 60"))
+    view = supervisor.views[0]
+    poll_until(supervisor, lambda: view.shard_failures)
+    assert view.shard_failures == {2: "m"}
+    assert view.state is WorkerState.RUNNING
+
+
+def test_stop_asks_first_and_kills_what_is_deaf(start: Callable[..., Supervisor]) -> None:
+    """A deaf worker costs the timeout, not more; it is told as killed."""
+    supervisor = start(
+        shell(f"trap 'exit 0' TERM; {READY} while :; do sleep 0.02; done", "polite"),
+        shell(f"trap '' TERM; {READY} while :; do sleep 0.02; done", "deaf"),
+    )
+    polite, deaf = supervisor.views
+    poll_until(supervisor, lambda: polite.records and deaf.records)
+    pids = [polite.pid, deaf.pid]
+    began = time.monotonic()
+    supervisor.stop(0.5)
+    assert 0.5 <= time.monotonic() - began < 3
+    assert (polite.state, deaf.state, deaf.error) == (
+        WorkerState.STOPPED,
+        WorkerState.FAILED,
+        "killed by SIGKILL",
+    )
+    assert not any(psutil.pid_exists(pid) for pid in pids if pid)
+
+
+def test_stop_cancels_a_restart_that_is_due(start: Callable[..., Supervisor]) -> None:
+    """Nothing is started while stopping."""
+    supervisor = start(shell("exit 1"))
+    poll_until(supervisor, lambda: supervisor.views[0].state is WorkerState.RESTARTING)
+    supervisor.stop(1)
+    assert supervisor.all_ended
+
+
+def test_output_goes_to_the_log(start: Callable[..., Supervisor], tmp_path: Path) -> None:
+    """Both streams, appended over restarts."""
+    log = tmp_path / "logs" / "s.log"
+    spec = WorkerSpec("c", "s", lambda _: ["bash", "-c", "echo out; echo err >&2; exit 1"], log=log)
+    supervisor = start(spec)
+    poll_until(supervisor, lambda: supervisor.views[0].restarts == 1)
+    poll_until(supervisor, lambda: log.read_text().count("err") == 2)
+    assert log.read_text().count("out") == 2
+
+
+def test_workers_end_by_themselves_when_their_supervisor_is_killed(tmp_path: Path) -> None:
+    """SIGKILL leaves nobody to tell them: writing to the status pipe does."""
+    worker = textwrap.dedent("""
+        import sys, time
+        from holdfast.runtime.status import StatusLine, WorkerStatus
+        line = StatusLine(int(sys.argv[1]))
+        while line.send_status(WorkerStatus(records=1)):
+            time.sleep(0.05)
+    """)
+    program = textwrap.dedent(f"""
+        import sys
+        from holdfast.runtime.supervisor import Supervisor, WorkerSpec
+        spec = WorkerSpec("c", "s", lambda fd: [sys.executable, "-c", {worker!r}, str(fd)])
+        s = Supervisor([spec])
+        s.start()
+        while True:
+            s.poll(0.1)
+            if s.views[0].records:
+                print(s.views[0].pid, flush=True)
+    """)
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    with parent.stdout:
+        pid = int(parent.stdout.readline())
+        os.kill(parent.pid, signal.SIGKILL)
+        parent.wait()
+    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
