@@ -26,6 +26,7 @@ from holdfast.local.archive import ensure_archive
 from holdfast.local.cluster import EmbeddedCluster
 from holdfast.local.jars import JarCache
 from holdfast.local.node import Node
+from holdfast.local.progress import Silent
 from holdfast.local.status import NodeState
 
 # Several starts in one test, on machines that may be busy with other tests.
@@ -371,7 +372,7 @@ def test_a_data_folder_that_cannot_be_made_is_a_clear_error(home: Home) -> None:
 # -- the class archive ------------------------------------------------------------------------------
 
 
-class Steps:
+class Steps(Silent):
     """A progress that remembers the steps."""
 
     def __init__(self) -> None:
@@ -380,12 +381,6 @@ class Steps:
     def step(self, text: str) -> None:
         """Note the step."""
         self.texts.append(text)
-
-    def download(self, total_bytes: int) -> None:
-        """Nothing is downloaded here."""
-
-    def received(self, count: int) -> None:
-        """Nothing is downloaded here."""
 
 
 def test_the_class_archive_is_made_once_and_brokers_start_from_it(tmp_path: Path) -> None:

@@ -32,6 +32,12 @@ from holdfast.local.watchdog import Watchdog
 OLDEST_JAVA = 25
 """First release that makes an archive in one step and finds out by itself when it does not fit."""
 
+MIN_FREE_BYTES = 200 * 1024 * 1024
+"""Room for the archive, and some for everybody else."""
+
+KEPT = 3
+"""Archives that stay: several environments with a Java of their own may share the cache folder."""
+
 WRITE_TIMEOUT_S = 120.0
 """Seconds for the JVM to write the archive after the broker has ended: 4 on an idle machine."""
 
@@ -52,10 +58,24 @@ def ensure_archive(
     with contextlib.suppress(OSError, HoldfastError):
         archive.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(archive.parent / ".lock", lambda: progress.step("Waiting for another first start")):
-            if not archive.exists():
+            if _is_worth_a_try(archive):
                 progress.step("Preparing the Java virtual machine for faster starts (once)")
                 _make(class_path, archive)
     return archive if archive.exists() else None
+
+
+def _is_worth_a_try(archive: Path) -> bool:
+    """Tell whether to make the archive: it is not there, did not fail before, and there is room for it."""
+    return not (
+        archive.exists()
+        or _failed(archive).exists()
+        or shutil.disk_usage(archive.parent).free < MIN_FREE_BYTES
+    )
+
+
+def _failed(archive: Path) -> Path:
+    """Return the mark of a machine where making it does not work, and should not cost time at each start."""
+    return archive.with_suffix(".failed")
 
 
 def _path(class_path: tuple[Path, ...], folder: Path) -> Path | None:
@@ -79,21 +99,33 @@ def _path(class_path: tuple[Path, ...], folder: Path) -> Path | None:
 
 def _make(class_path: tuple[Path, ...], archive: Path) -> None:
     """Run one broker until it is ready, end it in good order, and move what it wrote into place."""
-    for outdated in archive.parent.glob("*.aot*"):
-        outdated.unlink(missing_ok=True)  # brokers that run keep theirs: it is mapped
     folder = Path(tempfile.mkdtemp(prefix="holdfast-archive-"))
     watchdog = Watchdog(folder)
-    written = folder / "kafka.aot"
     spec = new_spec(1, keep=False)
     node = Node(folder, spec.nodes[0])
+    written = folder / "kafka.aot"
     try:
         save_spec(folder, spec)
         Startup(folder, Kafka(class_path, recording=written), {}, Silent()).run(spec, frozenset({node.id}))
         process = node.signal(signal.SIGTERM)
         if process is not None and not wait_until_gone([process], WRITE_TIMEOUT_S):
-            partial = archive.with_suffix(".aot-partial")
-            shutil.move(written, partial)
-            partial.replace(archive)
+            _put_in_place(written, archive)
+    except (OSError, HoldfastError):
+        _failed(archive).touch()
+        raise
     finally:
         stop_nodes((node,), timeout=KILL_TIMEOUT_S)
         watchdog.release()
+
+
+def _put_in_place(written: Path, archive: Path) -> None:
+    """Move the archive where it belongs, all or nothing; delete all but the newest few."""
+    partial = archive.with_suffix(".partial")
+    try:
+        shutil.copyfile(written, partial)
+        partial.replace(archive)
+    finally:
+        partial.unlink(missing_ok=True)
+    archives = sorted(archive.parent.glob("*.aot"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for outdated in archives[KEPT:]:
+        outdated.unlink(missing_ok=True)  # brokers that run keep theirs: it is mapped
