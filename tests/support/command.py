@@ -1,0 +1,38 @@
+"""Runs `holdfast` as a user does: a process of its own, without a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def holdfast(
+    *arguments: str, folder: Path, timeout: float = 60.0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end.
+
+    Args:
+        arguments: after `holdfast`.
+        folder: where; with the topology.
+        timeout: seconds after which the test fails.
+        environment: variables added to ours.
+    """
+    return subprocess.run(
+        [sys.executable, "-m", "holdfast", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env={**os.environ, "HOLDFAST_HOME": str(folder / ".home"), **environment},
+    )
+
+
+def rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    """The JSON lines that a successful command printed."""
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
