@@ -221,8 +221,10 @@ class Node:
         return f"Last lines of node {self.id}:\n{text}\nFull log: {self.files.log}"
 
 
-def wait_until_gone(processes: Iterable[psutil.Process], timeout: float) -> list[psutil.Process]:
-    """Wait until processes have ended, and return those that have not after `timeout` seconds.
+def wait_until_gone(
+    processes: Iterable[psutil.Process], timeout: float, *, but_for: int = 0
+) -> list[psutil.Process]:
+    """Wait until all processes but `but_for` have ended, and return those that live after `timeout` seconds.
 
     One that has ended counts as gone even if its parent has not taken note: brokers of a command that
     is over belong to the system's first process, which in some containers looks only now and then.
@@ -233,7 +235,7 @@ def wait_until_gone(processes: Iterable[psutil.Process], timeout: float) -> list
         for child in _started.values():
             child.poll()
         alive = [process for process in alive if not _has_ended(process)]
-        if not alive or time.monotonic() >= deadline:
+        if len(alive) <= but_for or time.monotonic() >= deadline:
             return alive
         time.sleep(POLL_S)
 
