@@ -77,6 +77,7 @@ class ShardConsumer:
         self._listener = listener
         self._reading: set[TopicPartition] = set()
         self._stopped: set[TopicPartition] = set()
+        self._paused: set[TopicPartition] = set()
         self._broker_error: KafkaError | None = None
         try:
             self._client = Consumer({**settings, "error_cb": self._note_error})
@@ -146,6 +147,11 @@ class ShardConsumer:
             ],
         )
         self._reading.update(positions)
+        paused = self._paused.intersection(positions)
+        if paused:
+            # A pause outlives an assignment.
+            self._paused -= paused
+            self._call(self._client.resume, [ClientPartition(*p) for p in paused])
 
     def stop(self, partitions: Iterable[TopicPartition]) -> None:
         """Read partitions no longer. Those that are not read are left out.
@@ -159,14 +165,20 @@ class ShardConsumer:
             self._stopped.update(reading)
             self._call(self._client.incremental_unassign, [ClientPartition(*p) for p in reading])
 
-    def move(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Go back to the given offsets.
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Hand out no more records of partitions, which stay ours until `stop`.
 
-        Stopping and starting again discards what was fetched ahead, whatever state the
-        fetcher is in; a seek is refused in some of them.
+        Safe at any time. `stop` outside of `fetch` is safe only when no shard has uncommitted work:
+        if the group is about to take shards and its request waits in the queue, the client takes
+        our call for the answer, and gives the shards away before the listener hears of it.
+
+        Raises:
+            ClusterError: the client refuses.
         """
-        self.stop(positions)
-        self.start(positions)
+        reading = self._reading.intersection(partitions)
+        if reading:
+            self._paused |= reading
+            self._call(self._client.pause, [ClientPartition(*p) for p in reading])
 
     def group_metadata(self) -> Any:
         """The member's present standing in the group, to fence the commit with (KIP-447).

@@ -23,6 +23,7 @@ from holdfast.record import TopicPartition
 from holdfast.runtime.commit import CommitPipeline, Finished
 from holdfast.runtime.ownership import OwnedShard, Ownership, ShardState, explain
 from holdfast.runtime.restore import NotRestored, Restored, Restorer
+from holdfast.runtime.store import RocksStore
 
 log = logging.getLogger(__name__)
 
@@ -155,6 +156,8 @@ class Worker(OwnershipListener):
             self._send_ahead()
         self._reporter.report(self)
         if self.shards.all_failed:
+            # What was handled before the records that stopped them is good.
+            self._settle()
             raise WorkerError(self._why_stopped())
 
     # -- records
@@ -352,6 +355,13 @@ class Worker(OwnershipListener):
         self._restorer.ask(again.claim)
         return again
 
+    def _discard(self, shard: OwnedShard) -> None:
+        """Throw away local state that cannot be read: opening it again may not show the damage."""
+        if shard.store is not None:
+            path = shard.store.path
+            shard.close()
+            RocksStore.destroy(path)
+
     def _rebuild(self, shard: OwnedShard, error: StateError) -> None:
         """A store cannot be read or written: everything uncommitted is done again, the shard restored.
 
@@ -367,12 +377,16 @@ class Worker(OwnershipListener):
         if owned.error is not None:
             self._fail(owned, error, f"shard {owned.claim.partition}")
         else:
+            if isinstance(error, CorruptStore):
+                self._discard(owned)
             self._reclaim(owned).error = error
 
     def _abort_and_fail(self, error: _UnsealableError) -> None:
         """A shard's changes cannot be written: that shard stops, the others do the unit again."""
         self._rewind()
-        self._fail(error.shard, error, f"shard {error.shard.claim.partition}")
+        shard = self.shards.current(error.shard.claim)
+        if shard is not None:
+            self._fail(shard, error, f"shard {shard.claim.partition}")
 
     def _settle(self, *, commit_open: bool = True) -> None:
         """Wait for the commit in flight, then commit what is done since; the writer's timeouts bound both."""
@@ -385,6 +399,7 @@ class Worker(OwnershipListener):
 
     def assigned(self, partitions: list[int]) -> None:
         """The group gave us shards: restore them first."""
+        self._drop_stale_results()
         for partition in partitions:
             self._restorer.ask(self.shards.claim(partition).claim)
         self._share_cache()
@@ -410,6 +425,16 @@ class Worker(OwnershipListener):
                 shard.close()
         self._share_cache()
 
+    def _drop_stale_results(self) -> None:
+        """Close stores of claims that have ended: a shard may come back before its last result was taken."""
+        results = self._restorer.results
+        for _ in range(results.qsize()):
+            result = results.get()
+            if self.shards.current(result.claim) is not None:
+                results.put(result)
+            elif isinstance(result, Restored):
+                result.store.close()
+
     def _take_restored(self) -> None:
         while not self._restorer.results.empty():
             result = self._restorer.results.get()
@@ -426,13 +451,19 @@ class Worker(OwnershipListener):
         self.restored_records += restored.records
         task = ShardTask(self._plan, shard.claim.partition, restored.store, restored.positions)
         shard.task, shard.store, shard.state = task, restored.store, ShardState.RUNNING
+        # Commits where the shard begins: `start: latest` is a moment that passes, and a successor
+        # must not take a later one.
+        task.touch()
         self._share_cache()
         self._consumer.start(self._inputs(shard, restored.positions))
 
     def _fail(self, shard: OwnedShard, error: Exception, where: str) -> None:
         shard.state, shard.error = ShardState.FAILED, error
         partition = shard.claim.partition
-        self._stop_reading(partition)
+        places = [TopicPartition(topic, partition) for topic in self._plan.decoders]
+        for place in places:
+            self._to_start.pop(place, None)
+        self._consumer.pause(places)
         message = (
             f"processor {self._plan.name!r} stopped shard {partition} at {where}: {explain(error)}. "
             "Nothing was skipped; the other shards go on."

@@ -1,0 +1,86 @@
+"""The worker's loop against a simulated cluster: whatever happens, each record counts exactly once."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from holdfast.errors import WorkerError
+from tests.support.fold import problems
+from tests.unit.runtime.simulation import Simulation
+
+SEEDS = range(int(os.environ.get("HOLDFAST_SIMULATIONS", "25")))
+
+
+def drain(simulation: Simulation) -> None:
+    """Nothing goes wrong any more: let the worker finish."""
+    simulation.cluster.calm = True
+    simulation.poison.places.clear()
+    simulation.end_life()
+    simulation.begin_life()
+    simulation.consumer.give_all()
+    for _ in range(3_000):
+        simulation.worker.turn()
+        if simulation.drained:
+            break
+    assert simulation.drained
+    simulation.end_life()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_each_record_counts_once_whatever_the_cluster_does(seed: int) -> None:
+    """Aborts, unknown commits, fencing, rebalances, lost shards, crashes, with commits in flight."""
+    simulation = Simulation(seed)
+    for _ in range(250):
+        simulation.cluster.publish(simulation.rng.randint(0, 6))
+        simulation.worker.turn()
+        if simulation.rng.random() < 0.02:
+            simulation.end_life()
+            simulation.begin_life()
+    drain(simulation)
+    assert problems(simulation.inputs(), simulation.outputs()) == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_records_that_stop_shards_lose_nothing(seed: int) -> None:
+    """The same with handlers that raise: a stopped shard waits for a restart and is then complete."""
+    simulation = Simulation(seed)
+    for _ in range(250):
+        simulation.cluster.publish(simulation.rng.randint(0, 6))
+        if simulation.rng.random() < 0.03:
+            topic, partition, offset, _, _ = simulation.rng.choice(simulation.inputs())
+            simulation.poison.places.add((topic, partition, offset))
+        try:
+            simulation.worker.turn()
+        except WorkerError:
+            simulation.poison.places.clear()
+            simulation.end_life()
+            simulation.begin_life()
+    drain(simulation)
+    assert problems(simulation.inputs(), simulation.outputs()) == []
+
+
+def test_a_shard_stops_at_its_record_and_what_was_before_is_committed() -> None:
+    """Also when it was the last shard that worked, so that the worker ends."""
+    simulation = Simulation(1)
+    simulation.cluster.calm = True
+    simulation.cluster.publish(60)
+    for place, log in simulation.cluster.inputs.items():
+        simulation.poison.places.add((*place, log[len(log) // 2].offset()))
+    simulation.consumer.give_all()
+    turns = 0
+    with pytest.raises(WorkerError, match="every shard of this worker has stopped"):  # noqa: PT012
+        while (turns := turns + 1) < 500:
+            simulation.worker.turn()
+    assert len(simulation.reporter.failures) == 3
+    for partition in range(3):
+        stopped = [f"{t}[{p}]@{o}" for t, p, o in simulation.poison.places if p == partition]
+        message = next(m for m in simulation.reporter.failures if f"stopped shard {partition} at" in m)
+        place = next(text for text in stopped if text in message)
+        topic = place.partition("[")[0]
+        committed = {p: o for p, o in simulation.cluster.offsets.items() if p.partition == partition}
+        assert next(o for p, o in committed.items() if p.topic == topic) == int(place.partition("@")[2])
+        assert "ValueError: poison" in message
+    drain(simulation)
+    assert problems(simulation.inputs(), simulation.outputs()) == []
