@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.local.cluster import EmbeddedCluster
 from holdfast.runtime.supervisor import Supervisor
 from tests.conftest import TestCluster
 from tests.integration.application import Application
@@ -28,11 +29,11 @@ def shop(cluster: TestCluster, tmp_path: Path) -> Iterator[Application]:
         yield application
 
 
-def assert_invariants_hold(shop: Application) -> None:
+def assert_invariants_hold(shop: Application, orders: int = ORDERS) -> None:
     """All declared checks hold, the Faust view's included, and they looked at all orders."""
     results = shop.check()
     assert [(result.name, result.examples) for result in results if not result.ok] == []
-    assert results[0].counts["placed"] == ORDERS
+    assert results[0].counts["placed"] == orders
 
 
 def test_all_invariants_hold_after_a_quiet_run(shop: Application) -> None:
@@ -73,3 +74,45 @@ def test_all_invariants_hold_after_workers_were_killed(shop: Application) -> Non
     shop.run(within=200, meanwhile=killer)
     assert len(killer.killed) >= 3
     assert_invariants_hold(shop)
+
+
+class BrokerKiller:
+    """Kills a broker with SIGKILL, starts it again some seconds later, and goes on with the next one."""
+
+    def __init__(self, cluster: EmbeddedCluster) -> None:
+        self._cluster = cluster
+        self._steps = iter(
+            [step for node in cluster.nodes for step in ((node.id, "kill"), (node.id, "start"))]
+        )
+        self._next = 0.0
+        self.killed: list[int] = []
+
+    def __call__(self, supervisor: Supervisor) -> None:
+        """Take the next step, if it is time and the saga is at work."""
+        at_work = any(view.spec.processor == "order-saga" and view.records for view in supervisor.views)
+        if not at_work or time.monotonic() < self._next:
+            return
+        node, step = next(self._steps, (0, "done"))
+        if step == "kill":
+            self._cluster.kill(node)
+            self.killed.append(node)
+            self._next = time.monotonic() + 4.0
+        elif step == "start":
+            self._cluster.start_node(node)
+            self._cluster.wait_ready()
+            self._next = time.monotonic() + 1.0
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+def test_all_invariants_hold_after_brokers_were_killed(tmp_path: Path) -> None:
+    """Brokers are killed with SIGKILL one after the other while orders are on their way."""
+    with (
+        EmbeddedCluster.temporary() as cluster,
+        Application(TOPOLOGY, cluster.bootstrap_servers, tmp_path) as shop,
+    ):
+        killer = BrokerKiller(cluster)
+        shop.produce("orders", count=4 * ORDERS)
+        shop.run(within=400, meanwhile=killer)
+        assert killer.killed
+        assert_invariants_hold(shop, orders=4 * ORDERS)
