@@ -88,6 +88,8 @@ def consumer_settings(
         "queued.min.messages": 5_000,
         "queued.max.messages.kbytes": 8_192,
         "fetch.max.bytes": 8_388_608,
+        # With its default of 1 s the client stands still once the queue was full.
+        "fetch.queue.backoff.ms": 10,
         "fetch.wait.max.ms": 100,
     }
     return {
