@@ -12,7 +12,7 @@ from holdfast import __version__
 from holdfast.cli.console import err
 from holdfast.errors import HoldfastError
 
-AREAS = ("cluster", "topology", "publish", "run", "inspect", "verify", "demo")
+AREAS = ("cluster", "topology", "publish", "produce", "run", "inspect", "verify", "demo")
 """Modules of this package that register commands, in the order of `--help`."""
 
 

@@ -1,0 +1,83 @@
+"""Who may import whom: the contracts hold, and they would notice if they did not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+FORBIDDEN = {
+    "src/holdfast/kafka/reader.py": ("import holdfast.runtime.worker", "Layers of the library"),
+    "src/holdfast/engine/unit.py": (
+        "import confluent_kafka",
+        "The engine is sans-IO: no Kafka client, no store, no clock",
+    ),
+    "src/holdfast/cli/run.py": ("import confluent_kafka", "The Kafka client is imported in one place"),
+    "src/holdfast/cli/publish.py": (
+        "import processors.credit",
+        "The library never imports the application",
+    ),
+    "producers/orders.py": ("import processors.credit", "Producers and processors do not know each other"),
+    "schemas/orders.py": ("import producers.orders", "Contracts know nobody"),
+}
+"""One import for each contract, in a file where it must not be."""
+
+
+def lint(root: Path) -> subprocess.CompletedProcess[str]:
+    """Check the contracts of the tree in `root`."""
+    paths = os.pathsep.join((str(root / "src"), str(root)))
+    return subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from importlinter.cli import lint_imports_command as run; run()",
+            "--no-cache",
+        ],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": paths, "COLUMNS": "200"},
+    )
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Copy what the contracts are about."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    for folder in ("src", "producers", "processors", "schemas"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def test_the_contracts_hold() -> None:
+    """No module imports what its place does not allow."""
+    done = lint(ROOT)
+    assert done.returncode == 0, done.stdout
+    assert f"{len(FORBIDDEN)} kept, 0 broken" in done.stdout
+
+
+def test_each_contract_notices_a_forbidden_import(copy: Path) -> None:
+    """One wrong import for each contract, and every contract is broken."""
+    for name, (line, _) in FORBIDDEN.items():
+        file = copy / name
+        file.write_text(f"{file.read_text()}\n{line}\n")
+    done = lint(copy)
+    assert done.returncode == 1
+    for _, contract in FORBIDDEN.values():
+        assert f"{contract} BROKEN" in done.stdout, done.stdout
+
+
+def test_a_package_without_a_place_in_the_layers_is_noticed(copy: Path) -> None:
+    """A new package has to say where it belongs before it can be merged."""
+    (copy / "src" / "holdfast" / "newcomer.py").write_text('"""A module."""\n')
+    done = lint(copy)
+    assert done.returncode == 1
+    assert "newcomer" in done.stdout
