@@ -5,7 +5,8 @@ from __future__ import annotations
 from holdfast.engine.context import Context
 from holdfast.engine.handler import To, processor
 from holdfast.engine.state import State
+from holdfast.kafka.producer import Producer
 from holdfast.schema import Event, Tombstone
 
 __version__ = "0.1.0"
-__all__ = ["Context", "Event", "State", "To", "Tombstone", "__version__", "processor"]
+__all__ = ["Context", "Event", "Producer", "State", "To", "Tombstone", "__version__", "processor"]

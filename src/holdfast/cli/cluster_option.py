@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import typer
 
 from holdfast.errors import BrokersUnreachable
+from holdfast.kafka.settings import SERVERS_VARIABLE, named_servers
 from holdfast.local.cluster import running_bootstrap_servers
 from holdfast.local.folders import cluster_folder
 from holdfast.topology import Topology
-
-VARIABLE = "HOLDFAST_BOOTSTRAP_SERVERS"
-"""Environment variable that names the brokers."""
 
 PROPERTY = "bootstrap.servers"
 """The property under ``kafka:`` in the topology that names them."""
@@ -22,7 +18,7 @@ BootstrapServers = typer.Option(
     "--bootstrap-servers",
     metavar="HOST:PORT,...",
     show_default=False,
-    help=f"The brokers. Default: the variable {VARIABLE}, then `kafka:` in the topology, "
+    help=f"The brokers. Default: the variable {SERVERS_VARIABLE}, then `kafka:` in the topology, "
     "then the running embedded cluster (`holdfast up`).",
 )
 """Default of the parameter ``bootstrap_servers: str | None`` of every command that talks to brokers."""
@@ -38,12 +34,11 @@ def resolve_bootstrap_servers(option: str | None, topology: Topology | None = No
     Raises:
         BrokersUnreachable: none is given, and no embedded cluster runs.
     """
-    named = option or os.environ.get(VARIABLE) or (topology.kafka.get(PROPERTY) if topology else None)
-    servers = named or running_bootstrap_servers()
+    servers = named_servers(option, topology.kafka if topology else {}) or running_bootstrap_servers()
     if not servers:
         raise BrokersUnreachable(
             f"no brokers are named, and no embedded cluster runs in {cluster_folder()}. Start one with "
-            f"`holdfast up`, or name yours with --bootstrap-servers, the variable {VARIABLE}, or "
+            f"`holdfast up`, or name yours with --bootstrap-servers, the variable {SERVERS_VARIABLE}, or "
             f"`kafka: {{{PROPERTY}: ...}}` in the topology."
         )
     return servers

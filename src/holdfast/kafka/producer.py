@@ -3,7 +3,7 @@
 Idempotent, acks=all, bounded in memory. The client calls back only for events that failed, so that an
 acknowledged one costs no Python call; `stats` derives the acknowledged ones by counting::
 
-    with Producer([TopicEncoder("orders", [OrderPlaced], "customer_id")], "localhost:9092") as producer:
+    with Producer.from_topology("topology.yaml", ["orders"]) as producer:
         producer.publish(OrderPlaced(...))
 
 Leaving the block waits for all acknowledgements, and raises `PublishError` if an event was not delivered.
@@ -17,6 +17,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -25,13 +26,15 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as Client
 from pydantic_core import PydanticSerializationError
 
-from holdfast.errors import ClusterError, EventRefused, PublishError
+from holdfast.errors import ClusterError, EventRefused, PublishError, SettingError
 from holdfast.kafka.deliveries import Deliveries, DeliveryFailure
 from holdfast.kafka.errors import describe, kafka_error, mapped
 from holdfast.kafka.probe import require_brokers
-from holdfast.kafka.settings import Properties, producer_config
+from holdfast.kafka.settings import SERVERS_VARIABLE, Properties, named_servers, producer_config
 from holdfast.schema import Event, Tombstone, TopicEncoder, WireHeaders
+from holdfast.topology.load import DEFAULT_FILE, load
 from holdfast.topology.model import BROKER_MAX_BYTES, MAX_BYTES
+from holdfast.topology.resolve import resolve
 from holdfast.topology.resolved import ResolvedTopic
 
 log = logging.getLogger("holdfast.kafka.producer")
@@ -155,6 +158,38 @@ class Producer:
         return cls(
             encoders, bootstrap_servers, properties={**sizes, **(properties or {})}, on_failure=on_failure
         )
+
+    @classmethod
+    def from_topology(
+        cls,
+        path: str | Path = DEFAULT_FILE,
+        topics: Iterable[str] = (),
+        *,
+        bootstrap_servers: str | None = None,
+    ) -> Self:
+        """Start a producer for topics of a topology file.
+
+        Args:
+            path: the topology file.
+            topics: names of the topics that may be published to; all of the file's unless given.
+            bootstrap_servers: the brokers; else those of ``HOLDFAST_BOOTSTRAP_SERVERS``, else those
+                that the file names.
+
+        Raises:
+            TopologyErrors: the file or an event class that it names cannot be used.
+            SettingError: no brokers are named, or a property would break a guarantee.
+        """
+        declared = load(Path(path))
+        chosen = tuple(topics) or tuple(declared.topics)
+        resolved = resolve(declared, only={f"topics.{name}" for name in chosen})
+        servers = named_servers(bootstrap_servers, declared.kafka)
+        if servers is None:
+            raise SettingError(
+                f"no brokers are named: pass bootstrap_servers, set {SERVERS_VARIABLE}, or write "
+                f"`kafka: {{bootstrap.servers: ...}}` into {path}"
+            )
+        found = [resolved.topics[name] for name in chosen]
+        return cls.for_topics(found, servers, source=declared.app, properties=declared.kafka)
 
     def check(self) -> None:
         """Ask the brokers whether all topics are there; publishing itself would tell only later.

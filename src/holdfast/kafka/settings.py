@@ -7,6 +7,7 @@ the guarantees rest on: these may be repeated with our value, but not changed.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,9 @@ Properties = Mapping[str, object]
 client_log = logging.getLogger("holdfast.kafka.client")
 """Where the log lines of librdkafka go. Without logging set up they go nowhere, not to stderr."""
 client_log.addHandler(logging.NullHandler())
+
+SERVERS_VARIABLE = "HOLDFAST_BOOTSTRAP_SERVERS"
+"""Environment variable that names the brokers."""
 
 PARTITIONER = "murmur2_random"
 """The Java client's partitioner, so that joins with topics written from Java line up."""
@@ -55,6 +59,12 @@ _PROTECTED: dict[str, tuple[frozenset[str], str]] = {
     "logger": (frozenset(), _OWN_CALLBACK),
     "stats_cb": (frozenset(), _OWN_CALLBACK),
 }
+
+
+def named_servers(option: str | None, properties: Properties) -> str | None:
+    """Return the brokers that are named: by an option, else by the environment, else in the topology."""
+    named = option or os.environ.get(SERVERS_VARIABLE) or properties.get("bootstrap.servers")
+    return str(named) if named else None
 
 
 def checked(properties: Properties) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.cli.cluster_option import VARIABLE, resolve_bootstrap_servers
+from holdfast.cli.cluster_option import resolve_bootstrap_servers
 from holdfast.errors import BrokersUnreachable
+from holdfast.kafka.settings import SERVERS_VARIABLE
 from holdfast.topology import Topology, load
 
 TOPOLOGY = """\
@@ -30,18 +31,18 @@ def topology(tmp_path: Path) -> Topology:
 def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take away the user's own cluster and variable."""
     monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(SERVERS_VARIABLE, raising=False)
 
 
 def test_the_option_wins(topology: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over the variable and the topology."""
-    monkeypatch.setenv(VARIABLE, "variable:9092")
+    monkeypatch.setenv(SERVERS_VARIABLE, "variable:9092")
     assert resolve_bootstrap_servers("option:9092", topology) == "option:9092"
 
 
 def test_the_variable_wins_over_the_topology(topology: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a deployment can be pointed elsewhere without a change to its files."""
-    monkeypatch.setenv(VARIABLE, "variable:9092")
+    monkeypatch.setenv(SERVERS_VARIABLE, "variable:9092")
     assert resolve_bootstrap_servers(None, topology) == "variable:9092"
 
 
