@@ -178,7 +178,7 @@ def main(
         brokers = cluster.brokers()
         measurements = execute(plan, cluster, RESULTS / f"logs-{stamp}")
     rows, facts = report.summarise(measurements), facts_of(plan, brokers, before, measurements)
-    Console(width=max(console.width, 190)).print(report.table(rows))
+    Console(width=max(console.width, 200)).print(report.table(rows))
     report.write_json(RESULTS / f"compare-{stamp}.json", facts, measurements, rows)
     console.print(f"all figures: {RESULTS.relative_to(REPOSITORY)}/compare-{stamp}.json")
     if markdown:

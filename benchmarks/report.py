@@ -116,6 +116,9 @@ COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ("results", lambda row: f"{row.failures} of {row.rounds} WRONG" if row.failures else _verdict(row)),
 )
 
+LABELS = {"job", "guarantee", "engine"}
+UNBROKEN = LABELS | {"min - max", "events/s"}
+
 
 def _verdict(row: Row) -> str:
     return "not checked" if (row.engine, row.job) == ("bare", "totals") else "right"
@@ -125,7 +128,7 @@ def table(rows: list[Row]) -> Table:
     """The rows for a terminal."""
     drawn = Table(title="events/s: from the first record to the last commit, median of the rounds")
     for title, _ in COLUMNS:
-        drawn.add_column(title, justify="left" if title in {"job", "guarantee", "engine"} else "right")
+        drawn.add_column(title, justify="left" if title in LABELS else "right", no_wrap=title in UNBROKEN)
     before = rows[0] if rows else None
     for row in rows:
         if before and (row.job, row.guarantee) != (before.job, before.guarantee):
@@ -139,7 +142,7 @@ def markdown(rows: list[Row], facts: dict[str, Any]) -> str:
     """The rows and what they were measured on, for docs/benchmarks.md."""
     lines = [f"- {name}: {value}" for name, value in facts.items()]
     lines += ["", "| " + " | ".join(title for title, _ in COLUMNS) + " |"]
-    lines.append("|" + "|".join("---" if n < 3 else "---:" for n in range(len(COLUMNS))) + "|")
+    lines.append("|" + "|".join("---" if title in LABELS else "---:" for title, _ in COLUMNS) + "|")
     lines += ["| " + " | ".join(show(row) for _, show in COLUMNS) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
