@@ -51,8 +51,7 @@ def demo(
     bootstrap_servers: str | None = typer.Option(
         None,
         "--bootstrap-servers",
-        "-b",
-        metavar="HOST:PORT,...",
+        metavar="HOST:PORT",
         help="Use this cluster; without it, brokers of its own are started and stopped again.",
         show_default=False,
     ),

@@ -12,11 +12,11 @@ from typing import Any
 import typer
 from rich.markup import escape
 
-from holdfast.cli.cluster_option import resolve_bootstrap_servers
+from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
 from holdfast.cli.console import err, out
 from holdfast.cli.rows import AsJson, plain_table, print_json_lines, print_table, wants_json
 from holdfast.cli.scan_progress import ScanProgress
-from holdfast.cli.topology import BootstrapServers, TopologyFile
+from holdfast.cli.topology import TopologyFile
 from holdfast.errors import NoSuchKey, StateError
 from holdfast.kafka.groups import Drained, Group, GroupAdmin
 from holdfast.kafka.scan import LogScanner
@@ -27,7 +27,7 @@ from holdfast.topology import Topology, load
 SHOWN = 100
 """Rows of a table that a terminal shows unless asked for more."""
 
-Processor = typer.Argument(help="The processor, as it is named in the topology.")
+Processor = typer.Argument(metavar="PROCESSOR", help="The processor, as it is named in the topology.")
 TableName = typer.Argument(metavar="TABLE", help="One of its tables.")
 
 state = typer.Typer(
@@ -169,7 +169,7 @@ def state_list(
 def state_get(
     processor: str = Processor,
     table: str = TableName,
-    key: str = typer.Argument(help="The key, as text."),
+    key: str = typer.Argument(metavar="KEY", help="The key, as text."),
     topology: Path = TopologyFile,
     bootstrap_servers: str | None = BootstrapServers,
 ) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import typer
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from holdfast.cli.cluster_option import resolve_bootstrap_servers
+from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
 from holdfast.cli.console import err, out
 from holdfast.cli.feed import Feed, SetOption, parse_arguments
-from holdfast.cli.topology import BootstrapServers, TopologyFile
+from holdfast.cli.topology import TopologyFile
 from holdfast.errors import TopologyError
 from holdfast.topology import load, resolve
 

@@ -9,12 +9,12 @@ import typer
 
 from holdfast.checks import CheckResult
 from holdfast.cli.check_report import as_row, choose_checks, print_result, print_verdict, run_checks
-from holdfast.cli.cluster_option import resolve_bootstrap_servers
+from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
 from holdfast.cli.console import err, out
 from holdfast.cli.inspect import group_inputs
 from holdfast.cli.rows import print_json_lines
 from holdfast.cli.scan_progress import ScanProgress
-from holdfast.cli.topology import BootstrapServers, TopologyFile
+from holdfast.cli.topology import TopologyFile
 from holdfast.kafka.groups import GroupAdmin
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.topic_reader import ClusterTopicReader

@@ -40,16 +40,3 @@ def _as_ruff_sorts(name: str) -> tuple[int, str]:
     if name.isupper():
         return (0, name)
     return (1 if name[0].isupper() else 2, name)
-
-
-def test_the_face_of_the_library() -> None:
-    """What a handler's module imports comes from `holdfast` itself."""
-    assert set(holdfast.__all__) == {
-        "Context",
-        "Event",
-        "State",
-        "To",
-        "Tombstone",
-        "__version__",
-        "processor",
-    }
