@@ -23,6 +23,7 @@ from benchmarks.orders import Order
 
 MOST_REPLICAS = 3
 REQUEST_TIMEOUT = 30.0
+GROUP_DEADLINE = 60.0
 
 
 @dataclass(slots=True)
@@ -78,12 +79,22 @@ class Cluster:
                     future.result(REQUEST_TIMEOUT)
 
     def delete_groups(self) -> None:
-        """Delete the consumer groups of this run that still exist."""
-        if not self.groups:
-            return
-        for future in self.admin.delete_consumer_groups(sorted(self.groups)).values():
-            with suppress(KafkaException):
-                future.result(REQUEST_TIMEOUT)
+        """Delete the consumer groups of this run.
+
+        A member that did not leave (Kafka Streams and static members do not) keeps its group
+        until the session ends; such groups are tried again until `GROUP_DEADLINE`.
+        """
+        left, deadline = set(self.groups), time.monotonic() + GROUP_DEADLINE
+        while left:
+            for group, future in self.admin.delete_consumer_groups(sorted(left)).items():
+                try:
+                    future.result(REQUEST_TIMEOUT)
+                except KafkaException as error:
+                    if error.args[0].code() == KafkaError.NON_EMPTY_GROUP and time.monotonic() < deadline:
+                        continue
+                left.discard(group)
+            if left:
+                time.sleep(1)
 
     def committed(self, group: str, topic: str) -> int:
         """Sum of the group's committed offsets over the partitions of `topic`; 0 before the first commit."""
