@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ from holdfast.runtime.launch import LaunchSettings, worker_specs
 from holdfast.runtime.supervisor import Supervisor
 from holdfast.topology import check_file
 
+log = logging.getLogger(__name__)
+
 
 class Application:
     """An application with its topics on the brokers. Those that it made are deleted when the block ends.
@@ -43,6 +46,7 @@ class Application:
         self._servers = servers
         self._home = home
         self._admin = AdminClient({"bootstrap.servers": servers})
+        self._groups = GroupAdmin(servers)
         self.log = ClusterTopicReader(self._resolved, LogScanner(servers))
 
     def __enter__(self) -> Self:
@@ -52,6 +56,7 @@ class Application:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._groups.close()
         mine = self._present()  # there were none before
         for topic in self._admin.delete_topics(list(mine)).values():
             topic.result(30)
@@ -91,17 +96,20 @@ class Application:
             for decl in self.topology.processors.values()
         }
         deadline = time.monotonic() + within
+        said = ""
         try:
             supervisor.start()
-            with GroupAdmin(self._servers) as groups:
-                while (lag := _lag(groups, inputs)) != {}:
-                    assert time.monotonic() < deadline, f"not done in time: {lag}"
-                    assert not supervisor.failed, [
-                        view.error or view.shard_failures for view in supervisor.failed
-                    ]
-                    supervisor.poll(0.25)
-                    if meanwhile:
-                        meanwhile(supervisor)
+            while (state := self._progress(inputs)) != "done":
+                if state != said:
+                    said = state
+                    log.info("%s", said)
+                assert time.monotonic() < deadline, f"not done in time: {state}"
+                assert not supervisor.failed, [
+                    view.error or view.shard_failures for view in supervisor.failed
+                ]
+                supervisor.poll(0.25)
+                if meanwhile:
+                    meanwhile(supervisor)
         finally:
             supervisor.stop()
 
@@ -109,18 +117,20 @@ class Application:
         """Run the declared checks."""
         return [check(self.log) for check in self._resolved.checks.values()]
 
+    def _progress(self, inputs: Mapping[str, Sequence[TopicPartition]]) -> str:
+        """`done`, or what is left to do as far as the brokers say it."""
+        try:
+            state = self._groups.is_drained(inputs)
+        except ClusterError as error:
+            # Brokers were killed. A new client knows at once who leads now; the old one may not for minutes.
+            self._groups.close()
+            self._groups = GroupAdmin(self._servers)
+            return str(error)
+        return "done" if state.drained else f"lag {dict(state.lag)}"
+
     def _present(self) -> set[str]:
         """Names of the brokers' topics that the application uses."""
         known = self._admin.list_topics(timeout=10).topics
         return {
             name for name in known if name in self.topology.topics or name.startswith(f"{self.topology.app}.")
         }
-
-
-def _lag(groups: GroupAdmin, inputs: Mapping[str, Sequence[TopicPartition]]) -> Mapping[str, int] | None:
-    """Records still to come by group; empty if everything is handled, None if brokers do not say."""
-    try:
-        state = groups.is_drained(inputs)
-    except ClusterError:
-        return None  # a broker was killed, and another one takes over
-    return {} if state.drained else state.lag
