@@ -336,8 +336,9 @@ def make_plan(poison: Poison) -> ProcessorPlan:
 class Simulation:
     """One worker, from its first life to its last."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, commit_interval: float | None = None) -> None:
         self.rng = random.Random(seed)
+        self._interval = commit_interval
         self.cluster = Cluster(self.rng)
         self.poison = Poison()
         self.reporter = Silent()
@@ -357,7 +358,8 @@ class Simulation:
             return self.consumer
 
         limits = WorkerLimits(
-            commit_interval=self.rng.choice([0.0, 0.0, 0.002]), cache_entries=self.rng.choice([2, 100])
+            commit_interval=self.rng.choice([0.0, 0.0, 0.002]) if self._interval is None else self._interval,
+            cache_entries=self.rng.choice([2, 100]),
         )
         self.worker = Worker(
             make_plan(self.poison),

@@ -7,6 +7,8 @@ import os
 import pytest
 
 from holdfast.errors import WorkerError
+from holdfast.record import TopicPartition
+from holdfast.runtime.worker import WorkerLimits
 from tests.support.fold import problems
 from tests.unit.runtime.simulation import Simulation
 
@@ -20,6 +22,7 @@ def drain(simulation: Simulation) -> None:
     simulation.end_life()
     simulation.begin_life()
     simulation.consumer.give_all()
+    simulation.worker._limits = WorkerLimits(0.0, 100)
     for _ in range(3_000):
         simulation.worker.turn()
         if simulation.drained:
@@ -63,7 +66,7 @@ def test_records_that_stop_shards_lose_nothing(seed: int) -> None:
 
 def test_a_shard_stops_at_its_record_and_what_was_before_is_committed() -> None:
     """Also when it was the last shard that worked, so that the worker ends."""
-    simulation = Simulation(1)
+    simulation = Simulation(1, commit_interval=60)
     simulation.cluster.calm = True
     simulation.cluster.publish(60)
     for place, log in simulation.cluster.inputs.items():
@@ -74,13 +77,17 @@ def test_a_shard_stops_at_its_record_and_what_was_before_is_committed() -> None:
         while (turns := turns + 1) < 500:
             simulation.worker.turn()
     assert len(simulation.reporter.failures) == 3
+    assert simulation.cluster.outputs
     for partition in range(3):
         stopped = [f"{t}[{p}]@{o}" for t, p, o in simulation.poison.places if p == partition]
         message = next(m for m in simulation.reporter.failures if f"stopped shard {partition} at" in m)
         place = next(text for text in stopped if text in message)
         topic = place.partition("[")[0]
-        committed = {p: o for p, o in simulation.cluster.offsets.items() if p.partition == partition}
-        assert next(o for p, o in committed.items() if p.topic == topic) == int(place.partition("@")[2])
+        committed = simulation.cluster.offsets[TopicPartition(topic, partition)]
+        log = simulation.cluster.inputs[TopicPartition(topic, partition)]
+        # The next record from there on is the one that stopped the shard.
+        following = [m.offset() for m in log if m.offset() >= committed]
+        assert following[0] == int(place.partition("@")[2])
         assert "ValueError: poison" in message
     drain(simulation)
     assert problems(simulation.inputs(), simulation.outputs()) == []
