@@ -33,5 +33,5 @@ class ScanProgress:
     def update(self, topic: str, done: int, total: int) -> None:
         """`done` of `total` offsets of `topic` were passed."""
         if topic not in self._tasks:
-            self._tasks[topic] = self._progress.add_task(topic)
+            self._tasks[topic] = self._progress.add_task(topic, total=None)
         self._progress.update(self._tasks[topic], completed=done, total=total, visible=done < total)
