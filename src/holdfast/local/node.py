@@ -224,16 +224,10 @@ class Node:
 def wait_until_gone(
     processes: Iterable[psutil.Process], timeout: float, *, but_for: int = 0
 ) -> list[psutil.Process]:
-    """Wait until all processes but `but_for` have ended, and return those that live after `timeout` seconds.
-
-    One that has ended counts as gone even if its parent has not taken note: brokers of a command that
-    is over belong to the system's first process, which in some containers looks only now and then.
-    """
+    """Wait until all processes but `but_for` have ended, and return those that live after `timeout` seconds."""
     alive = list(processes)
     deadline = time.monotonic() + timeout
     while True:
-        for child in _started.values():
-            child.poll()
         alive = [process for process in alive if not _has_ended(process)]
         if len(alive) <= but_for or time.monotonic() >= deadline:
             return alive
@@ -241,8 +235,19 @@ def wait_until_gone(
 
 
 def _has_ended(process: psutil.Process) -> bool:
+    """Tell whether a process is over, with all its threads, so that its ports and files are free.
+
+    One that has ended counts as over even if its parent has not taken note: brokers of a command that
+    is done belong to the system's first process, which in some containers looks only now and then.
+    But a process is also called a zombie when only its first thread is over and the others go on.
+    """
+    for child in _started.values():
+        if child.pid == process.pid:
+            return child.poll() is not None
     try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        return not process.is_running() or (
+            process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
+        )
     except psutil.NoSuchProcess:
         return True
 
