@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -11,8 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.groups import GroupAdmin, partitions_of
@@ -72,6 +71,7 @@ class Application:
         outputs: the same for outputs.
         tables: its tables.
         topic: settings of every topic.
+        kafka: client properties.
         options: more keys of the processor, such as `on_error`.
     """
 
@@ -86,6 +86,7 @@ class Application:
         outputs: Mapping[str, tuple[type[Event], ...]] | None = None,
         tables: Mapping[str, str] | None = None,
         topic: Mapping[str, Any] | None = None,
+        kafka: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         self.names = Names(name)
@@ -96,6 +97,7 @@ class Application:
         self.outputs = {"sums": (Folded,)} if outputs is None else dict(outputs)
         self._tables = {"sums": "test_events:Sum"} if tables is None else dict(tables)
         self._topic = {"partitions": PARTITIONS, "key": "key", **(topic or {})}
+        self._kafka = dict(kafka or {})
         self._options = {"commit_interval": "50ms", "session_timeout": "2s", **options}
         self.topology = self._write(handler)
 
@@ -106,6 +108,7 @@ class Application:
         topics = {**self.inputs, **self.outputs}
         declared = {
             "app": self.names.app,
+            "kafka": self._kafka,
             "topics": {
                 self.names.topic(label): {
                     "events": [f"test_events:{e.__name__}" for e in kinds],
@@ -124,7 +127,7 @@ class Application:
             },
         }
         file = self.folder / "topology.yaml"
-        file.write_text(yaml.safe_dump(declared, sort_keys=False))
+        file.write_text(json.dumps(declared, indent=1))
         return load(file)
 
     # -- topics ------------------------------------------------------------------------------------
@@ -146,7 +149,7 @@ class Application:
     def producer(self) -> Producer:
         """A producer for the inputs."""
         encoders = [TopicEncoder(self.names.topic(label), e, "key") for label, e in self.inputs.items()]
-        return Producer(encoders, self.servers)
+        return Producer(encoders, self.servers, properties={"batch.size": 10_000})
 
     def publish(self, *published: Event, label: str | None = None) -> None:
         """Publish events and wait for their acknowledgement."""

@@ -17,7 +17,7 @@ from holdfast.runtime.commit import CommitPipeline
 from holdfast.runtime.restore import Restorer, RestoreSettings
 from holdfast.runtime.store import StoreMemory
 from holdfast.runtime.worker import Reporter, Worker, WorkerLimits
-from holdfast.topology.model import ProcessorDecl
+from holdfast.topology.model import BROKER_MAX_BYTES, MAX_BYTES, ProcessorDecl, Topology
 from holdfast.topology.resolved import ResolvedProcessor, ResolvedTopology
 
 TRANSACTION_TIMEOUT_MS = 10_000
@@ -59,7 +59,7 @@ def build_worker(
     settings = consumer_settings(decl, identity, declared.kafka)
     changelogs = {table: decl.changelog(table) for table in decl.tables}
     late = _LateConsumer()
-    writer = _writer(decl, identity, declared.kafka, late)
+    writer = _writer(decl, identity, {**record_sizes(declared, decl), **declared.kafka}, late)
 
     def connect(listener: OwnershipListener) -> ShardConsumer:
         late.consumer = ShardConsumer(settings, decl.reads[0], listener)
@@ -102,6 +102,18 @@ def consumer_settings(
         "heartbeat.interval.ms": min(_HEARTBEAT_MS, decl.session_timeout_ms // 4),
         "enable.partition.eof": True,
     }
+
+
+def record_sizes(topology: Topology, decl: ProcessorDecl) -> dict[str, Any]:
+    """How large records and batches of a processor's producer may be.
+
+    The client refuses a record above its own limit, whatever the topic takes, so that limit is the
+    largest of all. A broker measures whole batches, so these follow the smallest.
+    """
+    specs = {spec.name: spec for spec in topology.topic_specs()}
+    written = (*decl.writes, *map(decl.changelog, decl.tables), topology.dead_letter_topic)
+    limits = [int(specs[name].config.get(MAX_BYTES, BROKER_MAX_BYTES)) for name in written]
+    return {"message.max.bytes": max(limits), "batch.size": min(1_000_000, *limits)}
 
 
 class _LateConsumer:
