@@ -224,7 +224,7 @@ class Node:
 def wait_until_gone(
     processes: Iterable[psutil.Process], timeout: float, *, but_for: int = 0
 ) -> list[psutil.Process]:
-    """Wait until all processes but `but_for` have ended, and return those that live after `timeout` seconds."""
+    """Wait until all processes but `but_for` have ended, return those alive after `timeout` seconds."""
     alive = list(processes)
     deadline = time.monotonic() + timeout
     while True:
