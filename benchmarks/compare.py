@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from benchmarks import engines, report, target
 from benchmarks.cluster import Cluster, run_on
@@ -77,7 +78,7 @@ def available(chosen: list[Engine]) -> list[Engine]:
                 command = engine.command()
             usable.append(replace(engine, command=lambda command=command: command))
         except UnavailableError as reason:
-            console.print(f"[yellow]{engine.name} is left out:[/] {reason}")
+            console.print(f"[yellow]{engine.name} is left out:[/] {escape(str(reason))}")
     return usable
 
 
@@ -110,7 +111,7 @@ def execute(plan: Plan, cluster: Cluster, logs: Path) -> list[Measurement]:
                 logs=logs,
             )
         done.append(result)
-        outcome = f"[red]{'; '.join(result.problems)}[/]" if result.problems else "[green]ok[/]"
+        outcome = f"[red]{escape('; '.join(result.problems))}[/]" if result.problems else "[green]ok[/]"
         console.print(
             f"{number:>3}/{len(tasks)} {task.name:<45} {result.rate:>9,.0f}/s {result.cpu_s:>6.1f} CPU s "
             f"{result.peak_mb:>5,.0f} MB  {outcome}"

@@ -14,6 +14,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from confluent_kafka import KafkaException
+
 from benchmarks.cluster import Cluster
 from benchmarks.engines import Engine
 from benchmarks.orders import Truth
@@ -105,7 +107,7 @@ def measure(
             with start(task.engine.command(), settings, logs / f"{task.name}.log") as engine:
                 _observe(engine, task.engine.group_of(app_id), data, cluster, timeout, result)
         result.problems += verify(task.engine, settings, data.truth, cluster)
-    except EngineFailedError as error:
+    except (EngineFailedError, KafkaException, TimeoutError) as error:
         result.problems.append(str(error))
     finally:
         cluster.delete_topics(app_id)
