@@ -16,6 +16,7 @@ PROPERTY = "bootstrap.servers"
 BootstrapServers = typer.Option(
     None,
     "--bootstrap-servers",
+    "-b",
     metavar="HOST:PORT,...",
     show_default=False,
     help=f"The brokers. Default: the variable {SERVERS_VARIABLE}, then `kafka:` in the topology, "

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import typer
 from rich.markup import escape
 
-from holdfast.cli.cluster_option import resolve_bootstrap_servers
+from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
 from holdfast.cli.console import err
 from holdfast.cli.publish_input import CsvEvents, Line, LineReader, json_lines
 from holdfast.cli.publish_report import ProgressBar, Refusals, print_result
@@ -128,7 +128,7 @@ def publish(
         None, "--refused", dir_okay=False, help="Write all refused lines to this file, as JSON lines."
     ),
     topology: Path = typer.Option(DEFAULT_FILE, "--topology", help="The topology file."),
-    bootstrap_servers: str | None = typer.Option(None, "--bootstrap-servers", help="The brokers, host:port."),
+    bootstrap_servers: str | None = BootstrapServers,
 ) -> None:
     """Publish events from a file: one JSON object on each line, or CSV with a header row.
 

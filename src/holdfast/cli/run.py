@@ -7,10 +7,10 @@ from pathlib import Path
 
 import typer
 
-from holdfast.cli.cluster_option import resolve_bootstrap_servers
+from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
 from holdfast.cli.console import err
 from holdfast.cli.run_view import RunDisplay
-from holdfast.cli.topology import BootstrapServers, TopologyFile
+from holdfast.cli.topology import TopologyFile
 from holdfast.engine.plan import check_handler
 from holdfast.errors import ClusterMismatch, WorkerError
 from holdfast.kafka.admin import TopicAdmin

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from holdfast.cli.cluster_option import resolve_bootstrap_servers
+from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
 from holdfast.cli.console import out
 from holdfast.engine.plan import check_handler
 from holdfast.kafka.admin import TopicAdmin, TopicState
@@ -18,9 +18,6 @@ from holdfast.kafka.settings import checked
 from holdfast.topology import DEFAULT_FILE, Difference, Topology, check_file, load, plan
 
 TopologyFile = typer.Option(DEFAULT_FILE, "--topology", "-t", metavar="FILE", help="The topology file.")
-BootstrapServers = typer.Option(
-    None, "--bootstrap-servers", metavar="HOST:PORT", help="The cluster's brokers.", show_default=False
-)
 
 CHANGES_NEEDED = 3
 """Exit code of `apply --dry-run` when the cluster is not as declared yet."""
