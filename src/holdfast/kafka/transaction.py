@@ -96,6 +96,9 @@ class UnitWriter(Protocol):
     def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:
         """End the open unit; blocks, and may run on another thread."""
 
+    def conclude(self, ending: Ending, positions: Mapping[TopicPartition, int]) -> Ending:
+        """Do what is left after `finish`, on the thread that owns the consumer."""
+
     def abandon(self) -> Ending:
         """Give up the open unit; blocks."""
 
@@ -222,6 +225,10 @@ class TransactionalWriter(_Writer):
             return self._unusable(error)
         return Ending(Outcome.COMMITTED, changelog_ends=self._ends)
 
+    def conclude(self, ending: Ending, positions: Mapping[TopicPartition, int]) -> Ending:  # noqa: ARG002
+        """Nothing: the transaction held the offsets."""
+        return ending
+
     def abandon(self) -> Ending:
         """Abort the open transaction."""
         return self._abort(None)
@@ -295,15 +302,24 @@ class AtLeastOnceWriter(_Writer):
         self._failed = None
 
     def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:  # noqa: ARG002
-        """Wait until every record is on the brokers, then commit the offsets."""
+        """Wait until every record is on the brokers."""
         left = self._client.flush(self._timeout)
         if left or self._failed:
             return Ending(Outcome.UNKNOWN, self._failed or f"{left} records were not acknowledged in time")
-        try:
-            self._offsets.commit(positions)
-        except ClusterError as error:
-            return Ending(Outcome.UNKNOWN, str(error))
         return Ending(Outcome.COMMITTED, changelog_ends=self._ends)
+
+    def conclude(self, ending: Ending, positions: Mapping[TopicPartition, int]) -> Ending:
+        """Commit the offsets of a unit whose records are on the brokers.
+
+        Not in `finish`: a commit that waits on one thread was seen not to return while another
+        thread polls the same consumer.
+        """
+        if ending.outcome is Outcome.COMMITTED:
+            try:
+                self._offsets.commit(positions)
+            except ClusterError as error:
+                return Ending(Outcome.UNKNOWN, str(error))
+        return ending
 
     def abandon(self) -> Ending:
         """Give up the open unit. What was sent of it stays sent, and will be repeated: at least once."""

@@ -115,7 +115,7 @@ class CommitPipeline:
             log.exception("a commit failed in an unforeseen way")
             result = Ending(Outcome.UNKNOWN, repr(error))
         self._ending = self._unit = None
-        return Finished(unit, result)
+        return Finished(unit, self._writer.conclude(result, unit.positions))
 
     def reopen(self) -> None:
         """Replace the writer's client; see `UnitWriter.reopen`."""

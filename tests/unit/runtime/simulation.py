@@ -126,6 +126,10 @@ class Writer:
         self.fenced_in_a_row = 0
         return Ending(Outcome.COMMITTED, changelog_ends=self._cluster.commit(unit, positions))
 
+    def conclude(self, ending: Ending, positions: Mapping[TopicPartition, int]) -> Ending:  # noqa: ARG002
+        """Nothing is left to do."""
+        return ending
+
     def abandon(self) -> Ending:
         """Abort the open transaction."""
         assert self._open is not None
