@@ -234,10 +234,14 @@ class ShardConsumer:
                 "offset."
             )
         elif error.fatal() or not error.retriable():
-            self._raise_fatal(error, str(place))
+            self._raise_fatal(error, str(place) if place.topic else "")
 
     def _raise_fatal(self, error: KafkaError, where: str = "") -> None:
-        if error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED) or "FENCED" in error.str():
+        # A fatal error comes with a code of its own; what it is about is only in its text.
+        if (
+            error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED)
+            or "fenced" in error.str().lower()
+        ):
             raise Fenced(
                 f"another process joined {self._topic}'s group in the same slot, so this worker must stop; "
                 "give each worker its own slot"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
 from dataclasses import asdict, dataclass
@@ -56,7 +57,7 @@ def main(orders: WorkerOrders) -> int:
         _work(orders, pipe)
     except HoldfastError as error:
         pipe.error(type(error).__name__, str(error))
-        print(f"{orders.processor} ({orders.slot}): {error}", file=sys.stderr)
+        _say(f"{orders.processor} ({orders.slot}): {error}")
         return EXIT_ERROR if _may_pass(error) else EXIT_FINAL
     return 0
 
@@ -73,6 +74,15 @@ def _work(orders: WorkerOrders, pipe: StatusPipe) -> None:
             worker.run()
         finally:
             worker.close()
+
+
+def _say(text: str) -> None:
+    """Write to the log, which may be on the same full disk as the state: the exit code must not suffer."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        # What is left in its buffer would fail again at exit, and change the exit code.
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - it lives as long as the process
 
 
 def _may_pass(error: HoldfastError) -> bool:

@@ -8,6 +8,7 @@ thrown away and rebuilt.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, Writ
 
 from holdfast.engine.ports import Changes
 from holdfast.errors import CorruptStore, StateError
+
+log = logging.getLogger(__name__)
 
 _MIB: Final = 1024 * 1024
 _CHECKPOINT: Final = b"checkpoint:"
@@ -142,6 +145,15 @@ class RocksStore:
         Raises:
             StateError: the disk is full, or the data cannot be written.
         """
+        batch = self._batch(changes, checkpoint)
+        try:
+            self._db.write(batch)
+        except Exception as error:
+            raise self._failure("written", error) from error
+
+    def _batch(self, changes: Changes, checkpoint: Mapping[str, int]) -> WriteBatch:
+        # A function of its own: an error of `apply` may be kept, and its frame with it. A handle
+        # among the frame's locals would hold the database open.
         batch = WriteBatch(raw_mode=True)
         for table, rows in changes.items():
             handle = self._handles[table]
@@ -153,10 +165,7 @@ class RocksStore:
                     put(key, value, handle)
         for table, offset in checkpoint.items():
             batch.put(_CHECKPOINT + table.encode(), str(offset).encode())
-        try:
-            self._db.write(batch)
-        except Exception as error:
-            raise self._failure("written", error) from error
+        return batch
 
     def checkpoint(self, table: str) -> int | None:
         """The changelog offset up to which `table` is complete; None for a store that holds nothing.
@@ -171,11 +180,19 @@ class RocksStore:
             raise self._failure("read", error) from error
 
     def close(self) -> None:
-        """Flush and let go of the folder. A second call does nothing."""
+        """Flush and let go of the folder. A second call does nothing.
+
+        What cannot be flushed is no loss: the changelog holds it, and the checkpoint tells from where.
+        """
         if not self._closed:
             self._closed = True
             self._families, self._handles = {}, {}
-            self._db.close()
+            try:
+                self._db.close()
+            except Exception as error:  # noqa: BLE001 - RocksDB's errors have no class of their own
+                log.warning("%s", self._failure("closed", error))
+            # Lets go of the folder's lock also when the flush failed.
+            del self._db
 
     def _make_folder(self) -> None:
         try:

@@ -7,6 +7,7 @@ is killed takes its workers along: they notice that nobody reads their status pi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -199,8 +200,10 @@ class Supervisor:
         read_end, write_end = os.pipe()
         output = None
         if spec.log is not None:
-            spec.log.parent.mkdir(parents=True, exist_ok=True)
-            output = spec.log.open("ab")
+            # On a full disk the worker's output goes where ours goes: it must say so somewhere.
+            with contextlib.suppress(OSError):
+                spec.log.parent.mkdir(parents=True, exist_ok=True)
+                output = spec.log.open("ab")
         try:
             process = subprocess.Popen(
                 list(spec.command(write_end)),

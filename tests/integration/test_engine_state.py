@@ -1,0 +1,172 @@
+"""Local state that is damaged, outdated or cannot be written; state while transactions are open."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer as Client
+from confluent_kafka.admin import AdminClient
+
+from holdfast.kafka.reader import PartitionReader, reader_settings
+from holdfast.kafka.settings import consumer_config
+from holdfast.runtime.restore import Claim, Restored, Restorer, RestoreSettings
+from holdfast.runtime.store import StoreMemory
+from holdfast.runtime.supervisor import WorkerState
+from tests.support.application import Application
+from tests.support.events import Added
+from tests.support.fold import assert_exactly_once
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
+Make = Callable[..., Application]
+
+
+def adds(count: int, keys: int = 200) -> list[Added]:
+    """Inputs over many keys."""
+    return [Added(key=f"k{i % keys}", n=i) for i in range(count)]
+
+
+def flushed(app: Application) -> list[Path]:
+    """Table files of a stopped worker."""
+    return list(app.state_folder().rglob("*.sst"))
+
+
+@pytest.mark.parametrize("damage", ["tables", "MANIFEST-*", "CURRENT", "*.log", "rocksdict-config.json"])
+def test_a_corrupt_folder_is_rebuilt_from_the_changelog(application: Make, damage: str) -> None:
+    """Whatever file is overwritten, the result is right and the worker needs no help."""
+    app = application()
+    app.publish(*adds(1500))
+    with app.run() as run:
+        run.until_drained()
+    folders = [app.state_folder(partition=p) for p in range(4)]
+    for folder in folders:
+        victims = list(folder.glob("*.sst" if damage == "tables" else damage))
+        for file in victims:
+            size = file.stat().st_size
+            file.write_bytes(os.urandom(max(size, 16)))
+    app.publish(*adds(1500))
+    with app.run() as run:
+        run.until_drained()
+    assert assert_exactly_once(app) == 3000
+
+
+def test_damage_that_shows_only_when_a_key_is_read_is_mended_under_way(application: Make) -> None:
+    """One flipped block in a table file: opening it succeeds, reading does not."""
+    app = application(topic={"partitions": 1}, cache_entries=1)
+    app.publish(*adds(3000, keys=1000))
+    with app.run() as run:
+        run.until_drained()
+    tables = [file for file in flushed(app) if file.stat().st_size > 10_000]
+    assert tables, "the stop flushes tables"
+    for file in tables:
+        content = bytearray(file.read_bytes())
+        content[1_000:3_000] = os.urandom(2_000)
+        file.write_bytes(content)
+    app.publish(*adds(1000, keys=1000))
+    with app.run() as run:
+        run.until_drained()
+        run.until(lambda: run.views[0].status.restored > 0, 10, "a restore")
+        assert run.views[0].restarts == 0
+    assert assert_exactly_once(app) == 4000
+
+
+def test_a_changelog_that_was_made_anew_is_believed(application: Make) -> None:
+    """A checkpoint beyond its end belongs to another history: the folder is thrown away."""
+    app = application()
+    app.publish(*adds(800, keys=20))
+    with app.run() as run:
+        run.until_drained()
+    admin = AdminClient({"bootstrap.servers": app.servers})
+    admin.delete_topics([app.changelog])[app.changelog].result(20)
+    app.provision()
+    app.publish(*adds(20, keys=20))
+    with app.run() as run:
+        run.until_drained()
+    # Without a changelog there is no state: every key begins anew.
+    assert {output.key: output.count for output in app.decoded("sums")} == {f"k{i}": 1 for i in range(20)}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 12 MB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=12m", "holdfast-test", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mount.returncode != 0:
+        pytest.fail(f"the full-disk test needs the right to mount a tmpfs (run it as root): {mount.stderr}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_is_told_loses_nothing_and_works_when_there_is_room(
+    application: Make, small_disk: Path
+) -> None:
+    """The worker stops with a message that says what to do; after freeing space a restart goes on."""
+    app = application()
+    home = app.home
+    app.home = small_disk
+    filler = small_disk / "filler"
+    with app.run(home=small_disk) as run:
+        app.publish(*adds(500))
+        run.until_drained()
+        free = shutil.disk_usage(small_disk).free
+        with filler.open("wb") as file:
+            file.write(b"x" * (free - 20_000))
+        for round_ in range(30):
+            app.publish(*adds(2000, keys=2000 + round_))
+            run.let_run(0.2)
+            if run.supervisor.failed or run.supervisor.all_ended:
+                break
+        run.until(lambda: run.supervisor.all_ended, 40, "the worker's end", failing=True)
+        view = run.views[0]
+        assert view.state is WorkerState.FAILED
+        assert "the disk is full" in view.error, view.error
+        assert "nothing is lost" in view.error
+    # With the disk still full it says so again, without a traceback.
+    with app.run(home=small_disk) as run:
+        run.until(lambda: run.supervisor.all_ended or run.views[0].restarts, 30, "its end", failing=True)
+        assert "the disk is full" in run.views[0].error or "free space" in run.views[0].error
+    filler.unlink()
+    with app.run(home=small_disk) as run:
+        run.until_drained()
+    app.home = home
+    assert_exactly_once(app)
+
+
+def test_a_restore_waits_for_a_transaction_on_the_changelog(application: Make, tmp_path: Path) -> None:
+    """A commit is final before its marker is everywhere; so what is open is waited for and then counted."""
+    app = application(topic={"partitions": 1})
+    writer = Client({"bootstrap.servers": app.servers, "transactional.id": f"{app.names.app}.predecessor"})
+    writer.init_transactions(20)
+    writer.begin_transaction()
+    writer.produce(app.changelog, b'{"count":1,"total":1}', b"k", 0)
+    assert writer.flush(20) == 0
+    settings = consumer_config(app.servers, app.group, start="error")
+    restorer = Restorer(
+        RestoreSettings((app.names.topic("adds"),), {"sums": app.changelog}, tmp_path / "state", "earliest"),
+        lambda: PartitionReader(reader_settings(settings)),
+        StoreMemory(),
+    )
+    try:
+        restorer.ask(Claim(0, 1))
+        with app.run() as run:  # a supervisor to poll, nothing else
+            run.until(lambda: [p.total for p in restorer.progress()] == [1], 20, "a restore under way")
+            run.let_run(1.0)
+            assert restorer.results.empty()
+            writer.commit_transaction(20)
+            run.until(lambda: not restorer.results.empty(), 20, "the restored shard")
+        result = restorer.results.get()
+        assert isinstance(result, Restored)
+        assert dict(result.store.items("sums")) == {b"k": b'{"count":1,"total":1}'}
+        result.store.close()
+    finally:
+        restorer.close()
