@@ -17,7 +17,7 @@ from holdfast.errors import BrokersUnreachable
 from holdfast.kafka.errors import describe, mapped
 from holdfast.kafka.settings import Properties, common_config
 
-UNREACHABLE_AFTER_S = 8.0
+UNREACHABLE_AFTER_S = 6.5
 """Seconds after which brokers that do not answer are reported: the whole command should say so within 10."""
 
 PROBE_NAME = "holdfast-probe"

@@ -135,7 +135,13 @@ class RocksStore:
             CorruptStore: the data cannot be read.
         """
         try:
-            yield from self._families[table].items()
+            rows = self._families[table].iter()
+            rows.seek_to_first()
+            while rows.valid():
+                yield rows.key(), rows.value()
+                rows.next()
+            # Damage ends an iteration like the last key does; only the status tells.
+            rows.status()
         except Exception as error:
             raise self._failure("read", error) from error
 

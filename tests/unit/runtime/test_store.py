@@ -1,0 +1,144 @@
+"""The local store: a cache of the changelog that may be lost, but never wrong or shared."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast.errors import CorruptStore, StateError
+from holdfast.runtime.store import RocksStore, StoreMemory
+
+MEMORY = StoreMemory()
+
+
+def open_store(path: Path, *tables: str) -> RocksStore:
+    """A store of the tables, `sums` alone unless given."""
+    return RocksStore(path, tables or ("sums",), MEMORY)
+
+
+def filled(path: Path, rows: int = 500) -> dict[bytes, bytes]:
+    """Make a store with content that was flushed, and close it."""
+    content = {f"k{i:04}".encode(): os.urandom(40) for i in range(rows)}
+    store = open_store(path)
+    store.apply({"sums": list(content.items())}, {"sums": rows})
+    store.close()
+    return content
+
+
+def test_changes_and_checkpoint_are_there_after_reopening(tmp_path: Path) -> None:
+    """In key order; deletions are gone."""
+    store = open_store(tmp_path / "s")
+    assert store.checkpoint("sums") is None
+    store.apply({"sums": [(b"b", b"1"), (b"a", b"2"), (b"c", b"3"), (b"c", None)]}, {"sums": 7})
+    store.close()
+    store.close()
+    again = open_store(tmp_path / "s")
+    assert list(again.items("sums")) == [(b"a", b"2"), (b"b", b"1")]
+    assert (again.get("sums", b"c"), again.checkpoint("sums")) == (None, 7)
+    again.close()
+
+
+def test_tables_are_separate(tmp_path: Path) -> None:
+    """Each with its own checkpoint."""
+    store = open_store(tmp_path, "one", "two")
+    store.apply({"one": [(b"k", b"1")], "two": [(b"k", b"2")]}, {"one": 3})
+    assert (store.get("one", b"k"), store.get("two", b"k")) == (b"1", b"2")
+    assert (store.checkpoint("one"), store.checkpoint("two")) == (3, None)
+    store.close()
+
+
+def test_a_store_opens_with_fewer_and_with_more_tables(tmp_path: Path) -> None:
+    """A topology may change: what it no longer declares is left alone."""
+    store = open_store(tmp_path, "one", "two")
+    store.apply({"one": [(b"k", b"1")], "two": [(b"k", b"2")]}, {"one": 3, "two": 4})
+    store.close()
+    fewer = open_store(tmp_path, "one")
+    assert fewer.get("one", b"k") == b"1"
+    fewer.close()
+    more = open_store(tmp_path, "one", "two", "three")
+    assert (more.get("two", b"k"), more.get("three", b"k"), more.checkpoint("two")) == (b"2", None, 4)
+    more.close()
+
+
+def test_a_second_opener_is_refused_and_harms_nothing(tmp_path: Path) -> None:
+    """It is not corruption: the folder must not be thrown away."""
+    filled(tmp_path)
+    store = open_store(tmp_path)
+    with pytest.raises(StateError, match="in use by another process") as caught:
+        RocksStore.open_or_discard(tmp_path, ["sums"], MEMORY)
+    assert not isinstance(caught.value, CorruptStore)
+    assert len(list(store.items("sums"))) == 500
+    store.close()
+
+
+def test_a_store_can_be_looked_at_beside_its_worker(tmp_path: Path) -> None:
+    """Read only."""
+    filled(tmp_path)
+    store = open_store(tmp_path)
+    beside = RocksStore(tmp_path, ["sums"], MEMORY, read_only=True)
+    assert len(list(beside.items("sums"))) == 500
+    beside.close()
+    store.close()
+
+
+def read_all(read: Callable[[], Any]) -> Any:
+    """What is read, or None if that is refused."""
+    try:
+        return read()
+    except CorruptStore:
+        return None
+
+
+@pytest.mark.parametrize("seed", [*range(8), 18, 67, 108, 176])
+def test_whatever_is_damaged_a_read_is_right_or_the_store_is_corrupt(tmp_path: Path, seed: int) -> None:
+    """Bytes overwritten at random in any file: never a wrong value, never another error."""
+    rng = random.Random(seed)
+    content = filled(tmp_path)
+    files = sorted(
+        file for file in tmp_path.iterdir() if file.stat().st_size and file.name not in ("LOCK", "LOG")
+    )
+    for file in rng.sample(files, rng.randint(1, len(files))):
+        data = bytearray(file.read_bytes())
+        for _ in range(rng.randint(1, 4)):
+            at = rng.randrange(len(data))
+            data[at : at + 8] = rng.randbytes(8)
+        file.write_bytes(data)
+    try:
+        store, discarded = RocksStore.open_or_discard(tmp_path, ["sums"], MEMORY)
+    except CorruptStore:
+        pytest.fail("an empty store can always be made")
+    try:
+        checkpoint = store.checkpoint("sums")
+        if checkpoint != 500:
+            # Nothing of it, and nothing that claims to be all of it.
+            assert discarded or checkpoint is None
+            return
+        assert read_all(lambda: {key: store.get("sums", key) for key in content}) in (content, None)
+        assert read_all(lambda: dict(store.items("sums"))) in (content, None)
+    except CorruptStore:
+        return
+    finally:
+        store.close()
+
+
+def test_a_missing_table_file_is_corruption(tmp_path: Path) -> None:
+    """It is rebuilt like any other damage."""
+    filled(tmp_path)
+    for file in tmp_path.glob("*.sst"):
+        file.unlink()
+    store, discarded = RocksStore.open_or_discard(tmp_path, ["sums"], MEMORY)
+    assert discarded
+    assert (dict(store.items("sums")), store.checkpoint("sums")) == ({}, None)
+    store.close()
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """With what to do."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError, match=r"cannot be made.*HOLDFAST_HOME"):
+        open_store(tmp_path / "file" / "s")
