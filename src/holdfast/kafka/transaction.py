@@ -211,19 +211,21 @@ class TransactionalWriter(_Writer):
 
     def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:
         """Send the offsets and commit."""
+        # By name, not by `self`: a call that hangs may return when there is a new client already.
+        client, ends = self._client, self._ends
         offsets = [ClientPartition(p.topic, p.partition, offset) for p, offset in positions.items()]
         try:
-            self._client.send_offsets_to_transaction(offsets, group_metadata, self._timeout)
+            client.send_offsets_to_transaction(offsets, group_metadata, self._timeout)
         except KafkaException as error:
             # Nothing was asked to be committed yet, so an abort settles it.
-            return self._abort(error)
+            return self._abort(client, error)
         try:
-            self._client.commit_transaction(self._timeout)
+            client.commit_transaction(self._timeout)
         except KafkaException as error:
             if error.args[0].txn_requires_abort():
-                return self._abort(error)
+                return self._abort(client, error)
             return self._unusable(error)
-        return Ending(Outcome.COMMITTED, changelog_ends=self._ends)
+        return Ending(Outcome.COMMITTED, changelog_ends=ends)
 
     def conclude(self, ending: Ending, positions: Mapping[TopicPartition, int]) -> Ending:  # noqa: ARG002
         """Nothing: the transaction held the offsets."""
@@ -231,7 +233,7 @@ class TransactionalWriter(_Writer):
 
     def abandon(self) -> Ending:
         """Abort the open transaction."""
-        return self._abort(None)
+        return self._abort(self._client, None)
 
     def reopen(self) -> None:
         """Replace the client; the transactional id's open transaction is ended by it.
@@ -259,12 +261,12 @@ class TransactionalWriter(_Writer):
             else:
                 return
 
-    def _abort(self, cause: KafkaException | None) -> Ending:
+    def _abort(self, client: Producer, cause: KafkaException | None) -> Ending:
         failure = cause.args[0] if cause else None
         if failure is not None and failure.fatal():
             return self._unusable(cause)  # type: ignore[arg-type]
         try:
-            self._client.abort_transaction(self._timeout)
+            client.abort_transaction(self._timeout)
         except KafkaException as error:
             return self._unusable(error)
         return Ending(Outcome.ABORTED, failure.str() if failure else "given up")

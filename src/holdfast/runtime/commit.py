@@ -9,10 +9,13 @@ is, outputs are sent as they come, so that a commit has little left to wait for.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 
 from holdfast.engine.unit import SealedUnit
@@ -20,6 +23,11 @@ from holdfast.kafka.transaction import ChangelogRows, Ending, Outcome, UnitWrite
 from holdfast.record import Output, TopicPartition
 
 log = logging.getLogger(__name__)
+
+PATIENCE_S = 15.0
+"""Seconds for a whole commit. The client's own timeouts are shorter, but do not always hold: it was seen
+to wait for ever for a group coordinator that had died (librdkafka's TxnOffsetCommit handler drops some
+errors without an answer). Longer than a transaction lives, so nothing is given up that could succeed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +44,16 @@ class CommitPipeline:
     Args:
         writer: writes units.
         changelogs: for each table, its changelog topic.
+        patience: seconds after which the outcome of a commit counts as unknown.
     """
 
-    def __init__(self, writer: UnitWriter, changelogs: Mapping[str, str]) -> None:
+    def __init__(
+        self, writer: UnitWriter, changelogs: Mapping[str, str], patience: float = PATIENCE_S
+    ) -> None:
         self._writer = writer
         self.changelogs = changelogs
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._patience = patience
+        self._deadline = 0.0
         self._unit: SealedUnit | None = None
         self._ending: Future[Ending] | None = None
         self._begun = False
@@ -84,7 +96,17 @@ class CommitPipeline:
         self._writer.send(unit.outputs, rows)
         self._begun = False
         self._unit = unit
-        self._ending = self._thread.submit(self._writer.finish, unit.positions, group_metadata)
+        self._deadline = time.monotonic() + self._patience
+        ending: Future[Ending] = Future()
+        self._ending = ending
+        # A daemon of its own for each commit: one that hangs must not hold up the next, nor our exit.
+        Thread(target=self._finish, args=(ending, unit, group_metadata), name="commit", daemon=True).start()
+
+    def _finish(self, ending: Future[Ending], unit: SealedUnit, group_metadata: Any) -> None:
+        try:
+            ending.set_result(self._writer.finish(unit.positions, group_metadata))
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the result is taken
+            ending.set_exception(error)
 
     def abandon(self) -> Ending | None:
         """Give up what was sent of the open unit; None when nothing was."""
@@ -102,15 +124,18 @@ class CommitPipeline:
         """Return the commit in flight if it has ended; it is no longer in flight then.
 
         Args:
-            wait: seconds to wait for its end; None waits for it, which the writer's timeouts bound.
+            wait: seconds to wait for its end; None waits for it, or until it counts as unknown.
         """
         ending, unit = self._ending, self._unit
         if ending is None or unit is None:
             return None
+        left = max(self._deadline - time.monotonic(), 0.0)
         try:
-            result = ending.result(wait)
+            result = ending.result(left if wait is None else min(wait, left))
         except FutureTimeout:
-            return None
+            if time.monotonic() < self._deadline:
+                return None
+            result = Ending(Outcome.UNKNOWN, f"no answer within {self._patience:.0f} s")
         except Exception as error:
             log.exception("a commit failed in an unforeseen way")
             result = Ending(Outcome.UNKNOWN, repr(error))
@@ -124,5 +149,6 @@ class CommitPipeline:
 
     def close(self) -> None:
         """Let go of the writer. A commit in flight is waited for."""
-        self._thread.shutdown(wait=True)
+        if self._ending is not None:
+            wait_for([self._ending], max(self._deadline - time.monotonic(), 0.0))
         self._writer.close()

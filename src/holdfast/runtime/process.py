@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from holdfast.engine.plan import check_handler
-from holdfast.errors import ClusterError, Fenced, HoldfastError, SlotTaken, WorkerError
+from holdfast.errors import ClusterError, Fenced, HoldfastError
 from holdfast.runtime.assembly import WorkerIdentity, build_worker
 from holdfast.runtime.slot import SlotLock
 from holdfast.runtime.status import StatusPipe
@@ -23,6 +23,10 @@ EXIT_ERROR = 1
 
 EXIT_FINAL = 3
 """Something that a restart does not mend: a handler that stopped every shard, a taken slot, a wrong file."""
+
+EXIT_FENCED = 4
+"""Somebody took the slot, or so the brokers said: after a coordinator has died they say it of a lone
+worker too, whose own earlier request to join arrived late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ def main(orders: WorkerOrders) -> int:
     except HoldfastError as error:
         pipe.error(type(error).__name__, str(error))
         _say(f"{orders.processor} ({orders.slot}): {error}")
-        return EXIT_ERROR if _may_pass(error) else EXIT_FINAL
+        return _exit_code(error)
     return 0
 
 
@@ -85,8 +89,10 @@ def _say(text: str) -> None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - it lives as long as the process
 
 
-def _may_pass(error: HoldfastError) -> bool:
-    return isinstance(error, ClusterError) and not isinstance(error, (Fenced, SlotTaken, WorkerError))
+def _exit_code(error: HoldfastError) -> int:
+    if isinstance(error, Fenced):
+        return EXIT_FENCED
+    return EXIT_ERROR if isinstance(error, ClusterError) else EXIT_FINAL
 
 
 if __name__ == "__main__":

@@ -20,13 +20,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
 
-from holdfast.runtime.process import EXIT_FINAL
+from holdfast.runtime.process import EXIT_FENCED, EXIT_FINAL
 from holdfast.runtime.status import WorkerStatus
 
 FIRST_PAUSE_S = 0.1
 MAX_PAUSE_S = 10.0
 STEADY_S = 10.0
 """A worker that lived this long starts again with the first pause."""
+
+FENCED_LIMIT = 3
+FENCED_WITHIN_S = 60.0
+"""A worker that is fenced so often in so many seconds has a rival in its slot, and gives way."""
 
 STOP_TIMEOUT_S = 40.0
 """From SIGTERM to SIGKILL: longer than the three calls to the brokers that a last commit may take."""
@@ -75,6 +79,7 @@ class WorkerView:
         records: records handled over all its lives.
         dead_letters: records set aside over all its lives.
         restarts: how often it was started again.
+        fenced_at: when it was fenced lately.
         quick_ends: how often in a row it ended by itself after a short life.
         error: why it last ended by itself, or why it cannot go on.
         shard_failures: shards that stopped, with the reason.
@@ -85,6 +90,7 @@ class WorkerView:
     pid: int | None = None
     status: WorkerStatus = field(default_factory=WorkerStatus)
     restarts: int = 0
+    fenced_at: list[float] = field(default_factory=list)
     quick_ends: int = 0
     error: str = ""
     shard_failures: dict[int, str] = field(default_factory=dict)
@@ -259,11 +265,11 @@ class Supervisor:
             return
         if not life.told_why:
             view.error = _how_it_ended(code)
-        if code == EXIT_FINAL:
+        now = time.monotonic()
+        if code == EXIT_FINAL or (code == EXIT_FENCED and _has_rival(view, now)):
             view.state = WorkerState.FAILED
             return
         view.state = WorkerState.RESTARTING
-        now = time.monotonic()
         if now - life.started > STEADY_S:
             view.quick_ends = 0
             pause = FIRST_PAUSE_S
@@ -286,6 +292,11 @@ class Supervisor:
         if not life.pipe.closed:
             self._selector.unregister(life.pipe)
             life.pipe.close()
+
+
+def _has_rival(view: WorkerView, now: float) -> bool:
+    view.fenced_at = [*(at for at in view.fenced_at if at > now - FENCED_WITHIN_S), now]
+    return len(view.fenced_at) >= FENCED_LIMIT
 
 
 def _how_it_ended(code: int) -> str:

@@ -376,7 +376,6 @@ class Simulation:
 
     def end_life(self) -> None:
         """Let go of it without any last commit, as a kill does."""
-        self.pipeline._thread.shutdown(wait=True)
         self.worker.close()
 
     def inputs(self) -> list[tuple[str, int, int, str, int]]:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from holdfast.runtime import supervisor as module
-from holdfast.runtime.process import EXIT_ERROR, EXIT_FINAL
+from holdfast.runtime.process import EXIT_ERROR, EXIT_FENCED, EXIT_FINAL
 from holdfast.runtime.supervisor import Supervisor, WorkerSpec, WorkerState
 from tests.unit.runtime.kit import wait_until
 
@@ -100,6 +100,14 @@ def test_an_error_that_a_restart_does_not_mend_is_final(start: Callable[..., Sup
     view = supervisor.views[0]
     assert (view.state, view.restarts, view.error) == (WorkerState.FAILED, 0, "no such handler")
     assert supervisor.failed == (view,)
+
+
+def test_a_worker_that_is_fenced_again_and_again_gives_way(start: Callable[..., Supervisor]) -> None:
+    """Once may be a mistake of a coordinator that has just moved; three times is a rival."""
+    supervisor = start(shell(f"exit {EXIT_FENCED}"))
+    view = supervisor.views[0]
+    poll_until(supervisor, lambda: supervisor.all_ended)
+    assert (view.state, view.restarts) == (WorkerState.FAILED, module.FENCED_LIMIT - 1)
 
 
 def test_each_end_has_its_own_reason(start: Callable[..., Supervisor], tmp_path: Path) -> None:

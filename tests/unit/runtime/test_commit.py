@@ -1,0 +1,122 @@
+"""Commits on their way: one at a time, never waited for without end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from holdfast.engine.unit import SealedUnit
+from holdfast.kafka.transaction import Ending, Outcome
+from holdfast.record import Output, TopicPartition
+from holdfast.runtime.commit import CommitPipeline
+from tests.unit.runtime.kit import wait_until
+
+UNIT = SealedUnit([Output("out", b"v", b"k", 0, ())], (), 1, 0)
+
+
+class HeldWriter:
+    """A `UnitWriter` whose commit ends when it is let go."""
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+        self.calls: list[str] = []
+        self.error: Exception | None = None
+
+    def begin(self) -> None:
+        """Note it."""
+        self.calls.append("begin")
+
+    def send(self, outputs: Any, changelog: Any = ()) -> None:
+        """Note what."""
+        self.calls.append(f"send {len(list(outputs))} {len(list(changelog))}")
+
+    def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:  # noqa: ARG002
+        """Wait."""
+        self.let_go.wait()
+        if self.error:
+            raise self.error
+        return Ending(Outcome.COMMITTED)
+
+    def conclude(self, ending: Ending, positions: Any) -> Ending:  # noqa: ARG002
+        """Nothing to add."""
+        return ending
+
+    def abandon(self) -> Ending:
+        """Note it."""
+        self.calls.append("abandon")
+        return Ending(Outcome.ABORTED)
+
+    def reopen(self) -> None:
+        """Note it."""
+        self.calls.append("reopen")
+
+    def close(self) -> None:
+        """Note it."""
+        self.calls.append("close")
+
+
+@pytest.fixture
+def writer() -> Iterator[HeldWriter]:
+    """A writer that lets go at the end at the latest."""
+    writer = HeldWriter()
+    yield writer
+    writer.let_go.set()
+
+
+def test_outputs_are_sent_ahead_unless_a_commit_is_in_flight(writer: HeldWriter) -> None:
+    """The transaction is begun once for a unit."""
+    pipeline = CommitPipeline(writer, {})
+    outputs = [*UNIT.outputs, *UNIT.outputs]
+    pipeline.send(outputs)
+    assert outputs == []
+    pipeline.start(UNIT, None)
+    assert pipeline.in_flight
+    pipeline.send(outputs := list(UNIT.outputs))
+    assert len(outputs) == 1
+    assert writer.calls == ["begin", "send 2 0", "send 1 0"]
+    writer.let_go.set()
+    wait_until(pipeline.take)
+    assert not pipeline.in_flight
+    pipeline.send(outputs)
+    assert writer.calls[3:] == ["begin", "send 1 0"]
+
+
+def test_only_what_was_begun_is_abandoned(writer: HeldWriter) -> None:
+    """An open unit of which nothing was sent costs nothing."""
+    pipeline = CommitPipeline(writer, {})
+    assert pipeline.abandon() is None
+    pipeline.send(list(UNIT.outputs))
+    assert pipeline.abandon() is not None
+    assert pipeline.abandon() is None
+
+
+def test_a_commit_that_hangs_counts_as_unknown_in_time(writer: HeldWriter) -> None:
+    """The next one does not wait for it, and closing does not either."""
+    pipeline = CommitPipeline(writer, {}, patience=0.2)
+    pipeline.start(UNIT, None)
+    assert pipeline.take() is None
+    began = time.monotonic()
+    finished = pipeline.take(wait=None)
+    assert 0.1 < time.monotonic() - began < 2
+    assert finished is not None
+    assert finished.ending == Ending(Outcome.UNKNOWN, "no answer within 0 s")
+    pipeline.reopen()
+    pipeline.start(UNIT, None)
+    pipeline.close()
+    assert writer.calls[-1] == "close"
+
+
+def test_an_unforeseen_error_leaves_the_outcome_unknown(writer: HeldWriter) -> None:
+    """It is not raised into the worker's loop."""
+    pipeline = CommitPipeline(writer, {})
+    writer.error = RuntimeError("unforeseen")
+    writer.let_go.set()
+    pipeline.start(UNIT, None)
+    finished = pipeline.take(wait=None)
+    assert finished is not None
+    assert finished.ending.outcome is Outcome.UNKNOWN
+    assert "unforeseen" in finished.ending.reason
