@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,15 @@ from dataclasses import dataclass
 import pytest
 
 from holdfast.local.cluster import EmbeddedCluster
+
+
+def pytest_configure() -> None:
+    """Take SIGINT as usual, also where a script that runs in the background has it ignored.
+
+    A process inherits that from its parent, and the commands that tests interrupt would not notice.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,11 @@ class Application:
     def _present(self) -> set[str]:
         """Names of the brokers' topics that the application uses."""
         known = self._admin.list_topics(timeout=10).topics
-        return {
-            name for name in known if name in self.topology.topics or name.startswith(f"{self.topology.app}.")
-        }
+        declared = {spec.name for spec in self.topology.topic_specs()}
+        # Faust names its own topics after the application's id, which is the group's.
+        faust = tuple(
+            f"{decl.group_id}-"
+            for decl in self.topology.processors.values()
+            if decl.name not in self.topology.native
+        )
+        return {name for name in known if name in declared or (faust and name.startswith(faust))}
