@@ -28,6 +28,10 @@ from holdfast.runtime.store import RocksStore, StoreMemory
 
 log = logging.getLogger(__name__)
 
+MAX_AGE_S = 12 * 3600.0
+"""Local state that was last written longer ago is rebuilt. Compaction drops a deletion a day after it was
+written (`delete.retention.ms`): older state, read on from its checkpoint, could keep deleted keys."""
+
 _BATCH = 10_000
 _IDLE_WAIT_S = 0.2
 
@@ -264,6 +268,11 @@ class Restorer:
     def _open(self, reader: PartitionReader, claim: Claim, positions: dict[str, int]) -> _Shard:
         """Open a shard's store, thrown away first if it cannot be read or belongs to another history."""
         path = self._settings.folder / str(claim.partition)
+        if RocksStore.age(path) > MAX_AGE_S:
+            log.warning(
+                "shard %d: its local state is too old to be continued; it is rebuilt", claim.partition
+            )
+            RocksStore.destroy(path)
         store, discarded = RocksStore.open_or_discard(path, tuple(self._settings.changelogs), self._memory)
         if discarded:
             log.warning("shard %d: its local state could not be read; it is rebuilt", claim.partition)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -116,6 +117,12 @@ class RocksStore:
     def destroy(path: Path) -> None:
         """Delete a closed store's folder."""
         shutil.rmtree(path, ignore_errors=True)
+
+    @staticmethod
+    def age(path: Path) -> float:
+        """Seconds since a closed store's folder was last written; 0 when there is none."""
+        times = [file.stat().st_mtime for file in path.glob("*")]
+        return max(time.time() - max(times), 0.0) if times else 0.0
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """The value under `key`, or None.

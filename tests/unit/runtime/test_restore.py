@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from holdfast.errors import CorruptStore, StateError
 from holdfast.record import TopicPartition
-from holdfast.runtime.restore import Claim, NotRestored, Restored, Restorer, RestoreSettings
+from holdfast.runtime.restore import MAX_AGE_S, Claim, NotRestored, Restored, Restorer, RestoreSettings
 from holdfast.runtime.store import RocksStore, StoreMemory
 from tests.unit.runtime.kit import MemoryReader, MemoryTopics, away, wait_until
 
@@ -101,6 +103,20 @@ def test_a_checkpoint_beyond_the_end_belongs_to_another_history(bench: Bench) ->
     bench.topics.logs[TopicPartition(LOG, 0)] = [(b"c", b"3")]
     bench.ask(0, epoch=2)
     assert bench.content(bench.restored()) == {b"c": b"3"}
+
+
+def test_state_that_is_older_than_deletions_are_kept_is_rebuilt(bench: Bench) -> None:
+    """A deletion that was compacted away meanwhile would never be seen."""
+    bench.changes(0, (b"a", b"1"), (b"b", b"2"))
+    bench.ask(0)
+    bench.restored().store.close()
+    long_ago = time.time() - MAX_AGE_S - 60
+    for file in (bench.folder / "0").iterdir():
+        os.utime(file, (long_ago, long_ago))
+    # Compaction: `a` was deleted, and the deletion is gone as well; its offsets stay.
+    bench.topics.logs[TopicPartition(LOG, 0)] = [None, (b"b", b"2"), None, None]
+    bench.ask(0, epoch=2)
+    assert bench.content(bench.restored()) == {b"b": b"2"}
 
 
 @pytest.mark.parametrize(("start", "position"), [("earliest", 0), ("latest", 3)])
