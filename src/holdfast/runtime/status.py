@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -62,6 +63,9 @@ class StatusLine:
     def send(self, type_: str, /, **content: Any) -> bool:
         """Write one message; False when nobody reads any more."""
         if self._descriptor is None:
+            return True
+        if not select.select([], [self._descriptor], [], 0)[1]:
+            # A supervisor that is suspended must not suspend its workers: this message is lost.
             return True
         try:
             os.write(self._descriptor, json.dumps({"type": type_, **content}).encode() + b"\n")

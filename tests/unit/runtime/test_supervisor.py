@@ -16,6 +16,7 @@ import pytest
 
 from holdfast.runtime import supervisor as module
 from holdfast.runtime.process import EXIT_ERROR, EXIT_FENCED, EXIT_FINAL
+from holdfast.runtime.status import StatusLine, WorkerStatus
 from holdfast.runtime.supervisor import Supervisor, WorkerSpec, WorkerState
 from tests.unit.runtime.kit import wait_until
 
@@ -177,6 +178,17 @@ def test_output_goes_to_the_log(start: Callable[..., Supervisor], tmp_path: Path
     poll_until(supervisor, lambda: supervisor.views[0].restarts == 1)
     poll_until(supervisor, lambda: log.read_text().count("err") == 2)
     assert log.read_text().count("out") == 2
+
+
+def test_a_supervisor_that_does_not_read_does_not_hold_up_its_workers() -> None:
+    """It may be suspended; a full pipe swallows what is said, and work goes on."""
+    read_end, write_end = os.pipe()
+    line = StatusLine(write_end)
+    for records in range(2_000):
+        assert line.send_status(WorkerStatus(records=records))
+    os.close(read_end)
+    assert not line.send_status(WorkerStatus(records=7))
+    os.close(write_end)
 
 
 def test_workers_end_by_themselves_when_their_supervisor_is_killed(tmp_path: Path) -> None:
