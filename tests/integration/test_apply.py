@@ -226,5 +226,5 @@ def test_the_command_tells_unreachable_brokers_without_a_traceback(tmp_path: Pat
     (tmp_path / "topology.yaml").write_text("app: shop\ntopics: {orders: {event: a:Order, partitions: 3}}\n")
     done = holdfast("apply", "--bootstrap-servers", NOBODY, folder=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"error: no usable Kafka cluster at {NOBODY} within 8 s")
+    assert done.stderr.startswith(f"error: no usable Kafka cluster at {NOBODY} within ")
     assert "Traceback" not in done.stderr

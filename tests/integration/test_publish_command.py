@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 
+from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.settings import admin_config
+from holdfast.topology import TopicSpec
 
 pytestmark = pytest.mark.integration
 
@@ -66,11 +68,11 @@ def app(tmp_path: Path, topic_name: str) -> Path:
 @pytest.fixture
 def topic(cluster: Any, topic_name: str) -> Iterator[str]:
     """Create the application's topics; they are deleted afterwards."""
-    admin = AdminClient(admin_config(cluster.bootstrap_servers))
     names = [topic_name, f"{topic_name}.both"]
-    for created in admin.create_topics([NewTopic(name, 1, 3) for name in names]).values():
-        created.result(30)
+    # It waits until every broker knows them, so that `count` may ask any.
+    TopicAdmin(cluster.bootstrap_servers).create([TopicSpec(name, 1, 3, {}) for name in names])
     yield topic_name
+    admin = AdminClient(admin_config(cluster.bootstrap_servers))
     for deleted in admin.delete_topics(names).values():
         deleted.exception(30)
 
