@@ -49,3 +49,13 @@ class Unit:
     outputs: list[Output] = field(default_factory=list)
     records: int = 0
     dead_letters: int = 0
+    _weighed: int = 0
+    _weight: int = 0
+
+    def weigh(self) -> int:
+        """Bytes of the outputs' values. Cheap to ask again: only new outputs are looked at."""
+        if len(self.outputs) < self._weighed:
+            self._weighed = self._weight = 0
+        self._weight += sum(len(output.value or b"") for output in self.outputs[self._weighed :])
+        self._weighed = len(self.outputs)
+        return self._weight

@@ -9,6 +9,7 @@ of `fetch` always belongs to the ownership under which it was asked for.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,10 @@ from holdfast.errors import ClusterError, Fenced
 from holdfast.kafka.errors import translate
 from holdfast.record import Message, TopicPartition
 
-_UNLIMITED = -1.0
+log = logging.getLogger(__name__)
+
+_LOST_POSITION = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
+_FORBIDDEN = (KafkaError.TOPIC_AUTHORIZATION_FAILED,)
 
 
 class OwnershipListener(Protocol):
@@ -48,16 +52,19 @@ class Batch:
         records: records by topic and partition, each list in offset order.
         ends: for partitions that are read to their end, the offset of that end. It lies
             after control records, which are never handed out.
+        errors: partitions that cannot be read on, with the reason.
     """
 
     records: dict[tuple[str, int], list[Message]] = field(default_factory=lambda: defaultdict(list))
     ends: dict[TopicPartition, int] = field(default_factory=dict)
+    errors: dict[TopicPartition, ClusterError] = field(default_factory=dict)
 
     def drop(self, partitions: Iterable[TopicPartition]) -> None:
         """Forget records of partitions that were taken away while the batch was fetched."""
         for place in partitions:
             self.records.pop(place, None)
             self.ends.pop(place, None)
+            self.errors.pop(place, None)
 
 
 class ShardConsumer:
@@ -180,6 +187,14 @@ class ShardConsumer:
             self._paused |= reading
             self._call(self._client.pause, [ClientPartition(*p) for p in reading])
 
+    def seek(self, place: TopicPartition, offset: int) -> None:
+        """Read a partition again from `offset`, of which records have just been fetched.
+
+        Raises:
+            ClusterError: the client refuses.
+        """
+        self._call(self._client.seek, ClientPartition(place.topic, place.partition, offset))
+
     def group_metadata(self) -> Any:
         """The member's present standing in the group, to fence the commit with (KIP-447).
 
@@ -227,14 +242,19 @@ class ShardConsumer:
         place = TopicPartition(message.topic(), message.partition())
         if error.code() == KafkaError._PARTITION_EOF:
             batch.ends[place] = message.offset()
-        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
-            raise ClusterError(
+        elif error.code() in _LOST_POSITION:
+            batch.errors[place] = ClusterError(
                 f"{place}: the position to read from is no longer in the topic ({error.str()}); records were "
                 "deleted before they were handled (retention). Decide where to go on, then reset the group's "
                 "offset."
             )
-        elif error.fatal() or not error.retriable():
-            self._raise_fatal(error, str(place) if place.topic else "")
+        elif error.code() in _FORBIDDEN:
+            batch.errors[place] = ClusterError(f"{place}: {error.str()}. Allow this user to read the topic.")
+        elif error.fatal():
+            self._raise_fatal(error, str(place))
+        else:
+            # The client goes on by itself: a broker is away, or a topic is not known everywhere yet.
+            log.warning("%s: %s", place if message.topic() else self._topic, error.str())
 
     def _raise_fatal(self, error: KafkaError, where: str = "") -> None:
         # A fatal error comes with a code of its own; what it is about is only in its text.

@@ -16,6 +16,18 @@ from holdfast.errors import ClusterError
 from holdfast.kafka.errors import mapped, translate
 from holdfast.record import Message, TopicPartition
 
+_UNREADABLE = frozenset(
+    {
+        KafkaError._AUTO_OFFSET_RESET,
+        KafkaError.OFFSET_OUT_OF_RANGE,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+    }
+)
+"""What the client does not get over by itself. (A message's error never says that it is retriable.)"""
+
 
 class PartitionReader:
     """Reads assigned partitions; `read` tells which of them have reached their end.
@@ -115,7 +127,7 @@ class PartitionReader:
                 records.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 ends[TopicPartition(message.topic(), message.partition())] = message.offset()
-            elif error.fatal() or not error.retriable():
+            elif error.fatal() or error.code() in _UNREADABLE:
                 raise translate(KafkaException(error), f"reading {message.topic()}[{message.partition()}]")
         return records, ends
 

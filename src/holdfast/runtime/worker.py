@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from holdfast.engine.unit import SealedUnit, Unit
 from holdfast.errors import ClusterError, CorruptStore, Fenced, StateError, WorkerError
 from holdfast.kafka.consumer import Batch, OwnershipListener, ShardConsumer
 from holdfast.kafka.transaction import Ending, Outcome
-from holdfast.record import TopicPartition
+from holdfast.record import Message, TopicPartition
 from holdfast.runtime.commit import CommitPipeline, Finished
 from holdfast.runtime.ownership import OwnedShard, Ownership, ShardState, explain
 from holdfast.runtime.restore import NotRestored, Restored, Restorer
@@ -30,20 +30,35 @@ log = logging.getLogger(__name__)
 FETCH_RECORDS = 2_000
 """The most records per turn: enough to make a turn's fixed cost small."""
 
-FIRST_FETCH_RECORDS = 64
+FIRST_FETCH_RECORDS = 1
 """Records in the first turn; the number then follows the time that turns take."""
 
+SLICE_RECORDS = 64
+"""Records that are handled between two looks at the clock."""
+
 TURN_S = 0.1
-"""What a turn should take at most. A slow handler must not keep a transaction open for long: the
-broker ends it after its timeout."""
+"""What a turn should take. A slow handler must not keep a transaction open for long: the broker ends
+it after its timeout."""
+
+LONGEST_TURN_S = 1.0
+"""When a turn took this long, what is left of it is read again in the next one."""
 
 UNIT_RECORDS = 50_000
 """Records in the open unit above which the loop waits for the commit in flight."""
+
+UNIT_BYTES = 32 * 1024 * 1024
+"""Bytes of outputs in the open unit above which the loop waits for the commit in flight."""
+
+FAILED_UNITS = 8
+"""Units that fail one after the other before the worker ends with the reason; its supervisor starts
+it again after a pause."""
 
 _IDLE_WAIT_S = 0.2
 _COMMIT_WAIT_S = 0.005
 _TOUCH_S = 6 * 3600.0
 _FENCED_LIMIT = 3
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +122,8 @@ class Worker(OwnershipListener):
         self._fenced = 0
         self._stopping = False
         self._to_start: dict[TopicPartition, int] = {}
+        self._put_back: set[TopicPartition] = set()
+        self._failed_units = 0
         self._fetch_records = FIRST_FETCH_RECORDS
         self._consumer = connect(self)
 
@@ -148,7 +165,7 @@ class Worker(OwnershipListener):
         began = time.monotonic()
         self._handle(batch)
         self._pace(time.monotonic() - began)
-        if self._unit.records >= UNIT_RECORDS:
+        if self._unit_is_full():
             self._take_commit(wait=None)
         if self._commit_is_due():
             self._commit()
@@ -163,24 +180,52 @@ class Worker(OwnershipListener):
     # -- records
 
     def _handle(self, batch: Batch) -> None:
+        self._put_back.clear()
+        deadline = time.monotonic() + LONGEST_TURN_S
         for (topic, partition), messages in batch.records.items():
-            shard = self.shards.get(partition)
-            if shard is None or shard.state is not ShardState.RUNNING or shard.task is None:
+            shard = self._running(partition)
+            if shard is None or shard.task is None:
                 continue
-            before = self._unit.records
             try:
-                shard.task.handle(topic, messages, self._unit)
+                self._handle_until(deadline, shard.task, topic, messages)
             except CorruptStore as error:
                 self._rebuild(shard, error)
                 # Every shard went back to its last commit: the rest of the batch is read again.
                 return
-            self.records += self._unit.records - before
             if shard.task.failure is not None:
                 self._fail(shard, shard.task.failure.cause, str(shard.task.failure.position))
+        for place, unreadable in batch.errors.items():
+            shard = self._running(place.partition)
+            if shard is not None:
+                self._fail(shard, unreadable, str(place))
         for place, end in batch.ends.items():
-            shard = self.shards.get(place.partition)
-            if shard is not None and shard.state is ShardState.RUNNING and shard.task is not None:
+            shard = self._running(place.partition)
+            if shard is not None and shard.task is not None and place not in self._put_back:
                 shard.task.advance(place.topic, end)
+
+    def _handle_until(
+        self, deadline: float, task: ShardTask, topic: str, messages: Sequence[Message]
+    ) -> None:
+        """Handle records; those that are left at the deadline are read again with the next turn."""
+        for start in range(0, len(messages), SLICE_RECORDS):
+            if start and time.monotonic() > deadline:
+                place = TopicPartition(topic, task.partition)
+                self._put_back.add(place)
+                self._consumer.seek(place, messages[start].offset())
+                return
+            task.handle(topic, messages[start : start + SLICE_RECORDS], self._unit)
+            if task.failure is not None:
+                return
+
+    def _running(self, partition: int) -> OwnedShard | None:
+        shard = self.shards.get(partition)
+        return shard if shard is not None and shard.state is ShardState.RUNNING else None
+
+    def _unit_is_full(self) -> bool:
+        # Outputs pile up only while a commit is in flight; otherwise they are sent as they come.
+        return self._unit.records >= UNIT_RECORDS or (
+            self._pipeline.in_flight and self._unit.weigh() >= UNIT_BYTES
+        )
 
     def _pace(self, seconds: float) -> None:
         if seconds > TURN_S:
@@ -253,7 +298,7 @@ class Worker(OwnershipListener):
             self._apply(finished)
         elif outcome is Outcome.ABORTED:
             log.warning("a transaction was aborted and is done again: %s", finished.ending.reason)
-            self.aborts += 1
+            self._note_failure(finished.ending.reason)
             self._rewind()
         else:
             self._lost_client(finished.ending)
@@ -261,7 +306,8 @@ class Worker(OwnershipListener):
     def _apply(self, finished: Finished) -> None:
         """The unit is on the brokers: bring the local stores up to it."""
         self.commits += 1
-        self._fenced = 0
+        self._fenced = self._failed_units = 0
+        self.records += finished.unit.records
         self.dead_letters += finished.unit.dead_letters
         ends = finished.ending.changelog_ends or {}
         broken: list[tuple[OwnedShard, StateError]] = []
@@ -279,6 +325,21 @@ class Worker(OwnershipListener):
                     shard.error = None
         for shard, cause in broken:
             self._rebuild(shard, cause)
+
+    def _note_failure(self, reason: str) -> None:
+        """Count a unit that has to be done again; many in a row do not mend themselves.
+
+        Raises:
+            ClusterError: it was one too many.
+        """
+        self.aborts += 1
+        self._failed_units += 1
+        if self._failed_units >= FAILED_UNITS:
+            raise ClusterError(
+                f"processor {self._plan.name!r} cannot commit: {reason} ({self._failed_units} units in a row)"
+            )
+        if self._failed_units > 1:
+            time.sleep(min(_FIRST_PAUSE_S * 2**self._failed_units, _LONGEST_PAUSE_S))
 
     def _checkpoint(self, partition: int, ends: Mapping[TopicPartition, int]) -> dict[str, int]:
         topics = self._pipeline.changelogs
@@ -334,7 +395,7 @@ class Worker(OwnershipListener):
 
     def _start_over(self, reason: str) -> None:
         """New client, and every shard anew: only the brokers know what was committed."""
-        self.aborts += 1
+        self._note_failure(reason)
         self._unit = Unit()
         self._pipeline.reopen()
         for shard, _ in self.shards.with_task():
