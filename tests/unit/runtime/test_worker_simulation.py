@@ -49,6 +49,7 @@ def test_each_record_counts_once_whatever_the_cluster_does(seed: int) -> None:
 def test_records_that_stop_shards_lose_nothing(seed: int) -> None:
     """The same with handlers that raise: a stopped shard waits for a restart and is then complete."""
     simulation = Simulation(seed)
+    simulation.cluster.publish(10)
     for _ in range(250):
         simulation.cluster.publish(simulation.rng.randint(0, 6))
         if simulation.rng.random() < 0.03:
