@@ -8,9 +8,17 @@ import pytest
 
 from holdfast.errors import WorkerError
 from holdfast.record import TopicPartition
+from holdfast.runtime import worker as worker_module
 from holdfast.runtime.worker import WorkerLimits
 from tests.support.fold import problems
 from tests.unit.runtime.simulation import Simulation
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A simulated cluster need not be spared."""
+    monkeypatch.setattr(worker_module, "_FIRST_PAUSE_S", 0.0)
+
 
 SEEDS = range(int(os.environ.get("HOLDFAST_SIMULATIONS", "25")))
 
