@@ -1,13 +1,12 @@
 """A shard: one partition of a processor's inputs, with its state.
 
-`ShardTask.handle` is the hot loop. Per record it decodes, binds the state handles
-to the key, calls the handler, and routes what came back; nothing else. A record is
-atomic in it: if its handler raises, neither its state changes nor its outputs exist.
+It owns the shard's tables and positions, hands records to the hot loop (`holdfast.engine.step`),
+and judges those that failed by the processor's policies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,10 +17,11 @@ from holdfast.engine.dead_letter import dead_letter
 from holdfast.engine.handler import HandlerSpec
 from holdfast.engine.outputs import Router
 from holdfast.engine.ports import Store
-from holdfast.engine.state import UNREAD, ShardTable, State
+from holdfast.engine.state import ShardTable, State
+from holdfast.engine.step import make_run
 from holdfast.engine.unit import ShardChanges, Unit
-from holdfast.errors import CorruptStore, DecodeError, StateError, UnexpectedTombstone
-from holdfast.record import Message, Output, Position, TopicPartition
+from holdfast.errors import DecodeError, StateError, UnexpectedTombstone
+from holdfast.record import Message, Position, TopicPartition
 from holdfast.schema import EventDecoder, ValueCodec
 
 Policy = Literal["stop", "dead-letter"]
@@ -94,7 +94,10 @@ class ShardTask:
             name: ShardTable(name, codec, store, plan.cache_entries) for name, codec in plan.tables.items()
         }
         self._states = {name: State(table) for name, table in self._tables.items()}
-        self._steps = {topic: self._make_step(decoder) for topic, decoder in plan.decoders.items()}
+        self._runs = {
+            topic: make_run(plan.handler, decoder, plan.router, self._context, self._states)
+            for topic, decoder in plan.decoders.items()
+        }
 
     @property
     def positions(self) -> Mapping[str, int]:
@@ -139,18 +142,11 @@ class ShardTask:
         if self.failure is not None or not messages:
             return
         self._context._topic = topic
-        step, outputs = self._steps[topic], unit.outputs
-        done = 0
-        for message in messages:
-            try:
-                step(message, outputs)
-            except CorruptStore:
-                # Not the record's fault, and no policy for records may hide it.
-                raise
-            except Exception as error:  # noqa: BLE001 - the policy judges whatever a handler raises
-                if not self._set_aside(topic, message, error, unit):
-                    break
-            done += 1
+        run, outputs = self._runs[topic], unit.outputs
+        done, error = run(messages, outputs)
+        while error is not None and self._set_aside(topic, messages[done], error, unit):
+            more, error = run(messages[done + 1 :], outputs)
+            done += 1 + more
         if done:
             self._positions[topic] = messages[done - 1].offset() + 1
             self._moved.add(topic)
@@ -202,54 +198,6 @@ class ShardTask:
         self._moved.clear()
         for table in self._tables.values():
             table.reset()
-
-    def _make_step(self, decoder: EventDecoder) -> Callable[[Message, list[Output]], None]:
-        """The work for one record, with everything that is the same for all records hoisted."""
-        plan, context = self._plan, self._context
-        fast, usual_headers, decode = decoder.fast, decoder.fast_headers, decoder.decode
-        function, arguments = plan.handler.function, self._arguments()
-        states = tuple(self._states.values())
-        direct, one, many, takes = (
-            plan.router.direct,
-            plan.router.one,
-            plan.router.many,
-            plan.router.takes,
-        )
-        tombstones = plan.handler.accepts_tombstones
-
-        def step(message: Message, outputs: list[Output]) -> None:
-            context._message = message
-            key, value, headers = message.key(), message.value(), message.headers()
-            if fast is not None and value and (not headers or headers == usual_headers):
-                event: Any = fast(value)
-            else:
-                event = decode(value, headers, key)
-                if value is None and not tombstones:
-                    raise UnexpectedTombstone(plan.handler.name)
-            # Three slot writes instead of a method call: it runs for every record.
-            for state in states:
-                state._key, state._value, state._changed = key, UNREAD, False
-            result = function(event, *arguments)
-            if result is not None:
-                timestamp = message.timestamp()[1]
-                route = direct.get(type(result))
-                if route is not None:
-                    outputs.append(route(result, timestamp))
-                elif takes(result):
-                    outputs.append(one(result, timestamp))
-                else:
-                    outputs.extend(many(result, timestamp))
-            for state in states:
-                if state._changed:
-                    state.keep()
-
-        return step
-
-    def _arguments(self) -> tuple[State[Any] | Context, ...]:
-        return tuple(
-            self._states[p.name] if p.kind == "state" else self._context
-            for p in self._plan.handler.parameters
-        )
 
     def _set_aside(self, topic: str, message: Message, error: Exception, unit: Unit) -> bool:
         """Judge a failed record; True when it was dead-lettered and the shard may go on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from holdfast.engine.plan import check_handler
-from holdfast.errors import ClusterError, Fenced, HoldfastError
+from holdfast.errors import ClusterError, Fenced, HoldfastError, SettingError
 from holdfast.runtime.assembly import WorkerIdentity, build_worker
 from holdfast.runtime.slot import SlotLock
 from holdfast.runtime.status import StatusPipe
@@ -72,12 +73,23 @@ def _work(orders: WorkerOrders, pipe: StatusPipe) -> None:
     with SlotLock(Path(orders.folder)):
         identity = WorkerIdentity(orders.slot, Path(orders.folder), orders.bootstrap_servers)
         worker = build_worker(resolved, resolved.processors[orders.processor], identity, pipe)
+        _calm_the_collector()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
         try:
             worker.run()
         finally:
             worker.close()
+
+
+def _calm_the_collector() -> None:
+    """Look for cycles less often: cached state is many small objects without any.
+
+    With Python's defaults the collector took a tenth to a fifth of the loop's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _say(text: str) -> None:
@@ -92,7 +104,8 @@ def _say(text: str) -> None:
 def _exit_code(error: HoldfastError) -> int:
     if isinstance(error, Fenced):
         return EXIT_FENCED
-    return EXIT_ERROR if isinstance(error, ClusterError) else EXIT_FINAL
+    passing = isinstance(error, ClusterError) and not isinstance(error, SettingError)
+    return EXIT_ERROR if passing else EXIT_FINAL
 
 
 if __name__ == "__main__":
