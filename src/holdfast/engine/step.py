@@ -18,7 +18,7 @@ from holdfast.engine.context import Context
 from holdfast.engine.handler import HandlerSpec
 from holdfast.engine.outputs import Router
 from holdfast.engine.state import UNREAD, State
-from holdfast.errors import CorruptStore, UnexpectedTombstone
+from holdfast.errors import CorruptStore, HandlerError, UnexpectedTombstone
 from holdfast.record import Message, Output
 from holdfast.schema import EventDecoder
 
@@ -85,6 +85,8 @@ def _single_table(
                 done += 1
         except CorruptStore:
             raise
+        except SystemExit as error:
+            return done, HandlerError(f"the handler ended the process with sys.exit({error.code!r})")
         except Exception as error:  # noqa: BLE001 - the policy judges whatever a handler raises
             return done, error
         return done, None
@@ -127,6 +129,8 @@ def _general(
                 done += 1
         except CorruptStore:
             raise
+        except SystemExit as error:
+            return done, HandlerError(f"the handler ended the process with sys.exit({error.code!r})")
         except Exception as error:  # noqa: BLE001 - the policy judges whatever a handler raises
             return done, error
         return done, None

@@ -132,8 +132,11 @@ class CommitPipeline:
         left = max(self._deadline - time.monotonic(), 0.0)
         try:
             result = ending.result(left if wait is None else min(wait, left))
-        except FutureTimeout:
-            if time.monotonic() < self._deadline:
+        except FutureTimeout as error:
+            if ending.done():
+                # Not our waiting: the writer itself raised a timeout.
+                log.warning("a commit failed in an unforeseen way: %r", error)
+            elif time.monotonic() < self._deadline:
                 return None
             result = Ending(Outcome.UNKNOWN, f"no answer within {self._patience:.0f} s")
         except Exception as error:

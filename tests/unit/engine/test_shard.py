@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -362,3 +363,23 @@ def test_messages_need_no_headers() -> None:
     bench = Bench(make_plan(count))
     bench.handle(MemoryMessage(IN, 3, 0, key=b"k", value=b'{"key":"k","n":5}'))
     assert len(bench.unit.outputs) == 1
+
+
+@pytest.mark.parametrize("state_and_context", [False, True])
+def test_a_handler_that_exits_stops_the_shard_not_the_process(state_and_context: bool) -> None:
+    """`sys.exit` in a handler would else end the worker with code 0, as if somebody had asked it to."""
+
+    def leave(event: Added, sums: State[Sum]) -> None:
+        if event.n == 3:
+            sys.exit(0)
+
+    def leave_at(event: Added, sums: State[Sum], at: Context) -> None:
+        leave(event, sums)
+
+    bench = Bench(make_plan(leave_at if state_and_context else leave))
+    bench.handle(added(0, n=1), added(1, n=3), added(2, n=1))
+    failure = bench.task.failure
+    assert failure is not None
+    assert (failure.position, bench.task.positions) == (Position(IN, 3, 1), {IN: 1})
+    assert isinstance(failure.cause, HandlerError)
+    assert "sys.exit(0)" in str(failure.cause)
