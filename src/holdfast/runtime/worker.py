@@ -49,7 +49,7 @@ UNIT_RECORDS = 50_000
 UNIT_BYTES = 32 * 1024 * 1024
 """Bytes of outputs in the open unit above which the loop waits for the commit in flight."""
 
-FAILED_UNITS = 8
+FAILED_UNITS = 4
 """Units that fail one after the other before the worker ends with the reason; its supervisor starts
 it again after a pause."""
 
