@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from holdfast.checks import CheckResult
 from holdfast.engine.plan import check_handler
-from holdfast.errors import ClusterError
+from holdfast.errors import BrokersUnreachable
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.groups import GroupAdmin, partitions_of
 from holdfast.kafka.producer import Producer
@@ -121,11 +121,8 @@ class Application:
         """`done`, or what is left to do as far as the brokers say it."""
         try:
             state = self._groups.is_drained(inputs)
-        except ClusterError as error:
-            # Brokers were killed. A new client knows at once who leads now; the old one may not for minutes.
-            self._groups.close()
-            self._groups = GroupAdmin(self._servers)
-            return str(error)
+        except BrokersUnreachable as error:
+            return str(error)  # brokers were killed
         return "done" if state.drained else f"lag {dict(state.lag)}"
 
     def _present(self) -> set[str]:

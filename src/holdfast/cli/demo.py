@@ -23,7 +23,7 @@ from holdfast.cli.inspect import group_inputs
 from holdfast.cli.scan_progress import ScanProgress
 from holdfast.cli.topology import TopologyFile
 from holdfast.engine.plan import check_handler
-from holdfast.errors import TopologyError, WorkerError
+from holdfast.errors import BrokersUnreachable, TopologyError, WorkerError
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.groups import Drained, GroupAdmin
 from holdfast.kafka.provision import provision
@@ -40,6 +40,9 @@ READY_S = 90.0
 
 LOOK_S = 0.5
 """Seconds between two looks at how far the groups are."""
+
+AWAY_S = 60.0
+"""Seconds that brokers may be away, as when some were killed, before the demo gives up."""
 
 _POLL_S = 0.1
 _INTERRUPTED = 130
@@ -198,7 +201,7 @@ class Demo:
         }
 
     def _wait_until_drained(self, supervisor: Supervisor, feed: Feed) -> None:
-        began = time.monotonic()
+        began = heard = time.monotonic()
         inputs = group_inputs(self._topology)
         look_at, found, complete = 0.0, None, False
         with GroupAdmin(self._servers, self._topology.kafka) as admin:
@@ -209,8 +212,12 @@ class Demo:
                 if not publishing:
                     feed.raise_error()
                 if time.monotonic() >= look_at:
-                    found = admin.is_drained(inputs)
-                    complete = found.drained and not publishing
+                    try:
+                        found = admin.is_drained(inputs)
+                        complete, heard = found.drained and not publishing, time.monotonic()
+                    except BrokersUnreachable:
+                        if time.monotonic() - heard > AWAY_S:
+                            raise
                     look_at = time.monotonic() + LOOK_S
                 self._view.show(self._moment(supervisor, feed, began, found))
                 if time.monotonic() - began > self._timeout:

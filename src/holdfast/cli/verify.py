@@ -15,7 +15,8 @@ from holdfast.cli.inspect import group_inputs
 from holdfast.cli.rows import print_json_lines
 from holdfast.cli.scan_progress import ScanProgress
 from holdfast.cli.topology import TopologyFile
-from holdfast.kafka.groups import GroupAdmin
+from holdfast.errors import BrokersUnreachable
+from holdfast.kafka.groups import Drained, GroupAdmin
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.topic_reader import ClusterTopicReader
 from holdfast.topology import ResolvedTopology, Topology, load, resolve
@@ -79,20 +80,39 @@ def resolve_for_reading(declared: Topology) -> ResolvedTopology:
 
 
 def _wait_until_drained(declared: Topology, servers: str, seconds: float) -> None:
+    """Wait until the processors have handled their inputs; brokers that are away meanwhile may come back.
+
+    Raises:
+        BrokersUnreachable: the brokers do not answer, also after `seconds`.
+    """
     deadline = time.monotonic() + seconds
+    inputs = group_inputs(declared)
     with GroupAdmin(servers, declared.kafka) as admin:
-        while not (found := admin.is_drained(group_inputs(declared))).drained:
-            if time.monotonic() >= deadline:
-                behind = {group: lag for group, lag in found.lag.items() if lag}
-                listed = ", ".join(f"{group} by {lag:,}" for group, lag in behind.items())
-                err.print(
-                    f"[yellow]not everything is processed yet[/] ({listed or 'a transaction is open'}); "
-                    "what is missing may look like a violation.",
-                    highlight=False,
-                    soft_wrap=True,
-                )
-                return
+        while True:
+            late = time.monotonic() >= deadline
+            try:
+                found = admin.is_drained(inputs)
+            except BrokersUnreachable:
+                if late:
+                    raise
+            else:
+                if found.drained:
+                    return
+                if late:
+                    _warn(found)
+                    return
             time.sleep(min(_POLL_S, max(0.0, deadline - time.monotonic())))
+
+
+def _warn(found: Drained) -> None:
+    behind = {group: lag for group, lag in found.lag.items() if lag}
+    listed = ", ".join(f"{group} by {lag:,}" for group, lag in behind.items())
+    err.print(
+        f"[yellow]not everything is processed yet[/] ({listed or 'a transaction is open'}); "
+        "what is missing may look like a violation.",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def register(root: typer.Typer) -> None:

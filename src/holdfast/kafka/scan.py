@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Protocol
 
-from holdfast.errors import ClusterError
+from holdfast.errors import BrokersUnreachable, ClusterError
 from holdfast.kafka.offsets import CALL_S, OffsetAdmin
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.settings import Properties, consumer_config
@@ -96,7 +96,13 @@ class LogScanner:
         wanted = self.offsets.high_watermarks(places)
         deadline = time.monotonic() + OPEN_TRANSACTION_S
         while True:
-            stable = self.offsets.ends(places)
+            try:
+                stable = self.offsets.ends(places)
+            except BrokersUnreachable:
+                # Leaders change. That is as good a reason to wait as an open transaction.
+                if time.monotonic() > deadline:
+                    raise
+                continue
             if all(stable[place] >= end for place, end in wanted.items()):
                 return wanted
             if time.monotonic() > deadline:
