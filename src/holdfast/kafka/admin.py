@@ -9,18 +9,19 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # it re-exports them without saying so
     AdminClient,
     ConfigResource,
     NewTopic,
-    OffsetSpec,
 )
 
 from holdfast.errors import ClusterError, HoldfastError, TopicRefused
 from holdfast.kafka.errors import kafka_error, mapped, translate
+from holdfast.kafka.offsets import OffsetAdmin
 from holdfast.kafka.probe import UNREACHABLE_AFTER_S, require_brokers
 from holdfast.kafka.settings import Properties, admin_config
+from holdfast.record import TopicPartition
 from holdfast.topology import TopicSpec
 
 _FORBIDDEN = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
@@ -76,6 +77,7 @@ class TopicAdmin:
             ClusterError: the client refuses the properties.
         """
         self._servers = bootstrap_servers
+        self._properties = properties
         self._config = admin_config(bootstrap_servers, properties)
         self._timeout = timeout
         require_brokers(bootstrap_servers, properties, timeout=timeout)
@@ -135,26 +137,17 @@ class TopicAdmin:
         """Return how many offsets each topic keeps; transaction markers and compacted records count.
 
         Raises:
+            BrokersUnreachable: the brokers do not answer any more, or nobody leads a partition.
             ClusterError: the offsets cannot be read.
         """
         states = self.topics(list(names))
         places = [TopicPartition(name, p) for name, it in states.items() for p in range(it.spec.partitions)]
-        begins = self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call] # it has no types
-        ends = self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call] # it has no types
+        offsets = OffsetAdmin(self._servers, self._properties, timeout=self._timeout)
+        begins, ends = offsets.begins(places), offsets.high_watermarks(places)
         counts = dict.fromkeys(states, 0)
         for place, end in ends.items():
-            counts[place[0]] += end - begins[place]
+            counts[place.topic] += end - begins[place]
         return counts
-
-    def _offsets(self, places: list[TopicPartition], which: OffsetSpec) -> dict[tuple[str, int], int]:
-        if not places:
-            return {}
-        with mapped(f"reading offsets on {self._servers}"):
-            answers = self._client.list_offsets(dict.fromkeys(places, which), request_timeout=self._timeout)
-            return {
-                (place.topic, place.partition): future.result(self._timeout).offset
-                for place, future in answers.items()
-            }
 
     def _configs(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
         resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
