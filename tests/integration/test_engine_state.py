@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException
 from confluent_kafka import Producer as Client
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic
 
+from holdfast.errors import ClusterError
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.settings import consumer_config
 from holdfast.runtime.restore import Claim, Restored, Restorer, RestoreSettings
@@ -169,3 +173,28 @@ def test_a_restore_waits_for_a_transaction_on_the_changelog(application: Make, t
         result.store.close()
     finally:
         restorer.close()
+
+
+def test_a_topic_made_anew_has_another_id(application: Make) -> None:
+    """By which local state of a deleted changelog is told from that of the new one of the same name."""
+    app = application(topic={"partitions": 1})
+    names = [app.changelog]
+    settings = reader_settings(consumer_config(app.servers, app.group, start="error"))
+    admin = AdminClient({"bootstrap.servers": app.servers})
+    with contextlib.closing(PartitionReader(settings)) as reader:
+        first = reader.topic_ids(names, 10.0)
+        assert reader.topic_ids(names, 10.0) == first
+        admin.delete_topics(names)[app.changelog].result(20)
+        deadline = time.monotonic() + 20
+        while True:
+            # The name is taken until every broker has let go of the old topic.
+            with contextlib.suppress(KafkaException):
+                admin.create_topics([NewTopic(app.changelog, 1, 3)])[app.changelog].result(20)
+                break
+            assert time.monotonic() < deadline, "the name is not free again"
+        later = first
+        while later == first:
+            # A broker may answer from before the deletion for a moment.
+            assert time.monotonic() < deadline, "the new topic has the id of the old one"
+            with contextlib.suppress(ClusterError):
+                later = reader.topic_ids(names, 10.0)

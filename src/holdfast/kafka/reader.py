@@ -6,11 +6,13 @@ group only to ask for its committed offsets; it never joins.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection
 from confluent_kafka import TopicPartition as ClientPartition
+from confluent_kafka.admin import AdminClient
 
 from holdfast.errors import ClusterError
 from holdfast.kafka.errors import mapped, translate
@@ -27,6 +29,9 @@ _UNREADABLE = frozenset(
     }
 )
 """What the client does not get over by itself. (A message's error never says that it is retriable.)"""
+
+_LOG_ERRORS = 3
+"""The client's log level for errors and worse."""
 
 
 class PartitionReader:
@@ -46,6 +51,7 @@ class PartitionReader:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = dict(settings)
         self._uncommitted: Consumer | None = None
+        self._admin: AdminClient | None = None
         with mapped("starting a reader"):
             self._client = Consumer(self._settings)
 
@@ -90,6 +96,27 @@ class PartitionReader:
             with mapped("starting a reader"):
                 self._uncommitted = Consumer({**self._settings, "isolation.level": "read_uncommitted"})
         return _bounds(self._uncommitted, place, timeout)[1]
+
+    def topic_ids(self, topics: Collection[str], timeout: float) -> dict[str, str]:
+        """The brokers' own ids of topics: a topic that was deleted and made anew has another one.
+
+        Raises:
+            ClusterError: no answer in time, or a topic does not exist.
+        """
+        if not topics:
+            return {}
+        if self._admin is None:
+            with mapped("starting a reader"):
+                # It would warn of every setting that is a consumer's.
+                self._admin = AdminClient({**self._settings, "log_level": _LOG_ERRORS})
+        with mapped(f"asking for the ids of {', '.join(topics)}"):
+            answers = self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=timeout)
+            try:
+                return {name: str(answer.result(timeout + 1.0).topic_id) for name, answer in answers.items()}
+            except FutureTimeout:
+                raise ClusterError(
+                    f"asking for the ids of {', '.join(topics)}: no answer within {timeout:.0f} s"
+                ) from None
 
     def start(self, positions: Mapping[TopicPartition, int]) -> None:
         """Begin to read partitions at the given offsets."""

@@ -237,10 +237,13 @@ class Restorer:
 
     def _begin(self, reader: PartitionReader, claims: Sequence[Claim]) -> None:
         wanted = [claim for claim in claims if self._is_wanted(claim)]
+        if not wanted:
+            return
         positions = self._start_positions(reader, wanted)
+        ids = self._topic_ids(reader)
         for claim in wanted:
             try:
-                shard = self._open(reader, claim, positions[claim.partition])
+                shard = self._open(reader, claim, positions[claim.partition], ids)
             except StateError as error:
                 self._answer(NotRestored(claim, error))
                 continue
@@ -261,11 +264,18 @@ class Restorer:
             positions[place.partition][place.topic] = self._first(reader, place) if offset is None else offset
         return positions
 
+    def _topic_ids(self, reader: PartitionReader) -> dict[str, str]:
+        """For each table, the id of its changelog topic."""
+        ids = reader.topic_ids(tuple(self._settings.changelogs.values()), self._settings.timeout)
+        return {table: ids[topic] for table, topic in self._settings.changelogs.items()}
+
     def _first(self, reader: PartitionReader, place: TopicPartition) -> int:
         first, end = reader.bounds(place, self._settings.timeout)
         return end if self._settings.start == "latest" else first
 
-    def _open(self, reader: PartitionReader, claim: Claim, positions: dict[str, int]) -> _Shard:
+    def _open(
+        self, reader: PartitionReader, claim: Claim, positions: dict[str, int], ids: Mapping[str, str]
+    ) -> _Shard:
         """Open a shard's store, thrown away first if it cannot be read or belongs to another history."""
         path = self._settings.folder / str(claim.partition)
         if RocksStore.age(path) > MAX_AGE_S:
@@ -278,14 +288,16 @@ class Restorer:
             log.warning("shard %d: its local state could not be read; it is rebuilt", claim.partition)
         shard = _Shard(claim, store, positions, time.monotonic())
         try:
+            _require_history(store, ids)
             shard.tables = self._tables(reader, shard)
+            store.belongs_to(ids)
         except CorruptStore as error:
             log.warning("shard %d: %s; it is rebuilt", claim.partition, error)
             store.close()
             RocksStore.destroy(path)
             if discarded:
                 raise
-            return self._open(reader, claim, positions)
+            return self._open(reader, claim, positions, ids)
         except BaseException:
             # Left open, it could not be opened again by the next try.
             store.close()
@@ -391,6 +403,17 @@ class Restorer:
                 self._requests.put(claim)
             else:
                 self._answer(NotRestored(claim, error))
+
+
+def _require_history(store: RocksStore, ids: Mapping[str, str]) -> None:
+    """Refuse state of other topics, which may have the same names: another cluster's, or deleted since.
+
+    Raises:
+        CorruptStore: it belongs to another history.
+    """
+    for table, topic in ids.items():
+        if store.checkpoint(table) is not None and store.topic(table) != topic:
+            raise CorruptStore(f"the local state of the table {table!r} belongs to another changelog")
 
 
 def _by_partition(records: Sequence[Message]) -> dict[TopicPartition, list[Message]]:

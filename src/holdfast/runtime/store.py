@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 _MIB: Final = 1024 * 1024
 _CHECKPOINT: Final = b"checkpoint:"
+_TOPIC: Final = b"topic:"
 _WRITE_BUFFER: Final = 8 * _MIB
 _WAL_LIMIT: Final = 64 * _MIB
 
@@ -186,9 +187,35 @@ class RocksStore:
         Raises:
             CorruptStore: the data cannot be read.
         """
+        raw = self._note(_CHECKPOINT, table)
+        return None if raw is None else int(raw)
+
+    def topic(self, table: str) -> str | None:
+        """The id of the changelog topic that the checkpoint of `table` belongs to; None if that is unknown.
+
+        Raises:
+            CorruptStore: the data cannot be read.
+        """
+        raw = self._note(_TOPIC, table)
+        return None if raw is None else raw.decode()
+
+    def belongs_to(self, topics: Mapping[str, str]) -> None:
+        """Note the ids of the changelog topics that the tables are restored from.
+
+        Raises:
+            StateError: the disk is full, or the data cannot be written.
+        """
+        batch = WriteBatch(raw_mode=True)
+        for table, topic in topics.items():
+            batch.put(_TOPIC + table.encode(), topic.encode())
         try:
-            raw = self._db.get(_CHECKPOINT + table.encode())
-            return None if raw is None else int(raw)
+            self._db.write(batch)
+        except Exception as error:
+            raise self._failure("written", error) from error
+
+    def _note(self, kind: bytes, table: str) -> bytes | None:
+        try:
+            return self._db.get(kind + table.encode())
         except Exception as error:
             raise self._failure("read", error) from error
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from holdfast.errors import ClusterError
@@ -18,6 +20,10 @@ class MemoryTopics:
         logs: records by partition; None is a control record.
         open_from: where an open transaction begins: nothing from there on is handed out.
         committed: the group's offsets.
+        ids: the topics' ids, their names unless given.
+        firsts: the first offset that is kept, 0 unless given.
+        calls: how often each call was made.
+        holds: calls that wait for an event.
     """
 
     def __init__(self) -> None:
@@ -25,6 +31,10 @@ class MemoryTopics:
         self.open_from: dict[TopicPartition, int] = {}
         self.committed: dict[TopicPartition, int] = {}
         self.faults: dict[str, list[Exception | None]] = {}
+        self.ids: dict[str, str] = {}
+        self.firsts: dict[TopicPartition, int] = {}
+        self.calls: Counter[str] = Counter()
+        self.holds: dict[str, threading.Event] = {}
 
     def log(self, place: TopicPartition) -> list[tuple[bytes, bytes | None] | None]:
         """A partition's records."""
@@ -36,6 +46,9 @@ class MemoryTopics:
 
     def fault(self, call: str) -> None:
         """Raise what is planned for this call."""
+        self.calls[call] += 1
+        if call in self.holds:
+            assert self.holds[call].wait(10.0)
         planned = self.faults.get(call)
         if planned and (error := planned.pop(0)):
             raise error
@@ -62,7 +75,12 @@ class MemoryReader:
     def bounds(self, place: TopicPartition, timeout: float) -> tuple[int, int]:  # noqa: ARG002
         """First offset and last stable offset."""
         self._topics.fault("bounds")
-        return 0, self._topics.stable_end(place)
+        return self._topics.firsts.get(place, 0), self._topics.stable_end(place)
+
+    def topic_ids(self, topics: Collection[str], timeout: float) -> dict[str, str]:  # noqa: ARG002
+        """The topics' ids."""
+        self._topics.fault("topic_ids")
+        return {topic: self._topics.ids.get(topic, topic) for topic in topics}
 
     def high_watermark(self, place: TopicPartition, timeout: float) -> int:  # noqa: ARG002
         """The end, open transactions included."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,6 +106,45 @@ def test_a_checkpoint_beyond_the_end_belongs_to_another_history(bench: Bench) ->
     assert bench.content(bench.restored()) == {b"c": b"3"}
 
 
+def test_state_of_another_topic_of_the_same_name_is_rebuilt(bench: Bench) -> None:
+    """Another cluster, or a changelog made anew that has grown past the checkpoint since."""
+    bench.changes(0, (b"a", b"1"), (b"b", b"2"))
+    bench.ask(0)
+    bench.restored().store.close()
+    bench.topics.ids[LOG] = "another"
+    bench.topics.logs[TopicPartition(LOG, 0)] = [(b"c", b"3"), (b"d", b"4"), (b"e", b"5")]
+    bench.ask(0, epoch=2)
+    assert bench.content(bench.restored()) == {b"c": b"3", b"d": b"4", b"e": b"5"}
+    bench.ask(0, epoch=3)
+    restored = bench.restored()
+    assert restored.records == 0
+    restored.store.close()
+
+
+def test_state_of_an_unknown_history_is_rebuilt(bench: Bench) -> None:
+    """A checkpoint without the id of its topic says nothing."""
+    store = RocksStore(bench.folder / "0", ["sums"], MEMORY)
+    store.apply({"sums": [(b"z", b"0")]}, {"sums": 1})
+    store.close()
+    bench.changes(0, (b"a", b"1"), (b"b", b"2"))
+    bench.ask(0)
+    assert bench.content(bench.restored()) == {b"a": b"1", b"b": b"2"}
+
+
+def test_the_ids_of_changelogs_are_asked_for_once_per_batch(bench: Bench) -> None:
+    """Not once for each of perhaps hundreds of shards."""
+    # The restorer's thread waits inside its first question until all the others have been asked.
+    held = threading.Event()
+    bench.topics.holds["committed"] = held
+    bench.ask(0)
+    wait_until(lambda: bench.topics.calls["committed"])
+    bench.ask(*range(1, 9))
+    held.set()
+    for _ in range(9):
+        bench.restored().store.close()
+    assert bench.topics.calls["topic_ids"] == 2
+
+
 def test_state_that_is_older_than_deletions_are_kept_is_rebuilt(bench: Bench) -> None:
     """A deletion that was compacted away meanwhile would never be seen."""
     bench.changes(0, (b"a", b"1"), (b"b", b"2"))
@@ -148,7 +188,7 @@ def test_an_open_transaction_on_the_changelog_is_waited_for(bench: Bench) -> Non
 
 
 @pytest.mark.parametrize(
-    "call", ["connect", "committed", "bounds", "high_watermark", "start", "read", "stop"]
+    "call", ["connect", "committed", "topic_ids", "bounds", "high_watermark", "start", "read", "stop"]
 )
 def test_brokers_that_do_not_answer_are_asked_again(bench: Bench, call: str) -> None:
     """Whatever the call, every shard is answered for exactly once, completely."""
