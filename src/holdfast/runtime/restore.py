@@ -17,7 +17,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from holdfast.runtime.store import RocksStore, StoreMemory
 log = logging.getLogger(__name__)
 
 MAX_AGE_S = 12 * 3600.0
-"""Local state that was last written longer ago is rebuilt. Compaction drops a deletion a day after it was
+"""Local state that was last complete longer ago is rebuilt. Compaction drops a deletion a day after it was
 written (`delete.retention.ms`): older state, read on from its checkpoint, could keep deleted keys."""
 
 _BATCH = 10_000
@@ -278,19 +278,15 @@ class Restorer:
     ) -> _Shard:
         """Open a shard's store, thrown away first if it cannot be read or belongs to another history."""
         path = self._settings.folder / str(claim.partition)
-        if RocksStore.age(path) > MAX_AGE_S:
-            log.warning(
-                "shard %d: its local state is too old to be continued; it is rebuilt", claim.partition
-            )
-            RocksStore.destroy(path)
         store, discarded = RocksStore.open_or_discard(path, tuple(self._settings.changelogs), self._memory)
         if discarded:
             log.warning("shard %d: its local state could not be read; it is rebuilt", claim.partition)
         shard = _Shard(claim, store, positions, time.monotonic())
         try:
             _require_history(store, ids)
+            _require_youth(store, ids)
             shard.tables = self._tables(reader, shard)
-            store.belongs_to(ids)
+            store.begin(ids)
         except CorruptStore as error:
             log.warning("shard %d: %s; it is rebuilt", claim.partition, error)
             store.close()
@@ -311,9 +307,11 @@ class Restorer:
             first, _ = reader.bounds(place, self._settings.timeout)
             end = reader.high_watermark(place, self._settings.timeout)
             checkpoint = shard.store.checkpoint(table)
-            if checkpoint is not None and checkpoint > end:
-                # The changelog was made anew since: what we hold belongs to another history.
-                raise CorruptStore(f"local state is at offset {checkpoint} of {place}, which ends at {end}")
+            if checkpoint is not None and not first <= checkpoint <= end:
+                # Beyond the end, it belongs to another history. Before the first, deletions may be missed.
+                raise CorruptStore(
+                    f"local state is at offset {checkpoint} of {place}, which holds {first} to {end}"
+                )
             position = max(first, checkpoint or 0)
             tables[place] = _Table(table, position, position, end)
         return tables
@@ -343,7 +341,7 @@ class Restorer:
         table.position = rows[-1].offset() + 1
         changes = [(row.key() or b"", row.value()) for row in rows]
         try:
-            shard.store.apply({table.name: changes}, {table.name: table.position})
+            shard.store.apply({table.name: changes}, {table.name: table.position}, complete=False)
         except StateError as error:
             self._detach(reader, shard)
             shard.store.close()
@@ -414,6 +412,17 @@ def _require_history(store: RocksStore, ids: Mapping[str, str]) -> None:
     for table, topic in ids.items():
         if store.checkpoint(table) is not None and store.topic(table) != topic:
             raise CorruptStore(f"the local state of the table {table!r} belongs to another changelog")
+
+
+def _require_youth(store: RocksStore, tables: Iterable[str]) -> None:
+    """Refuse state that may have missed deletions.
+
+    Raises:
+        CorruptStore: it was last complete too long ago.
+    """
+    for table in tables:
+        if store.checkpoint(table) is not None and store.age(table) > MAX_AGE_S:
+            raise CorruptStore(f"the local state of the table {table!r} is too old to be continued")
 
 
 def _by_partition(records: Sequence[Message]) -> dict[TopicPartition, list[Message]]:

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _MIB: Final = 1024 * 1024
 _CHECKPOINT: Final = b"checkpoint:"
 _TOPIC: Final = b"topic:"
+_COMPLETE: Final = b"complete:"
 _WRITE_BUFFER: Final = 8 * _MIB
 _WAL_LIMIT: Final = 64 * _MIB
 
@@ -119,12 +120,6 @@ class RocksStore:
         """Delete a closed store's folder."""
         shutil.rmtree(path, ignore_errors=True)
 
-    @staticmethod
-    def age(path: Path) -> float:
-        """Seconds since a closed store's folder was last written; 0 when there is none."""
-        times = [file.stat().st_mtime for file in path.glob("*")]
-        return max(time.time() - max(times), 0.0) if times else 0.0
-
     def get(self, table: str, key: bytes) -> bytes | None:
         """The value under `key`, or None.
 
@@ -153,13 +148,20 @@ class RocksStore:
         except Exception as error:
             raise self._failure("read", error) from error
 
-    def apply(self, changes: Changes, checkpoint: Mapping[str, int]) -> None:
+    def apply(self, changes: Changes, checkpoint: Mapping[str, int], *, complete: bool = True) -> None:
         """Write committed changes with the changelog positions they bring the tables to, atomically.
+
+        Args:
+            changes: rows by table.
+            checkpoint: the position that each table then stands for.
+            complete: whether all tables then hold everything that was committed so far.
 
         Raises:
             StateError: the disk is full, or the data cannot be written.
         """
         batch = self._batch(changes, checkpoint)
+        if complete:
+            self._note_time(batch)
         try:
             self._db.write(batch)
         except Exception as error:
@@ -199,8 +201,17 @@ class RocksStore:
         raw = self._note(_TOPIC, table)
         return None if raw is None else raw.decode()
 
-    def belongs_to(self, topics: Mapping[str, str]) -> None:
-        """Note the ids of the changelog topics that the tables are restored from.
+    def age(self, table: str) -> float:
+        """Seconds since `table` was last complete, or was empty and began to be restored.
+
+        Raises:
+            CorruptStore: the data cannot be read.
+        """
+        raw = self._note(_COMPLETE, table)
+        return max(time.time() - float(raw or 0), 0.0)
+
+    def begin(self, topics: Mapping[str, str]) -> None:
+        """Note the ids of the changelog topics that the tables are restored from, and when empty ones began.
 
         Raises:
             StateError: the disk is full, or the data cannot be written.
@@ -208,10 +219,17 @@ class RocksStore:
         batch = WriteBatch(raw_mode=True)
         for table, topic in topics.items():
             batch.put(_TOPIC + table.encode(), topic.encode())
+            if self.checkpoint(table) is None:
+                batch.put(_COMPLETE + table.encode(), str(time.time()).encode())
         try:
             self._db.write(batch)
         except Exception as error:
             raise self._failure("written", error) from error
+
+    def _note_time(self, batch: WriteBatch) -> None:
+        now = str(time.time()).encode()
+        for table in self._families:
+            batch.put(_COMPLETE + table.encode(), now)
 
     def _note(self, kind: bytes, table: str) -> bytes | None:
         try:

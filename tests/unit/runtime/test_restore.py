@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from tests.unit.runtime.kit import MemoryReader, MemoryTopics, away, wait_until
 
 IN, LOG = "in", "log"
 MEMORY = StoreMemory()
+_CLOCK = time.time
 
 
 class Bench:
@@ -63,6 +63,12 @@ class Bench:
         content = dict(restored.store.items("sums"))
         restored.store.close()
         return content
+
+
+def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Stores see a later time."""
+    now = _CLOCK() + seconds
+    monkeypatch.setattr("holdfast.runtime.store.time.time", lambda: now)
 
 
 @pytest.fixture
@@ -145,18 +151,50 @@ def test_the_ids_of_changelogs_are_asked_for_once_per_batch(bench: Bench) -> Non
     assert bench.topics.calls["topic_ids"] == 2
 
 
-def test_state_that_is_older_than_deletions_are_kept_is_rebuilt(bench: Bench) -> None:
+def test_state_that_is_older_than_deletions_are_kept_is_rebuilt(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A deletion that was compacted away meanwhile would never be seen."""
     bench.changes(0, (b"a", b"1"), (b"b", b"2"))
     bench.ask(0)
     bench.restored().store.close()
-    long_ago = time.time() - MAX_AGE_S - 60
-    for file in (bench.folder / "0").iterdir():
-        os.utime(file, (long_ago, long_ago))
+    later(monkeypatch, MAX_AGE_S + 60)
     # Compaction: `a` was deleted, and the deletion is gone as well; its offsets stay.
     bench.topics.logs[TopicPartition(LOG, 0)] = [None, (b"b", b"2"), None, None]
     bench.ask(0, epoch=2)
     assert bench.content(bench.restored()) == {b"b": b"2"}
+
+
+def test_state_does_not_grow_younger_by_a_restore_that_was_cut_short(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers that come and go write to the folder, and never see the deletion."""
+    bench.changes(0, (b"a", b"1"), (b"b", b"2"))
+    bench.ask(0)
+    bench.restored().store.close()
+    bench.changes(0, (b"c", b"3"), None, (b"c", b"4"))
+    bench.topics.open_from[TopicPartition(LOG, 0)] = 4
+    later(monkeypatch, MAX_AGE_S - 60)
+    bench.ask(0, epoch=2)
+    wait_until(lambda: bench.restorer.progress() and bench.restorer.progress()[0].done == 2)
+    bench.restorer.cancel(0)
+    wait_until(lambda: not bench.restorer.progress())
+    later(monkeypatch, MAX_AGE_S + 60)
+    del bench.topics.open_from[TopicPartition(LOG, 0)]
+    bench.topics.logs[TopicPartition(LOG, 0)] = [None, (b"b", b"2"), None, None, (b"c", b"4")]
+    bench.ask(0, epoch=3)
+    assert bench.content(bench.restored()) == {b"b": b"2", b"c": b"4"}
+
+
+def test_state_that_ends_before_the_first_kept_offset_is_rebuilt(bench: Bench) -> None:
+    """Whatever was in the gap is not known, deletions among it."""
+    bench.changes(0, (b"a", b"1"), (b"b", b"2"))
+    bench.ask(0)
+    bench.restored().store.close()
+    bench.changes(0, (b"a", None), (b"c", b"3"))
+    bench.topics.firsts[TopicPartition(LOG, 0)] = 3
+    bench.ask(0, epoch=2)
+    assert bench.content(bench.restored()) == {b"c": b"3"}
 
 
 @pytest.mark.parametrize(("start", "position"), [("earliest", 0), ("latest", 3)])
@@ -221,10 +259,10 @@ def test_one_store_that_cannot_be_written_fails_its_own_shard_only(
     """The others go on."""
     write = RocksStore.apply
 
-    def apply(store: RocksStore, *arguments: object) -> None:
+    def apply(store: RocksStore, *arguments: object, **options: bool) -> None:
         if store.path.name == "1":
             raise StateError("the disk is full")
-        write(store, *arguments)  # type: ignore[arg-type]
+        write(store, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(RocksStore, "apply", apply)
     for partition in range(3):
