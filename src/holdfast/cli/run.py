@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import signal
+from collections.abc import Collection
 from pathlib import Path
 
 import typer
@@ -20,7 +22,7 @@ from holdfast.local.cluster import running_bootstrap_servers
 from holdfast.local.folders import home
 from holdfast.runtime.launch import LaunchSettings, default_slot_prefix, worker_specs
 from holdfast.runtime.supervisor import Supervisor
-from holdfast.topology import Topology, check_file
+from holdfast.topology import Difference, Topology, check_file
 
 _POLL_S = 0.25
 
@@ -62,15 +64,36 @@ def prepare_topics(declared: Topology, servers: str) -> None:
         BrokersUnreachable: no broker answers.
     """
     admin = TopicAdmin(servers, declared.kafka)
-    if servers == running_bootstrap_servers():
+    if share_a_server(servers, running_bootstrap_servers() or ""):
         provision(admin, declared)
         return
     differences = compare(admin, declared)
     if differences:
-        listed = "\n".join(str(difference) for difference in differences)
-        raise ClusterMismatch(
-            f"the cluster is not as declared; create what is missing with `holdfast apply`:\n{listed}"
-        )
+        raise ClusterMismatch(mismatch_text(differences))
+
+
+def share_a_server(servers: str, others: str) -> bool:
+    """Whether two lists of `host:port` name the same cluster: one server in both is enough."""
+    return not _set_of(servers).isdisjoint(_set_of(others))
+
+
+def mismatch_text(differences: Collection[Difference]) -> str:
+    """What differs, by what can be done: some of it by `holdfast apply`, the rest by a person."""
+    missing = [it.text for it in differences if not it.is_mismatch]
+    others = [it.text for it in differences if it.is_mismatch]
+    parts = []
+    if others:
+        parts += ["the cluster is not as declared:", *others]
+    if missing:
+        first = "once that is settled, create them" if others else "create them"
+        parts += [f"topics are missing; {first} with `holdfast apply`:", *missing]
+    return "\n".join(parts)
+
+
+def _set_of(servers: str) -> set[str]:
+    named = {server.strip() for server in servers.split(",")} - {""}
+    # What a user writes for this machine; the embedded cluster says 127.0.0.1.
+    return {re.sub(r"^localhost(?=:)", "127.0.0.1", server) for server in named}
 
 
 def supervise(supervisor: Supervisor) -> None:
