@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import typer
 from rich.markup import escape
 
 from holdfast import __version__
+from holdfast.cli import cluster, demo, inspect, produce, publish, run, topology, verify
 from holdfast.cli.console import err
 from holdfast.errors import HoldfastError
 
-AREAS = ("cluster", "topology", "publish", "produce", "run", "inspect", "verify", "demo")
+AREAS = (cluster, topology, publish, produce, run, inspect, verify, demo)
 """Modules of this package that register commands, in the order of `--help`."""
 
 
@@ -41,7 +41,7 @@ def build_app() -> typer.Typer:
         """Exactly-once event processing on Apache Kafka."""
 
     for area in AREAS:
-        importlib.import_module(f"holdfast.cli.{area}").register(app)
+        area.register(app)
     return app
 
 
