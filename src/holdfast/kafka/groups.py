@@ -1,7 +1,8 @@
 """Consumer groups: who works in them, how far they are, and whether everything is done.
 
 Two kinds of answers. `GroupAdmin.describe` tells who is there. `GroupAdmin.is_drained` compares committed
-positions with the ends of the inputs, which is what `holdfast run --drain` and the lag columns rest on.
+positions with the ends of the inputs, which is what `holdfast demo`, `verify --wait` and the lag columns
+rest on.
 """
 
 from __future__ import annotations

@@ -51,6 +51,7 @@ _PROTECTED: dict[str, tuple[frozenset[str], str]] = {
     "transactional.id": (frozenset(), _BY_TOPOLOGY),
     "group.id": (frozenset(), _BY_TOPOLOGY),
     "group.instance.id": (frozenset(), _BY_TOPOLOGY),
+    "session.timeout.ms": (frozenset(), "say `session_timeout` on the processor"),
     "auto.offset.reset": (frozenset(), "say `start: earliest` or `start: latest` on the processor"),
     "delivery.report.only.error": (frozenset(), _OWN_CALLBACK),
     "on_delivery": (frozenset(), _OWN_CALLBACK),

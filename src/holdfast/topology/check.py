@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from holdfast.topology.fields import TOPIC_NAME_LIMIT
-from holdfast.topology.model import MAX_BYTES, Topology
+from holdfast.topology.model import BROKER_MAX_BYTES, CAUSE_BYTES, MAX_BYTES, Topology
 from holdfast.topology.source import Location, Problem, did_you_mean
 
 
@@ -18,6 +18,7 @@ def cross_check(topology: Topology, topic_names: Collection[str]) -> tuple[Probl
     """
     return (
         *_topic_config(topology),
+        *_client_limit(topology),
         *_topic_references(topology, topic_names),
         *_co_partitioning(topology),
         *_tables(topology),
@@ -32,6 +33,24 @@ def _topic_config(topology: Topology) -> Iterator[Problem]:
         if not (largest.isascii() and largest.isdigit()):
             text = f'expected a whole number of bytes, got "{largest}"'
             yield Problem(("topics", name, "config", MAX_BYTES), text)
+
+
+def _client_limit(topology: Topology) -> Iterator[Problem]:
+    """A client that takes less than a topic does would refuse records that were declared to fit."""
+    at = ("kafka", "message.max.bytes")
+    own = topology.kafka.get("message.max.bytes")
+    if own is None:
+        return
+    if not str(own).isdigit():
+        yield Problem(at, f'expected a whole number of bytes, got "{own}"')
+        return
+    limits = [topic.config.get(MAX_BYTES, str(BROKER_MAX_BYTES)) for topic in topology.topics.values()]
+    largest = max((int(limit) for limit in limits if limit.isdigit()), default=0)
+    # A dead letter is the record with its cause.
+    needed = largest + (CAUSE_BYTES if topology.native else 0)
+    if int(str(own)) < needed:
+        text = f"{own} is too little for the declared topics, which need {needed}. Remove it"
+        yield Problem(at, text)
 
 
 def _topic_references(topology: Topology, known: Collection[str]) -> Iterator[Problem]:

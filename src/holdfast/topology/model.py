@@ -160,7 +160,7 @@ class ProcessorDecl(GroupDecl):
     """When a record cannot be turned into an event: make it a dead letter and go on, or stop."""
 
     cache_entries: Count = 50_000
-    """How many values of state a shard keeps decoded in memory."""
+    """How many values of each table a worker keeps decoded in memory, over all of its shards."""
 
     session_timeout_ms: SessionTimeout = Field(6_000, alias="session_timeout")
     """After what silence the group gives a worker's shards to others; at least 2s.

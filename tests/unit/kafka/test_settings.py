@@ -60,6 +60,7 @@ def test_the_chosen_brokers_win_over_the_users_property() -> None:
         ("isolation.level", "read_uncommitted"),
         ("transactional.id", "mine"),
         ("group.id", "mine"),
+        ("session.timeout.ms", 45_000),
         ("allow.auto.create.topics", "true"),
         ("on_delivery", print),
     ],
