@@ -59,21 +59,6 @@ def kafka_error(error: KafkaException | KafkaError) -> KafkaError:
     return inner if isinstance(inner, KafkaError) else KafkaError(KafkaError._FAIL, str(error))
 
 
-def is_fatal(error: KafkaException | KafkaError) -> bool:
-    """Tell whether the client instance that answered so must be closed."""
-    return bool(kafka_error(error).fatal())
-
-
-def is_abortable(error: KafkaException | KafkaError) -> bool:
-    """Tell whether the current transaction must be aborted, after which the producer is usable again."""
-    return bool(kafka_error(error).txn_requires_abort())
-
-
-def is_retriable(error: KafkaException | KafkaError) -> bool:
-    """Tell whether the same call may be made again as it was."""
-    return bool(kafka_error(error).retriable())
-
-
 def describe(error: KafkaException | KafkaError) -> str:
     """Return the reason in our words where we have some, with the client's own name for it."""
     inner = kafka_error(error)

@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from holdfast.errors import BrokersUnreachable, ClusterError, Fenced, HoldfastError, SettingError
-from holdfast.kafka.errors import describe, is_abortable, is_fatal, is_retriable, kafka_error, mapped
+from holdfast.kafka.errors import describe, kafka_error, mapped
 
 
 @pytest.mark.parametrize(
@@ -47,13 +47,3 @@ def test_a_missing_topic_says_how_to_create_it() -> None:
 def test_an_exception_without_an_error_object_is_understood() -> None:
     """The client sometimes raises plain text."""
     assert "some text" in kafka_error(KafkaException("some text")).str()
-
-
-def test_the_kinds_of_errors_are_told_apart() -> None:
-    """Fatal closes the client, abortable ends the transaction, retriable may be tried again."""
-    fatal = KafkaException(KafkaError(KafkaError._FATAL, "x", fatal=True))
-    abortable = KafkaError(KafkaError._FAIL, "x", txn_requires_abort=True)
-    retriable = KafkaError(KafkaError._FAIL, "x", retriable=True)
-    assert (is_fatal(fatal), is_abortable(fatal), is_retriable(fatal)) == (True, False, False)
-    assert (is_fatal(abortable), is_abortable(abortable), is_retriable(abortable)) == (False, True, False)
-    assert (is_fatal(retriable), is_abortable(retriable), is_retriable(retriable)) == (False, False, True)
