@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TestCluster
-from tests.support.command import holdfast
+from tests.support.command import holdfast, write_files_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "first-steps.md"
 
@@ -20,8 +20,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "guide" / "first-steps.md"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Write the page's files, each named by the comment in its first line."""
-    for code in re.findall(r"```(?:python|yaml)\n(.*?)```", PAGE.read_text(), flags=re.DOTALL):
-        (tmp_path / code.splitlines()[0].removeprefix("# ")).write_text(code)
+    write_files_of(PAGE, tmp_path)
     return tmp_path
 
 

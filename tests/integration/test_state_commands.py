@@ -59,7 +59,7 @@ def test_looking_at_an_application(command: Command, app: Application) -> None:
     assert rows(command("state", "get", COUNTER, "sums", "key-3")) == [table[3]["value"]]
 
     # What is not there is told, with what to do.
-    no_key = command("state", "get", COUNTER, "sums", "key-33")
+    no_key = command("state", "get", COUNTER, "sums", "key-33", "--wait", "0.5")
     assert no_key.returncode == 1
     assert 'nothing under the key "key-33"' in no_key.stderr
     no_table = command("state", "list", COUNTER, "sum")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,12 @@ def holdfast(
         check=False,
         env={**os.environ, "HOLDFAST_HOME": str(folder / ".home"), **environment},
     )
+
+
+def write_files_of(page: Path, folder: Path) -> None:
+    """Write a page's files, each named by the comment in its first line, as a reader would paste them."""
+    for code in re.findall(r"```(?:python|yaml)\n(.*?)```", page.read_text(), flags=re.DOTALL):
+        (folder / code.splitlines()[0].removeprefix("# ")).write_text(code)
 
 
 def rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:

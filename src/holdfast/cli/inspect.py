@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from holdfast.cli.console import err, out
 from holdfast.cli.rows import AsJson, plain_table, print_json_lines, print_table, wants_json
 from holdfast.cli.scan_progress import ScanProgress
 from holdfast.cli.topology import TopologyFile
-from holdfast.errors import NoSuchKey, StateError
+from holdfast.errors import BrokersUnreachable, NoSuchKey, StateError
 from holdfast.kafka.groups import Drained, Group, GroupAdmin
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.topic_reader import as_text, fold, look_up, stateful
@@ -26,6 +27,8 @@ from holdfast.topology import Topology, load
 
 SHOWN = 100
 """Rows of a table that a terminal shows unless asked for more."""
+
+_POLL_S = 0.2
 
 Processor = typer.Argument(metavar="PROCESSOR", help="The processor, as it is named in the topology.")
 TableName = typer.Argument(metavar="TABLE", help="One of its tables.")
@@ -170,6 +173,9 @@ def state_get(
     processor: str = Processor,
     table: str = TableName,
     key: str = typer.Argument(metavar="KEY", help="The key, as text."),
+    wait: float = typer.Option(
+        0.0, "--wait", metavar="SECONDS", help="Wait so long for a value, if there is none yet."
+    ),
     topology: Path = TopologyFile,
     bootstrap_servers: str | None = BootstrapServers,
 ) -> None:
@@ -179,7 +185,8 @@ def state_get(
     with ScanProgress() as progress:
         scanner = _scanner(declared, bootstrap_servers, progress)
         partitions = _require(scanner, owner.changelog(table))
-        value = look_up(scanner, owner.changelog(table), key.encode(), partitions)
+        changelog = owner.changelog(table)
+        value = _await(lambda: look_up(scanner, changelog, key.encode(), partitions), wait)
     if value is None:
         raise NoSuchKey(
             f'the table "{table}" of {processor} holds nothing under the key "{key}". '
@@ -189,6 +196,22 @@ def state_get(
         out.print_json(value.decode())
     else:
         sys.stdout.write(value.decode() + "\n")
+
+
+def _await(look: Callable[[], bytes | None], seconds: float) -> bytes | None:
+    """Look until there is a value or the time is over; brokers that are away meanwhile may come back."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = None
+        try:
+            value = look()
+        except BrokersUnreachable:
+            if time.monotonic() >= deadline:
+                raise
+        left = deadline - time.monotonic()
+        if value is not None or left <= 0:
+            return value
+        time.sleep(min(_POLL_S, left))
 
 
 def _scanner(declared: Topology, option: str | None, progress: ScanProgress) -> LogScanner:
