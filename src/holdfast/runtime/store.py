@@ -28,6 +28,8 @@ _TOPIC: Final = b"topic:"
 _COMPLETE: Final = b"complete:"
 _WRITE_BUFFER: Final = 8 * _MIB
 _WAL_LIMIT: Final = 64 * _MIB
+_LOCKED: Final = ("IO error: lock hold by current process", "IO error: While lock file: ")
+"""How RocksDB begins when another database object, of this process or of another one, has the folder."""
 
 
 class StoreMemory:
@@ -262,15 +264,32 @@ class RocksStore:
             ) from error
 
     def _failure(self, what: str, error: Exception) -> StateError:
-        """Tell a full disk and a held lock, which a rebuild would not mend, from data that cannot be read."""
+        """Tell damage, which a rebuild mends, from what hinders us, for which the folder is kept."""
         text = str(error)
         if "No space left" in text or "NoSpace" in text:
             return StateError(
                 f"state folder {self.path} cannot be {what}: the disk is full. Free space and restart; "
                 "nothing is lost, the changelog holds all committed state."
             )
-        if "lock hold" in text or "LOCK" in text:
+        if text.startswith(_LOCKED):
             return StateError(
                 f"state folder {self.path} is in use by another process; give each worker its own slot"
             )
-        return CorruptStore(f"state folder {self.path} cannot be {what}: {text}")
+        if _is_damage(text):
+            return CorruptStore(f"state folder {self.path} cannot be {what}: {text}")
+        return StateError(
+            f"state folder {self.path} cannot be {what}: {text}. The folder is kept. Check its permissions, "
+            "the limit of open files (`ulimit -n`) and the disk, and restart; nothing is lost, the changelog "
+            "holds all committed state."
+        )
+
+
+def _is_damage(text: str) -> bool:
+    """Tell whether RocksDB found its files damaged or missing.
+
+    It calls some other failures corruption when it meets them while it reads its list of files.
+    """
+    status, _, cause = text.rpartition("IO error: ")
+    if cause.startswith("No such file or directory") and text.startswith(("IO error: ", "Corruption: ")):
+        return True
+    return text.startswith("Corruption: ") and not status

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import resource
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +136,79 @@ def test_a_missing_table_file_is_corruption(tmp_path: Path) -> None:
     store, discarded = RocksStore.open_or_discard(tmp_path, ["sums"], MEMORY)
     assert discarded
     assert (dict(store.items("sums")), store.checkpoint("sums")) == ({}, None)
+    store.close()
+
+
+@pytest.mark.parametrize("pattern", ["CURRENT", "MANIFEST-*"])
+def test_missing_or_empty_files_are_corruption(tmp_path: Path, pattern: str) -> None:
+    """What names the other files is gone."""
+    filled(tmp_path / "missing")
+    shutil.copytree(tmp_path / "missing", tmp_path / "empty")
+    for name in ("missing", "empty"):
+        for file in (tmp_path / name).glob(pattern):
+            file.unlink() if name == "missing" else file.write_bytes(b"")
+        store, discarded = RocksStore.open_or_discard(tmp_path / name, ["sums"], MEMORY)
+        assert discarded
+        store.close()
+
+
+def test_a_limit_of_open_files_destroys_nothing(tmp_path: Path) -> None:
+    """It is told with what to do, and when it is lifted everything is still there."""
+    content = filled(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    told = []
+    for spare in range(8):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1 + spare, limits[1]))
+        try:
+            store, discarded = RocksStore.open_or_discard(tmp_path, ["sums"], MEMORY)
+        except StateError as error:
+            told.append(error)
+        else:
+            assert not discarded
+            store.close()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert told
+    assert not any(isinstance(error, CorruptStore) for error in told)
+    assert all("ulimit -n" in str(error) for error in told)
+    store = open_store(tmp_path)
+    assert dict(store.items("sums")) == content
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "IO error: While opening a file for sequentially reading: /s/CURRENT: Permission denied",
+        "IO error: While pread offset 0 len 53: /LOCKER/s/000009.sst: Input/output error",
+        "Corruption: IO error: While open a file for random read: /s/000009.sst: Too many open files",
+        "Permission denied (os error 13)",
+    ],
+)
+def test_what_a_rebuild_does_not_mend_keeps_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Errors that cannot be brought about here: no permission (root has it), a broken disk."""
+    filled(tmp_path)
+
+    def refuse(*_: object) -> None:
+        raise Exception(text)
+
+    monkeypatch.setattr("holdfast.runtime.store.Rdict.list_cf", refuse)
+    with pytest.raises(StateError, match="The folder is kept") as caught:
+        RocksStore.open_or_discard(tmp_path, ["sums"], MEMORY)
+    assert not isinstance(caught.value, CorruptStore)
+    assert list(tmp_path.glob("*.sst"))
+
+
+def test_a_folder_whose_name_has_lock_in_it_can_be_corrupt(tmp_path: Path) -> None:
+    """The path is part of RocksDB's messages."""
+    path = tmp_path / "UNLOCKED"
+    filled(path)
+    for file in path.glob("*.sst"):
+        file.unlink()
+    store, discarded = RocksStore.open_or_discard(path, ["sums"], MEMORY)
+    assert discarded
     store.close()
 
 
