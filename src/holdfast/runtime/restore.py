@@ -190,6 +190,7 @@ class Restorer:
     def _run(self) -> None:
         reader: PartitionReader | None = None
         stopping = False
+        RocksStore.sweep(self._settings.folder)
         while not stopping:
             claims, stopping = self._take_requests()
             try:

@@ -22,6 +22,9 @@ from holdfast.errors import CorruptStore, StateError
 
 log = logging.getLogger(__name__)
 
+DISCARDED: Final = ".discarded-"
+"""How the name of a folder begins that is being deleted."""
+
 _MIB: Final = 1024 * 1024
 _CHECKPOINT: Final = b"checkpoint:"
 _TOPIC: Final = b"topic:"
@@ -119,8 +122,30 @@ class RocksStore:
 
     @staticmethod
     def destroy(path: Path) -> None:
-        """Delete a closed store's folder."""
-        shutil.rmtree(path, ignore_errors=True)
+        """Delete a closed store's folder.
+
+        A kill at any moment leaves the whole folder, or something under another name that `sweep` deletes.
+
+        Raises:
+            StateError: it cannot be moved away.
+        """
+        aside = path.with_name(f"{DISCARDED}{path.name}-{time.time_ns()}")
+        try:
+            path.rename(aside)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StateError(
+                f"state folder {path} cannot be thrown away ({error.strerror}); check the permissions of "
+                "the folder that it is in, or delete it, and restart"
+            ) from error
+        shutil.rmtree(aside, ignore_errors=True)
+
+    @staticmethod
+    def sweep(folder: Path) -> None:
+        """Delete what is left of destroyed stores in a slot's folder."""
+        for left in folder.glob(f"{DISCARDED}*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """The value under `key`, or None.

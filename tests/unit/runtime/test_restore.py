@@ -12,7 +12,7 @@ import pytest
 from holdfast.errors import CorruptStore, StateError
 from holdfast.record import TopicPartition
 from holdfast.runtime.restore import MAX_AGE_S, Claim, NotRestored, Restored, Restorer, RestoreSettings
-from holdfast.runtime.store import RocksStore, StoreMemory
+from holdfast.runtime.store import DISCARDED, RocksStore, StoreMemory
 from tests.unit.runtime.kit import MemoryReader, MemoryTopics, away, wait_until
 
 IN, LOG = "in", "log"
@@ -292,6 +292,18 @@ def test_a_store_that_turns_out_corrupt_under_way_is_rebuilt(
     restored = bench.restored()
     assert restored.records == 1
     assert bench.content(restored) == {b"a": b"1"}
+
+
+def test_what_is_left_of_discarded_stores_is_deleted_at_the_start(tmp_path: Path) -> None:
+    """A kill may have come in the middle of a deletion."""
+    left = tmp_path / f"{DISCARDED}0-1"
+    left.mkdir()
+    (left / "000009.sst").write_bytes(b"half")
+    bench = Bench(tmp_path)
+    bench.ask(0)
+    bench.restored().store.close()
+    bench.restorer.close()
+    assert not left.exists()
 
 
 def test_an_unforeseen_error_is_answered_and_does_not_end_the_restorer(

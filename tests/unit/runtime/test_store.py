@@ -212,6 +212,34 @@ def test_a_folder_whose_name_has_lock_in_it_can_be_corrupt(tmp_path: Path) -> No
     store.close()
 
 
+def test_a_kill_while_a_folder_is_deleted_leaves_nothing_that_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of a store could look like a whole one; what is left is deleted at the slot's next start."""
+    path = tmp_path / "0"
+    filled(path)
+    monkeypatch.setattr("holdfast.runtime.store.shutil.rmtree", lambda *_, **__: None)
+    RocksStore.destroy(path)
+    assert not path.exists()
+    filled(path)
+    RocksStore.destroy(path)
+    monkeypatch.undo()
+    filled(path)
+    assert len(list(tmp_path.iterdir())) == 3
+    RocksStore.sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
+    store = open_store(path)
+    assert store.checkpoint("sums") == 500
+    store.close()
+
+
+def test_a_folder_that_is_not_there_is_destroyed(tmp_path: Path) -> None:
+    """There is nothing to do, also when not even the slot's folder is there."""
+    RocksStore.destroy(tmp_path / "slot" / "0")
+    RocksStore.sweep(tmp_path / "slot")
+    assert not (tmp_path / "slot").exists()
+
+
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     """With what to do."""
     (tmp_path / "file").write_text("")
