@@ -40,7 +40,6 @@ class ProcessorPlan:
         dead_letter_topic: where records go that are set aside.
         on_error: what to do when the handler raises.
         on_bad_record: what to do with a record that cannot be decoded.
-        cache_entries: decoded values that a table may keep in memory per shard.
         max_bytes: the largest state value, with its key, that the changelog accepts.
     """
 
@@ -52,8 +51,11 @@ class ProcessorPlan:
     dead_letter_topic: str
     on_error: Policy = "stop"
     on_bad_record: Policy = "dead-letter"
-    cache_entries: int = 50_000
     max_bytes: int = 1_000_000
+
+
+CACHE_ENTRIES = 50_000
+"""Decoded values of a table in memory, per shard and cache generation, until `limit_cache` says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class ShardTask:
         self._moved: set[str] = set()
         self._context = Context(partition)
         self._tables = {
-            name: ShardTable(name, codec, store, plan.cache_entries) for name, codec in plan.tables.items()
+            name: ShardTable(name, codec, store, CACHE_ENTRIES) for name, codec in plan.tables.items()
         }
         self._states = {name: State(table) for name, table in self._tables.items()}
         self._runs = {
@@ -108,11 +110,6 @@ class ShardTask:
     def committed_positions(self) -> Mapping[str, int]:
         """For each input topic, the offset of the last commit: where an abort goes back to."""
         return self._committed
-
-    @property
-    def dirty(self) -> int:
-        """Number of changed keys in the open unit."""
-        return sum(table.dirty for table in self._tables.values())
 
     @property
     def moved(self) -> bool:

@@ -48,11 +48,6 @@ class ShardTable(Generic[T]):
         self._store = store
         self.cache_entries = cache_entries
 
-    @property
-    def dirty(self) -> int:
-        """Number of keys changed since the last seal."""
-        return len(self.overlay)
-
     def load(self, key: bytes) -> T | None:
         """The value of `key` when it is not in the cache's young generation."""
         for layer in (self._old, self.overlay, self._in_flight):

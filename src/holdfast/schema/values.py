@@ -46,10 +46,9 @@ class ValueCodec(Generic[T]):
         type: the declared type of the values.
         encode: value to bytes. Raises `StateError` for a value that could not be read back.
         decode: bytes to value. Raises `StateError` for bytes that are no such value.
-        fast_decode: the bare validator behind `decode`; raises pydantic's ``ValidationError``.
     """
 
-    __slots__ = ("decode", "encode", "fast_decode", "type")
+    __slots__ = ("decode", "encode", "type")
 
     def __init__(self, type_: type[T]) -> None:
         """Prepare the codec.
@@ -60,7 +59,6 @@ class ValueCodec(Generic[T]):
         check_value_type(type_)
         self.type = type_
         serializer, validator = _core(type_)
-        self.fast_decode: Callable[[bytes], T] = validator.validate_json
         self.encode: Callable[[T], bytes] = _encoder(type_, serializer.to_json, validator.validate_json)
         self.decode: Callable[[bytes], T] = _decoder(type_, validator.validate_json)
 

@@ -274,7 +274,7 @@ def test_a_wrong_output_is_the_handlers_error(result: Any, cause: type[Exception
     bench.handle(added(0))
     assert bench.task.failure is not None
     assert isinstance(bench.task.failure.cause, cause)
-    assert bench.task.dirty == 0
+    assert not bench.task.table("sums").overlay
 
 
 def test_the_size_of_a_state_value_is_limited_with_its_key() -> None:

@@ -93,9 +93,9 @@ class TableModel(RuleBasedStateMachine):
         self.in_flight, self.open = None, {}
 
     @invariant()
-    def dirty_counts_the_open_unit(self) -> None:
+    def the_overlay_holds_the_open_unit(self) -> None:
         """Keys changed since the last seal."""
-        assert self.table.dirty == len(self.open)
+        assert len(self.table.overlay) == len(self.open)
 
 
 TestTableModel = TableModel.TestCase
