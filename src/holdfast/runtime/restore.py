@@ -240,21 +240,47 @@ class Restorer:
         wanted = [claim for claim in claims if self._is_wanted(claim)]
         if not wanted:
             return
-        positions = self._start_positions(reader, wanted)
-        ids = self._topic_ids(reader)
-        for claim in wanted:
+        try:
+            positions, ids = self._start_positions(reader, wanted), self._topic_ids(reader)
+        except ClusterError as error:
+            self._ask_again(wanted, error)
+            return
+        for number, claim in enumerate(wanted):
             try:
                 shard = self._open(reader, claim, positions[claim.partition], ids)
             except StateError as error:
                 self._answer(NotRestored(claim, error))
-                continue
-            self._shards[claim.partition] = shard
-            unread = {p: t.position for p, t in shard.tables.items() if t.position < t.end}
-            self._routes.update(dict.fromkeys(unread, shard))
-            if unread:
-                reader.start(unread)
+            except ClusterError as error:
+                self._ask_again(wanted[number:], error)
+                return
             else:
-                self._finish(reader, shard)
+                self._follow(reader, shard)
+
+    def _follow(self, reader: PartitionReader, shard: _Shard) -> None:
+        """Read a shard's changelogs, unless it is at their ends already."""
+        self._shards[shard.claim.partition] = shard
+        unread = {p: t.position for p, t in shard.tables.items() if t.position < t.end}
+        self._routes.update(dict.fromkeys(unread, shard))
+        if unread:
+            reader.start(unread)
+        else:
+            self._finish(reader, shard)
+
+    def _ask_again(self, claims: Sequence[Claim], error: ClusterError) -> None:
+        """Put claims back whose questions were not answered; what is under restore goes on.
+
+        Raises:
+            ClusterError: nothing is under restore, so that a new reader costs nothing.
+        """
+        if not self._shards:
+            raise error
+        self._pause(error)
+        for claim in claims:
+            self._requests.put(claim)
+
+    def _pause(self, error: ClusterError) -> None:
+        log.warning("restore is tried again: %s", error)
+        time.sleep(self._settings.retry)
 
     def _start_positions(self, reader: PartitionReader, claims: Sequence[Claim]) -> dict[int, dict[str, int]]:
         """Where each shard's inputs go on: committed offsets, else the declared start."""
@@ -395,8 +421,7 @@ class Restorer:
                 reader.close()
         pending = [claim for claim in again if self._is_wanted(claim)]
         if isinstance(error, ClusterError) and pending:
-            log.warning("restore is tried again: %s", error)
-            time.sleep(self._settings.retry)
+            self._pause(error)
         for claim in pending:
             if isinstance(error, ClusterError):
                 self._requests.put(claim)

@@ -58,6 +58,12 @@ class Bench:
         assert isinstance(result, Restored), result
         return result
 
+    def restored_and_closed(self) -> tuple[int, int]:
+        """The shard of the next answer, a good one, and how many records it took."""
+        restored = self.restored()
+        restored.store.close()
+        return restored.claim.partition, restored.records
+
     def content(self, restored: Restored) -> dict[bytes, bytes]:
         """What a store holds, after which it is closed."""
         content = dict(restored.store.items("sums"))
@@ -240,6 +246,24 @@ def test_brokers_that_do_not_answer_are_asked_again(bench: Bench, call: str) -> 
     assert all(len(bench.content(result)) == 3 for result in restored)
     bench.ask(7)
     assert bench.restored().claim.partition == 7
+    assert bench.restorer.results.empty()
+
+
+@pytest.mark.parametrize("call", ["committed", "topic_ids", "bounds", "high_watermark"])
+def test_a_question_that_fails_for_one_shard_leaves_the_others_under_restore(bench: Bench, call: str) -> None:
+    """Hours of reading may be behind them."""
+    bench.changes(0, *[(f"{i}".encode(), b"v") for i in range(50)])
+    bench.changes(1, (b"a", b"1"))
+    bench.topics.open_from[TopicPartition(LOG, 0)] = 40
+    bench.ask(0)
+    wait_until(lambda: bench.restorer.progress() and bench.restorer.progress()[0].done == 40)
+    bench.topics.faults[call] = [away(), away()]
+    bench.ask(1)
+    assert bench.restored_and_closed() == (1, 1)
+    assert [p.done for p in bench.restorer.progress()] == [40]
+    del bench.topics.open_from[TopicPartition(LOG, 0)]
+    assert bench.restored_and_closed() == (0, 50)
+    assert len(bench.readers) == 1
     assert bench.restorer.results.empty()
 
 
