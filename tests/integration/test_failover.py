@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from holdfast.errors import BrokersUnreachable
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.offsets import OffsetAdmin
 from holdfast.local.cluster import EmbeddedCluster
 from holdfast.record import TopicPartition
 from holdfast.topology import TopicSpec
+
+Names = Callable[[str], str]
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -39,6 +42,25 @@ def test_a_client_that_knows_a_dead_leader_finds_the_new_one(
         began = time.monotonic()
         assert offsets.ends([place]) == {place: 0}
         assert time.monotonic() - began < 8
+    finally:
+        brokers.start_node(dead)
+        brokers.wait_ready(60)
+
+
+def test_topics_are_shown_while_nobody_leads_one(brokers: EmbeddedCluster, unique_name: Names) -> None:
+    """`holdfast topics` is where an error about a missing leader sends people."""
+    alone, other = TopicSpec(unique_name("alone"), 1, 1, {}), TopicSpec(unique_name("other"), 1, 3, {})
+    admin = TopicAdmin(brokers.bootstrap_servers)
+    admin.create([alone, other])
+    dead = leader(brokers, alone.name)
+    brokers.kill(dead)
+    try:
+        until(lambda: leader(brokers, alone.name) == -1, 40, "a partition without leader")
+        admin = TopicAdmin(brokers.bootstrap_servers)
+        assert admin.record_counts([alone.name, other.name]) == {other.name: 0}
+        place = TopicPartition(alone.name, 0)
+        with pytest.raises(BrokersUnreachable, match="every partition has a leader"):
+            OffsetAdmin(brokers.bootstrap_servers, timeout=3).ends([place])
     finally:
         brokers.start_node(dead)
         brokers.wait_ready(60)

@@ -111,7 +111,11 @@ def _table(
         mark = _mark(differs) if name in declared else "not declared"
         if name in found:
             spec = found[name].spec
-            numbers = (str(spec.partitions), str(spec.replication), f"{records[name]:,}")
+            numbers = (
+                str(spec.partitions),
+                str(spec.replication),
+                f"{records[name]:,}" if name in records else "?",
+            )
             table.add_row(name, *numbers, _health(found[name]), mark)
         else:
             table.add_row(name, "-", "-", "-", "-", mark)

@@ -136,11 +136,13 @@ class TopicAdmin:
     def record_counts(self, names: Iterable[str]) -> Mapping[str, int]:
         """Return how many offsets each topic keeps; transaction markers and compacted records count.
 
+        A topic with a partition that nobody leads is left out: nobody can say.
+
         Raises:
             BrokersUnreachable: the brokers do not answer any more, or nobody leads a partition.
             ClusterError: the offsets cannot be read.
         """
-        states = self.topics(list(names))
+        states = {name: it for name, it in self.topics(list(names)).items() if not it.leaderless}
         places = [TopicPartition(name, p) for name, it in states.items() for p in range(it.spec.partitions)]
         offsets = OffsetAdmin(self._servers, self._properties, timeout=self._timeout)
         begins, ends = offsets.begins(places), offsets.high_watermarks(places)
