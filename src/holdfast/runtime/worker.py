@@ -50,8 +50,7 @@ UNIT_BYTES = 32 * 1024 * 1024
 """Bytes of outputs in the open unit above which the loop waits for the commit in flight."""
 
 FAILED_UNITS = 4
-"""Units that fail one after the other before the worker ends with the reason; its supervisor starts
-it again after a pause."""
+"""A broker that goes away costs one unit, rarely two."""
 
 _IDLE_WAIT_S = 0.2
 _COMMIT_WAIT_S = 0.005
@@ -68,10 +67,13 @@ class WorkerLimits:
     Attributes:
         commit_interval: from the start of one commit to the start of the next.
         cache_entries: decoded values in memory per table, over all shards of the worker.
+        failed_units: units that may fail one after the other before the worker ends with the reason;
+            its supervisor starts it again after a pause.
     """
 
     commit_interval: float
     cache_entries: int
+    failed_units: int = FAILED_UNITS
 
 
 class Reporter(Protocol):
@@ -334,7 +336,7 @@ class Worker(OwnershipListener):
         """
         self.aborts += 1
         self._failed_units += 1
-        if self._failed_units >= FAILED_UNITS:
+        if self._failed_units >= self._limits.failed_units:
             raise ClusterError(
                 f"processor {self._plan.name!r} cannot commit: {reason} ({self._failed_units} units in a row)"
             )

@@ -364,6 +364,7 @@ class Simulation:
         limits = WorkerLimits(
             commit_interval=self.rng.choice([0.0, 0.0, 0.002]) if self._interval is None else self._interval,
             cache_entries=self.rng.choice([2, 100]),
+            failed_units=1_000,
         )
         self.worker = Worker(
             make_plan(self.poison),
