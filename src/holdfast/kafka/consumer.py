@@ -250,8 +250,9 @@ class ShardConsumer:
             )
         elif error.code() in _FORBIDDEN:
             batch.errors[place] = ClusterError(f"{place}: {error.str()}. Allow this user to read the topic.")
-        elif error.fatal():
-            self._raise_fatal(error, str(place))
+        elif error.code() == KafkaError._FATAL or error.fatal():
+            # A message's error never says that it is fatal, except by this code.
+            self._raise_fatal(error, self._topic)
         else:
             # The client goes on by itself: a broker is away, or a topic is not known everywhere yet.
             log.warning("%s: %s", place if message.topic() else self._topic, error.str())

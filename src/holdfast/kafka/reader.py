@@ -20,6 +20,7 @@ from holdfast.record import Message, TopicPartition
 
 _UNREADABLE = frozenset(
     {
+        KafkaError._FATAL,
         KafkaError._AUTO_OFFSET_RESET,
         KafkaError.OFFSET_OUT_OF_RANGE,
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
