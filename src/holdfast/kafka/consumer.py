@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as ClientPartition
 
 from holdfast.errors import ClusterError, Fenced
@@ -140,18 +140,15 @@ class ShardConsumer:
                 run = records[topic, partition]
             run.append(message)
 
-    def start(self, positions: Mapping[TopicPartition, int | None]) -> None:
-        """Begin to read partitions at the given offsets; None means at the beginning.
+    def start(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Begin to read partitions at the given offsets.
 
         Raises:
             ClusterError: the client refuses.
         """
         self._call(
             self._client.incremental_assign,
-            [
-                ClientPartition(p.topic, p.partition, OFFSET_BEGINNING if offset is None else offset)
-                for p, offset in positions.items()
-            ],
+            [ClientPartition(p.topic, p.partition, offset) for p, offset in positions.items()],
         )
         self._reading.update(positions)
         paused = self._paused.intersection(positions)

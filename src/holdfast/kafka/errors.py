@@ -23,7 +23,7 @@ _UNREACHABLE = frozenset(
     }
 )
 
-_FENCED = frozenset(
+FENCED = frozenset(
     {
         KafkaError._FENCED,
         KafkaError.PRODUCER_FENCED,
@@ -31,6 +31,7 @@ _FENCED = frozenset(
         KafkaError.FENCED_INSTANCE_ID,
     }
 )
+"""Codes that say that a newer owner of the same id writes now."""
 
 _ADVICE: dict[int, str] = {
     KafkaError._UNKNOWN_TOPIC: "the topic does not exist; create it with `holdfast apply`",
@@ -75,7 +76,7 @@ def translate(error: KafkaException | KafkaError, doing: str) -> HoldfastError:
     """
     inner = kafka_error(error)
     text = f"{doing}: {describe(inner)}."
-    if inner.code() in _FENCED:
+    if inner.code() in FENCED:
         return Fenced(f"{text} Another process with the same slot took over; this one stops.")
     if inner.code() in _UNREACHABLE:
         return BrokersUnreachable(f"{text} Check that the brokers run and that bootstrap.servers names them.")

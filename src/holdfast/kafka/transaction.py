@@ -24,21 +24,13 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import TopicPartition as ClientPartition
 
 from holdfast.errors import ClusterError
-from holdfast.kafka.errors import mapped, translate
+from holdfast.kafka.errors import FENCED, mapped, translate
 from holdfast.record import Output, TopicPartition
 
 log = logging.getLogger(__name__)
 
 _ANY_PARTITION = -1
 _POLL_WHEN_FULL_S = 0.05
-_FENCED_CODES = frozenset(
-    {
-        KafkaError._FENCED,
-        KafkaError.PRODUCER_FENCED,
-        KafkaError.INVALID_PRODUCER_EPOCH,
-        KafkaError.FENCED_INSTANCE_ID,
-    }
-)
 
 
 class Outcome(Enum):
@@ -273,7 +265,7 @@ class TransactionalWriter(_Writer):
 
     def _unusable(self, cause: KafkaException) -> Ending:
         failure = cause.args[0]
-        fenced = failure.code() in _FENCED_CODES
+        fenced = failure.code() in FENCED
         return Ending(Outcome.FENCED if fenced else Outcome.UNKNOWN, f"{failure.name()}: {failure.str()}")
 
 
