@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from dataclasses import dataclass
 
 from benchmarks.runners.common import REGIONS, TAX, FirstRecord
 from holdfast import Event, State, processor
@@ -34,10 +34,9 @@ class EnrichedOrder(Event):
     region: str
 
 
-class Total(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Total:
     """Sum and count of one customer's orders."""
-
-    model_config = ConfigDict(frozen=True)
 
     amount: float
     count: int

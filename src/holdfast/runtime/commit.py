@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from threading import Thread
@@ -130,18 +129,15 @@ class CommitPipeline:
         if ending is None or unit is None:
             return None
         left = max(self._deadline - time.monotonic(), 0.0)
-        try:
-            result = ending.result(left if wait is None else min(wait, left))
-        except FutureTimeout as error:
-            if ending.done():
-                # Not our waiting: the writer itself raised a timeout.
-                log.warning("a commit failed in an unforeseen way: %r", error)
-            elif time.monotonic() < self._deadline:
-                return None
+        # Not by the timeout of `result`: a commit that ended in the moment after it would look lost.
+        if not ending.done():
+            wait_for([ending], left if wait is None else min(wait, left))
+        if ending.done():
+            result = _result(ending)
+        elif time.monotonic() < self._deadline:
+            return None
+        else:
             result = Ending(Outcome.UNKNOWN, f"no answer within {self._patience:.0f} s")
-        except Exception as error:
-            log.exception("a commit failed in an unforeseen way")
-            result = Ending(Outcome.UNKNOWN, repr(error))
         self._ending = self._unit = None
         return Finished(unit, self._writer.conclude(result, unit.positions))
 
@@ -155,3 +151,11 @@ class CommitPipeline:
         if self._ending is not None:
             wait_for([self._ending], max(self._deadline - time.monotonic(), 0.0))
         self._writer.close()
+
+
+def _result(ending: Future[Ending]) -> Ending:
+    try:
+        return ending.result()
+    except Exception as error:
+        log.exception("a commit failed in an unforeseen way")
+        return Ending(Outcome.UNKNOWN, repr(error))

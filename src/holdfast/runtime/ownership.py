@@ -14,7 +14,7 @@ from enum import Enum
 from holdfast.engine.shard import ShardTask
 from holdfast.errors import HoldfastError
 from holdfast.runtime.restore import Claim
-from holdfast.runtime.store import RocksStore
+from holdfast.runtime.write_behind import WriteBehind
 
 
 class ShardState(Enum):
@@ -40,7 +40,7 @@ class OwnedShard:
     claim: Claim
     state: ShardState = ShardState.RESTORING
     task: ShardTask | None = None
-    store: RocksStore | None = None
+    store: WriteBehind | None = None
     error: Exception | None = None
 
     def close(self) -> None:

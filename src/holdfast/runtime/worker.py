@@ -24,6 +24,7 @@ from holdfast.runtime.commit import CommitPipeline, Finished
 from holdfast.runtime.ownership import OwnedShard, Ownership, ShardState, explain
 from holdfast.runtime.restore import NotRestored, Restored, Restorer
 from holdfast.runtime.store import RocksStore
+from holdfast.runtime.write_behind import WriteBehind
 
 log = logging.getLogger(__name__)
 
@@ -173,6 +174,7 @@ class Worker(OwnershipListener):
             self._commit()
         else:
             self._send_ahead()
+        self._write_a_store()
         self._reporter.report(self)
         if self.shards.all_failed:
             # What was handled before the records that stopped them is good.
@@ -312,21 +314,24 @@ class Worker(OwnershipListener):
         self.records += finished.unit.records
         self.dead_letters += finished.unit.dead_letters
         ends = finished.ending.changelog_ends or {}
-        broken: list[tuple[OwnedShard, StateError]] = []
         for part in finished.unit.shards:
             shard = self.shards.get(part.partition)
-            if shard is None or shard.task is None or shard.store is None:
-                continue
-            try:
+            if shard is not None and shard.task is not None and shard.store is not None:
                 shard.store.apply(part.changes, self._checkpoint(part.partition, ends))
-            except StateError as error:
-                broken.append((shard, error))
-            else:
                 shard.task.committed()
-                if shard.state is ShardState.RUNNING:
-                    shard.error = None
-        for shard, cause in broken:
-            self._rebuild(shard, cause)
+
+    def _write_a_store(self) -> None:
+        """Write one store that is due: one a turn, so that no turn takes long."""
+        for shard in self.shards:
+            if shard.store is not None and shard.store.is_due:
+                try:
+                    shard.store.write()
+                except StateError as error:
+                    self._rebuild(shard, error)
+                else:
+                    if shard.state is ShardState.RUNNING:
+                        shard.error = None
+                return
 
     def _note_failure(self, reason: str) -> None:
         """Count a unit that has to be done again; many in a row do not mend themselves.
@@ -421,7 +426,7 @@ class Worker(OwnershipListener):
     def _discard(self, shard: OwnedShard) -> None:
         """Throw away local state that cannot be read: opening it again may not show the damage."""
         if shard.store is not None:
-            path = shard.store.path
+            path = shard.store.store.path
             shard.close()
             RocksStore.destroy(path)
 
@@ -512,8 +517,9 @@ class Worker(OwnershipListener):
 
     def _begin(self, shard: OwnedShard, restored: Restored) -> None:
         self.restored_records += restored.records
-        task = ShardTask(self._plan, shard.claim.partition, restored.store, restored.positions)
-        shard.task, shard.store, shard.state = task, restored.store, ShardState.RUNNING
+        store = WriteBehind(restored.store)
+        task = ShardTask(self._plan, shard.claim.partition, store, restored.positions)
+        shard.task, shard.store, shard.state = task, store, ShardState.RUNNING
         # Commits where the shard begins: `start: latest` is a moment that passes, and a successor
         # must not take a later one.
         task.touch()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 import pytest
@@ -120,3 +122,29 @@ def test_an_unforeseen_error_leaves_the_outcome_unknown(writer: HeldWriter) -> N
     assert finished is not None
     assert finished.ending.outcome is Outcome.UNKNOWN
     assert "unforeseen" in finished.ending.reason
+
+
+def test_a_commit_that_ends_while_it_is_looked_for_is_not_lost(
+    writer: HeldWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it was taken for unknown, for which the worker replaced its client and restored every shard."""
+
+    class EndsRightAfter(Future[Ending]):
+        """Ends in the moment between a wait that ran out and the next look."""
+
+        def result(self, timeout: float | None = None) -> Ending:
+            try:
+                return super().result(timeout)
+            except FutureTimeout:
+                writer.let_go.set()
+                wait_until(self.done)
+                raise
+
+    monkeypatch.setattr("holdfast.runtime.commit.Future", EndsRightAfter)
+    pipeline = CommitPipeline(writer, {})
+    pipeline.start(UNIT, None)
+    finished = pipeline.take()
+    writer.let_go.set()
+    finished = finished or pipeline.take(wait=None)
+    assert finished is not None
+    assert finished.ending.outcome is Outcome.COMMITTED
