@@ -47,9 +47,9 @@ class Engine:
 
 
 def decode_holdfast(key: bytes, value: bytes) -> tuple[str, Total]:
-    """Key as in the input; value `{"amount": ..., "count": ...}`."""
-    total = json.loads(value)
-    return key.decode(), (total["amount"], total["count"])
+    """Key as in the input; value `[sum, count]`."""
+    amount, count = json.loads(value)
+    return key.decode(), (amount, count)
 
 
 def decode_quix(key: bytes, value: bytes) -> tuple[str, Total]:
@@ -95,6 +95,7 @@ ENGINES = {
     engine.name: engine
     for engine in (
         Engine("bare", _python("bare", "bare"), guarantees=("none",)),
+        Engine("bare-tuned", _python("bare", "bare", "--tuned"), guarantees=("none",)),
         Engine(
             "holdfast",
             lambda: [sys.executable, "-m", "benchmarks.runners.holdfast_app"],

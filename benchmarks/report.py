@@ -26,6 +26,7 @@ class Row:
         rate: median events/s; `rate_min` and `rate_max` are the extremes.
         per_cpu_s: events per CPU second from the first record on, from the medians.
         to_bare: rate over the bare loop's rate on the same job; None if it did not run.
+        to_tuned_bare: the same with the tuned bare loop.
         holdfast_ahead: Holdfast's rate over this one, same job and guarantee; None if it did not run.
         failures: rounds with wrong results or none.
     """
@@ -46,6 +47,7 @@ class Row:
     peak_mb: float
     startup_s: float
     to_bare: float | None
+    to_tuned_bare: float | None
     holdfast_ahead: float | None
     failures: int
 
@@ -71,6 +73,7 @@ def _row(found: list[Measurement], rates: dict[tuple[str, str, str], float]) -> 
     worked = [each for each in found if each.rate > 0]
     rate = rates.get((one.job, one.guarantee, one.engine), 0.0)
     bare = rates.get((one.job, "none", "bare"))
+    tuned_bare = rates.get((one.job, "none", "bare-tuned"))
     holdfast = rates.get((one.job, one.guarantee, "holdfast"))
 
     def middle(value: Callable[[Measurement], float]) -> float:
@@ -94,6 +97,7 @@ def _row(found: list[Measurement], rates: dict[tuple[str, str, str], float]) -> 
         peak_mb=middle(lambda each: each.peak_mb),
         startup_s=middle(lambda each: each.startup_s),
         to_bare=rate / bare if bare and rate else None,
+        to_tuned_bare=rate / tuned_bare if tuned_bare and rate else None,
         holdfast_ahead=holdfast / rate if holdfast and rate else None,
         failures=sum(1 for each in found if each.problems),
     )
@@ -111,7 +115,8 @@ COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ("CPU s with start-up", lambda row: f"{row.cpu_total_s:.1f}"),
     ("events/CPU s", lambda row: f"{row.per_cpu_s:,.0f}"),
     ("peak MB", lambda row: f"{row.peak_mb:,.0f}"),
-    ("of bare", lambda row: "" if row.to_bare is None else f"{row.to_bare:.3f}"),
+    ("of bare", lambda row: _share(row.to_bare)),
+    ("of tuned bare", lambda row: _share(row.to_tuned_bare)),
     ("Holdfast is", lambda row: "" if row.holdfast_ahead is None else f"{row.holdfast_ahead:.2f}x"),
     ("results", lambda row: f"{row.failures} of {row.rounds} WRONG" if row.failures else _verdict(row)),
 )
@@ -120,8 +125,12 @@ LABELS = {"job", "guarantee", "engine"}
 UNBROKEN = LABELS | {"min - max", "events/s"}
 
 
+def _share(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.3f}"
+
+
 def _verdict(row: Row) -> str:
-    return "not checked" if (row.engine, row.job) == ("bare", "totals") else "right"
+    return "not checked" if row.guarantee == "none" and row.job == "totals" else "right"
 
 
 def table(rows: list[Row]) -> Table:

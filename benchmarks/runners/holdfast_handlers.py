@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from benchmarks.runners.common import REGIONS, TAX, FirstRecord
 from holdfast import Event, State, processor
@@ -34,8 +34,7 @@ class EnrichedOrder(Event):
     region: str
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
+class Total(NamedTuple):
     """Sum and count of one customer's orders."""
 
     amount: float
