@@ -29,7 +29,7 @@ _MIB: Final = 1024 * 1024
 _CHECKPOINT: Final = b"checkpoint:"
 _TOPIC: Final = b"topic:"
 _COMPLETE: Final = b"complete:"
-_WRITE_BUFFER: Final = 8 * _MIB
+_WRITE_BUFFER: Final = 4 * _MIB
 _WAL_LIMIT: Final = 64 * _MIB
 _LOCKED: Final = ("IO error: lock hold by current process", "IO error: While lock file: ")
 """How RocksDB begins when another database object, of this process or of another one, has the folder."""
