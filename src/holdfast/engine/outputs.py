@@ -88,12 +88,21 @@ class Router:
             return self.one
         new, settled = tuple.__new__, headers
 
+        def key_bytes(event: Any, name: object) -> bytes | None:
+            return None if key_of is None else encoder.encode_key(event, name)
+
         def direct(event: Any, timestamp: int) -> Output:
-            key = None if key_of is None else encoder.encode_key(event, key_of(event))
+            name = None if key_of is None else key_of(event)
             try:
+                # Most keys are strings: their bytes need no look at the type.
+                key = name.encode() if type(name) is str else key_bytes(event, name)
                 value = to_json(event)
             except PydanticSerializationError as error:
                 raise encoder.unwritable(event, error) from error
+            except UnicodeEncodeError:
+                # Its own error names topic and field.
+                key_bytes(event, name)
+                raise
             if len(value) > limit or (key is not None and len(key) + len(value) > limit):
                 raise self._too_large(topic, key, value)
             # A named tuple's own constructor takes twice as long.

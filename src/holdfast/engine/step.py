@@ -2,7 +2,7 @@
 
 Everything that is the same for all records of an input is looked up once, when the loop is
 made; per record there is nothing that a record does not need. Most processors have one table
-or none, so a loop for a single table stands beside the general one: unrolled it takes a fifth
+or none, so a loop for each of these stands beside the general one: unrolled they take a fifth
 less time per record.
 
 A loop handles records until the end or the first error and says how far it came. A record is
@@ -11,7 +11,8 @@ atomic in it: outputs and state changes are kept when its handler has returned, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import length_hint
 from typing import Any
 
 from holdfast.engine.context import Context
@@ -27,6 +28,13 @@ Run = Callable[[Sequence[Message], list[Output]], tuple[int, Exception | None]]
 
 Raises `CorruptStore` when the state cannot be read: that is no record's fault.
 """
+
+
+Loop = Callable[[Iterator[Message], list[Output]], None]
+"""Handles what the iterator yields; lets through whatever is raised."""
+
+Decode = Callable[[Message], Any]
+Emit = Callable[[Any, Message, list[Output]], None]
 
 
 def make_run(
@@ -47,51 +55,78 @@ def make_run(
     """
     decode = _make_decode(handler, decoder)
     emit = _make_emit(router)
-    if [p.kind for p in handler.parameters] == ["state"] and len(states) == 1:
-        return _single_table(handler, decoder, decode, emit, states[handler.parameters[0].name])
-    return _general(handler, decoder, decode, emit, context, states)
+    asked = [p.kind for p in handler.parameters]
+    if not asked and not states:
+        return _counted(_event_only(handler, decoder, decode, emit))
+    if asked == ["state"] and len(states) == 1:
+        return _counted(_single_table(handler, decoder, decode, emit, states[handler.parameters[0].name]))
+    return _counted(_general(handler, decoder, decode, emit, context, states))
 
 
-Decode = Callable[[Message], Any]
-Emit = Callable[[Any, Message, list[Output]], None]
+def _counted(loop: Loop) -> Run:
+    """Tell how far a loop came and what stopped it."""
+
+    def run(messages: Sequence[Message], outputs: list[Output]) -> tuple[int, Exception | None]:
+        left = iter(messages)
+        try:
+            loop(left, outputs)
+        except CorruptStore:
+            raise
+        except SystemExit as error:
+            reason: Exception = HandlerError(f"the handler ended the process with sys.exit({error.code!r})")
+        except Exception as error:  # noqa: BLE001 - the policy judges whatever a handler raises
+            reason = error
+        else:
+            return len(messages), None
+        # The one that failed was taken from the iterator, but not handled.
+        return len(messages) - length_hint(left) - 1, reason
+
+    return run
+
+
+def _event_only(handler: HandlerSpec, decoder: EventDecoder, decode: Decode, emit: Emit) -> Loop:
+    function, fast, usual = handler.function, decoder.fast, decoder.fast_headers
+
+    def loop(messages: Iterator[Message], outputs: list[Output]) -> None:
+        for message in messages:
+            value, headers = message.value(), message.headers()
+            if fast is not None and value and (headers is None or headers == usual):
+                event: Any = fast(value)
+            else:
+                event = decode(message)
+            result = function(event)
+            if result is not None:
+                emit(result, message, outputs)
+
+    return loop
 
 
 def _single_table(
     handler: HandlerSpec, decoder: EventDecoder, decode: Decode, emit: Emit, state: State[Any]
-) -> Run:
+) -> Loop:
     function, fast, usual = handler.function, decoder.fast, decoder.fast_headers
     table = state._table
 
-    def run(messages: Sequence[Message], outputs: list[Output]) -> tuple[int, Exception | None]:
+    def loop(messages: Iterator[Message], outputs: list[Output]) -> None:
         # Both are replaced only between runs, when the unit is sealed or reset.
         young, overlay = table.young, table.overlay
-        done = 0
-        try:
-            for message in messages:
-                value, headers = message.value(), message.headers()
-                if fast is not None and value and (headers is None or headers == usual):
-                    event: Any = fast(value)
-                else:
-                    event = decode(message)
-                key = message.key()
-                # Slot writes instead of method calls: this runs for every record.
-                state._key, state._changed = key, False
-                state._value = young.get(key, UNREAD)  # type: ignore[arg-type]
-                result = function(event, state)
-                if result is not None:
-                    emit(result, message, outputs)
-                if state._changed:
-                    young[key] = overlay[key] = state._value  # type: ignore[index]
-                done += 1
-        except CorruptStore:
-            raise
-        except SystemExit as error:
-            return done, HandlerError(f"the handler ended the process with sys.exit({error.code!r})")
-        except Exception as error:  # noqa: BLE001 - the policy judges whatever a handler raises
-            return done, error
-        return done, None
+        for message in messages:
+            value, headers = message.value(), message.headers()
+            if fast is not None and value and (headers is None or headers == usual):
+                event: Any = fast(value)
+            else:
+                event = decode(message)
+            key = message.key()
+            # Slot writes instead of method calls: this runs for every record.
+            state._key, state._changed = key, False
+            state._value = young.get(key, UNREAD)  # type: ignore[arg-type]
+            result = function(event, state)
+            if result is not None:
+                emit(result, message, outputs)
+            if state._changed:
+                young[key] = overlay[key] = state._value  # type: ignore[index]
 
-    return run
+    return loop
 
 
 def _general(
@@ -101,41 +136,31 @@ def _general(
     emit: Emit,
     context: Context,
     states: Mapping[str, State[Any]],
-) -> Run:
+) -> Loop:
     function, fast, usual = handler.function, decoder.fast, decoder.fast_headers
     arguments = tuple(states[p.name] if p.kind == "state" else context for p in handler.parameters)
     handles = tuple(states.values())
 
-    def run(messages: Sequence[Message], outputs: list[Output]) -> tuple[int, Exception | None]:
-        done = 0
-        try:
-            for message in messages:
-                value, headers = message.value(), message.headers()
-                if fast is not None and value and (headers is None or headers == usual):
-                    event: Any = fast(value)
-                else:
-                    event = decode(message)
-                context._message = message
-                if handles:
-                    key = message.key()
-                    for state in handles:
-                        state._key, state._value, state._changed = key, UNREAD, False
-                result = function(event, *arguments)
-                if result is not None:
-                    emit(result, message, outputs)
+    def loop(messages: Iterator[Message], outputs: list[Output]) -> None:
+        for message in messages:
+            value, headers = message.value(), message.headers()
+            if fast is not None and value and (headers is None or headers == usual):
+                event: Any = fast(value)
+            else:
+                event = decode(message)
+            context._message = message
+            if handles:
+                key = message.key()
                 for state in handles:
-                    if state._changed:
-                        state.keep()
-                done += 1
-        except CorruptStore:
-            raise
-        except SystemExit as error:
-            return done, HandlerError(f"the handler ended the process with sys.exit({error.code!r})")
-        except Exception as error:  # noqa: BLE001 - the policy judges whatever a handler raises
-            return done, error
-        return done, None
+                    state._key, state._value, state._changed = key, UNREAD, False
+            result = function(event, *arguments)
+            if result is not None:
+                emit(result, message, outputs)
+            for state in handles:
+                if state._changed:
+                    state.keep()
 
-    return run
+    return loop
 
 
 def _make_decode(handler: HandlerSpec, decoder: EventDecoder) -> Decode:
