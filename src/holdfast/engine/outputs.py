@@ -26,8 +26,8 @@ class Router:
         limits: for each of them, the largest key and value together that the broker accepts, in bytes.
 
     Attributes:
-        direct: for each event class that only one topic takes, its whole way to an output. The hot
-            loop looks here first; `one` serves everything else.
+        direct: for each event class that only one topic takes, and with a key, its whole way to an
+            output. The hot loop looks here first; `one` serves everything else.
     """
 
     def __init__(
@@ -84,26 +84,23 @@ class Router:
     def _direct(self, topic: str, event_type: type[Event]) -> Direct:
         encoder, limit = self._encoders[topic], self._limits[topic]
         to_json, key_of, headers = encoder.by_class[event_type]
-        if headers is None:
+        if headers is None or key_of is None:
             return self.one
         new, settled = tuple.__new__, headers
 
-        def key_bytes(event: Any, name: object) -> bytes | None:
-            return None if key_of is None else encoder.encode_key(event, name)
-
         def direct(event: Any, timestamp: int) -> Output:
-            name = None if key_of is None else key_of(event)
+            name = key_of(event)
             try:
                 # Most keys are strings: their bytes need no look at the type.
-                key = name.encode() if type(name) is str else key_bytes(event, name)
+                key = name.encode() if type(name) is str else encoder.encode_key(event, name)
                 value = to_json(event)
             except PydanticSerializationError as error:
                 raise encoder.unwritable(event, error) from error
             except UnicodeEncodeError:
                 # Its own error names topic and field.
-                key_bytes(event, name)
+                encoder.encode_key(event, name)
                 raise
-            if len(value) > limit or (key is not None and len(key) + len(value) > limit):
+            if len(key) + len(value) > limit:
                 raise self._too_large(topic, key, value)
             # A named tuple's own constructor takes twice as long.
             return new(Output, (topic, value, key, timestamp, settled))
