@@ -28,7 +28,8 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   ├── EmbeddedClusterError   the local brokers cannot be started or stopped
     │   └── Fenced                 a newer owner of the same slot took over
     ├── StateError                 the local store or its changelog
-    │   ├── CorruptStore           the folder cannot be read; it is rebuilt
+    │   ├── StoreError             the local store cannot be read or written now
+    │   │   └── CorruptStore       its folder is damaged; it is rebuilt
     │   └── NoSuchKey              a table holds nothing under the key that was asked for
     ├── SlotTaken                  another process works in the same slot
     └── WorkerError                a worker process cannot go on
@@ -150,8 +151,12 @@ class StateError(HoldfastError):
     """The local store, or the changelog that it is restored from."""
 
 
-class CorruptStore(StateError):
-    """A store's folder cannot be read."""
+class StoreError(StateError):
+    """The local store cannot be read or written now: no fault of a record, and it may pass."""
+
+
+class CorruptStore(StoreError):
+    """The folder of a local store is damaged."""
 
 
 class NoSuchKey(StateError):

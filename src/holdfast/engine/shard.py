@@ -134,7 +134,7 @@ class ShardTask:
             unit: the worker's open unit; outputs and counts are added to it.
 
         Raises:
-            CorruptStore: the state cannot be read. The unit holds part of a batch then: give it up.
+            StoreError: the local store cannot be read. The unit holds part of a batch then: give it up.
         """
         if self.failure is not None or not messages:
             return

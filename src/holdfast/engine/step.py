@@ -19,14 +19,14 @@ from holdfast.engine.context import Context
 from holdfast.engine.handler import HandlerSpec
 from holdfast.engine.outputs import Router
 from holdfast.engine.state import UNREAD, State
-from holdfast.errors import CorruptStore, HandlerError, UnexpectedTombstone
+from holdfast.errors import HandlerError, StoreError, UnexpectedTombstone
 from holdfast.record import Message, Output
 from holdfast.schema import EventDecoder
 
 Run = Callable[[Sequence[Message], list[Output]], tuple[int, Exception | None]]
 """Handles records, adding to the outputs. Returns how many were handled, and what the next one raised.
 
-Raises `CorruptStore` when the state cannot be read: that is no record's fault.
+Raises `StoreError` when the local store cannot be read: that is no record's fault.
 """
 
 
@@ -70,7 +70,7 @@ def _counted(loop: Loop) -> Run:
         left = iter(messages)
         try:
             loop(left, outputs)
-        except CorruptStore:
+        except StoreError:
             raise
         except SystemExit as error:
             reason: Exception = HandlerError(f"the handler ended the process with sys.exit({error.code!r})")

@@ -18,7 +18,7 @@ from typing import Final
 from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteBufferManager
 
 from holdfast.engine.ports import Changes
-from holdfast.errors import CorruptStore, StateError
+from holdfast.errors import CorruptStore, StateError, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ class RocksStore:
         """The value under `key`, or None.
 
         Raises:
-            CorruptStore: the data cannot be read.
+            StoreError: the data cannot be read; a `CorruptStore` when it is damaged.
         """
         try:
             return self._families[table].get(key)
@@ -162,7 +162,7 @@ class RocksStore:
         """All keys and values of `table` in key order.
 
         Raises:
-            CorruptStore: the data cannot be read.
+            StoreError: the data cannot be read; a `CorruptStore` when it is damaged.
         """
         try:
             rows = self._families[table].iter()
@@ -214,7 +214,7 @@ class RocksStore:
         """The changelog offset up to which `table` is complete; None for a store that holds nothing.
 
         Raises:
-            CorruptStore: the data cannot be read.
+            StoreError: the data cannot be read; a `CorruptStore` when it is damaged.
         """
         raw = self._note(_CHECKPOINT, table)
         return None if raw is None else int(raw)
@@ -223,7 +223,7 @@ class RocksStore:
         """The id of the changelog topic that the checkpoint of `table` belongs to; None if that is unknown.
 
         Raises:
-            CorruptStore: the data cannot be read.
+            StoreError: the data cannot be read; a `CorruptStore` when it is damaged.
         """
         raw = self._note(_TOPIC, table)
         return None if raw is None else raw.decode()
@@ -232,7 +232,7 @@ class RocksStore:
         """Seconds since `table` was last complete, or was empty and began to be restored.
 
         Raises:
-            CorruptStore: the data cannot be read.
+            StoreError: the data cannot be read; a `CorruptStore` when it is damaged.
         """
         raw = self._note(_COMPLETE, table)
         return max(time.time() - float(raw or 0), 0.0)
@@ -288,21 +288,21 @@ class RocksStore:
                 "folder with HOLDFAST_HOME"
             ) from error
 
-    def _failure(self, what: str, error: Exception) -> StateError:
+    def _failure(self, what: str, error: Exception) -> StoreError:
         """Tell damage, which a rebuild mends, from what hinders us, for which the folder is kept."""
         text = str(error)
         if "No space left" in text or "NoSpace" in text:
-            return StateError(
+            return StoreError(
                 f"state folder {self.path} cannot be {what}: the disk is full. Free space and restart; "
                 "nothing is lost, the changelog holds all committed state."
             )
         if text.startswith(_LOCKED):
-            return StateError(
+            return StoreError(
                 f"state folder {self.path} is in use by another process; give each worker its own slot"
             )
         if _is_damage(text):
             return CorruptStore(f"state folder {self.path} cannot be {what}: {text}")
-        return StateError(
+        return StoreError(
             f"state folder {self.path} cannot be {what}: {text}. The folder is kept. Check its permissions, "
             "the limit of open files (`ulimit -n`) and the disk, and restart; nothing is lost, the changelog "
             "holds all committed state."

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from holdfast.engine.shard import ProcessorPlan, ShardTask
 from holdfast.engine.unit import SealedUnit, Unit
-from holdfast.errors import ClusterError, CorruptStore, Fenced, StateError, WorkerError
+from holdfast.errors import ClusterError, CorruptStore, Fenced, StateError, StoreError, WorkerError
 from holdfast.kafka.consumer import Batch, OwnershipListener, ShardConsumer
 from holdfast.kafka.transaction import Ending, Outcome
 from holdfast.record import Message, TopicPartition
@@ -197,7 +197,7 @@ class Worker(OwnershipListener):
                 continue
             try:
                 self._handle_until(deadline, shard.task, topic, messages)
-            except CorruptStore as error:
+            except StoreError as error:
                 self._rebuild(shard, error)
                 # Every shard went back to its last commit: the rest of the batch is read again.
                 return

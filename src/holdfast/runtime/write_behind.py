@@ -47,7 +47,7 @@ class WriteBehind:
         """The value under `key`, or None.
 
         Raises:
-            CorruptStore: the data cannot be read.
+            StoreError: the data cannot be read; a `CorruptStore` when it is damaged.
         """
         rows = self._rows.get(table)
         if rows and key in rows:

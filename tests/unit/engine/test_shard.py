@@ -20,6 +20,7 @@ from holdfast.errors import (
     NewerVersion,
     NotJson,
     StateError,
+    StoreError,
     UndeclaredOutput,
     UnexpectedTombstone,
     UnknownType,
@@ -292,16 +293,23 @@ def test_the_size_of_a_state_value_is_limited_with_its_key() -> None:
 class BrokenStore(MemoryStore):
     """A store whose files cannot be read."""
 
+    def __init__(self, error: StoreError) -> None:
+        super().__init__()
+        self._error = error
+
     def get(self, table: str, key: bytes) -> bytes | None:  # noqa: ARG002
-        """Fail as RocksDB does."""
-        raise CorruptStore("block checksum mismatch")
+        """Fail as the local store does."""
+        raise self._error
 
 
+@pytest.mark.parametrize(
+    "error", [CorruptStore("block checksum mismatch"), StoreError("too many open files")]
+)
 @pytest.mark.parametrize("policy", ["stop", "dead-letter"])
-def test_a_store_that_cannot_be_read_is_not_the_records_fault(policy: Any) -> None:
-    """It is raised, to be rebuilt: the record is neither skipped nor the shard stopped at it."""
-    bench = Bench(make_plan(count, on_error=policy), BrokenStore())
-    with pytest.raises(CorruptStore):
+def test_a_store_that_cannot_be_read_is_not_the_records_fault(policy: Any, error: StoreError) -> None:
+    """It is raised, to be opened again: the record is neither skipped nor the shard stopped at it."""
+    bench = Bench(make_plan(count, on_error=policy), BrokenStore(error))
+    with pytest.raises(type(error)):
         bench.handle(added(0))
     assert bench.task.failure is None
     assert bench.unit.outputs == []

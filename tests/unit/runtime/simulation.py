@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from holdfast import Context, Event, State
 from holdfast.engine.handler import inspect_handler
 from holdfast.engine.outputs import Router
 from holdfast.engine.shard import ProcessorPlan
+from holdfast.errors import CorruptStore, StoreError
 from holdfast.kafka.consumer import Batch, OwnershipListener
 from holdfast.kafka.transaction import ChangelogRows, Ending, Outcome
 from holdfast.record import Output, TopicPartition
@@ -244,24 +246,56 @@ class LocalStore(MemoryStore):
     path = Path("simulated")
     is_open = False
 
+    def __init__(self, faults: Faults) -> None:
+        super().__init__()
+        self._faults = faults
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """The value under `key`, unless the disk has a fault just now."""
+        assert self.is_open
+        self._faults.strike()
+        return super().get(table, key)
+
     def close(self) -> None:
         """Let go of it."""
         self.is_open = False
 
 
+class Faults:
+    """When reading from the simulated disk fails."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self.next: list[StoreError] = []
+        self.always: StoreError | None = None
+        self.chance = 0.0
+
+    def strike(self) -> None:
+        """Raise what is due."""
+        if self.always is not None:
+            raise self.always
+        if self.next:
+            raise self.next.pop()
+        if self.chance and self._rng.random() < self.chance:
+            raise self._rng.choice([StoreError, CorruptStore])("simulated")
+
+
 class InstantRestorer:
     """Restores from the cluster when asked."""
 
-    def __init__(self, cluster: Cluster, disk: dict[int, LocalStore]) -> None:
+    def __init__(self, cluster: Cluster, disk: dict[int, LocalStore], faults: Faults) -> None:
         self.results: queue.SimpleQueue[Restored | NotRestored] = queue.SimpleQueue()
+        self.asked: Counter[int] = Counter()
         self._cluster = cluster
         self._disk = disk
+        self._faults = faults
 
     def ask(self, claim: Claim) -> None:
         """Restore at once."""
+        self.asked[claim.partition] += 1
         cluster = self._cluster
         place = TopicPartition("log", claim.partition)
-        store = self._disk.setdefault(claim.partition, LocalStore())
+        store = self._disk.setdefault(claim.partition, LocalStore(self._faults))
         assert not store.is_open, "two owners of one store"
         store.is_open = True
         log = cluster.changelog.get(place, [])
@@ -346,6 +380,7 @@ class Simulation:
         self.cluster = Cluster(self.rng)
         self.poison = Poison()
         self.reporter = Silent()
+        self.faults = Faults(self.rng)
         self._disk: dict[int, LocalStore] = {}
         self.lives = 0
         self.begin_life()
@@ -354,7 +389,7 @@ class Simulation:
         """Start the worker as a new process would."""
         self.lives += 1
         self.writer = Writer(self.cluster)
-        self.restorer = InstantRestorer(self.cluster, self._disk)
+        self.restorer = InstantRestorer(self.cluster, self._disk, self.faults)
         self.pipeline = CommitPipeline(self.writer, {"sums": "log"})
 
         def connect(listener: OwnershipListener) -> Any:

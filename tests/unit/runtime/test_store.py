@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.errors import CorruptStore, StateError
+from holdfast.errors import CorruptStore, StateError, StoreError
 from holdfast.runtime.store import RocksStore, StoreMemory
 
 MEMORY = StoreMemory()
@@ -195,7 +195,7 @@ def test_what_a_rebuild_does_not_mend_keeps_the_folder(
         raise Exception(text)
 
     monkeypatch.setattr("holdfast.runtime.store.Rdict.list_cf", refuse)
-    with pytest.raises(StateError, match="The folder is kept") as caught:
+    with pytest.raises(StoreError, match="The folder is kept") as caught:
         RocksStore.open_or_discard(tmp_path, ["sums"], MEMORY)
     assert not isinstance(caught.value, CorruptStore)
     assert list(tmp_path.glob("*.sst"))

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from holdfast.errors import WorkerError
+from holdfast.errors import CorruptStore, StoreError, WorkerError
 from holdfast.record import TopicPartition
 from holdfast.runtime import worker as worker_module
 from holdfast.runtime.worker import WorkerLimits
@@ -27,6 +27,7 @@ def drain(simulation: Simulation) -> None:
     """Nothing goes wrong any more: let the worker finish."""
     simulation.cluster.calm = True
     simulation.poison.places.clear()
+    simulation.faults.chance = 0.0
     simulation.end_life()
     simulation.begin_life()
     simulation.consumer.give_all()
@@ -98,5 +99,57 @@ def test_a_shard_stops_at_its_record_and_what_was_before_is_committed() -> None:
         following = [m.offset() for m in log if m.offset() >= committed]
         assert following[0] == int(place.partition("@")[2])
         assert "ValueError: poison" in message
+    drain(simulation)
+    assert problems(simulation.inputs(), simulation.outputs()) == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_reads_that_fail_now_and_then_lose_nothing(seed: int) -> None:
+    """With everything else that goes wrong; a shard whose store fails twice in a row waits for a restart."""
+    simulation = Simulation(seed)
+    simulation.faults.chance = 0.05
+    for _ in range(250):
+        simulation.cluster.publish(simulation.rng.randint(0, 6))
+        try:
+            simulation.worker.turn()
+        except WorkerError:
+            simulation.end_life()
+            simulation.begin_life()
+    drain(simulation)
+    assert problems(simulation.inputs(), simulation.outputs()) == []
+
+
+@pytest.mark.parametrize("error", [StoreError("simulated: too many open files"), CorruptStore("simulated")])
+def test_a_read_that_fails_once_costs_the_shard_one_restore(error: StoreError) -> None:
+    """The record is handled afterwards; no shard stops, whatever the store's complaint was."""
+    simulation = Simulation(3, commit_interval=0.0)
+    simulation.cluster.calm = True
+    simulation.cluster.publish(60)
+    simulation.consumer.give_all()
+    simulation.faults.next.append(error)
+    turns = 0
+    while not simulation.drained and (turns := turns + 1) < 3_000:
+        simulation.worker.turn()
+    assert sorted(simulation.restorer.asked.values()) == [1, 1, 2]
+    assert simulation.reporter.failures == []
+    drain(simulation)
+    assert problems(simulation.inputs(), simulation.outputs()) == []
+
+
+def test_a_store_that_can_never_be_read_stops_its_shard() -> None:
+    """After one restore: a broken disk does not mend itself. Nothing is skipped."""
+    simulation = Simulation(3, commit_interval=0.0)
+    simulation.cluster.calm = True
+    simulation.cluster.publish(60)
+    simulation.consumer.give_all()
+    simulation.faults.always = StoreError("simulated: input/output error")
+    turns = 0
+    with pytest.raises(WorkerError, match="input/output error"):  # noqa: PT012
+        while (turns := turns + 1) < 500:
+            simulation.worker.turn()
+    assert sorted(simulation.restorer.asked.values()) == [2, 2, 2]
+    assert len(simulation.reporter.failures) == 3
+    assert simulation.cluster.outputs == []
+    simulation.faults.always = None
     drain(simulation)
     assert problems(simulation.inputs(), simulation.outputs()) == []
