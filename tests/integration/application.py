@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,19 +13,15 @@ from confluent_kafka.admin import AdminClient
 
 from holdfast.checks import CheckResult
 from holdfast.engine.plan import check_handler
-from holdfast.errors import BrokersUnreachable
 from holdfast.kafka.admin import TopicAdmin
-from holdfast.kafka.groups import GroupAdmin, partitions_of
+from holdfast.kafka.drain import DrainWatch, group_inputs
 from holdfast.kafka.producer import Producer
 from holdfast.kafka.provision import provision
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.topic_reader import ClusterTopicReader
-from holdfast.record import TopicPartition
 from holdfast.runtime.launch import LaunchSettings, worker_specs
 from holdfast.runtime.supervisor import Supervisor
 from holdfast.topology import check_file
-
-log = logging.getLogger(__name__)
 
 
 class Application:
@@ -46,7 +41,6 @@ class Application:
         self._servers = servers
         self._home = home
         self._admin = AdminClient({"bootstrap.servers": servers})
-        self._groups = GroupAdmin(servers)
         self.log = ClusterTopicReader(self._resolved, LogScanner(servers))
 
     def __enter__(self) -> Self:
@@ -56,7 +50,6 @@ class Application:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._groups.close()
         mine = self._present()  # there were none before
         for topic in self._admin.delete_topics(list(mine)).values():
             topic.result(30)
@@ -87,43 +80,25 @@ class Application:
         """
         settings = LaunchSettings(self._servers, self._home, "test")
         supervisor = Supervisor(worker_specs(self.topology, settings))
-        inputs = {
-            decl.group_id: [
-                place
-                for topic in decl.reads
-                for place in partitions_of([topic], self.topology.topic(topic).partitions)
-            ]
-            for decl in self.topology.processors.values()
-        }
-        deadline = time.monotonic() + within
-        said = ""
+        began = time.monotonic()
         try:
             supervisor.start()
-            while (state := self._progress(inputs)) != "done":
-                if state != said:
-                    said = state
-                    log.info("%s", said)
-                assert time.monotonic() < deadline, f"not done in time: {state}"
-                assert not supervisor.failed, [
-                    view.error or view.shard_failures for view in supervisor.failed
-                ]
-                supervisor.poll(0.25)
-                if meanwhile:
-                    meanwhile(supervisor)
+            with DrainWatch(self._servers, group_inputs(self.topology)) as watch:
+                while not watch.is_drained(since=began):
+                    lag = watch.last.found.lag if watch.last else "unknown"
+                    assert time.monotonic() - began < within, f"not done in time: lag {lag}"
+                    assert not supervisor.failed, [
+                        view.error or view.shard_failures for view in supervisor.failed
+                    ]
+                    supervisor.poll(0.25)
+                    if meanwhile:
+                        meanwhile(supervisor)
         finally:
             supervisor.stop()
 
     def check(self) -> list[CheckResult]:
         """Run the declared checks."""
         return [check(self.log) for check in self._resolved.checks.values()]
-
-    def _progress(self, inputs: Mapping[str, Sequence[TopicPartition]]) -> str:
-        """`done`, or what is left to do as far as the brokers say it."""
-        try:
-            state = self._groups.is_drained(inputs)
-        except BrokersUnreachable as error:
-            return str(error)  # brokers were killed
-        return "done" if state.drained else f"lag {dict(state.lag)}"
 
     def _present(self) -> set[str]:
         """Names of the brokers' topics that the application uses."""

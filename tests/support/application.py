@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.kafka.admin import TopicAdmin
+from holdfast.kafka.drain import DrainWatch, group_inputs
 from holdfast.kafka.groups import GroupAdmin, partitions_of
 from holdfast.kafka.producer import Producer
 from holdfast.kafka.provision import provision
@@ -258,8 +259,10 @@ class Run:
             self.supervisor.poll(0.05)
 
     def until_drained(self, within: float = 40.0) -> None:
-        """Let the workers run until every input record is handled and committed."""
-        self.until(lambda: self.application.lag() == 0, within, "all records handled")
+        """Let the workers run until every input record is handled and committed; brokers may be away."""
+        app, began = self.application, time.monotonic()
+        with DrainWatch(app.servers, group_inputs(app.topology)) as watch:
+            self.until(lambda: watch.is_drained(since=began), within, "all records handled")
 
     def until_running(self, shards: int = PARTITIONS, within: float = 30.0) -> None:
         """Let the workers run until together they run this many shards."""

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 from confluent_kafka.admin import AdminClient
 
-from holdfast.errors import ClusterError
 from holdfast.local.cluster import EmbeddedCluster
 from tests.support.application import Application, Run
 
@@ -39,18 +38,6 @@ def killed(brokers: EmbeddedCluster, node: int) -> Iterator[None]:
         brokers.start_node(node)
         brokers.wait_ready(60)
         assert brokers.node(node).pid not in (before, None)
-
-
-def until_drained(run: Run, within: float = 60.0) -> None:
-    """Wait until every record is handled; brokers may be on their way back."""
-
-    def drained() -> bool:
-        try:
-            return run.application.lag() == 0
-        except ClusterError:
-            return False
-
-    run.until(drained, within, "all records handled")
 
 
 def committed_since(run: Run, before: int, within: float = 40.0) -> None:

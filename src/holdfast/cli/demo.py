@@ -19,13 +19,12 @@ from holdfast.cli.console import err, out
 from holdfast.cli.demo_report import DemoResult, ProcessorResult, print_report
 from holdfast.cli.demo_view import DemoView, Moment
 from holdfast.cli.feed import Arguments, Feed, SetOption, parse_arguments
-from holdfast.cli.inspect import group_inputs
 from holdfast.cli.scan_progress import ScanProgress
 from holdfast.cli.topology import TopologyFile
 from holdfast.engine.plan import check_handler
-from holdfast.errors import BrokersUnreachable, TopologyError, WorkerError
+from holdfast.errors import TopologyError, WorkerError
 from holdfast.kafka.admin import TopicAdmin
-from holdfast.kafka.groups import Drained, GroupAdmin
+from holdfast.kafka.drain import DrainWatch, Look, group_inputs
 from holdfast.kafka.provision import provision
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.settings import checked
@@ -37,12 +36,6 @@ from holdfast.topology import ResolvedTopology, check_file
 
 READY_S = 90.0
 """Seconds for all workers to own their shards."""
-
-LOOK_S = 0.5
-"""Seconds between two looks at how far the groups are."""
-
-AWAY_S = 60.0
-"""Seconds that brokers may be away, as when some were killed, before the demo gives up."""
 
 _POLL_S = 0.1
 _INTERRUPTED = 130
@@ -201,25 +194,16 @@ class Demo:
         }
 
     def _wait_until_drained(self, supervisor: Supervisor, feed: Feed) -> None:
-        began = heard = time.monotonic()
-        inputs = group_inputs(self._topology)
-        look_at, found, complete = 0.0, None, False
-        with GroupAdmin(self._servers, self._topology.kafka) as admin:
-            while not complete:
+        began = time.monotonic()
+        published: float | None = None
+        with DrainWatch(self._servers, group_inputs(self._topology), self._topology.kafka) as watch:
+            while published is None or not watch.is_drained(since=published):
                 self._poll(supervisor)
-                # Asked before the look: all that was published by then is in the ends that the look sees.
-                publishing = feed.is_alive()
-                if not publishing:
+                if published is None and not feed.is_alive():
                     feed.raise_error()
-                if time.monotonic() >= look_at:
-                    try:
-                        found = admin.is_drained(inputs)
-                        complete, heard = found.drained and not publishing, time.monotonic()
-                    except BrokersUnreachable:
-                        if time.monotonic() - heard > AWAY_S:
-                            raise
-                    look_at = time.monotonic() + LOOK_S
-                self._view.show(self._moment(supervisor, feed, began, found))
+                    # A look that begins from now on sees all that was published.
+                    published = time.monotonic()
+                self._view.show(self._moment(supervisor, feed, began, watch.last))
                 if time.monotonic() - began > self._timeout:
                     raise WorkerError(f"not everything was processed within {self._timeout:.0f} s.")
 
@@ -230,14 +214,14 @@ class Demo:
             self._commits[view.spec.processor, view.spec.slot, view.restarts] = view.status.commits
         self._require_health(supervisor)
 
-    def _moment(self, supervisor: Supervisor, feed: Feed, began: float, found: Drained | None) -> Moment:
+    def _moment(self, supervisor: Supervisor, feed: Feed, began: float, look: Look | None) -> Moment:
         seconds = feed.seconds or time.monotonic() - began
         return Moment(
             feed.published,
             feed.published / seconds if seconds else 0.0,
             feed.is_alive(),
             supervisor.views,
-            found.lag if found else None,
+            look.found.lag if look else None,
         )
 
     def _require_health(self, supervisor: Supervisor) -> None:

@@ -19,10 +19,10 @@ from holdfast.cli.rows import AsJson, plain_table, print_json_lines, print_table
 from holdfast.cli.scan_progress import ScanProgress
 from holdfast.cli.topology import TopologyFile
 from holdfast.errors import BrokersUnreachable, NoSuchKey, StateError
+from holdfast.kafka.drain import group_inputs
 from holdfast.kafka.groups import Drained, Group, GroupAdmin
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.topic_reader import as_text, fold, look_up, stateful
-from holdfast.record import TopicPartition
 from holdfast.topology import Topology, load
 
 SHOWN = 100
@@ -57,18 +57,6 @@ def groups(
         return
     _print_groups(rows)
     _print_workers(rows)
-
-
-def group_inputs(topology: Topology) -> dict[str, tuple[TopicPartition, ...]]:
-    """The partitions that each processor's group reads, by group."""
-    return {
-        processor.group_id: tuple(
-            TopicPartition(topic, number)
-            for topic in processor.reads
-            for number in range(topology.topic(topic).partitions)
-        )
-        for processor in topology.processors.values()
-    }
 
 
 def _group_row(name: str, group: Group, standings: Drained) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from holdfast.cli.topology import TopologyFile
 from holdfast.engine.plan import check_handler
 from holdfast.errors import ClusterMismatch, WorkerError
 from holdfast.kafka.admin import TopicAdmin
+from holdfast.kafka.drain import DrainWatch, group_inputs
 from holdfast.kafka.provision import compare, provision
 from holdfast.kafka.settings import checked
 from holdfast.local.cluster import running_bootstrap_servers
@@ -43,6 +44,9 @@ def run(
         help="Start of the workers' slots; must differ between machines. Default: the host's name.",
     ),
     logs: bool = typer.Option(True, help="Write the workers' output to log files, not to this terminal."),
+    drain: bool = typer.Option(
+        False, "--drain", help="Stop when everything that is in the topics has been processed."
+    ),
 ) -> None:
     """Run processors until Ctrl-C or SIGTERM; workers that die are started again in their slot."""
     declared = check_file(topology, check_handler, checked).topology
@@ -53,7 +57,11 @@ def run(
         processors or (),
     )
     prepare_topics(declared, servers)
-    supervise(Supervisor(specs))
+    if drain:
+        with DrainWatch(servers, group_inputs(declared, processors or ()), declared.kafka) as watch:
+            supervise(Supervisor(specs), watch)
+    else:
+        supervise(Supervisor(specs))
 
 
 def prepare_topics(declared: Topology, servers: str) -> None:
@@ -96,11 +104,16 @@ def _set_of(servers: str) -> set[str]:
     return {re.sub(r"^localhost(?=:)", "127.0.0.1", server) for server in named}
 
 
-def supervise(supervisor: Supervisor) -> None:
+def supervise(supervisor: Supervisor, watch: DrainWatch | None = None) -> None:
     """Keep workers running and shown until a signal, or until none can go on.
+
+    Args:
+        supervisor: the workers.
+        watch: end also when it sees everything handled, or when anything failed, since then it never will.
 
     Raises:
         WorkerError: workers or shards failed for good.
+        ClusterError: the brokers do not tell how far the groups are.
     """
     stopping = False
 
@@ -108,11 +121,14 @@ def supervise(supervisor: Supervisor) -> None:
         nonlocal stopping
         stopping = True
 
+    def done() -> bool:
+        return watch is not None and (bool(supervisor.failed) or watch.is_drained(since=0.0))
+
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         supervisor.start()
         with RunDisplay(err) as display:
-            while not stopping and not supervisor.all_ended:
+            while not stopping and not supervisor.all_ended and not done():
                 supervisor.poll(_POLL_S)
                 display.update(supervisor.views)
     finally:

@@ -11,11 +11,11 @@ from holdfast.checks import CheckResult
 from holdfast.cli.check_report import as_row, choose_checks, print_result, print_verdict, run_checks
 from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
 from holdfast.cli.console import err, out
-from holdfast.cli.inspect import group_inputs
 from holdfast.cli.rows import print_json_lines
 from holdfast.cli.scan_progress import ScanProgress
 from holdfast.cli.topology import TopologyFile
 from holdfast.errors import BrokersUnreachable
+from holdfast.kafka.drain import group_inputs
 from holdfast.kafka.groups import Drained, GroupAdmin
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.topic_reader import ClusterTopicReader
