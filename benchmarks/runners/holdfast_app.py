@@ -12,7 +12,7 @@ import yaml
 from benchmarks.runners.common import Settings, parse_settings, say_hello
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.provision import provision
-from holdfast.runtime.process import WorkerOrders
+from holdfast.runtime.orders import WorkerOrders
 from holdfast.topology.load import load
 
 PROCESSOR = "bench"

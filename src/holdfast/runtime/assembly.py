@@ -15,8 +15,9 @@ from holdfast.kafka.transaction import AtLeastOnceWriter, TransactionalWriter, U
 from holdfast.record import TopicPartition
 from holdfast.runtime.commit import CommitPipeline
 from holdfast.runtime.restore import Restorer, RestoreSettings
+from holdfast.runtime.status import Reporter
 from holdfast.runtime.store import StoreMemory
-from holdfast.runtime.worker import Reporter, Worker, WorkerLimits
+from holdfast.runtime.worker import Worker, WorkerLimits
 from holdfast.topology.model import BROKER_MAX_BYTES, MAX_BYTES, ProcessorDecl, Topology
 from holdfast.topology.resolved import ResolvedProcessor, ResolvedTopology
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.errors import TopologyError
-from holdfast.runtime.process import WorkerOrders
+from holdfast.runtime.orders import WorkerOrders
 from holdfast.runtime.supervisor import WorkerSpec
 from holdfast.topology.model import FaustDecl, ProcessorDecl, Topology
 

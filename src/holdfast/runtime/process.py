@@ -3,56 +3,20 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import os
 import signal
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from holdfast.engine.plan import check_handler
 from holdfast.errors import ClusterError, Fenced, HoldfastError, SettingError
 from holdfast.runtime.assembly import WorkerIdentity, build_worker
+from holdfast.runtime.orders import EXIT_ERROR, EXIT_FENCED, EXIT_FINAL, WorkerOrders
 from holdfast.runtime.slot import SlotLock
 from holdfast.runtime.status import StatusPipe
 from holdfast.topology.load import load
 from holdfast.topology.resolve import resolve
-
-EXIT_ERROR = 1
-"""Something that may be gone after a restart, such as brokers that do not answer."""
-
-EXIT_FINAL = 3
-"""Something that a restart does not mend: a handler that stopped every shard, a taken slot, a wrong file."""
-
-EXIT_FENCED = 4
-"""Somebody took the slot, or so the brokers said: after a coordinator has died they say it of a lone
-worker too, whose own earlier request to join arrived late."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerOrders:
-    """What a worker process is told.
-
-    Attributes:
-        topology: the topology file.
-        processor: which processor.
-        slot: which slot.
-        folder: the slot's state folder.
-        bootstrap_servers: the brokers.
-        status: descriptor of the status pipe; None for none.
-    """
-
-    topology: str
-    processor: str
-    slot: str
-    folder: str
-    bootstrap_servers: str
-    status: int | None = None
-
-    def to_json(self) -> str:
-        """The orders as a command-line argument."""
-        return json.dumps(asdict(self))
 
 
 def main(orders: WorkerOrders) -> int:
@@ -112,4 +76,4 @@ if __name__ == "__main__":
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    sys.exit(main(WorkerOrders(**json.loads(sys.argv[1]))))
+    sys.exit(main(WorkerOrders.from_json(sys.argv[1])))

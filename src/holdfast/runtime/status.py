@@ -2,6 +2,8 @@
 
 The pipe is also how a worker learns that its supervisor is gone: writing fails, and it
 stops in good order instead of living on alone.
+
+A leaf module: who only speaks or reads the pipe (a supervisor, a Faust worker) loads no engine and no store.
 """
 
 from __future__ import annotations
@@ -10,11 +12,8 @@ import json
 import os
 import select
 import time
-from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import Any
-
-from holdfast.runtime.worker import Worker
+from typing import Any, Protocol
 
 INTERVAL_S = 0.25
 
@@ -40,6 +39,26 @@ class WorkerStatus:
     shards: dict[str, int] = field(default_factory=dict)
     restored: int = 0
     restoring: int = 0
+
+
+class Reported(Protocol):
+    """A worker, as far as its reports are concerned."""
+
+    def observe(self) -> WorkerStatus:
+        """How it is at this moment."""
+
+    def stop(self) -> None:
+        """Ask it to end in good order."""
+
+
+class Reporter(Protocol):
+    """Told what happens in a worker."""
+
+    def report(self, worker: Reported) -> None:
+        """Called about every turn; decides itself how often to say something."""
+
+    def failed(self, partition: int, message: str, stack: str) -> None:
+        """A shard stopped."""
 
 
 class StatusLine:
@@ -85,12 +104,12 @@ class StatusPipe:
         self._line = StatusLine(descriptor)
         self._next = 0.0
 
-    def report(self, worker: Worker) -> None:
+    def report(self, worker: Reported) -> None:
         """Tell how the worker is, at most every `INTERVAL_S`; stop it when the supervisor is gone."""
         now = time.monotonic()
         if now >= self._next:
             self._next = now + INTERVAL_S
-            if not self._line.send_status(_observe(worker)):
+            if not self._line.send_status(worker.observe()):
                 worker.stop()
 
     def failed(self, partition: int, message: str, stack: str) -> None:
@@ -100,16 +119,3 @@ class StatusPipe:
     def error(self, kind: str, message: str) -> None:
         """Tell why this process ends."""
         self._line.send("error", kind=kind, message=message)
-
-
-def _observe(worker: Worker) -> WorkerStatus:
-    progress = worker.restorer.progress()
-    return WorkerStatus(
-        records=worker.records,
-        commits=worker.commits,
-        aborts=worker.aborts,
-        dead_letters=worker.dead_letters,
-        shards=dict(Counter(shard.state.value for shard in worker.shards)),
-        restored=worker.restored_records,
-        restoring=sum(p.total - p.done for p in progress),
-    )

@@ -20,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
 
-from holdfast.runtime.process import EXIT_FENCED, EXIT_FINAL
+from holdfast.runtime.orders import EXIT_FENCED, EXIT_FINAL
 from holdfast.runtime.status import WorkerStatus
 
 FIRST_PAUSE_S = 0.1

@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from holdfast.engine.shard import ProcessorPlan, ShardTask
 from holdfast.engine.unit import SealedUnit, Unit
@@ -23,6 +23,7 @@ from holdfast.record import Message, TopicPartition
 from holdfast.runtime.commit import CommitPipeline, Finished
 from holdfast.runtime.ownership import OwnedShard, Ownership, ShardState, explain
 from holdfast.runtime.restore import NotRestored, Restored, Restorer
+from holdfast.runtime.status import Reporter, WorkerStatus
 from holdfast.runtime.store import RocksStore
 from holdfast.runtime.write_behind import WriteBehind
 
@@ -82,16 +83,6 @@ class WorkerLimits:
     failed_units: int = FAILED_UNITS
 
 
-class Reporter(Protocol):
-    """Told what happens; see `holdfast.runtime.status`."""
-
-    def report(self, worker: Worker) -> None:
-        """Called about every turn; decides itself how often to say something."""
-
-    def failed(self, partition: int, message: str, stack: str) -> None:
-        """A shard stopped."""
-
-
 class Worker(OwnershipListener):
     """Runs the shards of one processor that the group gives to this process.
 
@@ -135,10 +126,17 @@ class Worker(OwnershipListener):
         self._fetch_records = FIRST_FETCH_RECORDS
         self._consumer = connect(self)
 
-    @property
-    def restorer(self) -> Restorer:
-        """Restores this worker's shards."""
-        return self._restorer
+    def observe(self) -> WorkerStatus:
+        """How this worker is at this moment."""
+        return WorkerStatus(
+            records=self.records,
+            commits=self.commits,
+            aborts=self.aborts,
+            dead_letters=self.dead_letters,
+            shards=dict(Counter(shard.state.value for shard in self.shards)),
+            restored=self.restored_records,
+            restoring=sum(p.total - p.done for p in self._restorer.progress()),
+        )
 
     def stop(self) -> None:
         """Ask the loop to end after its present turn; safe to call from a signal handler."""

@@ -24,6 +24,7 @@ from holdfast.kafka.transaction import ChangelogRows, Ending, Outcome
 from holdfast.record import Output, TopicPartition
 from holdfast.runtime.commit import CommitPipeline
 from holdfast.runtime.restore import Claim, NotRestored, Progress, Restored
+from holdfast.runtime.status import Reported
 from holdfast.runtime.worker import Worker, WorkerLimits
 from holdfast.schema import EventDecoder, TopicEncoder, ValueCodec
 from holdfast.testing import MemoryMessage, MemoryStore
@@ -326,7 +327,7 @@ class Silent:
     def __init__(self) -> None:
         self.failures: list[str] = []
 
-    def report(self, worker: Worker) -> None:
+    def report(self, worker: Reported) -> None:
         """Nobody listens."""
 
     def failed(self, partition: int, message: str, stack: str) -> None:  # noqa: ARG002

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from holdfast.runtime import supervisor as module
-from holdfast.runtime.process import EXIT_ERROR, EXIT_FENCED, EXIT_FINAL
+from holdfast.runtime.orders import EXIT_ERROR, EXIT_FENCED, EXIT_FINAL
 from holdfast.runtime.status import StatusLine, WorkerStatus
 from holdfast.runtime.supervisor import Supervisor, WorkerSpec, WorkerState
 from tests.unit.runtime.kit import wait_until
