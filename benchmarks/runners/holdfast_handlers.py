@@ -38,7 +38,7 @@ class Total(NamedTuple):
     """Sum and count of one customer's orders."""
 
     amount: float
-    count: int
+    orders: int
 
 
 @processor
@@ -48,9 +48,9 @@ def add(order: Order, totals: State[Total]) -> None:
         first.report()
     total = totals.get()
     if total is None:
-        totals.set(Total(amount=order.amount, count=1))
+        totals.set(Total(amount=order.amount, orders=1))
     else:
-        totals.set(Total(amount=total.amount + order.amount, count=total.count + 1))
+        totals.set(Total(amount=total.amount + order.amount, orders=total.orders + 1))
 
 
 @processor
