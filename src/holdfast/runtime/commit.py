@@ -50,7 +50,7 @@ class CommitPipeline:
         self, writer: UnitWriter, changelogs: Mapping[str, str], patience: float = PATIENCE_S
     ) -> None:
         self._writer = writer
-        self.changelogs = changelogs
+        self._changelogs = changelogs
         self._patience = patience
         self._deadline = 0.0
         self._unit: SealedUnit | None = None
@@ -87,7 +87,7 @@ class CommitPipeline:
         """
         assert self._ending is None, "one commit at a time"
         rows = [
-            ChangelogRows(TopicPartition(self.changelogs[table], shard.partition), changed)
+            ChangelogRows(TopicPartition(self._changelogs[table], shard.partition), changed)
             for shard in unit.shards
             for table, changed in shard.changes.items()
         ]
@@ -140,6 +140,15 @@ class CommitPipeline:
             result = Ending(Outcome.UNKNOWN, f"no answer within {self._patience:.0f} s")
         self._ending = self._unit = None
         return Finished(unit, self._writer.conclude(result, unit.positions))
+
+    def checkpoint(self, partition: int, ending: Ending) -> dict[str, int]:
+        """For each table, the changelog position that a commit brought a shard to."""
+        ends = ending.changelog_ends or {}
+        return {
+            table: ends[place]
+            for table, topic in self._changelogs.items()
+            if (place := TopicPartition(topic, partition)) in ends
+        }
 
     def reopen(self) -> None:
         """Replace the writer's client; see `UnitWriter.reopen`."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from holdfast.engine.shard import ShardTask
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, StateError
 from holdfast.runtime.restore import Claim
 from holdfast.runtime.write_behind import WriteBehind
 
@@ -49,6 +49,19 @@ class OwnedShard:
             self.store.close()
             self.store = None
 
+    def let_go(self) -> None:
+        """Have nothing to commit any more, and no local state."""
+        self.task = None
+        self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFailure:
+    """A shard whose local store cannot be read or written."""
+
+    shard: OwnedShard
+    error: StateError
+
 
 class Ownership:
     """The shards that this worker owns, and a new epoch for every claim."""
@@ -66,6 +79,11 @@ class Ownership:
     def get(self, partition: int) -> OwnedShard | None:
         """The shard with this number, if it is owned."""
         return self._shards.get(partition)
+
+    def running_shard(self, partition: int) -> OwnedShard | None:
+        """The shard with this number, if it handles records."""
+        shard = self._shards.get(partition)
+        return shard if shard is not None and shard.state is ShardState.RUNNING else None
 
     def claim(self, partition: int) -> OwnedShard:
         """Own a shard, anew if it was owned already."""

@@ -386,8 +386,8 @@ class Simulation:
         self.lives = 0
         self.begin_life()
 
-    def begin_life(self) -> None:
-        """Start the worker as a new process would."""
+    def begin_life(self, limits: WorkerLimits | None = None) -> None:
+        """Start the worker as a new process would, with limits of the seed's choice unless some are given."""
         self.lives += 1
         self.writer = Writer(self.cluster)
         self.restorer = InstantRestorer(self.cluster, self._disk, self.faults)
@@ -397,14 +397,14 @@ class Simulation:
             self.consumer = Consumer(self.cluster, listener)
             return self.consumer
 
-        limits = WorkerLimits(
+        drawn = WorkerLimits(
             commit_interval=self.rng.choice([0.0, 0.0, 0.002]) if self._interval is None else self._interval,
             cache_entries=self.rng.choice([2, 100]),
             failed_units=1_000,
         )
         self.worker = Worker(
             make_plan(self.poison),
-            limits,
+            limits or drawn,
             connect,
             self.restorer,
             self.pipeline,

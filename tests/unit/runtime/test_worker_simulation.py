@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.errors import CorruptStore, StoreError, WorkerError
 from holdfast.record import TopicPartition
-from holdfast.runtime import worker as worker_module
+from holdfast.runtime import setbacks
 from holdfast.runtime.worker import WorkerLimits
 from tests.support.fold import problems
 from tests.unit.runtime.simulation import Simulation
@@ -17,7 +17,7 @@ from tests.unit.runtime.simulation import Simulation
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A simulated cluster need not be spared."""
-    monkeypatch.setattr(worker_module, "_FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(setbacks, "_FIRST_PAUSE_S", 0.0)
 
 
 SEEDS = range(int(os.environ.get("HOLDFAST_SIMULATIONS", "25")))
@@ -29,9 +29,8 @@ def drain(simulation: Simulation) -> None:
     simulation.poison.places.clear()
     simulation.faults.chance = 0.0
     simulation.end_life()
-    simulation.begin_life()
+    simulation.begin_life(WorkerLimits(0.0, 100))
     simulation.consumer.give_all()
-    simulation.worker._limits = WorkerLimits(0.0, 100)
     for _ in range(3_000):
         simulation.worker.turn()
         if simulation.drained:

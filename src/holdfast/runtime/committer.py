@@ -1,0 +1,248 @@
+"""The open unit and its way to a commit, or back.
+
+Records add to the open unit; when a commit is due its shards' parts are sealed and it goes into the pipeline.
+How it ended is taken here, and the shards are told: what was committed, go back, or restore everything again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from holdfast.engine.unit import SealedUnit, Unit
+from holdfast.errors import ClusterError, StateError
+from holdfast.kafka.transaction import Ending, Outcome
+from holdfast.runtime.commit import CommitPipeline, Finished
+from holdfast.runtime.ownership import OwnedShard
+from holdfast.runtime.setbacks import Setbacks
+from holdfast.runtime.shard_manager import ShardManager
+
+log = logging.getLogger(__name__)
+
+UNIT_RECORDS = 50_000
+"""Records in the open unit above which the loop waits for the commit in flight."""
+
+UNIT_OUTPUTS = 25_000
+"""Outputs in the open unit above which the loop waits for the commit in flight. Twice as many took 15 MB
+more and were not quicker."""
+
+UNIT_BYTES = 32 * 1024 * 1024
+"""Bytes of outputs in the open unit above which the loop waits for the commit in flight."""
+
+_IDLE_WAIT_S = 0.2
+_COMMIT_WAIT_S = 0.005
+_TOUCH_S = 6 * 3600.0
+
+
+class Committer:
+    """Commits the work of a worker's shards, unit by unit.
+
+    Args:
+        pipeline: sends units and waits for them.
+        shards: whose work it is.
+        group_metadata: the member's present standing in the group.
+        interval: seconds from the start of one commit to the start of the next.
+        setbacks: counts units that fail.
+
+    Attributes:
+        unit: the open unit; replaced when it is sealed or void, so ask for it anew each turn.
+        commits: units committed.
+        records: records handled, in committed units.
+        dead_letters: records set aside, in committed units.
+    """
+
+    def __init__(
+        self,
+        pipeline: CommitPipeline,
+        shards: ShardManager,
+        group_metadata: Callable[[], Any],
+        interval: float,
+        setbacks: Setbacks,
+    ) -> None:
+        self.unit = Unit()
+        self.commits = 0
+        self.records = 0
+        self.dead_letters = 0
+        self._pipeline = pipeline
+        self._shards = shards
+        self._group_metadata = group_metadata
+        self._interval = interval
+        self._setbacks = setbacks
+        self._last_commit = time.monotonic()
+        self._last_touch = time.monotonic()
+
+    @property
+    def aborts(self) -> int:
+        """Units that were done again."""
+        return self._setbacks.total
+
+    @property
+    def spare_time(self) -> float:
+        """Seconds that may be spent on waiting for records without delaying a commit."""
+        if self._pipeline.in_flight:
+            return _COMMIT_WAIT_S
+        if self.unit.records or self._has_moved():
+            due = self._last_commit + self._interval - time.monotonic()
+            return min(max(due, 0.0), _IDLE_WAIT_S)
+        return _IDLE_WAIT_S
+
+    def advance(self) -> None:
+        """Start a commit when it is due, else send outputs ahead; waits when the unit is full.
+
+        Raises:
+            Fenced: another process took this worker's slot.
+            ClusterError: too many units failed in a row.
+        """
+        if self._is_full():
+            self.take(wait=None)
+        if self._is_due():
+            self._commit()
+        else:
+            self._send_ahead()
+
+    def take(self, wait: float | None = 0.0) -> None:
+        """Take the end of the commit in flight, if there is one and it has ended.
+
+        Args:
+            wait: seconds to wait for its end; None waits for it, as long as the writer's timeouts allow.
+
+        Raises:
+            Fenced: another process took this worker's slot.
+            ClusterError: too many units failed in a row.
+        """
+        finished = self._pipeline.take(wait)
+        if finished is None:
+            return
+        outcome = finished.ending.outcome
+        if outcome is Outcome.COMMITTED:
+            self._committed(finished)
+        elif outcome is Outcome.ABORTED:
+            log.warning("a transaction was aborted and is done again: %s", finished.ending.reason)
+            self._setbacks.count(finished.ending.reason)
+            self.roll_back()
+        else:
+            self._lost_client(finished.ending)
+
+    def settle(self, *, commit_open: bool = True) -> None:
+        """Wait for the commit in flight, then commit what is done since; the writer's timeouts bound both.
+
+        Args:
+            commit_open: whether to commit the open unit too.
+
+        Raises:
+            Fenced: another process took this worker's slot.
+            ClusterError: too many units failed in a row.
+        """
+        self.take(wait=None)
+        if commit_open and self._has_moved():
+            self._commit()
+            self.take(wait=None)
+
+    def roll_back(self) -> None:
+        """Give up the open unit: every shard goes back to its last commit. May be called inside a fetch.
+
+        Raises:
+            Fenced: another process took this worker's slot.
+            ClusterError: too many units failed in a row.
+        """
+        self.unit = Unit()
+        given_up = self._pipeline.abandon()
+        if given_up is not None and given_up.outcome is not Outcome.ABORTED:
+            self._lost_client(given_up)
+        else:
+            self._shards.rewind()
+
+    def _has_moved(self) -> bool:
+        return any(task.moved for _, task in self._shards.owned.with_task())
+
+    def _is_full(self) -> bool:
+        # Outputs pile up only while a commit is in flight; otherwise they are sent as they come.
+        return self.unit.records >= UNIT_RECORDS or (
+            self._pipeline.in_flight
+            and (len(self.unit.outputs) >= UNIT_OUTPUTS or self.unit.weigh() >= UNIT_BYTES)
+        )
+
+    def _is_due(self) -> bool:
+        if self._pipeline.in_flight:
+            return False
+        now = time.monotonic()
+        if now - self._last_touch > _TOUCH_S:
+            self._last_touch = now
+            for _, task in self._shards.owned.running():
+                task.touch()
+        if now - self._last_commit < self._interval and self.unit.records < UNIT_RECORDS:
+            return False
+        return self._has_moved()
+
+    def _commit(self) -> None:
+        self._last_commit = time.monotonic()
+        try:
+            unit = self._seal()
+        except _UnsealableError as error:
+            self._roll_back_and_fail(error)
+            return
+        try:
+            self._pipeline.start(unit, self._group_metadata())
+        except ClusterError as error:
+            log.warning("a unit could not be sent: %s", error)
+            self._start_over(str(error))
+
+    def _seal(self) -> SealedUnit:
+        unit, self.unit = self.unit, Unit()
+        parts = []
+        for shard, task in self._shards.owned.with_task():
+            try:
+                part = task.seal()
+            except StateError as error:
+                raise _UnsealableError(shard, error) from error
+            if part.positions or part.changes:
+                parts.append(part)
+        return SealedUnit(unit.outputs, tuple(parts), unit.records, unit.dead_letters)
+
+    def _send_ahead(self) -> None:
+        try:
+            self._pipeline.send(self.unit.outputs)
+        except ClusterError as error:
+            log.warning("outputs could not be sent: %s", error)
+            self._start_over(str(error))
+
+    def _committed(self, finished: Finished) -> None:
+        """The unit is on the brokers: count it, and let the shards know."""
+        self._setbacks.forget()
+        self.commits += 1
+        self.records += finished.unit.records
+        self.dead_letters += finished.unit.dead_letters
+        for part in finished.unit.shards:
+            self._shards.committed(part, self._pipeline.checkpoint(part.partition, finished.ending))
+
+    def _lost_client(self, ending: Ending) -> None:
+        """The commit's outcome is not known, or we were fenced: never use that client again."""
+        log.warning("the producer is replaced (%s): %s", ending.outcome.value, ending.reason)
+        if ending.outcome is Outcome.FENCED:
+            self._setbacks.count_fenced(ending.reason)
+        self._start_over(ending.reason)
+
+    def _start_over(self, reason: str) -> None:
+        """New client, and every shard anew: only the brokers know what was committed."""
+        self._setbacks.count(reason)
+        self.unit = Unit()
+        self._pipeline.reopen()
+        self._shards.restore_all()
+        log.info("shards are restored again after: %s", reason)
+
+    def _roll_back_and_fail(self, error: _UnsealableError) -> None:
+        """A shard's changes cannot be written: that shard stops, the others do the unit again."""
+        self.roll_back()
+        shard = self._shards.owned.current(error.shard.claim)
+        if shard is not None:
+            self._shards.fail(shard, error, f"shard {shard.claim.partition}")
+
+
+class _UnsealableError(StateError):
+    """A shard's changes cannot be written."""
+
+    def __init__(self, shard: OwnedShard, error: StateError) -> None:
+        self.shard = shard
+        super().__init__(str(error))

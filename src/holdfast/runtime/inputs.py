@@ -1,0 +1,95 @@
+"""What is read for a worker's shards: where reading begins, stops, and goes back to.
+
+Reading never begins inside a fetch. A fetch is also where rebalances happen, and it drops what it brought of
+partitions that were stopped meanwhile: were reading started there, fresh records could be dropped with the
+stale ones, and be lost. So a shard that goes back stops at once, and begins again with the next fetch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from holdfast.kafka.consumer import Batch, ShardConsumer
+from holdfast.record import TopicPartition
+
+
+class ShardInputs:
+    """The inputs of a worker's shards, on the consumer that reads them.
+
+    Args:
+        consumer: the group's consumer.
+        topics: the processor's inputs.
+    """
+
+    def __init__(self, consumer: ShardConsumer, topics: Iterable[str]) -> None:
+        self._consumer = consumer
+        self._topics = tuple(topics)
+        self._going_back: dict[TopicPartition, int] = {}
+
+    def fetch(self, most: int, wait: float) -> Batch:
+        """Begin what went back, then return what is there; see `ShardConsumer.fetch`.
+
+        Args:
+            most: the most records.
+            wait: seconds to wait for a first one.
+
+        Raises:
+            Fenced: another process took this worker's group instance id.
+            ClusterError: the group or a partition can no longer be read.
+        """
+        if self._going_back:
+            positions, self._going_back = self._going_back, {}
+            self._consumer.start(positions)
+        return self._consumer.fetch(most, wait)
+
+    def start(self, partition: int, positions: Mapping[str, int]) -> None:
+        """Begin to read a shard's inputs, now. Not to be called inside a fetch.
+
+        Raises:
+            ClusterError: the client refuses.
+        """
+        self._consumer.start(_places(partition, positions))
+
+    def go_back(self, partition: int, positions: Mapping[str, int]) -> None:
+        """Stop reading a shard's inputs, and begin again at these positions with the next fetch.
+
+        Raises:
+            ClusterError: the client refuses.
+        """
+        back = _places(partition, positions)
+        self._consumer.stop(back)
+        self._going_back.update(back)
+
+    def read_again(self, place: TopicPartition, offset: int) -> None:
+        """Read one input again from `offset`, of which records have just been fetched.
+
+        Raises:
+            ClusterError: the client refuses.
+        """
+        self._consumer.seek(place, offset)
+
+    def pause(self, partition: int) -> None:
+        """Hand out no more of a shard that stays ours; see `ShardConsumer.pause` for why it is not stopped.
+
+        Raises:
+            ClusterError: the client refuses.
+        """
+        self._consumer.pause(self._forget(partition))
+
+    def stop(self, partition: int) -> None:
+        """Read a shard's inputs no longer.
+
+        Raises:
+            ClusterError: the client refuses.
+        """
+        self._consumer.stop(self._forget(partition))
+
+    def _forget(self, partition: int) -> list[TopicPartition]:
+        places = [TopicPartition(topic, partition) for topic in self._topics]
+        for place in places:
+            self._going_back.pop(place, None)
+        return places
+
+
+def _places(partition: int, positions: Mapping[str, int]) -> dict[TopicPartition, int]:
+    return {TopicPartition(topic, partition): offset for topic, offset in positions.items()}

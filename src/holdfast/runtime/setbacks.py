@@ -1,0 +1,70 @@
+"""How many units in a row had to be done again, and when that is one too many."""
+
+from __future__ import annotations
+
+import time
+
+from holdfast.errors import ClusterError, Fenced
+
+FAILED_UNITS = 4
+"""A broker that goes away costs one unit, rarely two."""
+
+FENCED_LIMIT = 3
+"""Brokers say it once or twice of a worker without a rival, when a coordinator has died."""
+
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 2.0
+
+
+class Setbacks:
+    """Counts units that have to be done again; many in a row do not mend themselves.
+
+    Args:
+        processor: its name, for messages.
+        limit: units that may fail one after the other before the worker ends with the reason; its
+            supervisor starts it again after a pause.
+
+    Attributes:
+        total: units that were done again, ever.
+    """
+
+    def __init__(self, processor: str, limit: int = FAILED_UNITS) -> None:
+        self.total = 0
+        self._processor = processor
+        self._limit = limit
+        self._in_a_row = 0
+        self._fenced = 0
+
+    def forget(self) -> None:
+        """A unit was committed: the row has ended."""
+        self._in_a_row = self._fenced = 0
+
+    def count(self, reason: str) -> None:
+        """Count a unit; pauses when it was not the first in a row.
+
+        Raises:
+            ClusterError: it was one too many.
+        """
+        self.total += 1
+        self._in_a_row += 1
+        if self._in_a_row >= self._limit:
+            raise ClusterError(
+                f"processor {self._processor!r} cannot commit: {reason} ({self._in_a_row} units in a row)"
+            )
+        if self._in_a_row > 1:
+            time.sleep(min(_FIRST_PAUSE_S * 2**self._in_a_row, _LONGEST_PAUSE_S))
+
+    def count_fenced(self, reason: str) -> None:
+        """Count that the brokers called us fenced; the unit itself is counted by `count`.
+
+        Raises:
+            Fenced: it was one too many: we have a rival.
+        """
+        self._fenced += 1
+        if self._fenced >= FENCED_LIMIT:
+            raise Fenced(
+                f"processor {self._processor!r}: this worker's transactional id was taken over "
+                f"{self._fenced} times in a row ({reason}). Either another process runs in the "
+                "same slot: give each worker its own; or one call of the handler takes longer than the "
+                "transaction's timeout."
+            )
