@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.errors import CorruptStore, StoreError, WorkerError
 from holdfast.record import TopicPartition
-from holdfast.runtime import setbacks
+from holdfast.runtime import handling, setbacks
 from holdfast.runtime.worker import WorkerLimits
 from tests.support.fold import problems
 from tests.unit.runtime.simulation import Simulation
@@ -69,6 +69,19 @@ def test_records_that_stop_shards_lose_nothing(seed: int) -> None:
             simulation.poison.places.clear()
             simulation.end_life()
             simulation.begin_life()
+    drain(simulation)
+    assert problems(simulation.inputs(), simulation.outputs()) == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_turns_that_end_early_lose_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no time was left for is read again, also when a rebalance or an abort comes in between."""
+    monkeypatch.setattr(handling, "LONGEST_TURN_S", -1.0)
+    monkeypatch.setattr(handling, "SLICE_RECORDS", 1)
+    simulation = Simulation(seed)
+    for _ in range(250):
+        simulation.cluster.publish(simulation.rng.randint(0, 6))
+        simulation.worker.turn()
     drain(simulation)
     assert problems(simulation.inputs(), simulation.outputs()) == []
 

@@ -1,0 +1,86 @@
+"""What is read for shards: one that goes back begins again with the next fetch, if it is still to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pytest
+
+from holdfast.kafka.consumer import Batch
+from holdfast.record import TopicPartition
+from holdfast.runtime.inputs import ShardInputs
+
+ADDS, MORE = TopicPartition("adds", 2), TopicPartition("more", 2)
+
+
+class NotingConsumer:
+    """A `ShardConsumer` that notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    def fetch(self, most: int, wait: float) -> Batch:
+        """Nothing is there."""
+        self.calls.append(("fetch", (most, wait)))
+        return Batch()
+
+    def start(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Note it."""
+        self.calls.append(("start", dict(positions)))
+
+    def stop(self, partitions: Iterable[TopicPartition]) -> None:
+        """Note it."""
+        self.calls.append(("stop", sorted(partitions)))
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Note it."""
+        self.calls.append(("pause", sorted(partitions)))
+
+
+@pytest.fixture
+def consumer() -> NotingConsumer:
+    """A consumer."""
+    return NotingConsumer()
+
+
+@pytest.fixture
+def inputs(consumer: NotingConsumer) -> ShardInputs:
+    """Two inputs on that consumer."""
+    return ShardInputs(consumer, ("adds", "more"))  # type: ignore[arg-type]
+
+
+def test_a_shard_that_goes_back_stops_now_and_begins_with_the_next_fetch(
+    inputs: ShardInputs, consumer: NotingConsumer
+) -> None:
+    """Begun inside a fetch, its fresh records would be dropped with the stale ones."""
+    inputs.go_back(2, {"adds": 5, "more": 7})
+    assert consumer.calls == [("stop", [ADDS, MORE])]
+    inputs.fetch(10, 0.5)
+    inputs.fetch(10, 0.5)
+    assert consumer.calls[1:] == [("start", {ADDS: 5, MORE: 7}), ("fetch", (10, 0.5)), ("fetch", (10, 0.5))]
+
+
+@pytest.mark.parametrize("end", ["pause", "stop"])
+def test_a_shard_that_stopped_meanwhile_does_not_begin_again(
+    inputs: ShardInputs, consumer: NotingConsumer, end: str
+) -> None:
+    """It may belong to another worker by then, or have failed."""
+    inputs.go_back(2, {"adds": 5, "more": 7})
+    inputs.go_back(1, {"adds": 3, "more": 4})
+    getattr(inputs, end)(2)
+    inputs.fetch(10, 0.5)
+    assert consumer.calls[2:-1] == [
+        (end, [ADDS, MORE]),
+        ("start", {TopicPartition("adds", 1): 3, TopicPartition("more", 1): 4}),
+    ]
+
+
+def test_the_last_position_that_a_shard_goes_back_to_counts(
+    inputs: ShardInputs, consumer: NotingConsumer
+) -> None:
+    """Two setbacks between two fetches begin it once."""
+    inputs.go_back(2, {"adds": 5})
+    inputs.go_back(2, {"adds": 4})
+    inputs.fetch(10, 0.5)
+    assert [content for call, content in consumer.calls if call == "start"] == [{ADDS: 4}]

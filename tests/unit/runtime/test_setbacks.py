@@ -1,0 +1,58 @@
+"""Units that fail in a row: patience, and its end."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from holdfast.errors import ClusterError, Fenced
+from holdfast.runtime import setbacks as module
+from holdfast.runtime.setbacks import FENCED_LIMIT, Setbacks
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that were made, in seconds; none is waited for."""
+    made: list[float] = []
+    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=made.append))
+    return made
+
+
+def test_one_unit_too_many_in_a_row_ends_the_worker_with_the_reason(pauses: list[float]) -> None:
+    """The first is done again at once, the others after growing pauses."""
+    setbacks = Setbacks("counter", 4)
+    for _ in range(3):
+        setbacks.count("no answer")
+    with pytest.raises(ClusterError, match=r"'counter' cannot commit: no answer \(4 units in a row\)"):
+        setbacks.count("no answer")
+    assert pauses == [0.2, 0.4]
+    assert setbacks.total == 4
+
+
+def test_the_pause_has_a_limit(pauses: list[float]) -> None:
+    """A worker that may fail often still looks every two seconds."""
+    setbacks = Setbacks("counter", 100)
+    for _ in range(20):
+        setbacks.count("no answer")
+    assert max(pauses) == pauses[-1] == 2.0
+
+
+def test_a_commit_ends_the_row(pauses: list[float]) -> None:
+    """Setbacks that are far apart never add up, and cost no pause."""
+    setbacks = Setbacks("counter", 2)
+    for _ in range(10):
+        setbacks.count("aborted")
+        setbacks.count_fenced("fenced")
+        setbacks.forget()
+    assert setbacks.total == 10
+    assert pauses == []
+
+
+def test_a_worker_that_is_fenced_again_and_again_has_a_rival() -> None:
+    """Brokers say it once or twice without one."""
+    setbacks = Setbacks("counter", 100)
+    for _ in range(FENCED_LIMIT - 1):
+        setbacks.count_fenced("fenced")
+    with pytest.raises(Fenced, match="another process runs in the same slot"):
+        setbacks.count_fenced("fenced")
