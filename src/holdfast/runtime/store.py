@@ -19,6 +19,7 @@ from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, Writ
 
 from holdfast.engine.ports import Changes
 from holdfast.errors import CorruptStore, StateError, StoreError
+from holdfast.runtime.store_logs import require_readable_logs
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ class RocksStore:
         if not read_only:
             self._make_folder()
         try:
+            require_readable_logs(path)
             # RocksDB refuses to open only some of a database's families: a table that the
             # topology no longer declares is opened too, and left alone.
             known = Rdict.list_cf(str(path)) if (path / "CURRENT").exists() else []
@@ -98,6 +100,8 @@ class RocksStore:
             self._db = Rdict(str(path), options, {**present, **families}, access)
             self._families = {table: self._db.get_column_family(table) for table in families}
             self._handles = {table: self._db.get_column_family_handle(table) for table in families}
+        except StateError:
+            raise
         except Exception as error:
             raise self._failure("opened", error) from error
 
