@@ -318,6 +318,25 @@ def test_a_store_that_turns_out_corrupt_under_way_is_rebuilt(
     assert bench.content(restored) == {b"a": b"1"}
 
 
+@pytest.mark.parametrize("pattern", ["MANIFEST-*", "*.sst"])
+def test_a_damaged_folder_is_rebuilt_from_the_whole_changelog(bench: Bench, pattern: str) -> None:
+    """Its checkpoint is worth nothing any more."""
+    bench.changes(0, (b"a", b"1"), (b"b", b"2"), (b"a", b"3"))
+    bench.ask(0)
+    bench.restored().store.close()
+    files = list((bench.folder / "0").glob(pattern))
+    assert files
+    for file in files:
+        data = bytearray(file.read_bytes())
+        assert len(data) > 40
+        data[30:] = bytes([255]) * (len(data) - 30)
+        file.write_bytes(data)
+    bench.ask(0, epoch=2)
+    restored = bench.restored()
+    assert (restored.records, restored.store.checkpoint("sums")) == (3, 3)
+    assert bench.content(restored) == {b"a": b"3", b"b": b"2"}
+
+
 def test_what_is_left_of_discarded_stores_is_deleted_at_the_start(tmp_path: Path) -> None:
     """A kill may have come in the middle of a deletion."""
     left = tmp_path / f"{DISCARDED}0-1"

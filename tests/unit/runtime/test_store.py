@@ -34,6 +34,26 @@ def filled(path: Path, rows: int = 500) -> dict[bytes, bytes]:
     return content
 
 
+def victims(path: Path, pattern: str) -> list[Path]:
+    """The files to be damaged: there are some, and they hold something."""
+    files = sorted(path.glob(pattern))
+    assert files
+    assert all(file.stat().st_size for file in files)
+    return files
+
+
+def require_rebuilt(path: Path) -> None:
+    """The folder is thrown away, and an empty store that takes everything anew stands in its place."""
+    store, discarded = RocksStore.open_or_discard(path, ["sums"], MEMORY)
+    assert discarded
+    assert (dict(store.items("sums")), store.checkpoint("sums")) == ({}, None)
+    store.apply({"sums": [(b"a", b"1")]}, {"sums": 1})
+    store.close()
+    again, discarded = RocksStore.open_or_discard(path, ["sums"], MEMORY)
+    assert (discarded, dict(again.items("sums")), again.checkpoint("sums")) == (False, {b"a": b"1"}, 1)
+    again.close()
+
+
 def test_changes_and_checkpoint_are_there_after_reopening(tmp_path: Path) -> None:
     """In key order; deletions are gone."""
     store = open_store(tmp_path / "s")
@@ -111,6 +131,7 @@ def test_whatever_is_damaged_a_read_is_right_or_the_store_is_corrupt(tmp_path: P
         for _ in range(rng.randint(1, 4)):
             at = rng.randrange(len(data))
             data[at : at + 8] = rng.randbytes(8)
+        assert data != file.read_bytes()
         file.write_bytes(data)
     try:
         store, discarded = RocksStore.open_or_discard(tmp_path, ["sums"], MEMORY)
@@ -185,12 +206,9 @@ def test_a_log_that_ends_in_the_middle_of_a_record_is_no_damage(tmp_path: Path) 
 def test_a_missing_table_file_is_corruption(tmp_path: Path) -> None:
     """It is rebuilt like any other damage."""
     filled(tmp_path)
-    for file in tmp_path.glob("*.sst"):
+    for file in victims(tmp_path, "*.sst"):
         file.unlink()
-    store, discarded = RocksStore.open_or_discard(tmp_path, ["sums"], MEMORY)
-    assert discarded
-    assert (dict(store.items("sums")), store.checkpoint("sums")) == ({}, None)
-    store.close()
+    require_rebuilt(tmp_path)
 
 
 @pytest.mark.parametrize("pattern", ["CURRENT", "MANIFEST-*"])
@@ -199,11 +217,9 @@ def test_missing_or_empty_files_are_corruption(tmp_path: Path, pattern: str) -> 
     filled(tmp_path / "missing")
     shutil.copytree(tmp_path / "missing", tmp_path / "empty")
     for name in ("missing", "empty"):
-        for file in (tmp_path / name).glob(pattern):
+        for file in victims(tmp_path / name, pattern):
             file.unlink() if name == "missing" else file.write_bytes(b"")
-        store, discarded = RocksStore.open_or_discard(tmp_path / name, ["sums"], MEMORY)
-        assert discarded
-        store.close()
+        require_rebuilt(tmp_path / name)
 
 
 def test_a_limit_of_open_files_destroys_nothing(tmp_path: Path) -> None:
@@ -259,11 +275,9 @@ def test_a_folder_whose_name_has_lock_in_it_can_be_corrupt(tmp_path: Path) -> No
     """The path is part of RocksDB's messages."""
     path = tmp_path / "UNLOCKED"
     filled(path)
-    for file in path.glob("*.sst"):
+    for file in victims(path, "*.sst"):
         file.unlink()
-    store, discarded = RocksStore.open_or_discard(path, ["sums"], MEMORY)
-    assert discarded
-    store.close()
+    require_rebuilt(path)
 
 
 def test_a_kill_while_a_folder_is_deleted_leaves_nothing_that_opens(
