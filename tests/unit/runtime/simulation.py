@@ -22,7 +22,7 @@ from holdfast.errors import CorruptStore, StoreError
 from holdfast.kafka.consumer import Batch, OwnershipListener
 from holdfast.kafka.transaction import ChangelogRows, Ending, Outcome
 from holdfast.record import Output, TopicPartition
-from holdfast.runtime.commit import CommitPipeline
+from holdfast.runtime.commit import CommitPipeline, Finished
 from holdfast.runtime.restore import Claim, NotRestored, Progress, Restored
 from holdfast.runtime.status import Reported
 from holdfast.runtime.worker import Worker, WorkerLimits
@@ -148,6 +148,20 @@ class Writer:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+class Pipeline(CommitPipeline):
+    """The real pipeline; commits are on their way for as many turns as the seed says."""
+
+    def __init__(self, cluster: Cluster, writer: Writer) -> None:
+        super().__init__(writer, {"sums": "log"})
+        self._cluster = cluster
+
+    def take(self, wait: float | None = 0.0) -> Finished | None:
+        """The end of a commit, which whoever does not wait may have to ask for again."""
+        if wait is not None and not self._cluster.calm and self._cluster.rng.random() < 0.5:
+            return None
+        return super().take(wait)
 
 
 class Consumer:
@@ -397,7 +411,7 @@ class Simulation:
         self.lives += 1
         self.writer = Writer(self.cluster)
         self.restorer = InstantRestorer(self.cluster, self._disk, self.faults)
-        self.pipeline = CommitPipeline(self.writer, {"sums": "log"})
+        self.pipeline = Pipeline(self.cluster, self.writer)
 
         def connect(listener: OwnershipListener) -> Any:
             self.consumer = Consumer(self.cluster, listener)
