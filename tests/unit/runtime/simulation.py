@@ -402,7 +402,7 @@ class Simulation:
         self.poison = Poison()
         self.reporter = Silent()
         self.faults = Faults(self.rng)
-        self._disk: dict[int, LocalStore] = {}
+        self.disk: dict[int, LocalStore] = {}
         self.lives = 0
         self.begin_life()
 
@@ -410,7 +410,7 @@ class Simulation:
         """Start the worker as a new process would, with limits of the seed's choice unless some are given."""
         self.lives += 1
         self.writer = Writer(self.cluster)
-        self.restorer = InstantRestorer(self.cluster, self._disk, self.faults)
+        self.restorer = InstantRestorer(self.cluster, self.disk, self.faults)
         self.pipeline = Pipeline(self.cluster, self.writer)
 
         def connect(listener: OwnershipListener) -> Any:

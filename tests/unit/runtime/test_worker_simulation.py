@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from holdfast.errors import CorruptStore, StoreError, WorkerError
 from holdfast.record import TopicPartition
-from holdfast.runtime import handling, setbacks
+from holdfast.runtime import handling, setbacks, write_behind
 from holdfast.runtime.worker import WorkerLimits
 from tests.support.fold import problems
 from tests.unit.runtime.simulation import Simulation
@@ -31,12 +32,17 @@ def drain(simulation: Simulation) -> None:
     simulation.end_life()
     simulation.begin_life(WorkerLimits(0.0, 100))
     simulation.consumer.give_all()
+    work_until_drained(simulation)
+    simulation.end_life()
+
+
+def work_until_drained(simulation: Simulation) -> None:
+    """Turn until every input is handled and committed."""
     for _ in range(3_000):
         simulation.worker.turn()
         if simulation.drained:
-            break
-    assert simulation.drained
-    simulation.end_life()
+            return
+    pytest.fail("not in time")
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -131,20 +137,47 @@ def test_reads_that_fail_now_and_then_lose_nothing(seed: int) -> None:
     assert problems(simulation.inputs(), simulation.outputs()) == []
 
 
-@pytest.mark.parametrize("error", [StoreError("simulated: too many open files"), CorruptStore("simulated")])
-def test_a_read_that_fails_once_costs_the_shard_one_restore(error: StoreError) -> None:
-    """The record is handled afterwards; no shard stops, whatever the store's complaint was."""
+@pytest.mark.parametrize(
+    ("error", "thrown_away"),
+    [(StoreError("simulated: too many open files"), 0), (CorruptStore("simulated"), 1)],
+)
+def test_a_read_that_fails_once_costs_the_shard_one_restore(
+    error: StoreError, thrown_away: int, tmp_path: Path
+) -> None:
+    """The record is handled afterwards; no shard stops. Only a damaged folder is thrown away."""
     simulation = Simulation(3, commit_interval=0.0)
     simulation.cluster.calm = True
     simulation.cluster.publish(60)
     simulation.consumer.give_all()
+    for partition, store in simulation.disk.items():
+        store.path = tmp_path / str(partition)
+        store.path.mkdir()
     simulation.faults.next.append(error)
-    turns = 0
-    while not simulation.drained and (turns := turns + 1) < 3_000:
-        simulation.worker.turn()
+    work_until_drained(simulation)
     assert sorted(simulation.restorer.asked.values()) == [1, 1, 2]
     assert simulation.reporter.failures == []
+    assert len(list(tmp_path.iterdir())) == 3 - thrown_away
     drain(simulation)
+    assert problems(simulation.inputs(), simulation.outputs()) == []
+
+
+def test_reads_that_fail_far_apart_never_stop_a_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that succeeds ends a row of failures: each costs one restore."""
+    monkeypatch.setattr(write_behind, "WRITE_AFTER_S", 0.0)
+    simulation = Simulation(3)
+    simulation.end_life()
+    simulation.begin_life(WorkerLimits(0.0, cache_entries=1))
+    simulation.cluster.calm = True
+    simulation.consumer.give_all()
+    for _ in range(8):
+        simulation.faults.next.append(StoreError("simulated"))
+        simulation.cluster.publish(30)
+        work_until_drained(simulation)
+        for _ in simulation.disk:
+            simulation.worker.turn()
+        assert not simulation.faults.next
+    assert simulation.restorer.asked.total() == 3 + 8
+    assert simulation.reporter.failures == []
     assert problems(simulation.inputs(), simulation.outputs()) == []
 
 
