@@ -19,6 +19,10 @@ FORBIDDEN = {
         "The engine is sans-IO: no Kafka client, no store, no clock",
     ),
     "src/holdfast/cli/run.py": ("import confluent_kafka", "The Kafka client is imported in one place"),
+    "src/holdfast/runtime/supervisor.py": (
+        "import holdfast.runtime.store",
+        "The parts of the runtime know only those below them",
+    ),
     "src/holdfast/cli/publish.py": (
         "import processors.credit",
         "The library never imports the application",

@@ -14,8 +14,8 @@ the fetch, on the same thread, so nothing here needs a lock.
         ├── Restorer              changelogs into stores, on a thread of its own
         └── ShardInputs           what is read for them
 
-Calls go down this tree and to the right of nobody: handler and committer use the shards,
-the shards know neither. What takes both, a rebalance and a broken store, is done here.
+Handler and committer use the shards; the shards know neither, and nobody knows the worker. What
+takes commits and shards together, a rebalance and a store that fails, is done here.
 """
 
 from __future__ import annotations
