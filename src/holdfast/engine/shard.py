@@ -171,11 +171,9 @@ class ShardTask:
         """Close this shard's part of the unit.
 
         Raises:
-            StateError: a value is larger than the changelog accepts.
+            StateError: a value is larger than the changelog accepts, or is not of its table's type.
         """
-        changes = {name: rows for name, table in self._tables.items() if (rows := table.seal())}
-        for name, rows in changes.items():
-            self._check_sizes(name, rows)
+        changes = {name: rows for name in self._tables if (rows := self._encoded(name))}
         self._sealed = {topic: self._positions[topic] for topic in self._moved}
         self._moved.clear()
         positions = {TopicPartition(t, self.partition): offset for t, offset in self._sealed.items()}
@@ -228,12 +226,37 @@ class ShardTask:
             return error, "stop"
         return error, self._plan.on_error
 
-    def _check_sizes(self, table: str, rows: list[tuple[bytes, bytes | None]]) -> None:
+    def _encoded(self, table: str) -> list[tuple[bytes, bytes | None]]:
+        """The changes of one table in bytes.
+
+        Raises:
+            StateError: the changelog cannot take one of them. The message names the key, and the records
+                among which is the one that set it: looking for it when it is set would cost every record.
+        """
+        try:
+            rows = self._tables[table].seal()
+            self._check_sizes(rows)
+        except StateError as error:
+            raise StateError(
+                f"table {table!r} of {self._plan.name!r}, shard {self.partition}: {error}; "
+                f"set by a record with this key, {self._open_range()}"
+            ) from error
+        return rows
+
+    def _open_range(self) -> str:
+        """The records that were handled since the last seal, in words."""
+        begins = self._committed | self._sealed
+        return " or ".join(
+            f"of {topic}[{self.partition}] from offset {begins[topic]} to {end - 1}"
+            for topic, end in self._positions.items()
+            if end > begins[topic]
+        )
+
+    def _check_sizes(self, rows: list[tuple[bytes, bytes | None]]) -> None:
         limit = self._plan.max_bytes
         for key, value in rows:
             if value is not None and len(key) + len(value) > limit:
                 raise StateError(
-                    f"table {table!r} of {self._plan.name!r}, shard {self.partition}: key {key[:100]!r} and "
-                    f"its value have {len(key) + len(value):,} bytes, above the changelog's limit of "
-                    f"{limit:,}; keep less under one key"
+                    f"key {key[:100]!r} and its value have {len(key) + len(value):,} bytes, above the "
+                    f"changelog's limit of {limit:,}; keep less under one key"
                 )

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Final, Generic, TypeVar
 
 from holdfast.engine.ports import Store
-from holdfast.errors import MissingKey
+from holdfast.errors import MissingKey, StateError
 from holdfast.schema import ValueCodec
 
 T = TypeVar("T")
@@ -65,13 +65,28 @@ class ShardTable(Generic[T]):
 
         The overlay stays readable until `committed` or `reset`. Also the moment at which
         the cache ages: nothing of the open unit can be lost by it.
+
+        Raises:
+            StateError: a value cannot be encoded; the message names its key.
         """
         overlay, self.overlay = self.overlay, {}
         self._in_flight = overlay
         if len(self.young) > self.cache_entries:
             self._old, self.young = self.young, {}
         encode = self._codec.encode
-        return [(key, None if value is None else encode(value)) for key, value in overlay.items()]
+        try:
+            return [(key, None if value is None else encode(value)) for key, value in overlay.items()]
+        except Exception as error:
+            raise self._unencodable(overlay, error) from error
+
+    def _unencodable(self, overlay: dict[bytes, T | None], error: Exception) -> StateError:
+        """Find the key whose value cannot be encoded. A search, so that sealing need not keep it in hand."""
+        for key, value in overlay.items():
+            try:
+                _ = None if value is None else self._codec.encode(value)
+            except Exception as again:  # noqa: BLE001 - a model's own serializer may raise anything
+                return StateError(f"key {key[:100]!r}: {again}")
+        return StateError(str(error))
 
     def committed(self) -> None:
         """The sealed overlay is in the store now."""

@@ -279,14 +279,37 @@ def test_a_wrong_output_is_the_handlers_error(result: Any, cause: type[Exception
 
 
 def test_the_size_of_a_state_value_is_limited_with_its_key() -> None:
-    """The changelog would refuse it; the message says table, key and size."""
+    """The changelog would refuse it; the message says table, key, size and records."""
 
     def handle(event: Added, texts: State[str]) -> None:
         texts.set("x" * event.n)
 
     bench = Bench(make_plan(handle, tables={"texts": str}, max_bytes=1_000))
-    bench.handle(added(0, "k" * 600, 600))
-    with pytest.raises(StateError, match=r"table 'texts' of 'counter', shard 3.*above the changelog's limit"):
+    bench.handle(added(0), added(1, "k" * 600, 600))
+    with pytest.raises(
+        StateError,
+        match=r"table 'texts' of 'counter', shard 3: key b'k.*' and its value have 1,202 bytes, above the "
+        r"changelog's limit of 1,000; .*; set by a record with this key, of adds\[3\] from offset 0 to 1",
+    ):
+        bench.task.seal()
+
+
+def test_a_value_that_cannot_be_sealed_is_looked_for_in_every_input_that_was_read() -> None:
+    """An input of which nothing was handled in the unit is not named, nor what is in flight."""
+
+    def handle(event: Added | Taken, texts: State[str]) -> None:
+        texts.set("x" * event.n)
+
+    reads = {IN: [Added], "takes": [Taken], "third": [Added]}
+    bench = Bench(make_plan(handle, reads=reads, tables={"texts": str}, max_bytes=100))
+    bench.handle(added(0), added(1))
+    bench.task.seal()
+    taken = [("ce_type", b"Taken.v2")]
+    bench.handle(added(2))
+    bench.handle(added(7, n=200, headers=taken), topic="takes")
+    with pytest.raises(
+        StateError, match=r"of adds\[3\] from offset 2 to 2 or of takes\[3\] from offset 0 to 7$"
+    ):
         bench.task.seal()
 
 

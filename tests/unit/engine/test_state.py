@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from pydantic import BaseModel, model_serializer
 
 from holdfast import State
 from holdfast.engine.state import UNREAD, ShardTable
@@ -17,6 +19,17 @@ from holdfast.testing import MemoryStore
 from tests.unit.engine.kit import LETTERS, Added, Bench, Sum, Totalled, added, make_plan
 
 KEYS = [b"a", b"b", b"c", b"d", b"e"]
+
+
+class Picky(BaseModel, frozen=True):
+    """A value that cannot be written."""
+
+    total: int = 0
+
+    @model_serializer
+    def write(self) -> Any:
+        """Raise what no codec expects."""
+        raise RuntimeError("not today")
 
 
 class TableModel(RuleBasedStateMachine):
@@ -179,12 +192,32 @@ def test_state_of_a_record_without_key_is_an_error(use: str) -> None:
 
 
 def test_a_value_of_another_type_cannot_be_sealed() -> None:
-    """What could not be read back later is refused now."""
+    """What could not be read back later is refused now; the message says table, key and records."""
 
     def handle(event: Added, sums: State[Sum]) -> None:
-        sums.set("no sum")  # type: ignore[arg-type]
+        sums.set("no sum" if event.n > 1 else Sum())  # type: ignore[arg-type]
 
     bench = Bench(make_plan(handle))
-    bench.handle(added(0))
-    with pytest.raises(StateError, match="the table holds Sum values; a str was set"):
+    bench.handle(added(0, "good"))
+    bench.commit()
+    bench.handle(added(1, "good"), added(2, "bad", 2), added(3, "good"))
+    with pytest.raises(StateError) as caught:
+        bench.task.seal()
+    assert str(caught.value) == (
+        "table 'sums' of 'counter', shard 3: key b'bad': the table holds Sum values; a str was set: "
+        "'no sum'; set by a record with this key, of adds[3] from offset 1 to 3"
+    )
+
+
+def test_a_serializer_that_raises_is_told_with_its_key() -> None:
+    """Whatever a model's own code raises, the shard can be stopped for it."""
+
+    def handle(event: Added, picks: State[Picky]) -> None:
+        picks.set(Picky())
+
+    bench = Bench(make_plan(handle, tables={"picks": Picky}))
+    bench.handle(added(0, "bad"))
+    with pytest.raises(
+        StateError, match=r"table 'picks'.*key b'bad': .*not today.*adds\[3\] from offset 0 to 0"
+    ):
         bench.task.seal()
