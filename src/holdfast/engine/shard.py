@@ -17,7 +17,7 @@ from holdfast.engine.dead_letter import dead_letter
 from holdfast.engine.handler import HandlerSpec
 from holdfast.engine.outputs import Router
 from holdfast.engine.ports import Store
-from holdfast.engine.state import ShardTable, State
+from holdfast.engine.state import CACHED_VALUE_BYTES, ShardTable, State
 from holdfast.engine.step import make_run
 from holdfast.engine.unit import ShardChanges, Unit
 from holdfast.errors import DecodeError, StateError, UnexpectedTombstone
@@ -58,6 +58,10 @@ CACHE_ENTRIES = 50_000
 """Decoded values of a table in memory, per shard and cache generation, until `limit_cache` says otherwise."""
 
 
+SAMPLE_RECORDS = 256
+"""Records of a unit between two looks at the size of a state value."""
+
+
 @dataclass(frozen=True, slots=True)
 class ShardFailure:
     """A shard stopped at a record; nothing was skipped.
@@ -96,6 +100,7 @@ class ShardTask:
             name: ShardTable(name, codec, store, CACHE_ENTRIES) for name, codec in plan.tables.items()
         }
         self._states = {name: State(table) for name, table in self._tables.items()}
+        self._weighed = tuple((table, self._states[name]) for name, table in self._tables.items())
         self._runs = {
             topic: make_run(plan.handler, decoder, plan.router, self._context, self._states)
             for topic, decoder in plan.decoders.items()
@@ -148,6 +153,7 @@ class ShardTask:
             self._positions[topic] = messages[done - 1].offset() + 1
             self._moved.add(topic)
             unit.records += done
+            self._weigh(unit)
 
     def advance(self, topic: str, offset: int) -> None:
         """Note that nothing is left to read before `offset`.
@@ -194,6 +200,19 @@ class ShardTask:
         for table in self._tables.values():
             table.reset()
 
+    def _weigh(self, unit: Unit) -> None:
+        """Estimate the bytes of state in the unit: by the slice of records, and from few values."""
+        is_due = unit.records >= unit.sample_at
+        if is_due:
+            unit.sample_at = unit.records + SAMPLE_RECORDS
+        for table, state in self._weighed:
+            if 0 < table.value_bytes <= CACHED_VALUE_BYTES and not is_due:
+                # The limit of records bounds these, and it saves most of the time that this takes.
+                continue
+            if is_due or not table.value_bytes:
+                table.sample(state._value)
+            unit.state_bytes += table.weigh()
+
     def _set_aside(self, topic: str, message: Message, error: Exception, unit: Unit) -> bool:
         """Judge a failed record; True when it was dead-lettered and the shard may go on."""
         cause, policy = self._judge(topic, message, error)
@@ -235,7 +254,7 @@ class ShardTask:
         """
         try:
             rows = self._tables[table].seal()
-            self._check_sizes(rows)
+            self._tables[table].sealed(self._checked_size(rows), len(rows))
         except StateError as error:
             raise StateError(
                 f"table {table!r} of {self._plan.name!r}, shard {self.partition}: {error}; "
@@ -252,11 +271,20 @@ class ShardTask:
             if end > begins[topic]
         )
 
-    def _check_sizes(self, rows: list[tuple[bytes, bytes | None]]) -> None:
-        limit = self._plan.max_bytes
+    def _checked_size(self, rows: list[tuple[bytes, bytes | None]]) -> int:
+        """Bytes of all keys and values.
+
+        Raises:
+            StateError: one is too large.
+        """
+        limit, total = self._plan.max_bytes, 0
         for key, value in rows:
-            if value is not None and len(key) + len(value) > limit:
-                raise StateError(
-                    f"key {key[:100]!r} and its value have {len(key) + len(value):,} bytes, above the "
-                    f"changelog's limit of {limit:,}; keep less under one key"
-                )
+            if value is not None:
+                size = len(key) + len(value)
+                if size > limit:
+                    raise StateError(
+                        f"key {key[:100]!r} and its value have {size:,} bytes, above the changelog's limit "
+                        f"of {limit:,}; keep less under one key"
+                    )
+                total += size
+        return total

@@ -17,6 +17,9 @@ from holdfast.schema import ValueCodec
 
 T = TypeVar("T")
 
+CACHED_VALUE_BYTES: Final = 1024
+"""Bytes of an encoded value that the cache takes for one entry; a larger one counts as several."""
+
 UNREAD: Final = object()
 """Marks a value that was not looked up yet; None means that there is none."""
 
@@ -29,14 +32,26 @@ class ShardTable(Generic[T]):
         codec: turns values into bytes and back.
         store: committed state.
         cache_entries: decoded values kept in memory; at most this many per generation
-            of the cache, so at most twice as many in all.
+            of the cache, so at most twice as many in all. Large values count as several.
 
     Attributes:
-        young: the young generation of the cache; it holds every change of the open unit.
-        overlay: changes of the open unit; None deletes.
+        young: the young generation of the cache; replaced only between runs of the hot loop.
+        overlay: changes of the open unit; None deletes. Replaced only when the unit ends.
+        value_bytes: what an encoded value is taken to have; 0 as long as none was seen.
     """
 
-    __slots__ = ("_codec", "_in_flight", "_old", "_store", "cache_entries", "name", "overlay", "young")
+    __slots__ = (
+        "_codec",
+        "_in_flight",
+        "_old",
+        "_store",
+        "_weight",
+        "cache_entries",
+        "name",
+        "overlay",
+        "value_bytes",
+        "young",
+    )
 
     def __init__(self, name: str, codec: ValueCodec[T], store: Store, cache_entries: int) -> None:
         self.name = name
@@ -46,6 +61,8 @@ class ShardTable(Generic[T]):
         self._in_flight: dict[bytes, T | None] = {}
         self._codec = codec
         self._store = store
+        self.value_bytes = 0
+        self._weight = 0
         self.cache_entries = cache_entries
 
     def load(self, key: bytes) -> T | None:
@@ -56,23 +73,27 @@ class ShardTable(Generic[T]):
                 break
         else:
             raw = self._store.get(self.name, key)
-            value = None if raw is None else self._codec.decode(raw)
+            if raw is None:
+                value = None
+            else:
+                value = self._codec.decode(raw)
+                if len(raw) > self.value_bytes:
+                    self.value_bytes = len(raw)
         self.young[key] = value  # type: ignore[assignment]
         return value  # type: ignore[return-value]
 
     def seal(self) -> list[tuple[bytes, bytes | None]]:
         """Close the open overlay and return its changes encoded: only the last value of each dirty key.
 
-        The overlay stays readable until `committed` or `reset`. Also the moment at which
-        the cache ages: nothing of the open unit can be lost by it.
+        The overlay stays readable until `committed` or `reset`.
 
         Raises:
             StateError: a value cannot be encoded; the message names its key.
         """
         overlay, self.overlay = self.overlay, {}
         self._in_flight = overlay
-        if len(self.young) > self.cache_entries:
-            self._old, self.young = self.young, {}
+        self._weight = 0
+        self._age()
         encode = self._codec.encode
         try:
             return [(key, None if value is None else encode(value)) for key, value in overlay.items()]
@@ -88,6 +109,44 @@ class ShardTable(Generic[T]):
                 return StateError(f"key {key[:100]!r}: {again}")
         return StateError(str(error))
 
+    def weigh(self) -> int:
+        """Estimate by how many bytes, encoded, the open overlay has grown since the last call.
+
+        The number of changed keys by the size of a value as it was last seen. Also lets the cache age.
+        """
+        before, self._weight = self._weight, len(self.overlay) * self.value_bytes
+        self._age()
+        return self._weight - before
+
+    def sample(self, latest: Any) -> None:
+        """Look at the size of one value of the open unit.
+
+        Args:
+            latest: the last one in a handler's hands, which may be `UNREAD` or None; then the one of the key
+                that was the last to come into the overlay is taken.
+        """
+        if latest is None or latest is UNREAD:
+            latest = next(reversed(self.overlay.values()), None)
+        if latest is None:
+            return
+        try:
+            size = len(self._codec.encode(latest))
+        except Exception:  # noqa: BLE001 - told when the unit is sealed
+            return
+        # Up at once, down slowly: a commit too many is better than too much memory.
+        self.value_bytes = max(size, (3 * self.value_bytes + size) // 4)
+
+    def sealed(self, size: int, rows: int) -> None:
+        """Note how large the sealed values were, all together."""
+        if rows:
+            self.value_bytes = size // rows
+
+    def _age(self) -> None:
+        """Drop the cache's old generation when the young one is full; what is not stored is in an overlay."""
+        entry = max(self.value_bytes, CACHED_VALUE_BYTES)
+        if len(self.young) * entry > self.cache_entries * CACHED_VALUE_BYTES:
+            self._old, self.young = self.young, {}
+
     def committed(self) -> None:
         """The sealed overlay is in the store now."""
         self._in_flight = {}
@@ -95,6 +154,7 @@ class ShardTable(Generic[T]):
     def reset(self) -> None:
         """Forget everything that is not in the store: the transaction was aborted."""
         self.overlay, self._in_flight, self.young, self._old = {}, {}, {}, {}
+        self._weight = 0
 
     def items(self) -> Iterator[tuple[bytes, T]]:
         """Committed keys and values, in key order."""

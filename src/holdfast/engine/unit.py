@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from holdfast.engine.ports import Changes
 from holdfast.record import Output, TopicPartition
+
+UNIT_STATE_BYTES: Final = 32 * 1024 * 1024
+"""Bytes of state changes, encoded, from which on a unit should be committed before it takes more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,27 @@ class Unit:
     """The open unit: outputs and counts of the records handled so far.
 
     State changes stay in the shards' overlays until the unit is sealed.
+
+    Attributes:
+        outputs: what is to be published, and was not sent ahead yet.
+        records: records handled.
+        dead_letters: records set aside, which are among those handled.
+        state_bytes: bytes of the state changes, encoded: an estimate from a few of them.
+        sample_at: the number of records at which the next value is looked at for that.
     """
 
     outputs: list[Output] = field(default_factory=list)
     records: int = 0
     dead_letters: int = 0
+    state_bytes: int = 0
+    sample_at: int = 0
     _weighed: int = 0
     _weight: int = 0
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether the state changes should be committed before more are made."""
+        return self.state_bytes >= UNIT_STATE_BYTES
 
     def weigh(self) -> int:
         """Bytes of the outputs' values. Cheap to ask again: only new outputs are looked at."""

@@ -12,7 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pydantic import BaseModel, model_serializer
 
 from holdfast import State
-from holdfast.engine.state import UNREAD, ShardTable
+from holdfast.engine.shard import SAMPLE_RECORDS
+from holdfast.engine.state import CACHED_VALUE_BYTES, UNREAD, ShardTable
+from holdfast.engine.unit import UNIT_STATE_BYTES, Unit
 from holdfast.errors import MissingKey, StateError
 from holdfast.schema import ValueCodec
 from holdfast.testing import MemoryStore
@@ -99,6 +101,12 @@ class TableModel(RuleBasedStateMachine):
                 self.committed[key] = value
         self.in_flight = None
 
+    @rule(value=st.sampled_from([None, UNREAD, 5]))
+    def weigh(self, value: object) -> None:
+        """A slice of records ends: the cache may age in the middle of a unit."""
+        self.table.sample(value)
+        self.table.weigh()
+
     @rule()
     def abort(self) -> None:
         """Both units are void."""
@@ -129,6 +137,91 @@ def test_the_cache_holds_at_most_two_generations() -> None:
         table.committed()
     assert len(table.young) + len(table._old) <= 2 * 30
     assert table.load(b"0-7") == 7
+
+
+def keep(table: ShardTable[str], key: str, value: str) -> None:
+    """Change a key as a handler does that returns."""
+    state = State(table)
+    state._key = key.encode()
+    state.set(value)
+    state.keep()
+
+
+def test_the_cache_holds_fewer_large_values_than_small_ones() -> None:
+    """Within a unit too, and whether they were written or read."""
+    store = MemoryStore()
+    table = ShardTable("texts", ValueCodec(str), store, cache_entries=100)
+    for i in range(500):
+        keep(table, f"{i}", "x" * 10 * CACHED_VALUE_BYTES)
+        table.sample(UNREAD)
+        table.weigh()
+        assert len(table.young) + len(table._old) <= 2 * 11
+    assert len(table.overlay) == 500
+    store.apply({"texts": table.seal()}, {})
+    table.committed()
+    reader = ShardTable("texts", ValueCodec(str), store, cache_entries=100)
+    for i in range(500):
+        reader.load(f"{i}".encode())
+        reader.weigh()
+        assert len(reader.young) + len(reader._old) <= 2 * 11
+
+
+def large_texts(event: Added, texts: State[str]) -> None:
+    """A handler that stores as many characters as the event says."""
+    texts.set("x" * event.n)
+
+
+def test_a_unit_grows_heavy_by_its_state() -> None:
+    """The estimate is near what will be written; the next unit begins at nothing."""
+    bench = Bench(make_plan(large_texts, tables={"texts": str}))
+    for i in range(0, 960, 64):
+        bench.handle(*(added(n, f"key-{n}", 50_000) for n in range(i, i + 64)))
+        assert bench.unit.is_heavy == ((i + 64) * 50_002 >= UNIT_STATE_BYTES)
+    assert bench.unit.is_heavy
+    bench.commit()
+    bench.handle(added(960, "small", 5))
+    assert not bench.unit.is_heavy
+
+
+def test_a_hot_key_does_not_make_a_unit_heavy() -> None:
+    """Only its last value is kept and written."""
+    bench = Bench(make_plan(large_texts, tables={"texts": str}))
+    for i in range(0, 1920, 64):
+        bench.handle(*(added(n, f"key-{n % 4}", 50_000) for n in range(i, i + 64)))
+    assert bench.unit.state_bytes == 4 * 50_002
+
+
+def test_values_that_grow_large_within_a_unit_are_noticed() -> None:
+    """Under new keys, and under keys that the unit changed before when they were small."""
+    bench = Bench(make_plan(large_texts, tables={"texts": str}))
+    bench.handle(*(added(n, f"key-{n}", 5) for n in range(1024)))
+    assert bench.unit.state_bytes < 50_000
+    bench.handle(*(added(n, f"key-{n - 1024}", 50_000) for n in range(1024, 2048)))
+    assert bench.unit.is_heavy
+
+
+def test_what_was_weighed_is_forgotten_with_an_aborted_unit() -> None:
+    """The same records make the next unit as heavy."""
+    bench = Bench(make_plan(large_texts, tables={"texts": str}))
+    records = [added(n, f"key-{n}", 50_000) for n in range(64)]
+    bench.handle(*records)
+    weight = bench.unit.state_bytes
+    bench.task.reset()
+    bench.unit = Unit()
+    bench.handle(*records)
+    assert bench.unit.state_bytes == weight == 64 * 50_002
+
+
+def test_weighing_looks_at_few_values_only() -> None:
+    """It must not cost anything per record."""
+    plan = make_plan(large_texts, tables={"texts": str})
+    codec, seen = plan.tables["texts"], []
+    encode = codec.encode
+    codec.encode = lambda value: seen.append(value) or encode(value)
+    bench = Bench(plan)
+    for i in range(0, 2048, 64):
+        bench.handle(*(added(n, f"key-{n}", 5) for n in range(i, i + 64)))
+    assert len(seen) <= 2048 / SAMPLE_RECORDS + 1
 
 
 def test_two_changes_of_one_record_take_effect_together_or_not_at_all() -> None:
