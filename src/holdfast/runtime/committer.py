@@ -210,7 +210,9 @@ class Committer:
 
     def _committed(self, finished: Finished) -> None:
         """The unit is on the brokers: count it, and let the shards know."""
-        self._setbacks.forget()
+        if finished.unit.records:
+            # Without any it proves nothing: each restore commits where it begins.
+            self._setbacks.forget()
         self.commits += 1
         self.records += finished.unit.records
         self.dead_letters += finished.unit.dead_letters

@@ -36,7 +36,7 @@ class Setbacks:
         self._fenced = 0
 
     def forget(self) -> None:
-        """A unit was committed: the row has ended."""
+        """Records were committed: the row has ended."""
         self._in_a_row = self._fenced = 0
 
     def count(self, reason: str) -> None:

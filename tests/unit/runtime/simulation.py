@@ -95,6 +95,7 @@ class Writer:
         self._cluster = cluster
         self._open: Pending | None = None
         self.usable = True
+        self.refuses_outputs = False
         self.fenced_in_a_row = 0
 
     def begin(self) -> None:
@@ -115,6 +116,9 @@ class Writer:
         unit, self._open = self._open, None
         assert unit is not None
         rng = self._cluster.rng
+        if self.refuses_outputs and unit.outputs:
+            self.usable = False
+            return Ending(Outcome.UNKNOWN, "simulated: outputs refused")
         chance = 1.0 if self._cluster.calm else rng.random()
         if chance < 0.08:
             return Ending(Outcome.ABORTED, "simulated")
@@ -174,16 +178,20 @@ class Consumer:
         self._paused: set[TopicPartition] = set()
         self._stopped: set[TopicPartition] = set()
         self._owned: set[int] = set()
+        self._fresh: set[TopicPartition] = set()
         self._in_callback = False
         self.rebalances = 0
+        self.is_remote = False
 
     def fetch(self, most: int, wait: float) -> Batch:  # noqa: ARG002
         """Records that lay in the queue, then perhaps a rebalance, as in the client."""
         self._stopped.clear()
         batch = Batch()
         rng = self._cluster.rng
+        # Records of remote brokers come with the fetch after the first.
+        late, self._fresh = (self._fresh if self.is_remote else set()), set()
         for place in rng.sample(sorted(self._positions), len(self._positions)):
-            if place in self._paused or rng.random() < 0.3:
+            if place in self._paused or place in late or rng.random() < 0.3:
                 continue
             log = [m for m in self._cluster.inputs[place] if m.offset() >= self._positions[place]]
             run = log[: rng.randint(1, 5)]
@@ -231,6 +239,7 @@ class Consumer:
             assert place.partition in self._owned
             assert place not in self._positions
         self._positions.update(positions)
+        self._fresh.update(positions)
         self._paused.difference_update(positions)
 
     def stop(self, partitions: Iterable[TopicPartition]) -> None:

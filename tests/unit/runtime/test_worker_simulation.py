@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.errors import CorruptStore, StoreError, WorkerError
+from holdfast.errors import ClusterError, CorruptStore, StoreError, WorkerError
 from holdfast.record import TopicPartition
 from holdfast.runtime import handling, setbacks, write_behind
 from holdfast.runtime.worker import WorkerLimits
@@ -196,5 +196,24 @@ def test_a_store_that_can_never_be_read_stops_its_shard() -> None:
     assert len(simulation.reporter.failures) == 3
     assert simulation.cluster.outputs == []
     simulation.faults.always = None
+    drain(simulation)
+    assert problems(simulation.inputs(), simulation.outputs()) == []
+
+
+def test_work_that_is_never_committed_ends_the_worker() -> None:
+    """Also when positions are: each restore commits where it begins, before any record came."""
+    simulation = Simulation(3)
+    simulation.end_life()
+    simulation.begin_life(WorkerLimits(0.0, cache_entries=100))
+    simulation.cluster.calm = True
+    simulation.consumer.is_remote = simulation.writer.refuses_outputs = True
+    simulation.consumer.give_all()
+    simulation.cluster.publish(60)
+    turns = 0
+    with pytest.raises(ClusterError, match=r"cannot commit: simulated: outputs refused \(4 units in a row\)"):  # noqa: PT012
+        while (turns := turns + 1) < 500:
+            simulation.worker.turn()
+    assert simulation.worker.observe().commits > 0
+    assert simulation.cluster.outputs == []
     drain(simulation)
     assert problems(simulation.inputs(), simulation.outputs()) == []
