@@ -62,6 +62,7 @@ class HandlerSpec:
         accepts_tombstones: whether `Tombstone` is among the accepted values.
         parameters: the parameters after the event, in order.
         is_generator: whether it yields its outputs.
+        returns: the return annotation; None if there is none.
     """
 
     function: Handler
@@ -70,6 +71,7 @@ class HandlerSpec:
     accepts_tombstones: bool
     parameters: tuple[Parameter, ...] = field(default=())
     is_generator: bool = False
+    returns: Any = None
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -119,6 +121,7 @@ def inspect_handler(function: Handler) -> HandlerSpec:
         accepts_tombstones=tombstones,
         parameters=tuple(_parameter(name, p, hints) for p in parameters[1:]),
         is_generator=inspect.isgeneratorfunction(function),
+        returns=hints.get("return"),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from holdfast.engine.handler import HandlerSpec, inspect_handler
 from holdfast.engine.outputs import Router
+from holdfast.engine.returns import promised
 from holdfast.engine.shard import ProcessorPlan
 from holdfast.schema import EventDecoder, TopicEncoder, ValueCodec
 from holdfast.topology.model import MAX_BYTES
@@ -55,6 +56,7 @@ def check_handler(resolved: ResolvedProcessor) -> Iterator[str]:
     spec = inspect_handler(resolved.handler)
     yield from _events(spec, resolved)
     yield from _tables(spec, resolved)
+    yield from _outputs(spec, resolved)
 
 
 def _tables(spec: HandlerSpec, resolved: ResolvedProcessor) -> Iterator[str]:
@@ -85,6 +87,23 @@ def _events(spec: HandlerSpec, resolved: ResolvedProcessor) -> Iterator[str]:
     for event in spec.events:
         if not any(issubclass(each, event) for each in read):
             yield f"{spec.name} accepts {event.__name__}, which none of its `reads` carries"
+
+
+def _outputs(spec: HandlerSpec, resolved: ResolvedProcessor) -> Iterator[str]:
+    """Say what the router would refuse of the events that the return annotation names."""
+    for event, addressed in dict.fromkeys(promised(spec.returns)):
+        takers = [topic.decl.name for topic in resolved.writes if event in topic.events]
+        if not any(issubclass(each, event) for topic in resolved.writes for each in topic.events):
+            declared = ", ".join(resolved.decl.writes) or "none"
+            yield (
+                f"{spec.name} returns {event.__name__}, which no topic of its `writes` carries "
+                f"(declared: {declared}); add a topic that carries it, or take it out of the annotation"
+            )
+        elif len(takers) > 1 and not addressed:
+            yield (
+                f"{spec.name} returns {event.__name__}, which topics {' and '.join(takers)} of its `writes` "
+                f"carry; return To(topic, event) to choose, annotated To[{event.__name__}]"
+            )
 
 
 def _encoder(topic: ResolvedTopic, app: str) -> TopicEncoder:

@@ -1,0 +1,38 @@
+"""What a handler's return annotation promises: which events, and whether it names their topics."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Union, get_args, get_origin
+
+from holdfast.engine.handler import To
+from holdfast.schema import Event
+
+
+class Promised(NamedTuple):
+    """One event class that a handler may return.
+
+    Attributes:
+        event: the class as annotated; what is returned may be a subclass.
+        addressed: whether it is returned in `To`, which names the topic.
+    """
+
+    event: type[Event]
+    addressed: bool
+
+
+def promised(annotation: Any) -> Iterator[Promised]:
+    """Yield the event classes of a return annotation; what it does not name is left to run time."""
+    if isinstance(annotation, type) and issubclass(annotation, Event):
+        yield Promised(annotation, addressed=False)
+        return
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is To:
+        yield from (Promised(each.event, addressed=True) for arg in args for each in promised(arg))
+    elif origin in (Union, types.UnionType):
+        yield from (each for arg in args for each in promised(arg))
+    elif isinstance(origin, type) and issubclass(origin, Iterable) and not issubclass(origin, Mapping):
+        # A generator's further arguments are what it is sent and what it ends with.
+        members = args if origin is tuple else args[:1]
+        yield from (each for arg in members for each in promised(arg))
