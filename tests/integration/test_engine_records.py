@@ -130,6 +130,10 @@ def test_a_handler_that_raises_stops_its_shard_there_and_others_go_on(applicatio
         assert poison.partition() == partition
         place = f"{app.names.topic('adds')}[{partition}]@{poison.offset()}"
         assert f"stopped shard {partition} at {place}: ValueError: cannot take poison" in message
+        line = RAISES[: RAISES.index("raise ValueError")].count("\n") + 1
+        assert f"({app.folder / 'test_handler.py'}:{line})" in message
+        assert 'raise ValueError("cannot take poison")' in app.logs()
+        assert "engine/step.py" not in app.logs()
         # The others still work.
         app.publish(*(Added(key=f"k{i}", n=i) for i in range(40)))
         ends = {p: sum(m.partition() == p for m in app.read("adds")) for p in range(4)}

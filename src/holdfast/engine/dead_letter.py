@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 
+from holdfast.engine.blame import stack_of, text_of
 from holdfast.record import Message, Output, Position
 
 PREFIX = "__streams.errors."
@@ -31,12 +32,12 @@ def dead_letter(
         processor: the processor that gave up on it.
     """
     kind = type(cause)
-    stack = "".join(traceback.format_exception(cause))[-MAX_STACKTRACE:]
+    stack = stack_of(cause) or "".join(traceback.format_exception(cause))
     headers = [
         *(message.headers() or ()),
         (PREFIX + "exception", f"{kind.__module__}.{kind.__qualname__}".encode()),
-        (PREFIX + "message", _bytes(_text(cause)[:MAX_MESSAGE])),
-        (PREFIX + "stacktrace", _bytes(stack)),
+        (PREFIX + "message", _bytes(text_of(cause)[:MAX_MESSAGE])),
+        (PREFIX + "stacktrace", _bytes(stack[-MAX_STACKTRACE:])),
         (PREFIX + "topic", origin.topic.encode()),
         (PREFIX + "partition", str(origin.partition).encode()),
         (PREFIX + "offset", str(origin.offset).encode()),
@@ -44,13 +45,6 @@ def dead_letter(
         ("holdfast.attempts", b"1"),
     ]
     return Output(topic, message.value(), message.key(), message.timestamp()[1], headers)
-
-
-def _text(cause: BaseException) -> str:
-    try:
-        return str(cause)
-    except Exception:  # noqa: BLE001 - it is the user's class, and the letter must be written all the same
-        return "(its text cannot be made)"
 
 
 def _bytes(text: str) -> bytes:

@@ -74,6 +74,8 @@ def _counted(loop: Loop) -> Run:
             raise
         except SystemExit as error:
             reason: Exception = HandlerError(f"the handler ended the process with sys.exit({error.code!r})")
+            # For the line that did it.
+            reason.__cause__ = error
         except Exception as error:  # noqa: BLE001 - the policy judges whatever a handler raises
             reason = error
         else:

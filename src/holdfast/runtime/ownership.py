@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from holdfast.engine.blame import explain
 from holdfast.engine.shard import ShardTask
-from holdfast.errors import HoldfastError, StateError
+from holdfast.errors import StateError
 from holdfast.runtime.restore import Claim
 from holdfast.runtime.write_behind import WriteBehind
 
@@ -120,8 +121,3 @@ class Ownership:
             for s in self
             if s.state is ShardState.FAILED and s.error is not None
         }
-
-
-def explain(error: Exception) -> str:
-    """An error in one line, with its class unless it is ours and speaks for itself."""
-    return str(error) if isinstance(error, HoldfastError) else f"{type(error).__name__}: {error}"

@@ -7,15 +7,15 @@ the unit is void, `restore_all` when nobody but the brokers knows.
 from __future__ import annotations
 
 import logging
-import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from holdfast.engine.blame import explain, stack_of
 from holdfast.engine.shard import ProcessorPlan, ShardTask
 from holdfast.engine.unit import ShardChanges
 from holdfast.errors import CorruptStore, StateError
 from holdfast.runtime.inputs import ShardInputs
-from holdfast.runtime.ownership import OwnedShard, Ownership, ShardState, StoreFailure, explain
+from holdfast.runtime.ownership import OwnedShard, Ownership, ShardState, StoreFailure
 from holdfast.runtime.restore import NotRestored, Restored, Restorer
 from holdfast.runtime.status import Reporter
 from holdfast.runtime.store import RocksStore
@@ -75,11 +75,17 @@ class ShardManager:
         self._share_cache()
 
     def take_restored(self) -> None:
-        """Let restored shards work, and fail those that cannot be restored."""
+        """Let restored shards work, and fail those that cannot be restored.
+
+        Raises:
+            TopicReplaced: the worker must start anew.
+        """
         while not self._restorer.results.empty():
             result = self._restorer.results.get()
             shard = self.owned.current(result.claim)
             if isinstance(result, NotRestored):
+                if isinstance(result.error, TopicReplaced):
+                    raise result.error
                 if shard is not None:
                     self.fail(shard, result.error, f"shard {result.claim.partition}")
             elif shard is None:
@@ -205,8 +211,9 @@ class ShardManager:
             f"processor {self._plan.name!r} stopped shard {partition} at {where}: {explain(error)}. "
             "Nothing was skipped; the other shards go on."
         )
-        log.error(message)
-        self._reporter.failed(partition, message, "".join(traceback.format_exception(error)))
+        stack = stack_of(error)
+        log.error("%s", f"{message}\n{stack}" if stack else message)
+        self._reporter.failed(partition, message, stack)
 
     # -- how it is
 
