@@ -11,9 +11,9 @@ from rich.table import Table
 
 from holdfast.cli.cluster_progress import ClusterProgress
 from holdfast.cli.console import err, out
+from holdfast.cli.words import counted
 from holdfast.local.cluster import EmbeddedCluster
 from holdfast.local.jars import kafka_version
-from holdfast.local.startup import counted
 from holdfast.local.status import NodeState, NodeStatus
 
 NOT_RUNNING = 3

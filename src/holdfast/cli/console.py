@@ -6,10 +6,37 @@ Results go to standard output, progress and complaints to standard error, so tha
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 from rich.console import Console
 
-out = Console()
+
+class PlainConsole(Console):
+    """A console that breaks lines in a terminal only: a message in a file or pipe stays in one line."""
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
+        """Print as `rich.console.Console.print` does."""
+        super().print(*objects, soft_wrap=not self.is_terminal or soft_wrap, **options)
+
+
+out = PlainConsole()
 """Results."""
 
-err = Console(stderr=True)
+err = PlainConsole(stderr=True)
 """Progress, warnings and errors."""
+
+
+def is_live(console: Console) -> bool:
+    """Whether something that redraws itself may be shown now.
+
+    A terminal is not enough: what a job in the background redraws lands on the prompt. Ask again
+    before each drawing, as `fg`, `bg` and Ctrl-Z change the answer.
+    """
+    if not console.is_terminal:
+        return False
+    try:
+        return os.tcgetpgrp(console.file.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        # No controlling terminal of ours, so there is no prompt either (a test, or FORCE_COLOR).
+        return True

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from holdfast.cli.console import is_live
 from holdfast.cli.run_view import Rates, workers_table
 from holdfast.runtime.supervisor import WorkerView
 
@@ -82,7 +83,7 @@ class DemoView:
         if not self._console.is_terminal:
             self._say(f"{name} ...")
         began = time.monotonic()
-        if live and self._console.is_terminal:
+        if live and is_live(self._console):
             self._live = Live(console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
         try:
@@ -108,7 +109,7 @@ class DemoView:
             self._say(f"  {moment.headline}")
 
     def _drawing(self, moment: Moment) -> Group:
-        table: Table = workers_table(moment.views, self._rates)
+        table: Table = workers_table(moment.views, self._rates, self._console)
         return Group(Text(f"  {moment.headline}"), table)
 
     def _say(self, text: str, style: str | None = None) -> None:

@@ -4,17 +4,42 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import typer
+from rich.cells import cell_len
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from holdfast.cli.console import out
 
 AsJson = typer.Option(
     False, "--json", help="One JSON object per line, also in a terminal; elsewhere that is the default."
 )
+
+_UNLIMITED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table that has to fit.
+
+    Attributes:
+        title: its title.
+        short: its title where there is little room; the same unless given.
+        right: numbers are set to the right.
+        name: it holds names, which stay whole while there is any other way.
+        drop: where there is still too little room, columns go in this order; 0 stays.
+    """
+
+    title: str
+    short: str = ""
+    right: bool = False
+    name: bool = False
+    drop: int = 0
 
 
 def wants_json(asked: bool) -> bool:
@@ -43,8 +68,51 @@ def plain_table(*columns: str, numbers: Iterable[str] = ()) -> Table:
     return table
 
 
-def print_table(table: Table) -> None:
+def fitting_table(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Table:
+    """A table without lines that keeps names whole: titles get short and columns go before names are cut.
+
+    Args:
+        console: what it has to fit; anywhere but in a terminal there is room for everything.
+        columns: the columns.
+        rows: a cell for each column, with markup.
+    """
+    room = console.width if console.is_terminal else _UNLIMITED
+    chosen = list(range(len(columns)))
+    leaving = sorted((i for i in chosen if columns[i].drop), key=lambda i: columns[i].drop)
+    table = _table(columns, rows, chosen, short=False)
+    if _width(console, table) > room:
+        table = _table(columns, rows, chosen, short=True)
+    while leaving and _width(console, table) > room:
+        chosen.remove(leaving.pop(0))
+        table = _table(columns, rows, chosen, short=True)
+    names = [column for column in table.columns if column.no_wrap]
+    if sum(max(cell_len(Text.from_markup(str(cell)).plain) for cell in it.cells) + 1 for it in names) > room:
+        # Broken over two lines is better than cut off.
+        for column in names:
+            column.no_wrap = False
+    return table
+
+
+def _table(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], chosen: Sequence[int], *, short: bool
+) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for each in (columns[i] for i in chosen):
+        title = (each.short or each.title) if short else each.title
+        justify = "right" if each.right else "left"
+        table.add_column(title, justify=justify, overflow="fold", no_wrap=each.name)  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(*(row[i] for i in chosen))
+    return table
+
+
+def _width(console: Console, table: Table) -> int:
+    """The width at which nothing is wrapped."""
+    return console.measure(table, options=console.options.update(max_width=_UNLIMITED)).maximum
+
+
+def print_table(table: Table, console: Console = out) -> None:
     """Print a table; one that goes to a file or pipe is as wide as it needs to be."""
-    if not out.is_terminal:
-        table.width = out.measure(table, options=out.options.update(max_width=10_000)).maximum
-    out.print(table, crop=False)
+    if not console.is_terminal:
+        table.width = _width(console, table)
+    console.print(table, crop=False)

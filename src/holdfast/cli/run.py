@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typer
 
+from holdfast.cli.broker_watch import BrokerWatch
 from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
 from holdfast.cli.console import err
 from holdfast.cli.run_view import RunDisplay
@@ -57,11 +58,12 @@ def run(
         processors or (),
     )
     prepare_topics(declared, servers)
+    reach = BrokerWatch(servers, declared.kafka)
     if drain:
         with DrainWatch(servers, group_inputs(declared, processors or ()), declared.kafka) as watch:
-            supervise(Supervisor(specs), watch)
+            supervise(Supervisor(specs), watch, reach)
     else:
-        supervise(Supervisor(specs))
+        supervise(Supervisor(specs), reach=reach)
 
 
 def prepare_topics(declared: Topology, servers: str) -> None:
@@ -104,12 +106,15 @@ def _set_of(servers: str) -> set[str]:
     return {re.sub(r"^localhost(?=:)", "127.0.0.1", server) for server in named}
 
 
-def supervise(supervisor: Supervisor, watch: DrainWatch | None = None) -> None:
+def supervise(
+    supervisor: Supervisor, watch: DrainWatch | None = None, reach: BrokerWatch | None = None
+) -> None:
     """Keep workers running and shown until a signal, or until none can go on.
 
     Args:
         supervisor: the workers.
         watch: end also when it sees everything handled, or when anything failed, since then it never will.
+        reach: tells when no broker answers.
 
     Raises:
         WorkerError: workers or shards failed for good.
@@ -126,13 +131,20 @@ def supervise(supervisor: Supervisor, watch: DrainWatch | None = None) -> None:
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        supervisor.start()
         with RunDisplay(err) as display:
-            while not stopping and not supervisor.all_ended and not done():
-                supervisor.poll(_POLL_S)
+            try:
+                supervisor.start()
+                while not stopping and not supervisor.all_ended and not done():
+                    display.update(supervisor.views)
+                    supervisor.poll(_POLL_S)
+                    if reach is not None and (news := reach.look(supervisor.views)):
+                        display.say(news, style="yellow")
                 display.update(supervisor.views)
+            finally:
+                display.stopping(supervisor.views)
+                supervisor.stop()
+                display.stopped(supervisor.views)
     finally:
-        supervisor.stop()
         for number, handler in before.items():
             signal.signal(number, handler)
     failed = supervisor.failed

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from holdfast.cli.console import is_live
+from holdfast.cli.rows import Column, fitting_table
+from holdfast.cli.words import counted
 from holdfast.runtime.supervisor import WorkerState, WorkerView
 
-_PLAIN_INTERVAL_S = 5.0
+PLAIN_INTERVAL_S = 5.0
+"""Seconds between two plain lines about a worker of which only the counts have changed."""
+
+REDRAW_S = 0.25
+"""Seconds between two drawings of the table."""
+
+WAITING = "waiting for shards"
+"""What a worker does that runs but was given nothing to do yet."""
+
 _COLOURS = {
     WorkerState.RUNNING: "green",
     WorkerState.RESTARTING: "yellow",
@@ -20,6 +31,19 @@ _COLOURS = {
     WorkerState.FAILED: "red",
     WorkerState.STOPPED: "dim",
 }
+
+_COLUMNS = (
+    Column("processor", name=True),
+    Column("slot", name=True, drop=4),
+    Column("pid", right=True),
+    Column("state"),
+    Column("shards", right=True, drop=6),
+    Column("records", right=True),
+    Column("per second", short="/s", right=True, drop=3),
+    Column("commits", right=True, drop=2),
+    Column("dead letters", short="dead", right=True, drop=5),
+    Column("restarts", right=True, drop=1),
+)
 
 
 class Rates:
@@ -39,24 +63,21 @@ class Rates:
         return self._rates.get(id(view), 0.0)
 
 
-def workers_table(views: Sequence[WorkerView], rates: Rates) -> Table:
-    """The workers as a table."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("processor")
-    table.add_column("slot")
-    table.add_column("state")
-    for title in ("shards", "records", "per second", "commits", "dead letters", "restarts"):
-        table.add_column(title, justify="right")
-    for view in views:
-        table.add_row(
+def workers_table(views: Sequence[WorkerView], rates: Rates, console: Console) -> Table:
+    """The workers as a table that fits the console."""
+    rows = [
+        (
             escape(view.spec.processor),
             escape(view.spec.slot),
-            f"[{_COLOURS[view.state]}]{_state(view)}[/]",
+            str(view.pid or ""),
+            f"[{_colour(view)}]{_state(view)}[/]",
             _shards(view),
             *_counts(view, rates),
             str(view.restarts or ""),
         )
-    return table
+        for view in views
+    ]
+    return fitting_table(console, _COLUMNS, rows)
 
 
 def _counts(view: WorkerView, rates: Rates) -> tuple[str, str, str, str]:
@@ -68,10 +89,22 @@ def _counts(view: WorkerView, rates: Rates) -> tuple[str, str, str, str]:
     )
 
 
+def _colour(view: WorkerView) -> str:
+    return "cyan" if _state_word(view) == WAITING else _COLOURS[view.state]
+
+
+def _state_word(view: WorkerView) -> str:
+    """What the worker does, without numbers."""
+    if view.state is not WorkerState.RUNNING:
+        return view.state.value
+    if view.status.restoring:
+        return "restoring"
+    return view.state.value if view.status.shards else WAITING
+
+
 def _state(view: WorkerView) -> str:
-    if view.state is WorkerState.RUNNING and view.status.restoring:
-        return f"restoring ({view.status.restoring:,} to go)"
-    return view.state.value
+    word = _state_word(view)
+    return f"restoring ({view.status.restoring:,} to go)" if word == "restoring" else word
 
 
 def _shards(view: WorkerView) -> str:
@@ -81,30 +114,36 @@ def _shards(view: WorkerView) -> str:
 
 
 class RunDisplay:
-    """Shows workers while they run.
+    """Shows workers while they run. Use it in a `with` statement.
+
+    In a terminal it is a table that redraws itself; in a file, a pipe or the background it is a line when
+    a worker's state changes, and now and then one when only its counts do.
 
     Args:
-        console: where to; a live table in a terminal, else a line now and then.
+        console: where to.
+        live: tells whether something that redraws itself may be shown now.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, live: Callable[[Console], bool] = is_live) -> None:
         self._console = console
+        self._may_redraw = live
         self._rates = Rates()
-        self._live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
-        self._next_line = 0.0
+        self._live: Live | None = None
+        self._next_drawing = 0.0
+        self._lines = _PlainLines()
         self._told: set[str] = set()
 
     def __enter__(self) -> RunDisplay:
-        if self._live:
-            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
+        self._leave_live()
 
     def update(self, views: Sequence[WorkerView]) -> None:
         """Show the workers as they are; failures once each, above the table."""
+        may_redraw = self._may_redraw(self._console)
+        if not may_redraw:
+            self._leave_live(in_background=True)
         for view in views:
             for message in (*view.shard_failures.values(), view.error):
                 if message and message not in self._told:
@@ -112,16 +151,78 @@ class RunDisplay:
                     self._console.print(
                         f"[red]{escape(view.spec.processor)}[/] {escape(message)}", soft_wrap=True
                     )
-        if self._live:
-            self._live.update(workers_table(views, self._rates))
-        elif time.monotonic() >= self._next_line:
-            self._next_line = time.monotonic() + _PLAIN_INTERVAL_S
-            for view in views:
-                self._console.print(_line(view), highlight=False)
+        if may_redraw:
+            self._draw(views)
+        else:
+            for line in self._lines.due(views):
+                self.say(line)
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """Print a line; above the table, if there is one."""
+        self._console.print(escape(text), style=style, highlight=False, soft_wrap=True)
+
+    def stopping(self, views: Sequence[WorkerView]) -> None:
+        """Say that the workers are asked to end; the table, which would still call them running, goes."""
+        self._leave_live(in_background=not self._may_redraw(self._console))
+        alive = sum(1 for view in views if view.pid)
+        if alive:
+            self.say(f"stopping {counted(alive, 'worker')} ...")
+
+    def stopped(self, views: Sequence[WorkerView]) -> None:
+        """Say what ended, as the last line."""
+        records: dict[str, int] = {}
+        for view in views:
+            records[view.spec.processor] = records.get(view.spec.processor, 0) + view.records
+        done = ", ".join(f"{name} {counted(count, 'record')}" for name, count in records.items())
+        self.say(f"stopped {counted(len(views), 'worker')}: {done}")
+
+    def _draw(self, views: Sequence[WorkerView]) -> None:
+        if self._live is None:
+            # It is drawn from here only: a thread of its own would go on after Ctrl-Z and `bg`.
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+            self._next_drawing = 0.0
+        if time.monotonic() >= self._next_drawing:
+            self._next_drawing = time.monotonic() + REDRAW_S
+            self._live.update(workers_table(views, self._rates, self._console), refresh=True)
+
+    def _leave_live(self, *, in_background: bool = False) -> None:
+        if self._live is None:
+            return
+        live, self._live = self._live, None
+        if not in_background:
+            live.stop()
+            return
+        # It would wipe lines that are the shell's by now.
+        with self._console.capture():
+            live.stop()
+        self._console.show_cursor(True)
+
+
+class _PlainLines:
+    """Decides which workers a line is due about."""
+
+    def __init__(self) -> None:
+        self._states: dict[int, tuple[str, int | None]] = {}
+        self._said: dict[int, tuple[float, str]] = {}
+
+    def due(self, views: Sequence[WorkerView]) -> Iterable[str]:
+        """Lines about workers whose state changed, or whose counts did and that were silent for a while."""
+        now = time.monotonic()
+        for key, view in enumerate(views):
+            state, line = (_state_word(view), view.pid), _line(view)
+            at, before = self._said.get(key, (0.0, ""))
+            if state != self._states.get(key) or (line != before and now - at >= PLAIN_INTERVAL_S):
+                self._states[key] = state
+                self._said[key] = (now, line)
+                yield line
 
 
 def _line(view: WorkerView) -> str:
-    return (
-        f"{view.spec.processor} {view.spec.slot}: {_state(view)}, shards {_shards(view) or 0}, "
-        f"records {view.records:,}, commits {view.status.commits:,}"
-    )
+    who = f"{view.spec.processor} {view.spec.slot}" + (f" pid {view.pid}" if view.pid else "")
+    text = f"{who}: {_state(view)}"
+    if view.state is WorkerState.RUNNING or view.records:
+        text += f", shards {_shards(view) or 0}, records {view.records:,}, commits {view.status.commits:,}"
+    if view.restarts:
+        text += f", restarts {view.restarts:,}"
+    return text
