@@ -24,7 +24,12 @@ _COLOURS = {NodeState.RUNNING: "green", NodeState.STARTING: "yellow", NodeState.
 NodesOption = Annotated[
     int | None,
     typer.Option(
-        "--nodes", min=1, max=9, show_default=False, help="Brokers to start. Default: 3, or as before."
+        "--nodes",
+        metavar="N",
+        min=1,
+        max=9,
+        show_default=False,
+        help="Brokers to start. Default: 3, or as before.",
     ),
 ]
 KeepOption = Annotated[

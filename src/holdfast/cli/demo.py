@@ -52,7 +52,12 @@ def demo(
         show_default=False,
     ),
     workers: int | None = typer.Option(
-        None, "--workers", "-w", min=1, help="Workers per processor, instead of what the topology says."
+        None,
+        "--workers",
+        "-w",
+        metavar="N",
+        min=1,
+        help="Workers per processor, instead of what the topology says.",
     ),
     timeout: float = typer.Option(
         600.0, metavar="SECONDS", help="Give up if it is not all processed by then."

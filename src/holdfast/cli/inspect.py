@@ -13,6 +13,7 @@ from typing import Any
 import typer
 from rich.markup import escape
 
+from holdfast.cli.app import App
 from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
 from holdfast.cli.console import err, out
 from holdfast.cli.rows import AsJson, plain_table, print_json_lines, print_table, wants_json
@@ -33,9 +34,7 @@ _POLL_S = 0.2
 Processor = typer.Argument(metavar="PROCESSOR", help="The processor, as it is named in the topology.")
 TableName = typer.Argument(metavar="TABLE", help="One of its tables.")
 
-state = typer.Typer(
-    name="state", help="Look into a processor's tables, as they are committed.", no_args_is_help=True
-)
+state = App(name="state", help="Look into a processor's tables, as they are committed.", no_args_is_help=True)
 
 
 def groups(
@@ -124,9 +123,14 @@ def _print_workers(rows: Sequence[Mapping[str, Any]]) -> None:
 def state_list(
     processor: str = Processor,
     table: str = TableName,
-    prefix: str = typer.Option("", "--prefix", help="Only keys that start so."),
+    prefix: str = typer.Option("", "--prefix", metavar="START", help="Only keys that start so."),
     limit: int | None = typer.Option(
-        None, "--limit", "-n", min=1, help=f"At most so many rows; {SHOWN} in a terminal unless given."
+        None,
+        "--limit",
+        "-n",
+        metavar="N",
+        min=1,
+        help=f"At most so many rows; {SHOWN} in a terminal unless given.",
     ),
     topology: Path = TopologyFile,
     bootstrap_servers: str | None = BootstrapServers,

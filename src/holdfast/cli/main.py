@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from holdfast import __version__
 from holdfast.cli import cluster, demo, inspect, produce, publish, run, topology, verify
+from holdfast.cli.app import App
 from holdfast.cli.console import err
 from holdfast.errors import HoldfastError
 
@@ -24,7 +25,7 @@ def _version(show: bool) -> None:
 
 def build_app() -> typer.Typer:
     """Assemble the command tree."""
-    app = typer.Typer(
+    app = App(
         name="holdfast",
         help="Exactly-once event processing on Apache Kafka.",
         no_args_is_help=True,

@@ -20,7 +20,7 @@ _INTERRUPTED = 130
 
 
 def produce(
-    producers: list[str] = typer.Argument(None, metavar="[PRODUCER]...", help="Which ones; all by default."),
+    producers: list[str] = typer.Argument(None, metavar="PRODUCER", help="Which ones; all by default."),
     settings: list[str] = SetOption,
     topology: Path = TopologyFile,
     bootstrap_servers: str | None = BootstrapServers,

@@ -22,11 +22,12 @@ from holdfast.cli.console import err
 from holdfast.cli.publish_input import CsvEvents, Line, LineReader, json_lines
 from holdfast.cli.publish_report import ProgressBar, Refusals, print_result
 from holdfast.cli.rate import Pacer, parse_rate
+from holdfast.cli.topology import TopologyFile
 from holdfast.errors import EventRefused
 from holdfast.kafka.producer import Producer
 from holdfast.schema import Event
 from holdfast.schema.event import parse_wire_type
-from holdfast.topology import DEFAULT_FILE, ResolvedTopic, load, resolve
+from holdfast.topology import ResolvedTopic, load, resolve
 
 SOME_REFUSED = 4
 """Exit code when everything was published except for refused lines."""
@@ -110,10 +111,13 @@ def register(app: typer.Typer) -> None:
 
 
 def publish(
-    topic: str = typer.Argument(help="The topic, as it is named in the topology."),
+    topic: str = typer.Argument(metavar="TOPIC", help="The topic, as it is named in the topology."),
     source: str = typer.Option(..., "--from", metavar="FILE|-", help="The input; - is standard input."),
     format_: Format | None = typer.Option(
-        None, "--format", help="The input's format; told by the file's suffix unless given, else jsonl."
+        None,
+        "--format",
+        metavar="jsonl|csv",
+        help="The input's format; told by the file's suffix unless given, else jsonl.",
     ),
     type_: str | None = typer.Option(
         None,
@@ -122,12 +126,16 @@ def publish(
         help="The event's name, if the topic has several; Name.v1 for old JSON.",
     ),
     rate: str | None = typer.Option(None, metavar="N/s", help="Publish at most so many events per second."),
-    limit: int | None = typer.Option(None, min=1, help="Stop after so many events."),
+    limit: int | None = typer.Option(None, metavar="N", min=1, help="Stop after so many events."),
     strict: bool = typer.Option(False, "--strict", help="Stop at the first refused line."),
     refused: Path | None = typer.Option(
-        None, "--refused", dir_okay=False, help="Write all refused lines to this file, as JSON lines."
+        None,
+        "--refused",
+        metavar="FILE",
+        dir_okay=False,
+        help="Write all refused lines to this file, as JSON lines.",
     ),
-    topology: Path = typer.Option(DEFAULT_FILE, "--topology", help="The topology file."),
+    topology: Path = TopologyFile,
     bootstrap_servers: str | None = BootstrapServers,
 ) -> None:
     """Publish events from a file: one JSON object on each line, or CSV with a header row.

@@ -30,17 +30,21 @@ _POLL_S = 0.25
 
 
 def run(
-    processors: list[str] = typer.Argument(
-        None, metavar="[PROCESSOR]...", help="Which ones; all by default."
-    ),
+    processors: list[str] = typer.Argument(None, metavar="PROCESSOR", help="Which ones; all by default."),
     topology: Path = TopologyFile,
     bootstrap_servers: str | None = BootstrapServers,
     workers: int | None = typer.Option(
-        None, "--workers", "-w", min=1, help="Workers per processor, instead of what the topology says."
+        None,
+        "--workers",
+        "-w",
+        metavar="N",
+        min=1,
+        help="Workers per processor, instead of what the topology says.",
     ),
     slot_prefix: str | None = typer.Option(
         None,
         "--slot-prefix",
+        metavar="NAME",
         envvar="HOLDFAST_SLOT_PREFIX",
         help="Start of the workers' slots; must differ between machines. Default: the host's name.",
     ),

@@ -24,7 +24,7 @@ CHANGES_NEEDED = 3
 
 
 def check(
-    file: Path | None = typer.Argument(None, metavar="[FILE]", help="The topology file.", show_default=False),
+    file: Path | None = typer.Argument(None, metavar="FILE", help="The topology file.", show_default=False),
     topology: Path = TopologyFile,
 ) -> None:
     """Check the topology and everything that it names; report all mistakes with their lines."""

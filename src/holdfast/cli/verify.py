@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from holdfast.checks import CheckResult
+from holdfast.cli.app import App
 from holdfast.cli.check_report import as_row, choose_checks, print_result, print_verdict, run_checks
 from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
 from holdfast.cli.console import err, out
@@ -23,7 +24,7 @@ from holdfast.topology import ResolvedTopology, Topology, load, resolve
 
 _POLL_S = 0.2
 
-app = typer.Typer(name="verify", help="Check what the application promises.", no_args_is_help=True)
+app = App(name="verify", help="Check what the application promises.", no_args_is_help=True)
 
 
 @app.callback()
@@ -34,7 +35,7 @@ def verify() -> None:
 @app.command()
 def invariants(
     names: list[str] = typer.Argument(
-        None, metavar="[CHECK]...", help="Function names of checks; all by default."
+        None, metavar="CHECK", help="Function names of checks; all by default."
     ),
     wait: float = typer.Option(
         0.0,
