@@ -139,6 +139,10 @@ class TopicRefused(ClusterError):
     """The brokers will not create a topic as it is declared, or not for this user."""
 
 
+class TopicReplaced(ClusterError):
+    """A topic was deleted and created again while a worker used it: what the worker knows of it is void."""
+
+
 class EmbeddedClusterError(ClusterError):
     """The local brokers cannot be started, found or stopped."""
 

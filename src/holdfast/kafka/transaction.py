@@ -30,6 +30,9 @@ from holdfast.record import Output, TopicPartition
 log = logging.getLogger(__name__)
 
 _ANY_PARTITION = -1
+_FORGOTTEN = (KafkaError.INVALID_PRODUCER_ID_MAPPING, KafkaError.UNKNOWN_PRODUCER_ID)
+"""The brokers no longer know this client's producer id: it was idle for too long, or they are others now.
+Only a new client gets a new one."""
 _POLL_WHEN_FULL_S = 0.05
 
 
@@ -209,6 +212,8 @@ class TransactionalWriter(_Writer):
         try:
             client.send_offsets_to_transaction(offsets, group_metadata, self._timeout)
         except KafkaException as error:
+            if error.args[0].code() in _FORGOTTEN:
+                return self._unusable(error)
             # Nothing was asked to be committed yet, so an abort settles it.
             return self._abort(client, error)
         try:

@@ -21,9 +21,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from holdfast.errors import ClusterError, CorruptStore, HoldfastError, StateError
+from holdfast.errors import ClusterError, CorruptStore, HoldfastError, StateError, TopicReplaced
 from holdfast.kafka.reader import PartitionReader
 from holdfast.record import Message, TopicPartition
+from holdfast.runtime.known_topics import KnownTopics
 from holdfast.runtime.store import RocksStore, StoreMemory
 
 log = logging.getLogger(__name__)
@@ -134,10 +135,16 @@ class _Shard:
 class Restorer:
     """Restores shards one after another or together, as they are asked for.
 
+    It also looks now and then whether the processor's topics are still the ones that it began with.
+
     Args:
         settings: what to restore.
         connect: makes the reader; called on the restorer's own thread.
         memory: shared by all stores of the worker.
+
+    Attributes:
+        results: the answers.
+        replaced: set when a topic was replaced: nothing is answered any more, and the worker must start anew.
     """
 
     def __init__(
@@ -150,6 +157,8 @@ class Restorer:
         self._requests: queue.SimpleQueue[Claim | None] = queue.SimpleQueue()
         self._wanted: dict[int, int] = {}
         self._lock = threading.Lock()
+        self.replaced: TopicReplaced | None = None
+        self._topics = KnownTopics((*settings.inputs, *settings.changelogs.values()), settings.timeout)
         self._shards: dict[int, _Shard] = {}
         self._routes: dict[TopicPartition, _Shard] = {}
         self._thread = threading.Thread(target=self._run, name="restore", daemon=True)
@@ -200,6 +209,10 @@ class Restorer:
                     self._begin(reader, claims)
                 if self._shards:
                     self._read(reader)
+                self._look_at_topics(reader)
+            except TopicReplaced as error:
+                # Nothing can be answered any more: the worker ends.
+                self.replaced, stopping = error, True
             except HoldfastError as error:
                 self._start_over(reader, claims, error)
                 reader = None
@@ -214,12 +227,12 @@ class Restorer:
             reader.close()
 
     def _take_requests(self) -> tuple[list[Claim], bool]:
-        """Requests so far; waits for one when there is nothing else to do."""
+        """Requests so far; with nothing else to do, waits for one or until the topics are to be looked at."""
         claims: list[Claim] = []
         wait = not self._shards
         while True:
             try:
-                claim = self._requests.get(block=wait)
+                claim = self._requests.get(wait, self._topics.seconds_to_look)
             except queue.Empty:
                 return claims, False
             if claim is None:
@@ -242,6 +255,8 @@ class Restorer:
             return
         try:
             positions, ids = self._start_positions(reader, wanted), self._topic_ids(reader)
+        except TopicReplaced:
+            raise
         except ClusterError as error:
             self._ask_again(wanted, error)
             return
@@ -293,8 +308,18 @@ class Restorer:
 
     def _topic_ids(self, reader: PartitionReader) -> dict[str, str]:
         """For each table, the id of its changelog topic."""
-        ids = reader.topic_ids(tuple(self._settings.changelogs.values()), self._settings.timeout)
+        ids = self._topics.ids(reader)
         return {table: ids[topic] for table, topic in self._settings.changelogs.items()}
+
+    def _look_at_topics(self, reader: PartitionReader) -> None:
+        if self._topics.seconds_to_look == 0.0:
+            try:
+                self._topics.ids(reader)
+            except TopicReplaced:
+                raise
+            except ClusterError as error:
+                # Brokers are away, or a topic is: who needs it says so.
+                log.debug("looking at the topics: %s", error)
 
     def _first(self, reader: PartitionReader, place: TopicPartition) -> int:
         first, end = reader.bounds(place, self._settings.timeout)

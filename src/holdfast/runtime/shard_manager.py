@@ -80,12 +80,12 @@ class ShardManager:
         Raises:
             TopicReplaced: the worker must start anew.
         """
+        if self._restorer.replaced is not None:
+            raise self._restorer.replaced
         while not self._restorer.results.empty():
             result = self._restorer.results.get()
             shard = self.owned.current(result.claim)
             if isinstance(result, NotRestored):
-                if isinstance(result.error, TopicReplaced):
-                    raise result.error
                 if shard is not None:
                     self.fail(shard, result.error, f"shard {result.claim.partition}")
             elif shard is None:

@@ -315,6 +315,7 @@ class InstantRestorer:
 
     def __init__(self, cluster: Cluster, disk: dict[int, LocalStore], faults: Faults) -> None:
         self.results: queue.SimpleQueue[Restored | NotRestored] = queue.SimpleQueue()
+        self.replaced = None
         self.asked: Counter[int] = Counter()
         self._cluster = cluster
         self._disk = disk

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.errors import CorruptStore, StateError
+from holdfast.errors import CorruptStore, StateError, TopicReplaced
 from holdfast.record import TopicPartition
 from holdfast.runtime.restore import MAX_AGE_S, Claim, NotRestored, Restored, Restorer, RestoreSettings
 from holdfast.runtime.store import DISCARDED, RocksStore, StoreMemory
@@ -28,11 +28,16 @@ class Bench:
         self.folder = folder
         self.readers: list[MemoryReader] = []
         self._results: list[Restored | NotRestored] = []
-        self.restorer = Restorer(
-            RestoreSettings((IN,), {"sums": LOG}, folder, start, timeout=5.0, retry=0.01),
-            self._connect,  # type: ignore[arg-type]
-            MEMORY,
-        )
+        self._settings = RestoreSettings((IN,), {"sums": LOG}, folder, start, timeout=5.0, retry=0.01)
+        self.restorer = self._start()
+
+    def _start(self) -> Restorer:
+        return Restorer(self._settings, self._connect, MEMORY)  # type: ignore[arg-type]
+
+    def start_anew(self) -> None:
+        """A new life of the worker."""
+        self.restorer.close()
+        self.restorer = self._start()
 
     def _connect(self) -> MemoryReader:
         self.readers.append(reader := MemoryReader(self.topics))
@@ -125,9 +130,10 @@ def test_state_of_another_topic_of_the_same_name_is_rebuilt(bench: Bench) -> Non
     bench.restored().store.close()
     bench.topics.ids[LOG] = "another"
     bench.topics.logs[TopicPartition(LOG, 0)] = [(b"c", b"3"), (b"d", b"4"), (b"e", b"5")]
-    bench.ask(0, epoch=2)
+    bench.start_anew()
+    bench.ask(0)
     assert bench.content(bench.restored()) == {b"c": b"3", b"d": b"4", b"e": b"5"}
-    bench.ask(0, epoch=3)
+    bench.ask(0, epoch=2)
     restored = bench.restored()
     assert restored.records == 0
     restored.store.close()
@@ -376,3 +382,39 @@ def test_a_cancelled_shard_gets_no_answer(bench: Bench) -> None:
     assert restored.claim.epoch == 2
     assert len(bench.content(restored)) == 200
     assert bench.restorer.results.empty()
+
+
+@pytest.mark.parametrize("topic", [IN, LOG])
+@pytest.mark.parametrize("claimed", [True, False])
+def test_topics_made_anew_under_a_running_worker_end_it(
+    bench: Bench, topic: str, claimed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its clients remember the old ones: a worker that went on owned its shards and handled nothing."""
+    monkeypatch.setattr("holdfast.runtime.known_topics.LOOK_S", 3600.0 if claimed else 0.05)
+    bench.changes(0, (b"a", b"1"))
+    bench.ask(0)
+    bench.restored_and_closed()
+    assert bench.restorer.replaced is None
+    bench.topics.ids[topic] = "made anew"
+    if claimed:
+        bench.ask(0, epoch=2)
+    wait_until(lambda: bench.restorer.replaced)
+    assert isinstance(bench.restorer.replaced, TopicReplaced)
+    assert topic in str(bench.restorer.replaced)
+    assert bench.restorer.results.empty()
+
+
+def test_a_look_at_the_topics_that_is_not_answered_changes_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Brokers are away now and then."""
+    monkeypatch.setattr("holdfast.runtime.known_topics.LOOK_S", 0.02)
+    bench.changes(0, (b"a", b"1"))
+    bench.ask(0)
+    bench.restored_and_closed()
+    before = bench.topics.calls["topic_ids"]
+    bench.topics.faults["topic_ids"] = [away(), away()]
+    wait_until(lambda: bench.topics.calls["topic_ids"] >= before + 4)
+    bench.ask(0, epoch=2)
+    bench.restored_and_closed()
+    assert bench.restorer.replaced is None

@@ -1,0 +1,45 @@
+"""Topics that are deleted, and made anew, under a running worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from tests.support.application import Application
+from tests.support.events import Added
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+
+def test_a_worker_goes_on_with_topics_that_were_made_anew(application: Callable[..., Application]) -> None:
+    """It once looked healthy and handled nothing, and a restart did not help."""
+    app = application()
+    app.publish(*(Added(key=f"k{n % 7}", n=n) for n in range(50)))
+    with app.run() as run:
+        run.until_drained()
+        delete_topics(app)
+        app.provision()
+        app.publish(*(Added(key=f"k{n % 7}", n=n) for n in range(30)))
+        # On the same brokers the old positions are out of range first, which stops shards.
+        run.until(lambda: app.lag() == 0, 60, "the new records handled", failing=True)
+        run.until(lambda: run.running() == 4, 30, "all shards")
+    assert len(app.decoded("sums")) == 30
+    assert max(folded.count for folded in app.decoded("sums")) == 5, "sums of the old topics were kept"
+
+
+def delete_topics(app: Application) -> None:
+    """Delete every topic of an application, and wait until they are gone."""
+    client = AdminClient({"bootstrap.servers": app.servers})
+
+    def present() -> list[str]:
+        return [name for name in client.list_topics(timeout=10).topics if name.startswith(app.names.app)]
+
+    for done in client.delete_topics(present()).values():
+        done.result(30)
+    deadline = time.monotonic() + 30
+    while present():
+        assert time.monotonic() < deadline, "the topics are still there"
+        time.sleep(0.1)
