@@ -159,9 +159,13 @@ class Committer:
 
     def _is_full(self) -> bool:
         # Outputs pile up only while a commit is in flight; otherwise they are sent as they come.
-        return self.unit.records >= UNIT_RECORDS or (
-            self._pipeline.in_flight
-            and (len(self.unit.outputs) >= UNIT_OUTPUTS or self.unit.weigh() >= UNIT_BYTES)
+        return (
+            self.unit.records >= UNIT_RECORDS
+            or self.unit.is_heavy
+            or (
+                self._pipeline.in_flight
+                and (len(self.unit.outputs) >= UNIT_OUTPUTS or self.unit.weigh() >= UNIT_BYTES)
+            )
         )
 
     def _is_due(self) -> bool:
@@ -172,7 +176,8 @@ class Committer:
             self._last_touch = now
             for _, task in self._shards.owned.running():
                 task.touch()
-        if now - self._last_commit < self._interval and self.unit.records < UNIT_RECORDS:
+        is_early = now - self._last_commit < self._interval
+        if is_early and self.unit.records < UNIT_RECORDS and not self.unit.is_heavy:
             return False
         return self._has_moved()
 

@@ -65,7 +65,8 @@ class BatchHandler:
         failure = self._handle_records(batch, unit, began + LONGEST_TURN_S)
         if failure is None:
             self._note_ends(batch)
-        self._pace(time.monotonic() - began)
+        # What a heavy unit had no room for was fetched in vain, as in a turn that took too long.
+        self._pace(LONGEST_TURN_S if unit.is_heavy else time.monotonic() - began)
         return failure
 
     def _handle_records(self, batch: Batch, unit: Unit, deadline: float) -> StoreFailure | None:
@@ -84,9 +85,9 @@ class BatchHandler:
     def _handle_until(
         self, deadline: float, task: ShardTask, topic: str, messages: Sequence[Message], unit: Unit
     ) -> None:
-        """Handle records; those that are left at the deadline are read again with the next turn."""
+        """Handle records; those left at the deadline, or when the unit is heavy, are read again next turn."""
         for start in range(0, len(messages), SLICE_RECORDS):
-            if start and time.monotonic() > deadline:
+            if unit.is_heavy or (start and time.monotonic() > deadline):
                 place = TopicPartition(topic, task.partition)
                 self._put_back.add(place)
                 self._inputs.read_again(place, messages[start].offset())
