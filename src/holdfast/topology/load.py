@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from holdfast.errors import TopologyErrors
 from holdfast.topology.check import cross_check
+from holdfast.topology.mend import NO_TOPICS, covers, mend
 from holdfast.topology.model import SOURCE, Topology
 from holdfast.topology.source import Location, Parsed, Problem, Source, parse
-from holdfast.topology.translate import location, problems_of
+from holdfast.topology.translate import problems_of
 
 DEFAULT_FILE = Path("topology.yaml")
 """The file that is read where no other is named."""
@@ -24,11 +25,13 @@ class Draft(NamedTuple):
         topology: the declaration without its unusable parts; None if nothing could be used.
         source: the file with its lines.
         problems: everything that is wrong in the file itself.
+        mended: the places whose content stands in for something unusable.
     """
 
     topology: Topology | None
     source: Source
     problems: tuple[Problem, ...]
+    mended: frozenset[Location] = frozenset()
 
 
 def load(path: Path = DEFAULT_FILE) -> Topology:
@@ -66,37 +69,62 @@ def read(path: Path) -> Draft:
 def build(parsed: Parsed) -> Draft:
     """Turn plain data into a declaration; never raises for what the data holds."""
     data, source, problems = parsed
-    if isinstance(data, dict):
-        topology, wrong = _validate({**data, SOURCE: source})
-    elif problems:
-        topology, wrong = None, ()
-    else:
-        topology, wrong = None, (Problem((), "expected a mapping with `app` and `topics`"),)
-    crossed = cross_check(topology, _names(data, "topics")) if topology else ()
-    return Draft(topology, source, (*problems, *wrong, *crossed))
+    if not isinstance(data, dict):
+        wrong = () if problems else (Problem((), "expected a mapping with `app` and `topics`"),)
+        return Draft(None, source, (*problems, *wrong))
+    data, forgotten = _assume_faust(data)
+    topology, invalid, mended = _validate({**data, SOURCE: source})
+    crossed = _cross_check(topology, _names(data, "topics"), mended) if topology else ()
+    return Draft(topology, source, (*problems, *forgotten, *invalid, *crossed), mended)
 
 
-def _validate(data: dict[str, Any]) -> tuple[Topology | None, tuple[Problem, ...]]:
-    """Validate; on errors cut the unusable parts out, so that the rest can be checked further."""
+def _assume_faust(data: dict[str, Any]) -> tuple[dict[str, Any], tuple[Problem, ...]]:
+    """Add the runtime where it was forgotten, so that the entry is checked as what it is meant to be."""
+    processors = data.get("processors")
+    if not isinstance(processors, dict):
+        return data, ()
+    forgotten = {
+        name: {**entry, "runtime": "faust"}
+        for name, entry in processors.items()
+        if isinstance(entry, dict) and "agent" in entry and not {"runtime", "handler"} & set(entry)
+    }
+    text = "unknown key without `runtime: faust`; add `runtime: faust` beside it"
+    problems = tuple(Problem(("processors", name, "agent"), text) for name in forgotten)
+    return {**data, "processors": {**processors, **forgotten}}, problems
+
+
+def _validate(data: dict[str, Any]) -> tuple[Topology | None, tuple[Problem, ...], frozenset[Location]]:
+    """Validate; mend what is mistaken, so that the rest can be checked further."""
     problems: tuple[Problem, ...] | None = None
-    for depth in (3, 2, 1):  # first single keys; then entries that lack one; then whole sections
+    mended: set[Location] = set()
+    # First single values, twice because of what one mistake hides; then keys, entries and whole sections.
+    for depth in (4, 4, 3, 2, 1, 1):
         try:
-            return Topology.model_validate(data), problems or ()
+            topology = Topology.model_validate(data)
         except ValidationError as error:
             problems = problems_of(error) if problems is None else problems
             for detail in error.errors(include_url=False):
-                data = _cut(data, location(detail)[:depth])
+                data, at = mend(data, detail, depth)
+                mended.add(at)
             data.setdefault("app", "app")
-    return None, problems or ()
+        else:
+            if data["topics"] is NO_TOPICS:
+                topology = topology.model_copy(update={"topics": {}})
+            return topology, problems or (), frozenset(mended)
+    return None, problems or (), frozenset(mended)
 
 
-def _cut(data: dict[str, Any], at: Location) -> dict[str, Any]:
-    """Return the mapping without what stands at `at`."""
-    key, rest = str(at[0]), at[1:]
-    inner = data.get(key)
-    if rest and isinstance(inner, dict):
-        return {**data, key: _cut(inner, rest)}
-    return {name: value for name, value in data.items() if name != key}
+def _cross_check(
+    topology: Topology, topic_names: frozenset[str], mended: frozenset[Location]
+) -> tuple[Problem, ...]:
+    """Check across the entries, with what the file itself says alone."""
+    topics = {
+        name: topic
+        for name, topic in topology.topics.items()
+        if not covers(mended, ("topics", name, "partitions"))
+    }
+    found = cross_check(topology.model_copy(update={"topics": topics}), topic_names)
+    return tuple(problem for problem in found if not covers(mended, problem.at))
 
 
 def _names(data: Any, section: str) -> frozenset[str]:

@@ -14,6 +14,7 @@ from typing import Any
 from holdfast.errors import HoldfastError, SchemaError, TopologyError, TopologyErrors
 from holdfast.schema import Event, check_event_class, check_value_type
 from holdfast.topology.load import DEFAULT_FILE, read
+from holdfast.topology.mend import covers
 from holdfast.topology.model import FaustDecl, TopicDecl, Topology
 from holdfast.topology.references import BrokenModuleError, References
 from holdfast.topology.resolved import ResolvedProcessor, ResolvedProducer, ResolvedTopic, ResolvedTopology
@@ -72,7 +73,7 @@ def check_file(
     problems = list(draft.problems)
     resolved = None
     if draft.topology is not None:
-        resolver = _Resolver(draft.topology, check_handler, _names_in(problems))
+        resolver = _Resolver(draft.topology, check_handler, _names_in(problems), draft.mended)
         resolved = resolver.run(draft.topology)
         problems += [*resolver.problems, *_refused(draft.topology.kafka, check_kafka)]
     if problems or resolved is None:
@@ -124,8 +125,10 @@ class _Resolver:
         topology: Topology,
         check_handler: HandlerCheck | None,
         mistaken: Collection[str] = (),
+        mended: Collection[Location] = (),
     ) -> None:
         self._topology = topology
+        self._mended = mended
         self._mistaken = mistaken
         self._check_handler = check_handler
         self._references = References(topology.folder)
@@ -254,7 +257,9 @@ class _Resolver:
         return None
 
     def _find(self, at: Location, reference: str) -> object | None:
-        """Return the object, or None after noting a problem."""
+        """Return the object, or None after noting a problem; None where the file itself has one."""
+        if covers(self._mended, at):
+            return None
         try:
             found = self._references.find(reference)
         except TopologyError as error:

@@ -38,7 +38,7 @@ def problems(returns: Any, writes: Writes) -> list[str]:
     handle.__annotations__ = {"event": Added} | (
         {} if returns is inspect.Signature.empty else {"return": returns}
     )
-    carried = {"adds": [Added], **writes}
+    carried: Writes = {"adds": [Added], **writes}
     topics = {
         name: ResolvedTopic(_topic(name, len(events)), tuple(events)) for name, events in carried.items()
     }

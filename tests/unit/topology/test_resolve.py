@@ -247,6 +247,74 @@ processors:
     assert handler.startswith('topology.yaml:6: processors.other.handler: "shop_contracts.orders:nope": ')
 
 
+@pytest.mark.parametrize(
+    ("topic", "keys"),
+    [
+        ("{event: shop_contracts.orders:Ordr, partitions: many}", ["partitions", "event"]),
+        ("{event: shop_contracts.orders:Ordr}", ["partitions", "event"]),
+        ("{events: [shop_contracts.orders:Ordr, 7], partitions: 3}", ["events.1", "events.0"]),
+        ("{event: shop_contracts.orders:Order, key: order, partitions: 0}", ["partitions", "key"]),
+    ],
+)
+def test_a_mistake_in_the_only_topic_hides_none_in_what_it_or_its_readers_name(
+    write: Write, topic: str, keys: list[str]
+) -> None:
+    """Event class, handler, table type, source, agent and check are looked up all the same."""
+    text = f"""\
+app: shop
+topics:
+  orders: {topic}
+processors:
+  saga:
+    handler: shop_contracts.orders:nope
+    reads: [orders]
+    tables: {{b: 1, a: shop_contracts.orders:Stat}}
+  live: {{agent: shop_contracts.orders:nope, reads: [orders]}}
+producers:
+  orders: {{source: shop_contracts.orders:nope}}
+checks:
+  - 3
+  - shop_contracts.orders:nope
+"""
+    told = [line.split(": ")[1] for line in report(write({"topology.yaml": text}))]
+    assert told == [
+        *(f"topics.orders.{key}" for key in keys),
+        "processors.saga.handler",
+        "processors.saga.tables.b",
+        "processors.saga.tables.a",
+        "processors.live.agent",
+        "processors.live.agent",
+        "producers.orders.writes",
+        "producers.orders.source",
+        "checks.0",
+        "checks.1",
+    ]
+
+
+@pytest.mark.parametrize("wrong", ["partitions: many", "partitions: 3, replicas: 3", "partitions: 3, key: 5"])
+def test_a_handler_is_compared_with_topics_whose_events_are_known(write: Write, wrong: str) -> None:
+    """A wrong number of partitions says nothing about the events, and is not compared with others."""
+    rest = "processors:\n  saga: {handler: shop_contracts.orders:handle, reads: [good, orders]}\n"
+    topics = f"  orders: {{event: shop_contracts.orders:Order, {wrong}}}\n"
+
+    def refuse(processor: ResolvedProcessor) -> list[str]:
+        return [f"accepts nothing of {len(processor.reads)} topics"]
+
+    first, second = report(write({"topology.yaml": declare(topics=topics, rest=rest)}), check_handler=refuse)
+    assert first.startswith("topology.yaml:4: topics.orders.")
+    assert second == "topology.yaml:6: processors.saga.handler: accepts nothing of 2 topics"
+
+
+@pytest.mark.parametrize("topics", ["topics: {}", "other: 1", "topics: {or ders: {}}", "topics: 3"])
+def test_without_usable_topics_handlers_are_looked_up(write: Write, topics: str) -> None:
+    """And nothing is said about topics that stand in for them."""
+    text = f"app: shop\n{topics}\nprocessors:\n  saga: {{handler: shop_contracts.orders:nope}}\n"
+    problems = report(write({"topology.yaml": text}))
+    assert any("processors.saga.reads: missing" in problem for problem in problems)
+    assert any(problem.startswith("topology.yaml:4: processors.saga.handler: ") for problem in problems)
+    assert "stand-in" not in str(problems)
+
+
 def test_refused_client_properties_are_in_the_report(write: Write) -> None:
     """The check is the client's; the line is ours."""
     text = declare(rest="kafka:\n  client.rack: r1\n  acks: 1\n")
