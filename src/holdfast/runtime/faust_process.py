@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import TopologyError
+from holdfast.runtime.orphan import end_with_supervisor
 from holdfast.runtime.status import INTERVAL_S, StatusLine, WorkerStatus
 
 
@@ -23,6 +24,8 @@ def main(reference: str, descriptor: int | None) -> None:
     Raises:
         TopologyError: faust-streaming is not installed.
     """
+    # Also while Faust waits for its brokers, when none of its timers run.
+    end_with_supervisor(descriptor)
     try:
         from faust.cli.faust import cli
     except ImportError as error:

@@ -13,6 +13,7 @@ from holdfast.engine.plan import check_handler
 from holdfast.errors import ClusterError, Fenced, HoldfastError, SettingError
 from holdfast.runtime.assembly import WorkerIdentity, build_worker
 from holdfast.runtime.orders import EXIT_ERROR, EXIT_FENCED, EXIT_FINAL, WorkerOrders
+from holdfast.runtime.orphan import end_with_supervisor
 from holdfast.runtime.slot import SlotLock
 from holdfast.runtime.status import StatusPipe
 from holdfast.topology.load import load
@@ -22,6 +23,7 @@ from holdfast.topology.resolve import resolve
 def main(orders: WorkerOrders) -> int:
     """Work until told to stop; returns the exit code."""
     pipe = StatusPipe(orders.status)
+    end_with_supervisor(orders.status)
     try:
         _work(orders, pipe)
     except HoldfastError as error:
