@@ -11,10 +11,12 @@ from typing import Any
 
 import typer
 import yaml
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from holdfast.engine.handler import To
 from holdfast.errors import HoldfastError, PublishError
 from holdfast.kafka.producer import Producer
+from holdfast.schema.explain import explain_fields
 from holdfast.topology import ResolvedProducer, Topology
 from holdfast.topology.source import did_you_mean
 
@@ -30,10 +32,13 @@ Arguments = Mapping[str, Mapping[str, Any]]
 
 
 def parse_arguments(given: Iterable[str], producers: Mapping[str, ResolvedProducer]) -> Arguments:
-    """Sort `name=value` pairs to the producers that take such an argument; values are read as in YAML.
+    """Sort `name=value` pairs to the producers that take such an argument.
+
+    Values are read as in YAML, and converted to what the parameter's annotation says.
 
     Raises:
-        typer.BadParameter: no producer takes an argument of that name, or the text is not a pair.
+        typer.BadParameter: no producer takes an argument of that name, the value does not fit, the text
+            is not a pair, or an argument without a default is not given.
     """
     found: dict[str, dict[str, Any]] = {name: {} for name in producers}
     takes = {name: _parameters(producer) for name, producer in producers.items()}
@@ -49,12 +54,60 @@ def parse_arguments(given: Iterable[str], producers: Mapping[str, ResolvedProduc
                 f"no producer takes {target!r}{did_you_mean(argument, known)} (arguments: {', '.join(known)})"
             )
         for name in chosen:
-            found[name][argument] = yaml.safe_load(value)
+            found[name][argument] = _value(text, value, name, takes[name][argument])
+    _require(found, takes)
     return found
 
 
-def _parameters(producer: ResolvedProducer) -> frozenset[str]:
-    return frozenset(inspect.signature(producer.source).parameters)
+def _parameters(producer: ResolvedProducer) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters that can be given by name, with their annotations evaluated if they can be."""
+    try:
+        signature = inspect.signature(producer.source, eval_str=True)
+    except Exception:  # noqa: BLE001 - annotations are expressions: evaluating them can fail in any way
+        signature = inspect.signature(producer.source)
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {name: each for name, each in signature.parameters.items() if each.kind in named}
+
+
+def _require(found: Arguments, takes: Mapping[str, Mapping[str, inspect.Parameter]]) -> None:
+    for name, parameters in takes.items():
+        for parameter in parameters.values():
+            if parameter.default is parameter.empty and parameter.name not in found[name]:
+                raise typer.BadParameter(
+                    f"producer {name} needs {parameter.name}; give it with --set {parameter.name}=VALUE"
+                )
+
+
+def _value(text: str, value: str, producer: str, parameter: inspect.Parameter) -> Any:
+    """Return the value for a parameter; as text where YAML's reading of it does not fit (`sku=007`)."""
+    adapter = _adapter(parameter.annotation)
+    try:
+        read = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        if adapter is None:
+            raise typer.BadParameter(f"{text!r} cannot be read as YAML; put the value in quotes") from error
+        read = value
+    if adapter is None:
+        return read
+    for candidate in (read, value):
+        try:
+            return adapter.validate_python(candidate)
+        except ValidationError as error:
+            refused = error
+    shown = inspect.formatannotation(parameter.annotation)
+    raise typer.BadParameter(
+        f"{text!r}: producer {producer} takes {parameter.name}: {shown}; {explain_fields(refused)}"
+    )
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
+    """Return what converts to an annotation; None if it says nothing that text can be converted to."""
+    if annotation is inspect.Parameter.empty or isinstance(annotation, str):
+        return None
+    try:
+        return TypeAdapter(annotation)
+    except PydanticUserError:
+        return None
 
 
 class Feed(threading.Thread):
