@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from holdfast.errors import SettingError
+from holdfast.log_limit import LogLimit
 
 Properties = Mapping[str, object]
 """librdkafka properties by name, as a user writes them."""
@@ -19,6 +21,25 @@ Properties = Mapping[str, object]
 client_log = logging.getLogger("holdfast.kafka.client")
 """Where the log lines of librdkafka go. Without logging set up they go nowhere, not to stderr."""
 client_log.addHandler(logging.NullHandler())
+
+_LOG_LIMIT_S = 10.0
+_BROKER = re.compile(r"[\w.\-]+:\d+|\[[0-9a-fA-F:.]+\]:\d+")
+_VARIES = re.compile(r"\([^()]*\)|\d+")
+
+
+def _kind(record: logging.LogRecord) -> str:
+    """Which lines of librdkafka are alike: same broker and same fault, whichever client says so and when."""
+    try:
+        facility, _, text = record.args  # type: ignore[misc]
+    except (TypeError, ValueError):
+        facility, text = "", record.getMessage()
+    # The thread's name comes first, and says little about the fault.
+    text = re.sub(r"^\[thrd:[^\]]*\]+:? *", "", str(text))
+    broker = _BROKER.search(text)
+    return f"{facility} {broker and broker[0]} {_VARIES.sub('', text)}"
+
+
+client_log.addFilter(LogLimit(client_log, _kind, most=1, seconds=_LOG_LIMIT_S))
 
 SERVERS_VARIABLE = "HOLDFAST_BOOTSTRAP_SERVERS"
 """Environment variable that names the brokers."""

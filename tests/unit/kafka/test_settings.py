@@ -91,3 +91,15 @@ def test_client_log_lines_do_not_go_to_stderr(capfd: pytest.CaptureFixture[str])
     assert client_log.isEnabledFor(logging.ERROR)
     client_log.error("lost the broker")
     assert capfd.readouterr().err == ""
+
+
+def test_the_clients_lines_about_one_broker_are_limited(caplog: pytest.LogCaptureFixture) -> None:
+    """Whichever client says it, and however long it took; another broker or fault is told at once."""
+    refused = "[thrd:127.0.0.1:{0}/{1}]: 127.0.0.1:{0}/{1}: Connect to ipv4#127.0.0.1:{0} failed: {2}"
+    for n in range(600):
+        text = refused.format(7901, n % 3, f"Connection refused (after {n}ms in state CONNECT)")
+        client_log.error("%s [%s] %s", "FAIL", f"shop.p.0#producer-{n % 5}", text)
+    client_log.error("%s [%s] %s", "FAIL", "x#consumer-1", refused.format(7902, 1, "Connection refused"))
+    client_log.error("%s [%s] %s", "FAIL", "x#consumer-1", refused.format(7901, 1, "No route to host"))
+    client_log.error("a line of another shape")
+    assert len(caplog.messages) == 4
