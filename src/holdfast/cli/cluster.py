@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from holdfast.cli.cluster_progress import ClusterProgress
 from holdfast.cli.console import err, out
+from holdfast.cli.rows import AsJson, print_json_lines, wants_json
 from holdfast.cli.words import counted
 from holdfast.local.cluster import EmbeddedCluster
 from holdfast.local.jars import kafka_version
@@ -18,6 +19,8 @@ from holdfast.local.status import NodeState, NodeStatus
 
 NOT_RUNNING = 3
 """Exit code of `status` when no broker runs; the code that service scripts use for it."""
+
+_INTERRUPTED = 130
 
 _COLOURS = {NodeState.RUNNING: "green", NodeState.STARTING: "yellow", NodeState.STOPPED: "red"}
 
@@ -50,9 +53,18 @@ def up(nodes: NodesOption = None, keep: KeepOption = False) -> None:
     The brokers go on in the background until `holdfast down`. The first start downloads Apache Kafka.
     """
     began = time.monotonic()
-    with ClusterProgress() as progress:
-        cluster = EmbeddedCluster(nodes=nodes, keep=keep, progress=progress)
-        started = cluster.start()
+    progress = ClusterProgress()
+    cluster = EmbeddedCluster(nodes=nodes, keep=keep, progress=progress)
+    try:
+        with progress:
+            started = cluster.start()
+    except KeyboardInterrupt:
+        running = sum(1 for node in cluster.status() if node.pid)
+        err.print(
+            f"[yellow]interrupted:[/] {counted(running, 'broker') if running else 'no broker'} left running.",
+            highlight=False,
+        )
+        raise typer.Exit(_INTERRUPTED) from None
     count = len(cluster.nodes)
     size = counted(count, "node")
     if not started:
@@ -77,29 +89,50 @@ def down(delete_data: DeleteOption = False) -> None:
     with ClusterProgress() as progress:
         cluster = EmbeddedCluster(progress=progress)
         was_running = cluster.is_running
+        had_topics = (cluster.folder / "nodes").exists()
         kept = bool(cluster.status()) and cluster.spec.keep and not delete_data
         cluster.stop(delete_data=delete_data)
     _say("The embedded cluster is stopped." if was_running else "The embedded cluster was not running.")
-    if cluster.status():
+    if had_topics:
         _say("Its topics are kept." if kept else "Its topics are deleted.")
+    if was_running:
         _say(f"Logs: {cluster.folder / 'logs'}")
 
 
-def status() -> None:
+def status(as_json: bool = AsJson) -> None:
     """Show the local Kafka cluster. Exit code 3 if no broker runs."""
     cluster = EmbeddedCluster()
     nodes = cluster.status()
-    if nodes:
-        out.print(_table(nodes))
-        _say(f"Bootstrap servers: {cluster.bootstrap_servers}")
-        _say(f"Topics on `holdfast down`: {'kept' if cluster.spec.keep else 'deleted'}")
-    _say(f"Folder: {cluster.folder} (logs in {cluster.folder / 'logs'})")
+    if wants_json(as_json):
+        print_json_lines(map(_row, nodes))
+    else:
+        _print_status(cluster, nodes)
     stopped = [str(node.id) for node in nodes if node.state is NodeState.STOPPED]
     if len(stopped) == len(nodes):
         err.print("The embedded cluster is not running; `holdfast up` starts it.")
         raise typer.Exit(NOT_RUNNING)
     if stopped:
         err.print(f"Not running: node {', '.join(stopped)}; `holdfast up` starts what is missing.")
+
+
+def _print_status(cluster: EmbeddedCluster, nodes: tuple[NodeStatus, ...]) -> None:
+    if nodes:
+        out.print(_table(nodes))
+        _say(f"Bootstrap servers: {cluster.bootstrap_servers}")
+        _say(f"Topics on `holdfast down`: {'kept' if cluster.spec.keep else 'deleted'}")
+    _say(f"Folder: {cluster.folder} (logs in {cluster.folder / 'logs'})")
+
+
+def _row(node: NodeStatus) -> dict[str, Any]:
+    """A node for programs; memory in bytes."""
+    return {
+        "node": node.id,
+        "state": node.state.value,
+        "address": node.address,
+        "pid": node.pid,
+        "memory": node.memory,
+        "log": str(node.log),
+    }
 
 
 def _table(nodes: tuple[NodeStatus, ...]) -> Table:

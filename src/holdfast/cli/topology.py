@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
 from holdfast.cli.console import out
+from holdfast.cli.rows import AsJson, Column, fitting_table, print_json_lines, print_table, wants_json
+from holdfast.cli.words import counted
 from holdfast.engine.plan import check_handler
 from holdfast.kafka.admin import TopicAdmin, TopicState
 from holdfast.kafka.provision import provision
@@ -22,19 +26,34 @@ TopologyFile = typer.Option(DEFAULT_FILE, "--topology", "-t", metavar="FILE", he
 CHANGES_NEEDED = 3
 """Exit code of `apply --dry-run` when the cluster is not as declared yet."""
 
+_COLUMNS = (
+    Column("topic", name=True),
+    Column("partitions", short="parts", right=True, drop=2),
+    Column("replication", short="repl", right=True, drop=1),
+    Column("offsets", right=True, drop=3),
+    Column("replicas"),
+    Column("declaration"),
+)
+
 
 def check(
-    file: Path | None = typer.Argument(None, metavar="FILE", help="The topology file.", show_default=False),
+    file: Path | None = typer.Argument(
+        None,
+        metavar="FILE",
+        help=f"The topology file, or the folder of a {DEFAULT_FILE}.",
+        show_default=False,
+    ),
     topology: Path = TopologyFile,
 ) -> None:
     """Check the topology and everything that it names; report all mistakes with their lines."""
-    resolved = check_file(file or topology, check_handler, checked)
+    path = file or topology
+    resolved = check_file(path / DEFAULT_FILE if path.is_dir() else path, check_handler, checked)
     it = resolved.topology
     counts = (
-        _count(len(it.topics), "topic"),
-        _count(len(it.processors), "processor"),
-        _count(len(it.producers), "producer"),
-        _count(len(it.checks), "check"),
+        counted(len(it.topics), "topic"),
+        counted(len(it.processors), "processor"),
+        counted(len(it.producers), "producer"),
+        counted(len(it.checks), "check"),
     )
     text = f"{it.source.path}: {it.app} has {', '.join(counts)}. No mistakes."
     out.print(escape(text), soft_wrap=True, highlight=False)
@@ -55,10 +74,10 @@ def apply(
     missing = set(provision(admin, declared, dry_run=dry_run))
     for spec in declared.topic_specs():
         if spec.name in missing:
-            size = f"{_count(spec.partitions, 'partition')}, replication {spec.replication}"
+            size = f"{counted(spec.partitions, 'partition')}, replication {spec.replication}"
             out.print(f"{'to create' if dry_run else 'created'}: {spec.name} ({size})", soft_wrap=True)
     if not missing:
-        out.print(f"the cluster is as declared: {_count(len(declared.topic_specs()), 'topic')}")
+        out.print(f"the cluster is as declared: {counted(len(declared.topic_specs()), 'topic')}")
     if missing and dry_run:
         raise typer.Exit(CHANGES_NEEDED)
 
@@ -67,8 +86,13 @@ def topics(
     topology: Path = TopologyFile,
     bootstrap_servers: str | None = BootstrapServers,
     every: bool = typer.Option(False, "--all", "-a", help="Also topics that the topology does not declare."),
+    as_json: bool = AsJson,
 ) -> None:
-    """Show the topics: size, health, and where the cluster differs from the declaration."""
+    """Show the topics: size, health, and where the cluster differs from the declaration.
+
+    "offsets" is how many offsets a topic keeps: at least as many as records, since each transaction takes
+    one more per partition for its marker, and compaction leaves gaps. `holdfast groups` counts what is to do.
+    """
     declared = None if topology == DEFAULT_FILE and not topology.exists() else load(topology)
     admin = _connect(bootstrap_servers, declared)
     names = [spec.name for spec in declared.topic_specs()] if declared else []
@@ -76,16 +100,14 @@ def topics(
     specs = {name: state.spec for name, state in found.items()}
     differences = plan(declared, specs) if declared else ()
     shown = list(dict.fromkeys([*names, *sorted(found)]))
-    _print(_table(shown, found, admin.record_counts(found), names, differences))
+    offsets = admin.record_counts(found)
+    rows = [_topic_row(name, found.get(name), offsets.get(name), names, differences) for name in shown]
+    if wants_json(as_json):
+        print_json_lines(rows)
+        return
+    print_table(topics_table(out, rows))
     for difference in differences:
         out.print(f"- {difference.text}", soft_wrap=True, markup=False, highlight=False)
-
-
-def _print(table: Table) -> None:
-    """Print a table; one that goes to a file or pipe is as wide as it needs to be."""
-    if not out.is_terminal:
-        table.width = out.measure(table, options=out.options.update(max_width=10_000)).maximum
-    out.print(table, crop=False)
 
 
 def _connect(option: str | None, topology: Topology | None) -> TopicAdmin:
@@ -93,58 +115,63 @@ def _connect(option: str | None, topology: Topology | None) -> TopicAdmin:
     return TopicAdmin(servers, topology.kafka if topology else {})
 
 
-def _table(
-    shown: Iterable[str],
-    found: Mapping[str, TopicState],
-    records: Mapping[str, int],
+def _topic_row(
+    name: str,
+    state: TopicState | None,
+    offsets: int | None,
     declared: Collection[str],
     differences: Collection[Difference],
-) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("topic", overflow="fold")
-    for column in ("partitions", "replication", "records"):
-        table.add_column(column, justify="right")
-    table.add_column("replicas")
-    table.add_column("declaration")
-    for name in shown:
-        differs = [difference for difference in differences if difference.wanted.name == name]
-        mark = _mark(differs) if name in declared else "not declared"
-        if name in found:
-            spec = found[name].spec
-            numbers = (
-                str(spec.partitions),
-                str(spec.replication),
-                f"{records[name]:,}" if name in records else "?",
-            )
-            table.add_row(name, *numbers, _health(found[name]), mark)
-        else:
-            table.add_row(name, "-", "-", "-", "-", mark)
-    return table
+) -> dict[str, Any]:
+    mine = [difference for difference in differences if difference.wanted.name == name]
+    return {
+        "topic": name,
+        "exists": state is not None,
+        "partitions": state.spec.partitions if state else None,
+        "replication": state.spec.replication if state else None,
+        # None: a partition has no leader, so that nobody can say.
+        "offsets": offsets,
+        "no_leader": sorted(state.leaderless) if state else [],
+        "behind": sorted(state.under_replicated) if state else [],
+        "declared": name in declared,
+        "differs": list(dict.fromkeys(difference.setting or difference.kind for difference in mine)),
+        "differences": [difference.text for difference in mine],
+    }
 
 
-def _mark(differs: Collection[Difference]) -> str:
-    if not differs:
+def topics_table(console: Console, rows: Iterable[Mapping[str, Any]]) -> Table:
+    """The rows of `topics` as a table that fits the console."""
+    cells = []
+    for row in rows:
+        numbers = ("-", "-", "-")
+        if row["exists"]:
+            offsets = "?" if row["offsets"] is None else f"{row['offsets']:,}"
+            numbers = (str(row["partitions"]), str(row["replication"]), offsets)
+        cells.append((escape(row["topic"]), *numbers, _health(row), _mark(row)))
+    return fitting_table(console, _COLUMNS, cells)
+
+
+def _mark(row: Mapping[str, Any]) -> str:
+    if not row["declared"]:
+        return "not declared"
+    if not row["differs"]:
         return "[green]as declared[/]"
-    kinds = dict.fromkeys(difference.setting or difference.kind for difference in differs)
-    if "missing" in kinds:
+    if "missing" in row["differs"]:
         return "[yellow]missing[/]"
-    return f"[red]differs: {escape(', '.join(kinds))}[/]"
+    return f"[red]differs: {escape(', '.join(row['differs']))}[/]"
 
 
-def _health(state: TopicState) -> str:
-    if state.leaderless:
-        return f"[red]no leader: {_partitions(state.leaderless)}[/]"
-    if state.under_replicated:
-        return f"[yellow]behind: {_partitions(state.under_replicated)}[/]"
+def _health(row: Mapping[str, Any]) -> str:
+    if not row["exists"]:
+        return "-"
+    if row["no_leader"]:
+        return f"[red]no leader: {_partitions(row['no_leader'])}[/]"
+    if row["behind"]:
+        return f"[yellow]behind: {_partitions(row['behind'])}[/]"
     return "[green]in sync[/]"
 
 
 def _partitions(numbers: Collection[int]) -> str:
-    return "partition " + ", ".join(str(number) for number in sorted(numbers))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return "partition " + ", ".join(map(str, numbers))
 
 
 def register(app: typer.Typer) -> None:
