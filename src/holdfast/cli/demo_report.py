@@ -11,7 +11,17 @@ from rich.table import Table
 
 from holdfast.checks import CheckResult
 from holdfast.cli.check_report import print_result, print_verdict
-from holdfast.cli.rows import plain_table, print_table
+from holdfast.cli.rows import Column, fitting_table, plain_table, print_table
+from holdfast.cli.words import counted
+
+_PROCESSORS = (
+    Column("processor", name=True),
+    Column("workers", right=True, drop=1),
+    Column("records", right=True),
+    Column("commits", right=True, drop=2),
+    Column("dead letters", short="dead", right=True),
+    Column("restarts", right=True, drop=3),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +74,15 @@ def print_report(console: Console, result: DemoResult) -> bool:
     topics = plain_table("topic", "records", numbers=["records"])
     for name, records in result.topics.items():
         topics.add_row(escape(name), f"{records:,}")
-    print_table(topics)
+    print_table(topics, console)
     console.print()
-    print_table(_processors(result.processors))
+    print_table(processors_table(console, result.processors), console)
     console.print()
     phases = plain_table("phase", "seconds", numbers=["seconds"])
     for name, seconds in result.times.items():
         phases.add_row(escape(name), f"{seconds:.1f}")
     phases.add_row("[bold]total[/]", f"[bold]{sum(result.times.values()):.1f}[/]")
-    print_table(phases)
+    print_table(phases, console)
     console.print()
     _print_rates(console, result)
     console.print()
@@ -84,21 +94,22 @@ def print_report(console: Console, result: DemoResult) -> bool:
     return print_verdict(console, result.checks)
 
 
-def _processors(results: Sequence[ProcessorResult]) -> Table:
-    numbers = ("workers", "records", "commits", "dead letters", "restarts")
-    table = plain_table("processor", *numbers, numbers=numbers)
+def processors_table(console: Console, results: Sequence[ProcessorResult]) -> Table:
+    """What the processors did, as a table that fits the console."""
+    rows = []
     for it in results:
         commits = "-" if it.commits is None else f"{it.commits:,}"
         counts = (f"{it.records:,}", commits, f"{it.dead_letters:,}", str(it.restarts))
-        table.add_row(escape(it.name), str(it.workers), *counts)
-    return table
+        rows.append((escape(it.name), str(it.workers), *counts))
+    return fitting_table(console, _PROCESSORS, rows)
 
 
 def _print_rates(console: Console, result: DemoResult) -> None:
     handled = sum(it.records for it in result.processors)
     if result.publishing_s and result.draining_s:
         console.print(
-            f"{result.published:,} events published at {result.published / result.publishing_s:,.0f}/s; "
+            f"{counted(result.published, 'event')} published "
+            f"at {result.published / result.publishing_s:,.0f}/s; "
             f"end to end {result.published / result.draining_s:,.0f} events/s, which made "
             f"{handled / result.draining_s:,.0f} processed records/s "
             f"({handled:,} in {result.draining_s:.1f} s).",

@@ -6,19 +6,30 @@ import heapq
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
+from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from holdfast.cli.app import App
 from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
 from holdfast.cli.console import err, out
-from holdfast.cli.rows import AsJson, plain_table, print_json_lines, print_table, wants_json
+from holdfast.cli.rows import (
+    AsJson,
+    Column,
+    fitting_table,
+    plain_table,
+    print_json_lines,
+    print_table,
+    wants_json,
+)
 from holdfast.cli.scan_progress import ScanProgress
 from holdfast.cli.topology import TopologyFile
+from holdfast.cli.words import counted
 from holdfast.errors import BrokersUnreachable, NoSuchKey, StateError
 from holdfast.kafka.drain import group_inputs
 from holdfast.kafka.groups import Drained, Group, GroupAdmin
@@ -30,6 +41,17 @@ SHOWN = 100
 """Rows of a table that a terminal shows unless asked for more."""
 
 _POLL_S = 0.2
+
+_GROUPS = (
+    Column("processor", name=True),
+    Column("state", drop=4),
+    Column("workers", right=True, drop=3),
+    Column("input", name=True),
+    Column("committed", right=True, drop=2),
+    Column("end", right=True, drop=1),
+    Column("lag", right=True),
+)
+_WORKERS = (Column("worker", name=True), Column("host", drop=1), Column("shards"))
 
 Processor = typer.Argument(metavar="PROCESSOR", help="The processor, as it is named in the topology.")
 TableName = typer.Argument(metavar="TABLE", help="One of its tables.")
@@ -54,8 +76,10 @@ def groups(
     if wants_json(as_json):
         print_json_lines(rows)
         return
-    _print_groups(rows)
-    _print_workers(rows)
+    print_table(groups_table(out, rows))
+    if any(row["workers"] for row in rows):
+        out.print()
+        print_table(group_workers_table(out, rows))
 
 
 def _group_row(name: str, group: Group, standings: Drained) -> dict[str, Any]:
@@ -91,32 +115,31 @@ def _group_row(name: str, group: Group, standings: Drained) -> dict[str, Any]:
     }
 
 
-def _print_groups(rows: Sequence[Mapping[str, Any]]) -> None:
-    numbers = ("workers", "committed", "end", "lag")
-    table = plain_table("processor", "state", "workers", "input", "committed", "end", "lag", numbers=numbers)
+def groups_table(console: Console, rows: Iterable[Mapping[str, Any]]) -> Table:
+    """The rows of `groups` as a table that fits the console."""
+    cells = []
     for row in rows:
         head = (escape(row["processor"]), row["state"].replace("_", " "), str(len(row["workers"])))
         for it in row["inputs"]:
             counts = (f"{it['committed']:,}", f"{it['end']:,}", f"{it['lag']:,}")
-            table.add_row(*head, escape(it["topic"]), *counts)
+            cells.append((*head, escape(it["topic"]), *counts))
             head = ("", "", "")
         if row["lag"] is None:
-            table.add_row(*head, "[yellow]a transaction is open[/]", "", "", "?")
+            cells.append((*head, "[yellow]a transaction is open[/]", "", "", "?"))
         elif len(row["inputs"]) > 1:
-            table.add_row(*head, "[dim]total[/]", "", "", f"{row['lag']:,}")
-    print_table(table)
+            cells.append((*head, "[dim]total[/]", "", "", f"{row['lag']:,}"))
+    return fitting_table(console, _GROUPS, cells)
 
 
-def _print_workers(rows: Sequence[Mapping[str, Any]]) -> None:
-    if not any(row["workers"] for row in rows):
-        return
-    table = plain_table("worker", "host", "shards")
+def group_workers_table(console: Console, rows: Iterable[Mapping[str, Any]]) -> Table:
+    """The workers in the rows of `groups` as a table that fits the console."""
+    cells = []
     for row in rows:
         for worker in row["workers"]:
             numbers = sorted({int(place.rpartition("[")[2].rstrip("]")) for place in worker["partitions"]})
-            table.add_row(escape(worker["client"]), worker["host"], ", ".join(map(str, numbers)) or "-")
-    out.print()
-    print_table(table)
+            shards = ", ".join(map(str, numbers)) or "-"
+            cells.append((escape(worker["client"]), worker["host"], shards))
+    return fitting_table(console, _WORKERS, cells)
 
 
 @state.command("list")
@@ -157,7 +180,7 @@ def state_list(
         shown.add_row(escape(as_text(key)), escape(found[key].decode()))
     print_table(shown)
     if len(chosen) < len(keys):
-        err.print(f"[dim]{len(chosen):,} of {len(keys):,} keys; --limit shows more.[/]")
+        err.print(f"[dim]{len(chosen):,} of {counted(len(keys), 'key')}; --limit shows more.[/]")
 
 
 @state.command("get")
