@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from holdfast.checks import Check, CheckResult, TopicReader
+from holdfast.cli.words import counted
 from holdfast.errors import HoldfastError, TopologyError
 from holdfast.topology.source import did_you_mean
 
@@ -66,10 +67,13 @@ def print_verdict(console: Console, results: Iterable[CheckResult]) -> bool:
     broken = [result for result in all_results if not result.ok]
     if broken:
         console.print(
-            f"[bold red]{len(broken)} of {len(all_results)} invariants do not hold.[/]", highlight=False
+            f"[bold red]{len(broken)} of {counted(len(all_results), 'invariant')} "
+            f"{'does' if len(broken) == 1 else 'do'} not hold.[/]",
+            highlight=False,
         )
     else:
-        console.print(f"[bold green]All {len(all_results)} invariants hold.[/]", highlight=False)
+        them = f"All {len(all_results)} invariants hold" if len(all_results) > 1 else "The invariant holds"
+        console.print(f"[bold green]{them}.[/]", highlight=False)
     return not broken
 
 

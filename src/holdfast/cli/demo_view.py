@@ -15,6 +15,7 @@ from rich.text import Text
 
 from holdfast.cli.console import is_live
 from holdfast.cli.run_view import Rates, workers_table
+from holdfast.cli.words import counted
 from holdfast.runtime.supervisor import WorkerView
 
 PLAIN_INTERVAL_S = 2.0
@@ -43,9 +44,9 @@ class Moment:
     def headline(self) -> str:
         """The moment in one line."""
         verb = "publishing" if self.publishing else "published"
-        text = f"{verb} {self.published:,} events ({self.per_second:,.0f}/s)"
+        text = f"{verb} {counted(self.published, 'event')} ({self.per_second:,.0f}/s)"
         handled = sum(view.records for view in self.views)
-        text += f", processed {handled:,} records"
+        text += f", processed {counted(handled, 'record')}"
         if self.lag is not None:
             behind = ", ".join(
                 f"{group.partition('.')[2] or group} {lag:,}" for group, lag in self.lag.items() if lag

@@ -12,6 +12,7 @@ from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_serv
 from holdfast.cli.console import err, out
 from holdfast.cli.feed import Feed, SetOption, parse_arguments
 from holdfast.cli.topology import TopologyFile
+from holdfast.cli.words import counted
 from holdfast.errors import TopologyError
 from holdfast.topology import load, resolve
 
@@ -38,12 +39,13 @@ def produce(
         _show(feed)
     except KeyboardInterrupt:
         feed.end()
-        err.print(f"[yellow]interrupted[/] after {feed.published:,} events.", highlight=False)
+        err.print(f"[yellow]interrupted[/] after {counted(feed.published, 'event')}.", highlight=False)
         raise typer.Exit(_INTERRUPTED) from None
     feed.raise_error()
     rate = feed.published / feed.seconds if feed.seconds else 0.0
     out.print(
-        f"{feed.published:,} events published in {feed.seconds:.1f} s ({rate:,.0f}/s), all acknowledged.",
+        f"{counted(feed.published, 'event')} published in {feed.seconds:.1f} s ({rate:,.0f}/s), "
+        "all acknowledged.",
         highlight=False,
     )
 

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from holdfast.cli.console import err, out
 from holdfast.cli.publish_input import Line
+from holdfast.cli.words import counted
 from holdfast.kafka.producer import PublishStats
 
 SHOWN = 20
@@ -56,13 +57,13 @@ class ProgressBar:
     def __init__(self, total: int | None) -> None:
         bar = (BarColumn(), DownloadColumn(), TimeRemainingColumn()) if total else ()
         self._progress = Progress(
-            TextColumn("publishing {task.fields[events]:,} events, {task.fields[rate]:,.0f}/s"),
+            TextColumn("publishing {task.fields[events]}, {task.fields[rate]:,.0f}/s"),
             *bar,
             console=err,
             transient=True,
             disable=not err.is_terminal,
         )
-        self._task: TaskID = self._progress.add_task("", total=total, events=0, rate=0.0)
+        self._task: TaskID = self._progress.add_task("", total=total, events="0 events", rate=0.0)
         self._started = time.monotonic()
         self._due = 0.0
 
@@ -79,15 +80,17 @@ class ProgressBar:
         if now >= self._due:
             self._due = now + REFRESH
             rate = events / max(now - self._started, 0.001)
-            self._progress.update(self._task, completed=bytes_read, events=events, rate=rate)
+            self._progress.update(
+                self._task, completed=bytes_read, events=counted(events, "event"), rate=rate
+            )
 
 
 def print_result(topic: str, stats: PublishStats, refused: int, seconds: float) -> None:
     """Print the last line: how many events were acknowledged, and how many were not."""
     rate = stats.delivered / max(seconds, 0.001)
-    parts = [f"published {stats.delivered:,} events to {topic} in {seconds:.1f} s ({rate:,.0f}/s)"]
+    parts = [f"published {counted(stats.delivered, 'event')} to {topic} in {seconds:.1f} s ({rate:,.0f}/s)"]
     if refused:
-        parts.append(f"[yellow]{refused:,} lines refused[/]")
+        parts.append(f"[yellow]{counted(refused, 'line')} refused[/]")
     if stats.failed or stats.waiting:
-        parts.append(f"[bold red]{stats.failed + stats.waiting:,} events not acknowledged[/]")
+        parts.append(f"[bold red]{counted(stats.failed + stats.waiting, 'event')} not acknowledged[/]")
     out.print("; ".join(parts), highlight=False)
