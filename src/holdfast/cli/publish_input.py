@@ -27,6 +27,11 @@ MAX_RECORD_LINES = 1000
 SHOWN_TEXT = 1000
 """Bytes of a refused line that are kept for the report."""
 
+CSV_HINT = "; if the input is CSV, say so with `--format csv`"
+"""Added to the reason why a first line is refused that does not look like JSON."""
+
+_JSON_STARTS = (b"{", b"[")
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -106,7 +111,8 @@ def json_lines(reader: LineReader, event_type: type[Event], version: int | None 
             try:
                 event = decode(value, headers, None)
             except DecodeError as error:
-                yield Line(number, text[:SHOWN_TEXT], None, str(error))
+                hint = CSV_HINT if number == 1 and not value.startswith(_JSON_STARTS) else ""
+                yield Line(number, text[:SHOWN_TEXT], None, f"{error}{hint}")
             else:
                 assert isinstance(event, Event)
                 yield Line(number, text, event)

@@ -53,6 +53,14 @@ def test_json_lines_become_events_and_empty_lines_nothing() -> None:
     assert outcome(read_json(data)) == [(1, "a"), (4, "b")]
 
 
+def test_a_first_line_that_is_no_json_gets_a_hint_at_csv() -> None:
+    """Only the first, and not if it begins as JSON does."""
+    first, second = read_json(b"order_id,amount\na,1\n")
+    assert first.reason.endswith("if the input is CSV, say so with `--format csv`")
+    assert "csv" not in second.reason
+    assert "csv" not in read_json(b'{"order_id\n')[0].reason
+
+
 def test_a_bad_json_line_is_a_reason_and_the_next_one_is_read() -> None:
     """Broken JSON, broken encoding, wrong fields, and the wrong shape."""
     data = b'nope\n{"order_id":"\xff"}\n{}\n[1]\n\xff\xfe\x00\n{"order_id":"last"}\n'
