@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_core import PydanticSerializationError
 
@@ -21,9 +21,10 @@ class Router:
     """Turns what a handler returned into outputs.
 
     Args:
-        processor: the processor's name, for messages.
+        writer: the name of the processor, or of the producer, for messages.
         encoders: for each topic in the processor's `writes`, its encoder.
         limits: for each of them, the largest key and value together that the broker accepts, in bytes.
+        kind: what the writer is.
 
     Attributes:
         direct: for each event class that only one topic takes, and with a key, its whole way to an
@@ -31,9 +32,14 @@ class Router:
     """
 
     def __init__(
-        self, processor: str, encoders: Mapping[str, TopicEncoder], limits: Mapping[str, int]
+        self,
+        writer: str,
+        encoders: Mapping[str, TopicEncoder],
+        limits: Mapping[str, int],
+        *,
+        kind: Literal["processor", "producer"] = "processor",
     ) -> None:
-        self._processor = processor
+        self._writer = f"{kind} {writer!r}"
         self._encoders = encoders
         self._limits = limits
         self._by_class: dict[type, tuple[str, Route] | None] = {}
@@ -134,7 +140,7 @@ class Router:
         if encoder is None or event_type not in encoder.events:
             name = event_type.__name__ if event_type else "a tombstone"
             raise UndeclaredOutput(
-                f"processor {self._processor!r} does not declare topic {to.topic!r} for {name}; "
+                f"{self._writer} does not declare topic {to.topic!r} for {name}; "
                 "add it to its `writes` in topology.yaml"
             )
         return to.topic, encoder.encode
@@ -142,7 +148,7 @@ class Router:
     def _declared(self, event_type: type) -> tuple[str, Route]:
         if event_type not in self._by_class:
             raise UndeclaredOutput(
-                f"processor {self._processor!r} emitted {event_type.__name__}, but none of its `writes` "
+                f"{self._writer} emitted {event_type.__name__}, but none of its `writes` "
                 f"({', '.join(self._encoders) or 'it declares none'}) takes that event; "
                 "declare it in topology.yaml"
             )

@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.checks import CheckResult, Recorded
-from holdfast.engine.handler import To
 from holdfast.engine.outputs import Router
 from holdfast.engine.plan import RECORD_BYTES, plan_processor
-from holdfast.errors import DecodeError, TopologyError
+from holdfast.errors import DecodeError, TopologyError, UndeclaredOutput
 from holdfast.record import Output, Position
 from holdfast.schema import Event, EventDecoder, Tombstone, TopicEncoder
 from holdfast.testing.memory_log import MemoryLog
@@ -49,13 +48,13 @@ class TopologyTest:
 
     def __init__(
         self,
-        topology: Topology | Path,
+        topology: Topology | str | Path,
         *,
         partitions: int = 1,
         rng: random.Random | None = None,
         crashes: float = 0.0,
     ) -> None:
-        self.topology = topology if isinstance(topology, Topology) else load(topology)
+        self.topology = topology if isinstance(topology, Topology) else load(Path(topology))
         app, letters = self.topology.app, self.topology.dead_letter_topic
         parts = [f"processors.{name}" for name in self.topology.native]
         parts += [f"producers.{name}" for name in self.topology.producers]
@@ -91,9 +90,10 @@ class TopologyTest:
             UndeclaredOutput: the topic does not carry such an event.
         """
         self.topology.topic(topic)
-        router = self._router("test", topic)
+        router = self._router("test", [topic])
         for event in events:
-            self._log.append(router.one(To(topic, event), timestamp))
+            self._require_carried(topic, event)
+            self._log.append(router.one(event, timestamp))
 
     def publish_raw(
         self,
@@ -115,7 +115,7 @@ class TopologyTest:
         """
         self.topology.producer(producer)
         resolved = self._resolved.producers[producer]
-        router = self._router(producer, *resolved.decl.writes)
+        router = self._router(producer, resolved.decl.writes)
         count = 0
         for count, event in enumerate(resolved.source(**arguments), start=1):  # noqa: B007 - its last value is the result
             self._log.append(router.one(event, 0))
@@ -147,6 +147,9 @@ class TopologyTest:
             TopologyError: the topic is not declared.
         """
         self.topology.topic(topic)
+        return self._events(topic)
+
+    def _events(self, topic: str) -> Iterator[Recorded]:
         decode = self._decoders[topic].decode
         for message in self._log.scan(topic):
             try:
@@ -181,9 +184,21 @@ class TopologyTest:
         checks = {reference.partition(":")[2]: check for reference, check in self._resolved.checks.items()}
         return [checks[name](self) for name in names or checks]
 
-    def _router(self, writer: str, *topics: str) -> Router:
+    def _router(self, producer: str, topics: Iterable[str]) -> Router:
         encoders = {topic: self._encoders[topic] for topic in topics}
-        return Router(writer, encoders, dict.fromkeys(topics, RECORD_BYTES))
+        return Router(producer, encoders, dict.fromkeys(encoders, RECORD_BYTES), kind="producer")
+
+    def _require_carried(self, topic: str, event: object) -> None:
+        carried = self._encoders[topic].events
+        kind: type | None = event.event_type if isinstance(event, Tombstone) else type(event)
+        if kind not in carried:
+            name = kind.__name__ if kind else "None"
+            said = f"Tombstone({name}, ...)" if isinstance(event, Tombstone) else name
+            names = ", ".join(each.__name__ for each in carried)
+            raise UndeclaredOutput(
+                f"topic {topic!r} does not carry {said}; it carries {names}. Publish it to another topic, or "
+                "add its class to the topic's `events` in topology.yaml"
+            )
 
 
 def _text(key: bytes | None) -> str | None:

@@ -58,7 +58,7 @@ def read(path: Path) -> Draft:
         content = path.read_bytes()
     except FileNotFoundError:
         raise TopologyErrors(
-            (f"{path}: there is no such file; name one with --topology FILE, or go to its folder",)
+            (f"{path}: there is no such file; give its path, or work in the folder that holds it",)
         ) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

@@ -158,10 +158,46 @@ def test_what_is_not_declared_is_refused(words: TopologyTest) -> None:
     with pytest.raises(TopologyError, match='topic "tpyed" is not declared'):
         words.publish("tpyed", Typed(word="a"))
     with pytest.raises(TopologyError, match='topic "tpyed" is not declared'):
-        next(words.events("tpyed"))
+        words.events("tpyed")
     with pytest.raises(TopologyError, match='producer "nobody" is not declared'):
         words.produce("nobody")
     with pytest.raises(TopologyError, match='declares no table "sums"'):
         words.table("count", "sums")
-    with pytest.raises(UndeclaredOutput):
-        words.publish("typed", Counted(word="a", count=1))
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [(Counted(word="a", count=1), "Counted"), (Tombstone(Counted, "a"), "Tombstone(Counted, ...)")],
+)
+def test_an_event_that_the_topic_does_not_carry_is_refused_in_its_words(
+    words: TopologyTest, event: Event | Tombstone, said: str
+) -> None:
+    """A test is no processor: the text names the topic and what it carries."""
+    with pytest.raises(UndeclaredOutput) as caught:
+        words.publish("typed", event)
+    assert str(caught.value) == (
+        f"topic 'typed' does not carry {said}; it carries Typed. Publish it to another topic, or add its "
+        "class to the topic's `events` in topology.yaml"
+    )
+
+
+def test_a_producer_that_yields_what_it_does_not_declare_is_called_a_producer(tmp_path: Path) -> None:
+    """Not a processor."""
+    file = tmp_path / "topology.yaml"
+    file.write_text(FILE.format(me=__name__, on_error="stop").replace("writes: [typed]", "writes: [counted]"))
+    with pytest.raises(UndeclaredOutput, match=r"^producer 'words' emitted Typed, but none of its `writes`"):
+        TopologyTest(file).produce("words")
+
+
+def test_the_file_may_be_named_by_a_text_or_a_path(tmp_path: Path) -> None:
+    """Both are usual."""
+    write(tmp_path)
+    for name in (str(tmp_path / "topology.yaml"), tmp_path / "topology.yaml"):
+        assert TopologyTest(name).topology.app == "words"
+
+
+def test_a_missing_file_is_told_without_options_of_the_command_line(tmp_path: Path) -> None:
+    """A test has none."""
+    with pytest.raises(TopologyError, match="there is no such file") as caught:
+        TopologyTest(tmp_path / "topology.yaml")
+    assert "--" not in str(caught.value)

@@ -123,10 +123,10 @@ def test_what_is_not_said_has_the_documented_default(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_told_with_what_to_do(tmp_path: Path) -> None:
-    """The text names the option."""
+    """The text fits the command line and Python."""
     path = tmp_path / "topology.yaml"
     assert problems(path) == [
-        f"{path}: there is no such file; name one with --topology FILE, or go to its folder"
+        f"{path}: there is no such file; give its path, or work in the folder that holds it"
     ]
 
 
