@@ -97,14 +97,18 @@ def _state_word(view: WorkerView) -> str:
     """What the worker does, without numbers."""
     if view.state is not WorkerState.RUNNING:
         return view.state.value
-    if view.status.restoring:
+    shards = view.status.shards
+    if view.status.restoring or "restoring" in shards:
         return "restoring"
-    return view.state.value if view.status.shards else WAITING
+    if not shards:
+        return WAITING
+    return view.state.value if "running" in shards else "shards stopped"
 
 
 def _state(view: WorkerView) -> str:
     word = _state_word(view)
-    return f"restoring ({view.status.restoring:,} to go)" if word == "restoring" else word
+    left = view.status.restoring
+    return f"restoring ({left:,} to go)" if word == "restoring" and left else word
 
 
 def _shards(view: WorkerView) -> str:

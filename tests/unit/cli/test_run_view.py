@@ -69,6 +69,25 @@ def test_a_change_of_state_is_said_at_once_and_nothing_twice(plain: RunDisplay, 
     ]
 
 
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (WorkerStatus(), "waiting for shards"),
+        (WorkerStatus(shards={"restoring": 6}), "restoring"),
+        (WorkerStatus(shards={"restoring": 6}, restoring=1_500), "restoring (1,500 to go)"),
+        (WorkerStatus(shards={"restoring": 1, "running": 5}), "restoring"),
+        (WorkerStatus(shards={"failed": 6}), "shards stopped"),
+        (WorkerStatus(shards={"failed": 1, "running": 5}), "running"),
+    ],
+)
+def test_a_worker_without_a_running_shard_is_not_called_running(
+    status: WorkerStatus, expected: str, plain: RunDisplay, said: io.StringIO
+) -> None:
+    """Its process runs, but it handles nothing."""
+    plain.update([view(state=WorkerState.RUNNING, status=status)])
+    assert said.getvalue().startswith(f"watch vm-0 pid 1234: {expected}, shards ")
+
+
 def test_counts_that_move_are_said_after_a_while(
     plain: RunDisplay, said: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
