@@ -177,6 +177,11 @@ def test_a_handler_that_raises_may_dead_letter(application: Make) -> None:
     for key in {event.key for event in events}:
         good = [event.n for event in events if event.key == key and not event.text]
         assert last[key] == (len(good), sum(good))
+    # The log names the first ones and counts the others.
+    lines = [line for line in app.logs().splitlines() if "cannot take poison" in line]
+    assert len(lines) == 11
+    assert "10 more like this were left out" in lines[-1]
+    assert all(app.topology.dead_letter_topic in line and "test_handler.py:" in line for line in lines)
 
 
 def test_topics_of_several_events_with_deletions(application: Make) -> None:

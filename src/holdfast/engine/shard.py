@@ -6,12 +6,14 @@ and judges those that failed by the processor's policies.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from holdfast.engine.blame import explain
 from holdfast.engine.context import Context
 from holdfast.engine.dead_letter import dead_letter
 from holdfast.engine.handler import HandlerSpec
@@ -25,6 +27,9 @@ from holdfast.record import Message, Position, TopicPartition
 from holdfast.schema import EventDecoder, ValueCodec
 
 Policy = Literal["stop", "dead-letter"]
+
+dead_letter_log = logging.getLogger("holdfast.dead_letters")
+"""One line for each record that is set aside. A worker limits it, see `holdfast.runtime.process`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +225,10 @@ class ShardTask:
         if policy == "stop":
             self.failure = ShardFailure(position, cause)
             return False
-        letter = dead_letter(
-            self._plan.dead_letter_topic, position, message, cause, processor=self._plan.name
+        name, letters = self._plan.name, self._plan.dead_letter_topic
+        letter = dead_letter(letters, position, message, cause, processor=name)
+        dead_letter_log.warning(
+            "processor %r sets %s aside in topic %s: %s", name, position, letters, explain(cause)
         )
         unit.outputs.append(letter)
         unit.dead_letters += 1

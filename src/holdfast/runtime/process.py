@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 from holdfast.engine.plan import check_handler
+from holdfast.engine.shard import dead_letter_log
 from holdfast.errors import ClusterError, Fenced, HoldfastError, SettingError
+from holdfast.log_limit import LogLimit
 from holdfast.runtime.assembly import WorkerIdentity, build_worker
 from holdfast.runtime.orders import EXIT_ERROR, EXIT_FENCED, EXIT_FINAL, WorkerOrders
 from holdfast.runtime.orphan import end_with_supervisor
@@ -18,6 +20,9 @@ from holdfast.runtime.slot import SlotLock
 from holdfast.runtime.status import StatusPipe
 from holdfast.topology.load import load
 from holdfast.topology.resolve import resolve
+
+DEAD_LETTER_LINES = 10
+"""Dead letters that are named in the log in a minute; the rest is counted. All of them are in their topic."""
 
 
 def main(orders: WorkerOrders) -> int:
@@ -74,8 +79,14 @@ def _exit_code(error: HoldfastError) -> int:
     return EXIT_ERROR if passing else EXIT_FINAL
 
 
+def _limit_dead_letters() -> None:
+    limit = LogLimit(dead_letter_log, lambda _: "", most=DEAD_LETTER_LINES, seconds=60.0)
+    dead_letter_log.addFilter(limit)
+
+
 if __name__ == "__main__":
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    _limit_dead_letters()
     sys.exit(main(WorkerOrders.from_json(sys.argv[1])))

@@ -138,6 +138,18 @@ def test_a_failing_handler_may_dead_letter_its_record() -> None:
     assert bench.state() == Sum(total=6)
 
 
+def test_a_dead_letter_is_told_with_its_place_and_cause(caplog: pytest.LogCaptureFixture) -> None:
+    """One line each: what was set aside, where to, and the line of the handler that raised."""
+    bench = Bench(make_plan(fail_at_3, on_error="dead-letter"))
+    bench.handle(added(0, n=1), added(1, n=3), added(2, value=b"{"))
+    raised, undecodable = caplog.messages
+    assert raised.startswith(
+        f"processor 'counter' sets {IN}[3]@1 aside in topic {LETTERS}: ValueError: three"
+    )
+    assert f"({__file__}:" in raised
+    assert undecodable.startswith(f"processor 'counter' sets {IN}[3]@2 aside in topic {LETTERS}: ")
+
+
 @pytest.mark.parametrize(
     ("changes", "cause"),
     [
