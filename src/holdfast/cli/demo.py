@@ -133,7 +133,6 @@ class Demo:
         self._view = view
         self._workers = workers
         self._timeout = timeout
-        self._commits: dict[tuple[str, str, int], int] = {}
 
     def run(self, arguments: Arguments) -> DemoResult:
         """Run it all; whatever happens, no worker is left.
@@ -214,9 +213,6 @@ class Demo:
 
     def _poll(self, supervisor: Supervisor) -> None:
         supervisor.poll(_POLL_S)
-        for view in supervisor.views:
-            # Counts of a worker start over with each of its lives.
-            self._commits[view.spec.processor, view.spec.slot, view.restarts] = view.status.commits
         self._require_health(supervisor)
 
     def _moment(self, supervisor: Supervisor, feed: Feed, began: float, look: Look | None) -> Moment:
@@ -245,7 +241,7 @@ class Demo:
         results = []
         for name in self._topology.processors:
             mine = [view for view in views if view.spec.processor == name]
-            commits = sum(count for (processor, _, _), count in self._commits.items() if processor == name)
+            commits = sum(view.status.commits for view in mine)
             results.append(
                 ProcessorResult(
                     name,

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
@@ -34,6 +34,12 @@ FENCED_WITHIN_S = 60.0
 
 STOP_TIMEOUT_S = 40.0
 """From SIGTERM to SIGKILL: longer than the three calls to the brokers that a last commit may take."""
+
+LOG_BYTES = 10 * 1024 * 1024
+"""A log that is larger when its worker starts is moved to `.1`, in place of the one that was there."""
+
+COUNTED = ("records", "commits", "aborts", "dead_letters")
+"""What a worker counts from its start, and a user over all its lives."""
 
 
 class WorkerState(StrEnum):
@@ -75,14 +81,13 @@ class WorkerView:
         spec: how it is started.
         state: where it is in its life.
         pid: its process, while it has one.
-        status: its last report. Counts start over when it is restarted; see `records`.
-        records: records handled over all its lives.
-        dead_letters: records set aside over all its lives.
+        status: its last report, with what its earlier lives counted as well (`COUNTED`).
         restarts: how often it was started again.
         fenced_at: when it was fenced lately.
         quick_ends: how often in a row it ended by itself after a short life.
         error: why it last ended by itself, or why it cannot go on.
         shard_failures: shards that stopped, with the reason.
+        earlier: what the lives before the present one counted.
     """
 
     spec: WorkerSpec
@@ -94,18 +99,27 @@ class WorkerView:
     quick_ends: int = 0
     error: str = ""
     shard_failures: dict[int, str] = field(default_factory=dict)
-    earlier_records: int = 0
-    earlier_dead_letters: int = 0
+    earlier: WorkerStatus = field(default_factory=WorkerStatus)
 
     @property
     def records(self) -> int:
         """Records handled over all lives of the worker."""
-        return self.earlier_records + self.status.records
+        return self.status.records
 
     @property
     def dead_letters(self) -> int:
         """Records set aside over all lives of the worker."""
-        return self.earlier_dead_letters + self.status.dead_letters
+        return self.status.dead_letters
+
+    def take(self, status: WorkerStatus) -> None:
+        """Take a report of the present life."""
+        sums = {name: getattr(self.earlier, name) + getattr(status, name) for name in COUNTED}
+        self.status = replace(status, **sums)
+
+    def end_life(self) -> None:
+        """Keep what was counted; nothing else of a report is true without a process."""
+        self.earlier = WorkerStatus(**{name: getattr(self.status, name) for name in COUNTED})
+        self.status = self.earlier
 
 
 @dataclass(slots=True)
@@ -209,6 +223,7 @@ class Supervisor:
             # On a full disk the worker's output goes where ours goes: it must say so somewhere.
             with contextlib.suppress(OSError):
                 spec.log.parent.mkdir(parents=True, exist_ok=True)
+                _roll(spec.log)
                 output = spec.log.open("ab")
         try:
             process = subprocess.Popen(
@@ -250,7 +265,7 @@ class Supervisor:
     def _take(self, life: _Life, message: dict[str, Any]) -> None:
         view, kind = life.view, message.pop("type")
         if kind == "status":
-            view.status = WorkerStatus(**message)
+            view.take(WorkerStatus(**message))
             view.state = WorkerState.RUNNING
         elif kind == "shard_failed":
             view.shard_failures[message["partition"]] = message["message"]
@@ -284,14 +299,18 @@ class Supervisor:
         self._close_pipe(life)
         self._lives.remove(life)
         view.pid = None
-        view.earlier_records += view.status.records
-        view.earlier_dead_letters += view.status.dead_letters
-        view.status = WorkerStatus()
+        view.end_life()
 
     def _close_pipe(self, life: _Life) -> None:
         if not life.pipe.closed:
             self._selector.unregister(life.pipe)
             life.pipe.close()
+
+
+def _roll(log: Path) -> None:
+    """Begin a log anew when it is large. While its worker runs, nobody can make it write elsewhere."""
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        log.replace(log.with_name(f"{log.name}.1"))
 
 
 def _has_rival(view: WorkerView, now: float) -> bool:

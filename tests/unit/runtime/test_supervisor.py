@@ -22,7 +22,7 @@ from tests.unit.runtime.kit import wait_until
 
 FAILED = """echo '{"type": "shard_failed", "partition": 2, "message": "m", "stack": "s"}' >&$0; """
 NO_HANDLER = """echo '{"type": "error", "kind": "X", "message": "no such handler"}' >&$0; """
-READY = """echo '{"type": "status", "records": 5}' >&$0; """
+READY = """echo '{"type": "status", "records": 5, "commits": 2, "shards": {"running": 1}}' >&$0; """
 
 
 def shell(script: str, slot: str = "s-0") -> WorkerSpec:
@@ -67,6 +67,7 @@ def test_a_worker_that_ends_by_itself_is_started_again_with_growing_pauses(
     # 0.1 + 0.2 + 0.4 s
     assert time.monotonic() - began > 0.65
     assert view.records >= 15
+    assert view.status.commits * 5 == view.records * 2
     assert view.error == f"ended with exit code {EXIT_ERROR}; its log says why"
     assert not supervisor.all_ended
 
@@ -178,6 +179,29 @@ def test_output_goes_to_the_log(start: Callable[..., Supervisor], tmp_path: Path
     poll_until(supervisor, lambda: supervisor.views[0].restarts == 1)
     poll_until(supervisor, lambda: log.read_text().count("err") == 2)
     assert log.read_text().count("out") == 2
+
+
+def test_a_log_that_has_grown_is_rolled_when_its_worker_starts(
+    start: Callable[..., Supervisor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One old file is kept; a small log goes on."""
+    monkeypatch.setattr(module, "LOG_BYTES", 10)
+    log, old = tmp_path / "s-0.example.log", tmp_path / "s-0.example.log.1"
+    old.write_text("older")
+    log.write_text("twelve bytes")
+    script = f"echo new; [ -e {tmp_path}/second ] && exit 0; touch {tmp_path}/second; exit 1"
+    supervisor = start(WorkerSpec("c", "s", lambda _: ["bash", "-c", script], log=log))
+    poll_until(supervisor, lambda: supervisor.all_ended)
+    assert log.read_text() == "new\nnew\n"
+    assert old.read_text() == "twelve bytes"
+
+
+def test_between_two_lives_a_worker_has_counts_but_no_shards(start: Callable[..., Supervisor]) -> None:
+    """What it did stays done; what it worked on is nobody's."""
+    supervisor = start(shell(READY + "exit 1"))
+    view = supervisor.views[0]
+    poll_until(supervisor, lambda: view.state is WorkerState.RESTARTING)
+    assert (view.records, view.status.commits, view.status.shards) == (5, 2, {})
 
 
 def test_a_supervisor_that_does_not_read_does_not_hold_up_its_workers() -> None:
