@@ -186,7 +186,8 @@ class Producer:
         if servers is None:
             raise SettingError(
                 f"no brokers are named: pass bootstrap_servers, set {SERVERS_VARIABLE}, or write "
-                f"`kafka: {{bootstrap.servers: ...}}` into {path}"
+                f"`kafka: {{bootstrap.servers: ...}}` into {path}; `holdfast status` shows the address of "
+                "brokers that `holdfast up` started"
             )
         found = [resolved.topics[name] for name in chosen]
         return cls.for_topics(found, servers, source=declared.app, properties=declared.kafka)
