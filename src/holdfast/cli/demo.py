@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +29,7 @@ from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.settings import checked
 from holdfast.kafka.topic_reader import ClusterTopicReader
 from holdfast.local.cluster import EmbeddedCluster
+from holdfast.local.scratch import ScratchFolder
 from holdfast.runtime.launch import LaunchSettings, worker_specs
 from holdfast.runtime.supervisor import Supervisor, WorkerState, WorkerView
 from holdfast.topology import ResolvedTopology, check_file
@@ -38,6 +38,7 @@ READY_S = 90.0
 """Seconds for all workers to own their shards."""
 
 _POLL_S = 0.1
+_FOLDER_PREFIX = "holdfast-demo-"
 _INTERRUPTED = 130
 
 
@@ -144,17 +145,14 @@ class Demo:
         result = DemoResult()
         with self._view.phase("create topics"):
             provision(TopicAdmin(self._servers, self._topology.kafka), self._topology)
-        home = Path(tempfile.mkdtemp(prefix="holdfast-demo-"))
-        specs = worker_specs(self._topology, LaunchSettings(self._servers, home, "demo", self._workers))
-        supervisor = Supervisor(specs)
-        try:
-            self._work(supervisor, arguments, result)
-        except WorkerError as error:
-            raise WorkerError(f"{error}\nThe workers' logs are kept in {home / 'logs'}.") from error
-        except BaseException:
-            shutil.rmtree(home, ignore_errors=True)
-            raise
-        shutil.rmtree(home, ignore_errors=True)
+        with ScratchFolder(_FOLDER_PREFIX) as folder:
+            home = folder.path
+            specs = worker_specs(self._topology, LaunchSettings(self._servers, home, "demo", self._workers))
+            try:
+                self._work(Supervisor(specs), arguments, result)
+            except WorkerError as error:
+                folder.keep()
+                raise WorkerError(f"{error}\nThe workers' logs are kept in {home / 'logs'}.") from error
         with self._view.phase("check invariants"), ScanProgress() as progress:
             self._check(result, progress)
         return result
