@@ -32,7 +32,7 @@ class Column:
         short: its title where there is little room; the same unless given.
         right: numbers are set to the right.
         name: it holds names, which stay whole while there is any other way.
-        drop: where there is still too little room, columns go in this order; 0 stays.
+        drop: where there is still too little room, columns go in this order, empty ones first; 0 stays.
     """
 
     title: str
@@ -78,7 +78,8 @@ def fitting_table(console: Console, columns: Sequence[Column], rows: Sequence[Se
     """
     room = console.width if console.is_terminal else _UNLIMITED
     chosen = list(range(len(columns)))
-    leaving = sorted((i for i in chosen if columns[i].drop), key=lambda i: columns[i].drop)
+    empty = {i for i in chosen if not any(row[i] for row in rows)}
+    leaving = sorted((i for i in chosen if columns[i].drop), key=lambda i: (i not in empty, columns[i].drop))
     table = _table(columns, rows, chosen, short=False)
     if _width(console, table) > room:
         table = _table(columns, rows, chosen, short=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ _COLUMNS = (
     Column("replicas"),
     Column("declaration"),
 )
+_NARROW_COLUMNS = (*_COLUMNS[:4], Column("state"))
 
 
 def check(
@@ -138,16 +139,32 @@ def _topic_row(
     }
 
 
-def topics_table(console: Console, rows: Iterable[Mapping[str, Any]]) -> Table:
+def topics_table(console: Console, rows: Sequence[Mapping[str, Any]]) -> Table:
     """The rows of `topics` as a table that fits the console."""
-    cells = []
-    for row in rows:
-        numbers = ("-", "-", "-")
-        if row["exists"]:
-            offsets = "?" if row["offsets"] is None else f"{row['offsets']:,}"
-            numbers = (str(row["partitions"]), str(row["replication"]), offsets)
-        cells.append((escape(row["topic"]), *numbers, _health(row), _mark(row)))
-    return fitting_table(console, _COLUMNS, cells)
+    cells = [(escape(row["topic"]), *_numbers(row), _health(row), _mark(row)) for row in rows]
+    table = fitting_table(console, _COLUMNS, cells)
+    if len(table.columns) == len(_COLUMNS):
+        return table
+    # Names of changelogs are long: what is as it should be is said in one word.
+    narrow = [(escape(row["topic"]), *_numbers(row), _in_one(row)) for row in rows]
+    return fitting_table(console, _NARROW_COLUMNS, narrow)
+
+
+def _numbers(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    if not row["exists"]:
+        return ("-", "-", "-")
+    offsets = "?" if row["offsets"] is None else f"{row['offsets']:,}"
+    return (str(row["partitions"]), str(row["replication"]), offsets)
+
+
+def _in_one(row: Mapping[str, Any]) -> str:
+    """Health and declaration in one cell."""
+    parts = []
+    if row["no_leader"] or row["behind"]:
+        parts.append(_health(row))
+    if row["differs"] or not row["declared"]:
+        parts.append(_mark(row))
+    return ", ".join(parts) or "[green]ok[/]"
 
 
 def _mark(row: Mapping[str, Any]) -> str:

@@ -46,11 +46,22 @@ def group(**values: Any) -> dict[str, Any]:
 
 
 def test_topics_fit_sixty_columns_with_their_names_whole() -> None:
-    """One line for each, with health and declaration."""
+    """One line for each that is as it should be."""
     console = terminal()
-    shown = lines(console, topics_table(console, [topic(NAME), topic("orders", offsets=None)]))
-    assert [line.split()[0] for line in shown] == ["topic", NAME, "orders"]
-    assert all("in sync" in line and "as declared" in line for line in shown[1:])
+    changelog = "shop.customer-spending.spending.changelog"
+    shown = lines(console, topics_table(console, [topic(NAME), topic(changelog, offsets=None)]))
+    assert [line.split()[0] for line in shown] == ["topic", NAME, changelog]
+    assert all(line.rstrip().endswith(" ok") for line in shown[1:])
+
+
+def test_what_is_wrong_with_a_topic_is_said_in_a_narrow_terminal_too() -> None:
+    """All of it, in the words of the wide table."""
+    console = terminal()
+    rows = [topic("a" * 20, behind=[1], differs=["partitions"]), topic("b" * 20, declared=False)]
+    shown = lines(console, topics_table(console, rows))
+    said = " ".join(" ".join(shown).split())
+    assert "behind: partition 1, differs: partitions" in said
+    assert "not declared" in said
 
 
 def test_topics_show_everything_where_there_is_room() -> None:
