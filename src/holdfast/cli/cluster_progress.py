@@ -15,7 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from holdfast.cli.console import err
+from holdfast.cli.console import err, is_live
 
 
 class ClusterProgress:
@@ -56,7 +56,7 @@ class ClusterProgress:
 
     def step(self, text: str) -> None:
         """Show a step in place of the last one."""
-        if not err.is_terminal:
+        if not is_live(err):
             err.print(f"{text} ...", highlight=False)
             return
         self._bars.stop()
@@ -68,7 +68,7 @@ class ClusterProgress:
     def download(self, total_bytes: int) -> None:
         """Show the download as a bar."""
         text = "Downloading Apache Kafka"
-        if not err.is_terminal:
+        if not is_live(err):
             err.print(f"{text} ({total_bytes / 1e6:.0f} MB) ...", highlight=False)
             return
         self._lines.stop()

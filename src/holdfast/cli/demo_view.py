@@ -81,7 +81,7 @@ class DemoView:
             name: what is done, such as `start workers`.
             live: `show` is called during it.
         """
-        if not self._console.is_terminal:
+        if not is_live(self._console):
             self._say(f"{name} ...")
         began = time.monotonic()
         if live and is_live(self._console):

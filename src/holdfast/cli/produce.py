@@ -9,7 +9,7 @@ import typer
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
-from holdfast.cli.console import err, out
+from holdfast.cli.console import err, is_live, out
 from holdfast.cli.feed import Feed, SetOption, parse_arguments
 from holdfast.cli.topology import TopologyFile
 from holdfast.cli.words import counted
@@ -53,7 +53,7 @@ def produce(
 def _show(feed: Feed) -> None:
     """Run a feed to its end, with a counter in a terminal."""
     columns = (SpinnerColumn(), TextColumn("publishing"), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+    with Progress(*columns, console=err, transient=True, disable=not is_live(err)) as progress:
         task = progress.add_task("publishing", total=None)
         feed.start()
         while feed.is_alive():

@@ -10,7 +10,7 @@ from typing import IO
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from holdfast.cli.console import err, out
+from holdfast.cli.console import err, is_live, out
 from holdfast.cli.publish_input import Line
 from holdfast.cli.words import counted
 from holdfast.kafka.producer import PublishStats
@@ -61,7 +61,7 @@ class ProgressBar:
             *bar,
             console=err,
             transient=True,
-            disable=not err.is_terminal,
+            disable=not is_live(err),
         )
         self._task: TaskID = self._progress.add_task("", total=total, events="0 events", rate=0.0)
         self._started = time.monotonic()

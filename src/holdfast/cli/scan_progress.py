@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from holdfast.cli.console import err
+from holdfast.cli.console import err, is_live
 
 
 class ScanProgress:
@@ -20,7 +20,7 @@ class ScanProgress:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
         )
-        self._progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+        self._progress = Progress(*columns, console=err, transient=True, disable=not is_live(err))
         self._tasks = {topic.description: topic.id for topic in self._progress.tasks}
 
     def __enter__(self) -> ScanProgress:
