@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from holdfast.topology.check import cross_check
 from holdfast.topology.mend import NO_TOPICS, covers, mend
 from holdfast.topology.model import SOURCE, Topology
 from holdfast.topology.source import Location, Parsed, Problem, Source, parse
-from holdfast.topology.translate import problems_of
+from holdfast.topology.translate import location, problems_of
 
 DEFAULT_FILE = Path("topology.yaml")
 """The file that is read where no other is named."""
@@ -97,13 +98,21 @@ def _validate(data: dict[str, Any]) -> tuple[Topology | None, tuple[Problem, ...
     """Validate; mend what is mistaken, so that the rest can be checked further."""
     problems: tuple[Problem, ...] | None = None
     mended: set[Location] = set()
+    # Entries whose runtime is unknown: only the second validation says what else is wrong in them.
+    hidden: set[Location] = set()
     # First single values, twice because of what one mistake hides; then keys, entries and whole sections.
     for depth in (4, 4, 3, 2, 1, 1):
         try:
             topology = Topology.model_validate(data)
         except ValidationError as error:
-            problems = problems_of(error) if problems is None else problems
-            for detail in error.errors(include_url=False):
+            details = error.errors(include_url=False)
+            if problems is None:
+                problems = problems_of(error)
+                hidden = {location(each)[:2] for each in details if each["type"] == "union_tag_invalid"}
+            else:
+                problems += tuple(_of_entries(problems_of(error), hidden))
+                hidden = set()
+            for detail in details:
                 data, at = mend(data, detail, depth)
                 mended.add(at)
             data.setdefault("app", "app")
@@ -112,6 +121,14 @@ def _validate(data: dict[str, Any]) -> tuple[Topology | None, tuple[Problem, ...
                 topology = topology.model_copy(update={"topics": {}})
             return topology, problems or (), frozenset(mended)
     return None, problems or (), frozenset(mended)
+
+
+def _of_entries(problems: Iterable[Problem], entries: Collection[Location]) -> Iterator[Problem]:
+    """Yield what is wrong in processors whose runtime is unknown; whether they need a handler is, too."""
+    for problem in problems:
+        needs_handler = problem.at[2:] == ("handler",) and problem.text.startswith("missing")
+        if problem.at[:2] in entries and not needs_handler:
+            yield problem
 
 
 def _cross_check(

@@ -46,9 +46,11 @@ def mend(data: dict[str, Any], detail: ErrorDetails, depth: int) -> tuple[dict[s
         data = {**data, "topics": NO_TOPICS}
     elif at[0] == "checks" and len(at) == 2 and "checks" in data:
         data = {**data, "checks": _replaced(data["checks"], at[1], _REFERENCE)}
+    elif detail["type"] == "union_tag_invalid" and _is_faust(data, at):
+        data = _stood_in(data, at, "faust")
     elif stand_in is None or detail["type"] == "extra_forbidden":
         data = _cut(data, at)
-    elif str(at[1]) in data.get(str(at[0]), {}):  # else another mistake has cut the entry out
+    elif _has_entry(data, at):  # else another mistake has cut it out
         data = _stood_in(data, at, stand_in)
     return data, at
 
@@ -56,6 +58,15 @@ def mend(data: dict[str, Any], detail: ErrorDetails, depth: int) -> tuple[dict[s
 def covers(mended: Collection[Location], at: Location) -> bool:
     """Tell whether a place was mended, or lies in one that was."""
     return any(at[:length] in mended for length in range(1, len(at) + 1))
+
+
+def _has_entry(data: dict[str, Any], at: Location) -> bool:
+    return str(at[1]) in data.get(str(at[0]), {})
+
+
+def _is_faust(data: dict[str, Any], at: Location) -> bool:
+    """Tell what a processor with an unknown runtime is meant to be."""
+    return len(at) > 2 and _has_entry(data, at) and "agent" in data[str(at[0])][str(at[1])]
 
 
 def _stood_in(data: dict[str, Any], at: Location, stand_in: Any) -> dict[str, Any]:
