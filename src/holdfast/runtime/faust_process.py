@@ -6,6 +6,7 @@ supervisor what Faust's monitor counts, and stops the worker when the supervisor
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
@@ -13,34 +14,48 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from holdfast.errors import TopologyError
+from holdfast.errors import HoldfastError, TopologyError
+from holdfast.runtime.orders import EXIT_FINAL
 from holdfast.runtime.orphan import end_with_supervisor
+from holdfast.runtime.slot import SlotLock
 from holdfast.runtime.status import INTERVAL_S, StatusLine, WorkerStatus
 
 
-def main(reference: str, descriptor: int | None) -> None:
-    """Run the worker until it is told to stop.
+def main(reference: str, descriptor: int | None) -> int:
+    """Run the worker until it is told to stop; returns the exit code."""
+    # Also while Faust waits for its brokers, when none of its timers run.
+    end_with_supervisor(descriptor)
+    line = StatusLine(descriptor)
+    try:
+        with contextlib.ExitStack() as stack:
+            if folder := os.environ.get("HOLDFAST_STATE_DIR"):
+                # Also makes the folder: Faust makes only the last part of its path.
+                stack.enter_context(SlotLock(Path(folder)))
+            _work(reference, line)
+    except HoldfastError as error:
+        line.send("error", kind=type(error).__name__, message=str(error))
+        print(error, file=sys.stderr, flush=True)
+        return EXIT_FINAL
+    return 0
+
+
+def _work(reference: str, line: StatusLine) -> None:
+    """Hand over to Faust's command line, which ends the process.
 
     Raises:
         TopologyError: faust-streaming is not installed.
     """
-    # Also while Faust waits for its brokers, when none of its timers run.
-    end_with_supervisor(descriptor)
     try:
         from faust.cli.faust import cli
     except ImportError as error:
         raise TopologyError(
             f"{reference} needs faust-streaming; install it with `pip install holdfast[faust]`"
         ) from error
-    if folder := os.environ.get("HOLDFAST_STATE_DIR"):
-        # Faust makes only the last part of its data folder's path.
-        Path(folder).mkdir(parents=True, exist_ok=True)
     # Faust imports the application by name from the working folder, which is the topology's.
     sys.path.insert(0, os.getcwd())
     module, _, name = reference.partition(":")
     app = getattr(importlib.import_module(module), name or "app")
-    if descriptor is not None:
-        _report_from(app, StatusLine(descriptor))
+    _report_from(app, line)
     cli(["-A", reference, "worker", "--loglevel", "warn", "--without-web"])
 
 
@@ -62,4 +77,4 @@ def _shards(app: Any) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else None)
+    sys.exit(main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else None))

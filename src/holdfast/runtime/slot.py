@@ -39,8 +39,8 @@ class SlotLock:
             owner = os.pread(self._file, 32, 0).decode().strip() or "unknown"
             os.close(self._file)
             raise SlotTaken(
-                f"slot {folder.name} is taken by process {owner} on this machine ({folder}); stop it, "
-                "or give this worker another slot"
+                f"slot {folder.name} is taken by process {owner} on this machine ({folder}), a worker of "
+                "another `holdfast run`; stop that, or give this worker another slot with --slot-prefix NAME"
             ) from None
         # The owner's pid is for the message above only; a full disk is told by what needs the disk.
         with contextlib.suppress(OSError):

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.unit.runtime.both_kinds import write_application
 from tests.unit.runtime.kit import wait_until
 
 SUPERVISOR = """
@@ -28,36 +29,6 @@ supervisor.start()
 print(supervisor.views[0].pid, flush=True)
 while True:
     supervisor.poll(0.1)
-"""
-
-APPLICATION = """
-import os, sys
-from pathlib import Path
-import faust
-from holdfast import Event, processor
-
-class Added(Event):
-    key: str
-
-@processor
-def handle(event: Added) -> None:
-    ...
-
-app = faust.App("a.live", broker="kafka://" + os.environ.get("HOLDFAST_BOOTSTRAP_SERVERS", "localhost:1"))
-topic = app.topic("adds", value_type=bytes)
-
-@app.agent(topic)
-async def watch(stream):
-    async for value in stream:
-        pass
-"""
-
-TOPOLOGY = """
-app: a
-topics: {adds: {event: "my_app:Added", key: key, partitions: 1}}
-processors:
-  native: {handler: "my_app:handle", reads: [adds]}
-  live: {runtime: faust, agent: "my_app:app", reads: [adds]}
 """
 
 
@@ -84,12 +55,11 @@ def test_a_worker_without_supervisor_and_brokers_is_gone_within_seconds(
 ) -> None:
     """Nothing can be committed and no timer of Faust's runs: the worker ends all the same."""
     ready = tmp_path / "ready"
-    (tmp_path / "my_app.py").write_text(f"{APPLICATION}\nPath({str(ready)!r}).touch()\n")
-    (tmp_path / "topology.yaml").write_text(TOPOLOGY)
+    topology = write_application(tmp_path, f"Path({str(ready)!r}).touch()")
     # What accepts and never answers holds up both kinds of client for long.
     with socket.create_server(("127.0.0.1", 0)) as silent:
         servers = f"127.0.0.1:{silent.getsockname()[1]}"
-        pid = killed_supervisor(SUPERVISOR, str(tmp_path / "topology.yaml"), servers, processor, ready=ready)
+        pid = killed_supervisor(SUPERVISOR, str(topology), servers, processor, ready=ready)
         try:
             wait_until(lambda: is_gone(pid), 15)
         finally:

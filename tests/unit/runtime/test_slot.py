@@ -13,7 +13,10 @@ import pytest
 from holdfast.errors import SlotTaken, StateError
 from holdfast.runtime.launch import LaunchSettings, worker_specs
 from holdfast.runtime.slot import SlotLock
+from holdfast.runtime.supervisor import Supervisor, WorkerState
 from holdfast.topology.load import load
+from tests.unit.runtime.both_kinds import write_application
+from tests.unit.runtime.kit import wait_until
 
 HOLD = """
 import sys, time
@@ -65,3 +68,23 @@ def test_every_worker_has_its_own_log_and_folder(tmp_path: Path) -> None:
     assert [spec.slot for spec in specs] == [f"host.example.com-{i}" for i in range(3)]
     assert [spec.log and spec.log.name for spec in specs] == [f"host.example.com-{i}.log" for i in range(3)]
     assert len({str(spec.command(3)) for spec in specs}) == 3
+
+
+@pytest.mark.parametrize("processor", ["native", "live"])
+def test_a_second_worker_of_either_kind_is_refused_for_good(tmp_path: Path, processor: str) -> None:
+    """Faust would join as a second member, and both would write one state folder."""
+    topology = load(write_application(tmp_path))
+    settings = LaunchSettings("127.0.0.1:1", tmp_path, "host", logs=False)
+    specs = worker_specs(topology, settings, [processor])
+    with SlotLock(tmp_path / "state" / "a" / processor / "host-0"):
+        second = Supervisor(specs)
+        second.start()
+        try:
+            wait_until(lambda: second.poll(0.02) or second.all_ended, 30)
+        finally:
+            second.stop(1.0)
+    [view] = second.views
+    assert (view.state, view.restarts) == (WorkerState.FAILED, 0)
+    assert f"slot host-0 is taken by process {os.getpid()} on this machine" in view.error
+    assert "a worker of another `holdfast run`" in view.error
+    assert "--slot-prefix" in view.error
