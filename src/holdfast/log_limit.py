@@ -83,9 +83,8 @@ class LogLimit(logging.Filter):
         for window in over.values():
             if window.left_out:
                 self._logger.warning(
-                    "%d more like this were left out within %.0f s: %s",
+                    "%d more like this were left out: %s",
                     window.left_out,
-                    now - window.began,
                     window.example,
                     extra={_SUMMARY: True},
                 )

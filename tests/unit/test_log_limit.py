@@ -31,7 +31,7 @@ def test_lines_of_a_kind_are_counted_after_the_first_and_the_count_is_told(
     logger.warning("timed out")
     assert caplog.messages == ["refused 0", "refused 1", "timed out"]
     wait_until(lambda: len(caplog.messages) == 4)
-    assert caplog.messages[3] == "998 more like this were left out within 0 s: refused 2"
+    assert caplog.messages[3] == "998 more like this were left out: refused 2"
 
 
 def test_after_its_time_a_line_is_said_again(
@@ -69,4 +69,4 @@ for _ in range(5):
     log.warning("refused")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines() == ["refused", "4 more like this were left out within 0 s: refused"]
+    assert done.stderr.splitlines() == ["refused", "4 more like this were left out: refused"]

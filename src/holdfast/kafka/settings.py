@@ -23,8 +23,11 @@ client_log = logging.getLogger("holdfast.kafka.client")
 client_log.addHandler(logging.NullHandler())
 
 _LOG_LIMIT_S = 10.0
-_BROKER = re.compile(r"[\w.\-]+:\d+|\[[0-9a-fA-F:.]+\]:\d+")
-_VARIES = re.compile(r"\([^()]*\)|\d+")
+_BROKER = re.compile(r"((?:[\w.\-]+|\[[0-9a-fA-F:.]+\]):\d+)(?:/\w+)?")
+_THREAD = re.compile(r"^\[thrd:.*?\]: ")
+"""Which of the client's threads speaks; says nothing about the fault."""
+
+_VARIES = re.compile(rf"\w+Coordinator: |{_BROKER.pattern}|\([^()]*\)|\d+")
 
 
 def _kind(record: logging.LogRecord) -> str:
@@ -33,10 +36,9 @@ def _kind(record: logging.LogRecord) -> str:
         facility, _, text = record.args  # type: ignore[misc]
     except (TypeError, ValueError):
         facility, text = "", record.getMessage()
-    # The thread's name comes first, and says little about the fault.
-    text = re.sub(r"^\[thrd:[^\]]*\]+:? *", "", str(text))
+    text = _THREAD.sub("", str(text))
     broker = _BROKER.search(text)
-    return f"{facility} {broker and broker[0]} {_VARIES.sub('', text)}"
+    return f"{facility} {broker and broker[1]} {_VARIES.sub('', text)}"
 
 
 client_log.addFilter(LogLimit(client_log, _kind, most=1, seconds=_LOG_LIMIT_S))

@@ -99,7 +99,14 @@ def test_the_clients_lines_about_one_broker_are_limited(caplog: pytest.LogCaptur
     for n in range(600):
         text = refused.format(7901, n % 3, f"Connection refused (after {n}ms in state CONNECT)")
         client_log.error("%s [%s] %s", "FAIL", f"shop.p.0#producer-{n % 5}", text)
+    coordinator = "[thrd:GroupCoordinator]: GroupCoordinator: 127.0.0.1:7901: Connect to ipv4#127.0.0.1:7901 "
+    client_log.error(
+        "%s [%s] %s", "FAIL", "x#consumer-1", coordinator + "failed: Connection refused (after 0ms)"
+    )
+    bootstrap = "[thrd:[::1]:7903/bootstrap]: [::1]:7903/bootstrap: Connect to ipv6#[::1]:7903 failed: No"
+    for _ in range(2):
+        client_log.error("%s [%s] %s", "FAIL", "x#consumer-1", bootstrap)
     client_log.error("%s [%s] %s", "FAIL", "x#consumer-1", refused.format(7902, 1, "Connection refused"))
     client_log.error("%s [%s] %s", "FAIL", "x#consumer-1", refused.format(7901, 1, "No route to host"))
     client_log.error("a line of another shape")
-    assert len(caplog.messages) == 4
+    assert len(caplog.messages) == 5, caplog.messages
