@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -15,10 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import HoldfastError, TopologyError
+from holdfast.log_limit import LogLimit
 from holdfast.runtime.orders import EXIT_FINAL
 from holdfast.runtime.orphan import end_with_supervisor
 from holdfast.runtime.slot import SlotLock
 from holdfast.runtime.status import INTERVAL_S, StatusLine, WorkerStatus
+
+_CLIENT_LOGS = (
+    "aiokafka",
+    "aiokafka.conn",
+    "aiokafka.consumer.fetcher",
+    "aiokafka.consumer.group_coordinator",
+    "aiokafka.producer.sender",
+)
+_CLIENT_LINES = 5
+_CLIENT_LINES_S = 10.0
 
 
 def main(reference: str, descriptor: int | None) -> int:
@@ -56,7 +68,15 @@ def _work(reference: str, line: StatusLine) -> None:
     module, _, name = reference.partition(":")
     app = getattr(importlib.import_module(module), name or "app")
     _report_from(app, line)
+    limit_client_logs()
     cli(["-A", reference, "worker", "--loglevel", "warn", "--without-web"])
+
+
+def limit_client_logs() -> None:
+    """Count what the Kafka client repeats: without brokers it writes hundreds of lines a second."""
+    for name in _CLIENT_LOGS:
+        log = logging.getLogger(name)
+        log.addFilter(LogLimit(log, lambda r: str(r.msg), most=_CLIENT_LINES, seconds=_CLIENT_LINES_S))
 
 
 def _report_from(app: Any, line: StatusLine) -> None:
