@@ -26,12 +26,14 @@ class _Window:
     said: int = 0
     left_out: int = 0
     example: str = ""
+    level: int = logging.WARNING
 
 
 class LogLimit(logging.Filter):
     """Lets the first lines of a kind through, then counts; the count is told when the time is over.
 
-    Add it to a logger. The count is also told when the process ends.
+    Add it to a logger. The count is also told when the process ends. Lines below WARNING are left alone: a
+    handler may still drop them, and who asked for them wants all of them.
 
     Args:
         logger: the logger that it is added to, which says the counts.
@@ -55,7 +57,7 @@ class LogLimit(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a line is said now."""
-        if hasattr(record, _SUMMARY):
+        if record.levelno < logging.WARNING or hasattr(record, _SUMMARY):
             return True
         kind, now = self._kind(record), time.monotonic()
         with self._lock:
@@ -65,7 +67,7 @@ class LogLimit(logging.Filter):
                 return True
             window.left_out += 1
             if window.left_out == 1:
-                window.example = record.getMessage()
+                window.example, window.level = record.getMessage(), record.levelno
             self._tell_later(window.began + self._seconds - now)
         return False
 
@@ -82,7 +84,8 @@ class LogLimit(logging.Filter):
                 self._tell_later(min(counted) + self._seconds - now)
         for window in over.values():
             if window.left_out:
-                self._logger.warning(
+                self._logger.log(
+                    window.level,
                     "%d more like this were left out: %s",
                     window.left_out,
                     window.example,

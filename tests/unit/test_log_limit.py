@@ -34,6 +34,21 @@ def test_lines_of_a_kind_are_counted_after_the_first_and_the_count_is_told(
     assert caplog.messages[3] == "998 more like this were left out: refused 2"
 
 
+def test_lines_that_a_handler_may_drop_are_not_counted(
+    logger: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A logger may let everything through to handlers with levels of their own; a count must not tell of it."""
+    caplog.set_level(logging.DEBUG, logger.name)
+    limit = LogLimit(logger, lambda record: record.msg, most=1, seconds=60)
+    logger.addFilter(limit)
+    for level in (logging.DEBUG, logging.ERROR):
+        for _ in range(3):
+            logger.log(level, "line")
+    limit.tell(all_of_them=True)
+    assert [r.levelname for r in caplog.records] == ["DEBUG"] * 3 + ["ERROR"] * 2
+    assert caplog.messages[-1] == "2 more like this were left out: line"
+
+
 def test_after_its_time_a_line_is_said_again(
     logger: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
