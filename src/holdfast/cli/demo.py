@@ -48,7 +48,7 @@ def demo(
     bootstrap_servers: str | None = typer.Option(
         None,
         "--bootstrap-servers",
-        metavar="HOST:PORT",
+        metavar="HOST:PORT,...",
         help="Use this cluster; without it, brokers of its own are started and stopped again.",
         show_default=False,
     ),
