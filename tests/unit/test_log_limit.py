@@ -37,7 +37,7 @@ def test_lines_of_a_kind_are_counted_after_the_first_and_the_count_is_told(
 def test_lines_that_a_handler_may_drop_are_not_counted(
     logger: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A logger may let everything through to handlers with levels of their own; a count must not tell of it."""
+    """A logger may let all through to handlers with levels of their own; a count must not tell of it."""
     caplog.set_level(logging.DEBUG, logger.name)
     limit = LogLimit(logger, lambda record: record.msg, most=1, seconds=60)
     logger.addFilter(limit)
