@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from holdfast.errors import ClusterError
 from holdfast.kafka.reader import PartitionReader, reader_settings
+from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.settings import consumer_config
 from holdfast.runtime.restore import Claim, Restored, Restorer, RestoreSettings
 from holdfast.runtime.store import StoreMemory
@@ -198,3 +199,38 @@ def test_a_topic_made_anew_has_another_id(application: Make) -> None:
             assert time.monotonic() < deadline, "the new topic has the id of the old one"
             with contextlib.suppress(ClusterError):
                 later = reader.topic_ids(names, 10.0)
+
+
+MISFIT = """
+from typing import NamedTuple
+
+from holdfast import State, processor
+from test_events import Added
+
+
+class Pair(NamedTuple):
+    amount: float
+    orders: int
+
+
+@processor
+def handle(event: Added, sums: State[Pair]) -> None:
+    sums.set(Pair("much" if event.n == 4 else 1.0, 1))
+"""
+
+
+def test_state_that_could_not_be_read_back_is_never_committed(application: Make) -> None:
+    """A field of a wrong type, of which pydantic only warns, stops the shard with key and field."""
+    app = application(
+        handler=MISFIT, outputs={}, tables={"sums": "test_handler:Pair"}, topic={"partitions": 1}
+    )
+    app.publish(*(Added(key="k", n=n) for n in range(5)))
+    with app.run() as run:
+        run.until(lambda: run.views[0].error, 40, "the stop", failing=True)
+        said = str(run.views[0].error)
+    assert "much" in said
+    assert "float" in said
+    assert "'k'" in said
+    assert not [
+        row for row in LogScanner(app.servers).topic(app.changelog) if b"much" in (row.value() or b"")
+    ]

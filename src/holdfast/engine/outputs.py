@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-from pydantic_core import PydanticSerializationError
-
 from holdfast.engine.handler import To
 from holdfast.errors import HandlerError, UndeclaredOutput
 from holdfast.record import Output
 from holdfast.schema import Encoded, Event, Tombstone, TopicEncoder
+from holdfast.schema.strict import UNWRITABLE
 
 Route = Callable[[Any], Encoded]
 Direct = Callable[[Any, int], Output]
@@ -100,7 +99,7 @@ class Router:
                 # Most keys are strings: their bytes need no look at the type.
                 key = name.encode() if type(name) is str else encoder.encode_key(event, name)
                 value = to_json(event)
-            except PydanticSerializationError as error:
+            except UNWRITABLE as error:
                 raise encoder.unwritable(event, error) from error
             except UnicodeEncodeError:
                 # Its own error names topic and field.

@@ -61,7 +61,7 @@ def _work(reference: str, line: StatusLine) -> None:
         from faust.cli.faust import cli
     except ImportError as error:
         raise TopologyError(
-            f"{reference} needs faust-streaming; install it with `pip install holdfast[faust]`"
+            f"{reference} needs faust-streaming; install it with `pip install faust-streaming`"
         ) from error
     # Faust imports the application by name from the working folder, which is the topology's.
     sys.path.insert(0, os.getcwd())

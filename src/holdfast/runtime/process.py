@@ -18,6 +18,7 @@ from holdfast.runtime.orders import EXIT_ERROR, EXIT_FENCED, EXIT_FINAL, WorkerO
 from holdfast.runtime.orphan import end_with_supervisor
 from holdfast.runtime.slot import SlotLock
 from holdfast.runtime.status import StatusPipe
+from holdfast.schema.strict import refuse_misfits
 from holdfast.topology.load import load
 from holdfast.topology.resolve import resolve
 
@@ -45,6 +46,7 @@ def _work(orders: WorkerOrders, pipe: StatusPipe) -> None:
         identity = WorkerIdentity(orders.slot, Path(orders.folder), orders.bootstrap_servers)
         worker = build_worker(resolved, resolved.processors[orders.processor], identity, pipe)
         _calm_the_collector()
+        refuse_misfits()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
         try:

@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
-from pydantic_core import PydanticSerializationError
-
 from holdfast.errors import EventRefused, SchemaError
 from holdfast.schema.event import TYPE_HEADER, Event, Tombstone, check_event_class, wire_type
 from holdfast.schema.keys import encode_key
+from holdfast.schema.strict import UNWRITABLE
 
 WireHeaders = list[tuple[str, bytes]]
 """Headers in the form that the client takes. The list is shared by all events of a class: never change it."""
@@ -25,7 +24,7 @@ class ClassEncoder(NamedTuple):
     """The parts of one event class's encoding, for callers that inline it.
 
     Attributes:
-        to_json: event to the bytes of the value; raises pydantic's ``PydanticSerializationError``.
+        to_json: event to the bytes of the value; raises one of `UNWRITABLE`.
         key: event to the value of its key field, not encoded yet; None if the topic has no key.
         headers: the headers of every event of the class; None if they differ from event to event.
     """
@@ -119,7 +118,7 @@ class TopicEncoder:
         key = None if encoder.key is None else self.encode_key(event, encoder.key(event))
         try:
             value = encoder.to_json(event)
-        except PydanticSerializationError as error:
+        except UNWRITABLE as error:
             raise self.unwritable(event, error) from error
         return key, value, encoder.headers or self.headers_of(type(event))
 

@@ -13,11 +13,11 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, g
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
 
 from holdfast.errors import SchemaError, StateError
 from holdfast.schema.event import complete
 from holdfast.schema.explain import explain_fields, shorten
+from holdfast.schema.strict import UNWRITABLE
 
 T = TypeVar("T")
 
@@ -159,7 +159,7 @@ def _encoder(
             )
         try:
             data = to_json(value)
-        except PydanticSerializationError as error:
+        except UNWRITABLE as error:
             raise StateError(f"{shorten(value)} cannot be kept as {name}: {error}") from error
         # A NaN in a float field is written as null, which a later restore could not read back.
         if b"null" in data:

@@ -77,7 +77,7 @@ class References:
         hint = ""
         if isinstance(error, ModuleNotFoundError):
             package = str(error.name).partition(".")[0]
-            hint = f"; install {'holdfast[faust]' if package == 'faust' else 'the package that has it'}"
+            hint = f"; install {'faust-streaming' if package == 'faust' else 'the package that has it'}"
         return f'importing "{name}" fails at {self._place(error)}: {text}{hint}'
 
     def _place(self, error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Base64Bytes, BaseModel, Field
 
-from holdfast.errors import SchemaError, StateError
-from holdfast.schema import Event, ValueCodec
+from holdfast.errors import EventRefused, SchemaError, StateError
+from holdfast.schema import Event, TopicEncoder, ValueCodec
+from holdfast.schema.strict import refuse_misfits
 
 
 class Kind(StrEnum):
@@ -170,3 +172,42 @@ def test_every_float_survives_storage(value: float) -> None:
     """Bit for bit, infinities included."""
     codec = ValueCodec(float)
     assert codec.decode(codec.encode(value)) == value
+
+
+class Pair(NamedTuple):
+    """A value whose fields nobody checks when it is made."""
+
+    amount: float
+    orders: int
+
+
+@dataclass(frozen=True)
+class Sums:
+    """The same as a dataclass."""
+
+    amount: float
+    orders: int
+
+
+@pytest.mark.parametrize("kind", [Pair, Sums])
+def test_a_field_of_a_wrong_type_is_refused_when_it_is_written(kind: type[Any]) -> None:
+    """Pydantic only warns, and writes what nobody could read back."""
+    with warnings.catch_warnings():
+        refuse_misfits()
+        codec = ValueCodec(kind)
+        assert codec.decode(codec.encode(kind(1, 2))) == kind(1.0, 2)
+        with pytest.raises(StateError, match="float"):
+            codec.encode(kind("x", 2))
+
+
+def test_a_model_made_without_validation_is_refused_when_it_is_written() -> None:
+    """Events are checked on their way out as well."""
+
+    class Shipped(Event):
+        pieces: int
+
+    with warnings.catch_warnings():
+        refuse_misfits()
+        encoder = TopicEncoder("shipped", (Shipped,), None)
+        with pytest.raises(EventRefused, match="int"):
+            encoder.encode(Shipped.model_construct(pieces="many"))
