@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import typer
@@ -23,8 +23,11 @@ from holdfast.kafka.settings import checked
 from holdfast.local.cluster import running_bootstrap_servers
 from holdfast.local.folders import home
 from holdfast.runtime.launch import LaunchSettings, default_slot_prefix, worker_specs
-from holdfast.runtime.supervisor import Supervisor
+from holdfast.runtime.supervisor import Supervisor, WorkerView
 from holdfast.topology import Difference, Topology, check_file
+
+FUTILE_RESTARTS = 5
+"""Restarts of a worker without progress after which a run that is to drain gives up."""
 
 _POLL_S = 0.25
 
@@ -110,6 +113,30 @@ def _set_of(servers: str) -> set[str]:
     return {re.sub(r"^localhost(?=:)", "127.0.0.1", server) for server in named}
 
 
+class FutileRestarts:
+    """Tells when a worker is started again and again without getting anywhere."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[int, int]] = {}
+
+    def look(self, views: Sequence[WorkerView]) -> None:
+        """Compare with the last progress of each worker.
+
+        Raises:
+            WorkerError: a worker was restarted too often since.
+        """
+        for view in views:
+            name = f"{view.spec.processor} ({view.spec.slot})"
+            records, restarts = self._seen.get(name, (-1, 0))
+            if view.records != records:
+                self._seen[name] = view.records, view.restarts
+            elif view.restarts - restarts >= FUTILE_RESTARTS:
+                raise WorkerError(
+                    f"{name} was restarted {view.restarts - restarts} times without handling a record: "
+                    f"{view.error or 'it died without a word'}. Log: {view.spec.log or 'above'}"
+                )
+
+
 def supervise(
     supervisor: Supervisor, watch: DrainWatch | None = None, reach: BrokerWatch | None = None
 ) -> None:
@@ -130,8 +157,13 @@ def supervise(
         nonlocal stopping
         stopping = True
 
+    futile = FutileRestarts()
+
     def done() -> bool:
-        return watch is not None and (bool(supervisor.failed) or watch.is_drained(since=0.0))
+        if watch is None:
+            return False
+        futile.look(supervisor.views)
+        return bool(supervisor.failed) or watch.is_drained(since=0.0)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -22,7 +22,7 @@ from holdfast.engine.ports import Store
 from holdfast.engine.state import CACHED_VALUE_BYTES, ShardTable, State
 from holdfast.engine.step import make_run
 from holdfast.engine.unit import ShardChanges, Unit
-from holdfast.errors import DecodeError, StateError, UnexpectedTombstone
+from holdfast.errors import DecodeError, StateError, StoreError, UnexpectedTombstone
 from holdfast.record import Message, Position, TopicPartition
 from holdfast.schema import EventDecoder, ValueCodec
 
@@ -154,11 +154,30 @@ class ShardTask:
         while error is not None and self._set_aside(topic, messages[done], error, unit):
             more, error = run(messages[done + 1 :], outputs)
             done += 1 + more
+        self._require_read_state()
         if done:
             self._positions[topic] = messages[done - 1].offset() + 1
             self._moved.add(topic)
             unit.records += done
             self._weigh(unit)
+
+    def _require_read_state(self) -> None:
+        """Refuse records whose handler caught the error of its state, and went on without.
+
+        Raises:
+            StoreError: there is such a one.
+        """
+        for table in self._tables.values():
+            failure = table.failure
+            if failure is not None and (self.failure is None or self.failure.cause is not failure):
+                table.failure = None
+                # A later record may have stopped the shard: it is reached again.
+                self.failure = None
+                if isinstance(failure, StoreError):
+                    raise failure
+                raise StoreError(
+                    f"{failure} (the handler caught this error and went on: that would commit a wrong result)"
+                )
 
     def advance(self, topic: str, offset: int) -> None:
         """Note that nothing is left to read before `offset`.

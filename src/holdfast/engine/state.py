@@ -38,6 +38,8 @@ class ShardTable(Generic[T]):
         young: the young generation of the cache; replaced only between runs of the hot loop.
         overlay: changes of the open unit; None deletes. Replaced only when the unit ends.
         value_bytes: what an encoded value is taken to have; 0 as long as none was seen.
+        failure: why the last value could not be loaded. Kept, because a handler may catch the error and
+            go on with less than the truth; forgotten by `reset`.
     """
 
     __slots__ = (
@@ -47,6 +49,7 @@ class ShardTable(Generic[T]):
         "_store",
         "_weight",
         "cache_entries",
+        "failure",
         "name",
         "overlay",
         "value_bytes",
@@ -63,6 +66,7 @@ class ShardTable(Generic[T]):
         self._store = store
         self.value_bytes = 0
         self._weight = 0
+        self.failure: StateError | None = None
         self.cache_entries = cache_entries
 
     def load(self, key: bytes) -> T | None:
@@ -72,13 +76,14 @@ class ShardTable(Generic[T]):
             if value is not UNREAD:
                 break
         else:
-            raw = self._store.get(self.name, key)
-            if raw is None:
-                value = None
-            else:
-                value = self._codec.decode(raw)
-                if len(raw) > self.value_bytes:
-                    self.value_bytes = len(raw)
+            try:
+                raw = self._store.get(self.name, key)
+                value = None if raw is None else self._codec.decode(raw)
+            except StateError as error:
+                self.failure = error
+                raise
+            if raw is not None and len(raw) > self.value_bytes:
+                self.value_bytes = len(raw)
         self.young[key] = value  # type: ignore[assignment]
         return value  # type: ignore[return-value]
 
@@ -155,6 +160,7 @@ class ShardTable(Generic[T]):
         """Forget everything that is not in the store: the transaction was aborted."""
         self.overlay, self._in_flight, self.young, self._old = {}, {}, {}, {}
         self._weight = 0
+        self.failure = None
 
     def items(self) -> Iterator[tuple[bytes, T]]:
         """Committed keys and values, in key order."""

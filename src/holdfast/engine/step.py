@@ -78,6 +78,12 @@ def _counted(loop: Loop) -> Run:
             reason.__cause__ = error
         except Exception as error:  # noqa: BLE001 - the policy judges whatever a handler raises
             reason = error
+        except KeyboardInterrupt:
+            # A user's Ctrl-C in a test; a worker takes the signal itself.
+            raise
+        except BaseException as error:  # noqa: BLE001 - asyncio.CancelledError, for one, is no Exception
+            reason = HandlerError(f"the handler raised {type(error).__name__}: {error}")
+            reason.__cause__ = error
         else:
             return len(messages), None
         # The one that failed was taken from the iterator, but not handled.

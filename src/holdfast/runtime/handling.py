@@ -22,7 +22,10 @@ FIRST_FETCH_RECORDS = 1
 """Records in the first turn; the number then follows the time that turns take."""
 
 SLICE_RECORDS = 64
-"""Records that are handled between two looks at the clock."""
+"""The most records that are handled between two looks at the clock."""
+
+TURN_OUTPUTS = 50_000
+"""Outputs above which what is left of a turn is read again in the next one: they are sent between turns."""
 
 TURN_S = 0.1
 """What a turn should take. A slow handler must not keep a transaction open for long: the broker ends
@@ -47,6 +50,7 @@ class BatchHandler:
         self.fetch_records = FIRST_FETCH_RECORDS
         self._shards = shards
         self._inputs = inputs
+        self._slice = SLICE_RECORDS
         self._put_back: set[TopicPartition] = set()
 
     def handle(self, batch: Batch, unit: Unit) -> StoreFailure | None:
@@ -65,8 +69,9 @@ class BatchHandler:
         failure = self._handle_records(batch, unit, began + LONGEST_TURN_S)
         if failure is None:
             self._note_ends(batch)
-        # What a heavy unit had no room for was fetched in vain, as in a turn that took too long.
-        self._pace(LONGEST_TURN_S if unit.is_heavy else time.monotonic() - began)
+        # What a full unit had no room for was fetched in vain, as in a turn that took too long.
+        full = unit.is_heavy or len(unit.outputs) >= TURN_OUTPUTS
+        self._pace(LONGEST_TURN_S if full else time.monotonic() - began)
         return failure
 
     def _handle_records(self, batch: Batch, unit: Unit, deadline: float) -> StoreFailure | None:
@@ -86,18 +91,30 @@ class BatchHandler:
         self, deadline: float, task: ShardTask, topic: str, messages: Sequence[Message], unit: Unit
     ) -> None:
         """Handle records; those left at the deadline, or when the unit is heavy, are read again next turn."""
-        for start in range(0, len(messages), SLICE_RECORDS):
-            if unit.is_heavy or (start and time.monotonic() > deadline):
+        start = 0
+        while start < len(messages) and task.failure is None:
+            began = time.monotonic()
+            full = unit.is_heavy or len(unit.outputs) >= TURN_OUTPUTS
+            if full or (start and began > deadline):
                 place = TopicPartition(topic, task.partition)
                 self._put_back.add(place)
                 self._inputs.read_again(place, messages[start].offset())
                 return
-            task.handle(topic, messages[start : start + SLICE_RECORDS], unit)
-            if task.failure is not None:
-                return
+            task.handle(topic, messages[start : start + self._slice], unit)
+            start += self._slice
+            if time.monotonic() - began > TURN_S:
+                self._slice = max(self._slice // 8, 1)
+            elif self._slice < SLICE_RECORDS:
+                self._slice *= 2
 
     def _note_ends(self, batch: Batch) -> None:
-        """Stop shards whose inputs cannot be read on, and let the others know what they are read up to."""
+        """Stop shards whose inputs cannot be read on, and let the others know what they are read up to.
+
+        Raises:
+            TopicReplaced: they cannot, because an input was deleted and created again.
+        """
+        if batch.errors:
+            self._shards.confirm_topics()
         for place, unreadable in batch.errors.items():
             shard = self._shards.owned.running_shard(place.partition)
             if shard is not None:

@@ -154,7 +154,8 @@ class Restorer:
         self._settings = settings
         self._connect = connect
         self._memory = memory
-        self._requests: queue.SimpleQueue[Claim | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[Claim | threading.Event | None] = queue.SimpleQueue()
+        self._looks: list[threading.Event] = []
         self._wanted: dict[int, int] = {}
         self._lock = threading.Lock()
         self.replaced: TopicReplaced | None = None
@@ -177,6 +178,19 @@ class Restorer:
         """
         with self._lock:
             self._wanted.pop(partition, None)
+
+    def confirm_topics(self) -> None:
+        """Look now whether the topics are still the same, and wait for the answer.
+
+        Raises:
+            TopicReplaced: they are not. When nobody answers in time nothing is raised.
+        """
+        if self.replaced is None:
+            looked = threading.Event()
+            self._requests.put(looked)
+            looked.wait(self._settings.timeout)
+        if self.replaced is not None:
+            raise self.replaced
 
     def progress(self) -> tuple[Progress, ...]:
         """How far each restore under way is."""
@@ -221,6 +235,8 @@ class Restorer:
                 log.exception("restoring failed in an unforeseen way")
                 self._start_over(reader, claims, StateError(f"restoring failed: {error!r}"))
                 reader = None
+            while self._looks:
+                self._looks.pop().set()
         for shard in self._shards.values():
             shard.store.close()
         if reader is not None:
@@ -237,7 +253,10 @@ class Restorer:
                 return claims, False
             if claim is None:
                 return claims, True
-            claims.append(claim)
+            if isinstance(claim, Claim):
+                claims.append(claim)
+            else:
+                self._looks.append(claim)
             wait = False
 
     def _is_wanted(self, claim: Claim) -> bool:
@@ -312,7 +331,7 @@ class Restorer:
         return {table: ids[topic] for table, topic in self._settings.changelogs.items()}
 
     def _look_at_topics(self, reader: PartitionReader) -> None:
-        if self._topics.seconds_to_look == 0.0:
+        if self._looks or self._topics.seconds_to_look == 0.0:
             try:
                 self._topics.ids(reader)
             except TopicReplaced:

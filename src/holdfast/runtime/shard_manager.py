@@ -93,6 +93,14 @@ class ShardManager:
             else:
                 self._begin(shard, result)
 
+    def confirm_topics(self) -> None:
+        """Make sure that the topics are those that the shards were restored for.
+
+        Raises:
+            TopicReplaced: the worker must start anew.
+        """
+        self._restorer.confirm_topics()
+
     def close(self) -> None:
         """Close the shards' stores, which take what is committed."""
         for shard in self.owned:

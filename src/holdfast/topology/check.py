@@ -27,12 +27,21 @@ def cross_check(topology: Topology, topic_names: Collection[str]) -> tuple[Probl
 
 
 def _topic_config(topology: Topology) -> Iterator[Problem]:
-    """The dead letters' largest size is computed from this setting, so it has to be a number."""
+    """Settings that cannot work.
+
+    The dead letters' largest size is computed from one of them, so it has to be a number.
+    """
     for name, topic in topology.topics.items():
         largest = topic.config.get(MAX_BYTES, "1")
         if not (largest.isascii() and largest.isdigit()):
             text = f'expected a whole number of bytes, got "{largest}"'
             yield Problem(("topics", name, "config", MAX_BYTES), text)
+        if topic.key is None and "compact" in topic.config.get("cleanup.policy", ""):
+            text = (
+                "a compacted topic keeps the last record of each key, and this topic has no `key`: brokers "
+                "would refuse its records. Name its key, or do not compact it"
+            )
+            yield Problem(("topics", name, "config", "cleanup.policy"), text)
 
 
 def _client_limit(topology: Topology) -> Iterator[Problem]:

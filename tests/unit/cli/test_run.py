@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.cli.run import mismatch_text, share_a_server
+from holdfast.cli.run import FUTILE_RESTARTS, FutileRestarts, mismatch_text, share_a_server
+from holdfast.errors import WorkerError
+from holdfast.runtime.status import WorkerStatus
+from holdfast.runtime.supervisor import WorkerSpec, WorkerView
 from holdfast.topology import Difference, TopicSpec
 
 EMBEDDED = "127.0.0.1:9001,127.0.0.1:9002,127.0.0.1:9003"
@@ -50,3 +53,17 @@ def test_what_apply_refuses_comes_before_what_it_creates() -> None:
         "the cluster is not as declared:\nspending: 6 partitions, not 3\n"
         "topics are missing; once that is settled, create them with `holdfast apply`:\norders: is missing"
     )
+
+
+def test_restarts_without_progress_end_a_run_that_is_to_drain() -> None:
+    """It would never end otherwise; restarts on the way to something are allowed."""
+    view = WorkerView(WorkerSpec("watch", "vm-0", ()), error="cannot commit")
+    futile = FutileRestarts()
+    for life in range(1, 4 * FUTILE_RESTARTS):
+        view.restarts, view.status = life, WorkerStatus(records=life)
+        futile.look([view])
+    view.restarts += FUTILE_RESTARTS - 1
+    futile.look([view])
+    view.restarts += 1
+    with pytest.raises(WorkerError, match=r"watch \(vm-0\).*cannot commit"):
+        futile.look([view])

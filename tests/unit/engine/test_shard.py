@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 
 from holdfast import Context, State, Tombstone
 from holdfast.engine.dead_letter import PREFIX
+from holdfast.engine.unit import Unit
 from holdfast.errors import (
     CorruptStore,
     DecodeError,
@@ -426,3 +428,72 @@ def test_a_handler_that_exits_stops_the_shard_not_the_process(state_and_context:
     assert (failure.position, bench.task.positions) == (Position(IN, 3, 1), {IN: 1})
     assert isinstance(failure.cause, HandlerError)
     assert "sys.exit(0)" in str(failure.cause)
+
+
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, GeneratorExit, StopIteration])
+def test_whatever_a_handler_raises_is_the_records_failure(kind: type[BaseException]) -> None:
+    """Not all of it is an `Exception`; once it ended the worker, again and again, and named no record."""
+
+    def handle(event: Added, sums: State[Sum]) -> None:
+        sums.set(Sum(total=event.n))
+        if event.n == 3:
+            raise kind("given up")
+
+    bench = Bench(make_plan(handle, writes={}, on_error="dead-letter"))
+    bench.handle(added(0, n=1), added(1, n=3), added(2, "other", n=5))
+    assert (bench.unit.records, bench.unit.dead_letters) == (3, 1)
+    headers = dict(bench.unit.outputs[0].headers)
+    assert any(kind.__name__.encode() in value for value in headers.values())
+    bench.commit()
+    assert bench.state() == Sum(total=1)
+
+
+def test_a_users_interrupt_ends_the_loop() -> None:
+    """In a unit test, Ctrl-C is no failure of a record."""
+
+    def handle(event: Added, sums: State[Sum]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Bench(make_plan(handle, writes={}, on_error="dead-letter")).handle(added(0))
+
+
+class BrokenOnce(MemoryStore):
+    """A store that cannot be read, the first time."""
+
+    def __init__(self, error: StateError) -> None:
+        super().__init__()
+        self.error: StateError | None = error
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """Fail, or read."""
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        return super().get(table, key)
+
+
+@pytest.mark.parametrize("later", [None, 7], ids=["alone", "before a record that stops the shard"])
+@pytest.mark.parametrize("error", [CorruptStore("damaged"), StateError("a stored value is no Sum")])
+def test_an_error_of_the_state_that_a_handler_swallows_is_not_forgotten(
+    error: StateError, later: int | None
+) -> None:
+    """A broad `except` would turn one damaged block into committed wrong results."""
+
+    def handle(event: Added, sums: State[Sum]) -> Totalled:
+        if event.n == later:
+            raise ValueError("stop here")
+        try:
+            total = (sums.get() or Sum()).total
+        except Exception:  # noqa: BLE001 - that is the point
+            total = -1
+        return Totalled(key=event.key, total=total)
+
+    bench = Bench(make_plan(handle), BrokenOnce(error))
+    with pytest.raises(StoreError, match=str(error)):
+        bench.handle(added(0, "a"), added(1, "b", n=7), added(2, "c"))
+    assert bench.task.failure is None
+    bench.task.reset()
+    bench.unit = Unit()
+    bench.handle(added(0, "a"))
+    assert [output.value for output in bench.unit.outputs] == [b'{"key":"a","total":0,"text":""}']

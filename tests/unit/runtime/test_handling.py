@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +13,8 @@ from holdfast.engine.unit import UNIT_STATE_BYTES, Unit
 from holdfast.kafka.consumer import Batch
 from holdfast.record import TopicPartition
 from holdfast.runtime import handling
-from holdfast.runtime.handling import FETCH_RECORDS, SLICE_RECORDS, BatchHandler
-from tests.unit.engine.kit import IN, Added, Bench, added, make_plan
+from holdfast.runtime.handling import FETCH_RECORDS, SLICE_RECORDS, TURN_OUTPUTS, BatchHandler
+from tests.unit.engine.kit import IN, Added, Bench, Totalled, added, make_plan
 
 
 def sizes(monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> list[int]:
@@ -46,15 +47,17 @@ def test_turns_of_the_right_length_change_nothing(monkeypatch: pytest.MonkeyPatc
     assert sizes(monkeypatch, [0.001, 0.03, 0.09]) == [2, 2, 2]
 
 
+def keep(event: Added, texts: State[str]) -> None:
+    """Store 500 KB under each key."""
+    texts.set("x" * 500_000)
+
+
 class OneShard:
-    """A running shard of a processor that stores 500 KB under each key; notes what is to be read again."""
+    """A running shard; notes what is to be read again."""
 
-    def __init__(self) -> None:
-        def keep(event: Added, texts: State[str]) -> None:
-            texts.set("x" * 500_000)
-
+    def __init__(self, handler: Callable[..., Any] = keep, **plan: Any) -> None:
         self.owned = self
-        self.bench = Bench(make_plan(keep, tables={"texts": str}))
+        self.bench = Bench(make_plan(handler, **(plan or {"tables": {"texts": str}})))
         self.task = self.bench.task
         self.again: dict[TopicPartition, int] = {}
 
@@ -84,3 +87,37 @@ def test_a_unit_that_holds_much_state_takes_no_more_and_the_rest_is_read_again()
     fresh = Unit()
     handler.handle(Batch({place: records[unit.records :]}), fresh)
     assert fresh.records
+
+
+def test_records_with_many_outputs_each_do_not_pile_them_up_in_one_turn() -> None:
+    """Outputs are sent between turns; what is left is read again."""
+
+    def fan_out(event: Added) -> Iterator[Totalled]:
+        return (Totalled(key=event.key, total=n) for n in range(2_000))
+
+    shard: Any = OneShard(fan_out, tables={})
+    handler, unit, place = BatchHandler(shard, shard), Unit(), TopicPartition(IN, 3)
+    handler.handle(Batch({place: [added(n) for n in range(300)]}), unit)
+    assert TURN_OUTPUTS <= len(unit.outputs) < TURN_OUTPUTS + SLICE_RECORDS * 2_000
+    assert shard.again == {place: unit.records}
+
+
+def test_a_handler_that_became_slow_is_looked_at_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slice that takes too long makes the next ones smaller, down to a single record."""
+    now = 0.0
+
+    def slow(event: Added) -> None:
+        nonlocal now
+        now += 0.05
+
+    monkeypatch.setattr(handling, "time", SimpleNamespace(monotonic=lambda: now))
+    shard: Any = OneShard(slow, tables={}, writes={})
+    handler, place = BatchHandler(shard, shard), TopicPartition(IN, 3)
+    handled = []
+    for start in (0, 100, 200):
+        unit = Unit()
+        handler.handle(Batch({place: [added(start + n) for n in range(100)]}), unit)
+        handled.append(unit.records)
+    # The first slice takes 3.2 s; later ones end soon after a turn's longest time, 1 s.
+    assert handled[0] == SLICE_RECORDS
+    assert all(20 <= records <= 28 for records in handled[1:])

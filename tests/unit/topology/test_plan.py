@@ -17,6 +17,7 @@ app: shop
 topics:
   orders:
     event: a:Order
+    key: id
     partitions: 12
     config:
       cleanup.policy: compact,delete
@@ -72,7 +73,7 @@ def test_more_partitions_under_state_are_refused_as_destructive(topology: Topolo
     difference = changed(topology, "orders", partitions=6)
     assert difference.is_mismatch
     assert difference.text == (
-        "orders: the cluster has 6 partitions, topology.yaml:5 wants 12. Adding partitions is DESTRUCTIVE "
+        "orders: the cluster has 6 partitions, topology.yaml:6 wants 12. Adding partitions is DESTRUCTIVE "
         "here and refused: keys would move to other partitions, away from the state that saga keeps for "
         "them. "
         "Declare partitions: 6, or declare a new topic with 12 and republish the records."
@@ -90,8 +91,8 @@ def test_fewer_partitions_are_impossible(topology: Topology) -> None:
     """Kafka cannot take any away."""
     text = changed(topology, "outcomes", partitions=9).text
     assert text == (
-        "outcomes: the cluster has 9 partitions, topology.yaml:9 wants 6. Kafka cannot take partitions away. "
-        "Declare partitions: 9, or declare a new topic with 6 and republish the records."
+        "outcomes: the cluster has 9 partitions, topology.yaml:10 wants 6. Kafka cannot take partitions "
+        "away. Declare partitions: 9, or declare a new topic with 6 and republish the records."
     )
 
 
@@ -111,7 +112,7 @@ def test_another_replication_is_told(topology: Topology) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "part"),
     [
-        ("retention.ms", "5", "retention.ms is 5 on the cluster, topology.yaml:8 wants 1000."),
+        ("retention.ms", "5", "retention.ms is 5 on the cluster, topology.yaml:9 wants 1000."),
         ("cleanup.policy", "delete", "--add-config cleanup.policy=[compact,delete]"),
         ("min.insync.replicas", "1", "min.insync.replicas is 1 on the cluster, Holdfast wants 2."),
     ],
@@ -131,7 +132,7 @@ def test_a_setting_that_brokers_do_not_know_is_told(topology: Topology) -> None:
     config = {"cleanup.policy": "compact,delete", "min.insync.replicas": "2"}
     difference = changed(topology, "orders", config=config)
     assert difference.text == (
-        "orders: topology.yaml:8 wants retention.ms, which the brokers do not know. Correct or remove it."
+        "orders: topology.yaml:9 wants retention.ms, which the brokers do not know. Correct or remove it."
     )
 
 
