@@ -19,6 +19,7 @@ from holdfast.errors import ClusterError
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.settings import consumer_config
+from holdfast.runtime.known_topics import KnownTopics
 from holdfast.runtime.restore import Claim, Restored, Restorer, RestoreSettings
 from holdfast.runtime.store import StoreMemory
 from holdfast.runtime.supervisor import WorkerState
@@ -159,6 +160,7 @@ def test_a_restore_waits_for_a_transaction_on_the_changelog(application: Make, t
         RestoreSettings((app.names.topic("adds"),), {"sums": app.changelog}, tmp_path / "state", "earliest"),
         lambda: PartitionReader(reader_settings(settings)),
         StoreMemory(),
+        KnownTopics((app.names.topic("adds"), app.changelog), 10.0),
     )
     try:
         restorer.ask(Claim(0, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 
@@ -27,6 +28,24 @@ def test_a_worker_goes_on_with_topics_that_were_made_anew(application: Callable[
         run.until(lambda: run.running() == 4, 30, "all shards")
     assert len(app.decoded("sums")) == 30
     assert max(folded.count for folded in app.decoded("sums")) == 5, "sums of the old topics were kept"
+
+
+def test_a_position_of_the_old_topic_is_not_taken_for_one_of_the_new(
+    application: Callable[..., Application],
+) -> None:
+    """A worker that stood still meanwhile reads on at its old position, and may even commit it."""
+    app = application(topic={"partitions": 1})
+    app.publish(*(Added(key=f"k{n % 7}", n=n) for n in range(50)))
+    with app.run() as run:
+        run.until_drained()
+        run.signal(signal.SIGSTOP)
+        delete_topics(app)
+        app.provision()
+        app.publish(*(Added(key=f"k{n % 7}", n=n) for n in range(90)))
+        run.signal(signal.SIGCONT)
+        # Some of them may be handled twice: by the worker that had not noticed, and by the next one.
+        run.until(lambda: {folded.n for folded in app.decoded("sums")} == set(range(90)), 60, "every record")
+        run.until_drained()
 
 
 def delete_topics(app: Application) -> None:

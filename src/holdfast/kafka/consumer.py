@@ -20,6 +20,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 
 from holdfast.errors import ClusterError, Fenced
 from holdfast.kafka.errors import translate
+from holdfast.kafka.positions import TopicId, noted
 from holdfast.record import Message, TopicPartition
 
 log = logging.getLogger(__name__)
@@ -199,13 +200,17 @@ class ShardConsumer:
         """
         return self._client.consumer_group_metadata()
 
-    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+    def commit(self, positions: Mapping[TopicPartition, int], topic_id: TopicId) -> None:
         """Commit offsets outside a transaction, and wait for the answer.
+
+        Args:
+            positions: the offsets.
+            topic_id: the inputs' ids, noted with their positions.
 
         Raises:
             ClusterError: the broker refused, for example since the group moved on.
         """
-        offsets = [ClientPartition(p.topic, p.partition, offset) for p, offset in positions.items()]
+        offsets = noted(positions, topic_id)
         self._call(lambda: self._client.commit(offsets=offsets, asynchronous=False))
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ group only to ask for its committed offsets; it never joins.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
@@ -16,8 +17,12 @@ from confluent_kafka.admin import AdminClient
 
 from holdfast.errors import ClusterError
 from holdfast.kafka.errors import mapped, translate
+from holdfast.kafka.positions import is_of_another_topic
 from holdfast.record import Message, TopicPartition
 
+log = logging.getLogger(__name__)
+
+_NO_IDS: Mapping[str, str] = {}
 _UNREADABLE = frozenset(
     {
         KafkaError._FATAL,
@@ -56,12 +61,15 @@ class PartitionReader:
         with mapped("starting a reader"):
             self._client = Consumer(self._settings)
 
-    def committed(self, places: Sequence[TopicPartition], timeout: float) -> dict[TopicPartition, int | None]:
+    def committed(
+        self, places: Sequence[TopicPartition], timeout: float, ids: Mapping[str, str] = _NO_IDS
+    ) -> dict[TopicPartition, int | None]:
         """The group's committed offsets, after every transaction that may still change them has ended.
 
         Args:
             places: whose offsets.
             timeout: seconds to wait for open transactions and for the coordinator.
+            ids: topics' ids. An offset that was committed for another topic of the same name counts as none.
 
         Raises:
             ClusterError: no answer in time.
@@ -71,10 +79,14 @@ class PartitionReader:
         for each in found:
             if each.error is not None:
                 raise translate(each.error, f"reading the committed offset of {each.topic}[{each.partition}]")
-        return {
-            TopicPartition(each.topic, each.partition): each.offset if each.offset >= 0 else None
-            for each in found
-        }
+        offsets: dict[TopicPartition, int | None] = {}
+        for each in found:
+            place = TopicPartition(each.topic, each.partition)
+            offsets[place] = each.offset if each.offset >= 0 else None
+            if is_of_another_topic(each.metadata, ids.get(each.topic)):
+                log.warning("%s: offset %d is of an earlier topic of that name", place, each.offset)
+                offsets[place] = None
+        return offsets
 
     def bounds(self, place: TopicPartition, timeout: float) -> tuple[int, int]:
         """The first offset that is still kept, and the offset after the last committed record.

@@ -21,10 +21,10 @@ from enum import Enum
 from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
-from confluent_kafka import TopicPartition as ClientPartition
 
 from holdfast.errors import ClusterError
 from holdfast.kafka.errors import FENCED, mapped, translate
+from holdfast.kafka.positions import TopicId, noted
 from holdfast.record import Output, TopicPartition
 
 log = logging.getLogger(__name__)
@@ -185,13 +185,15 @@ class TransactionalWriter(_Writer):
     Args:
         settings: client settings, `transactional.id` included.
         timeout: seconds that one call to the brokers may take.
+        topic_id: the inputs' ids, noted with their positions.
 
     Raises:
         ClusterError: the transactional id cannot be initialised in time.
     """
 
-    def __init__(self, settings: Mapping[str, Any], timeout: float) -> None:
+    def __init__(self, settings: Mapping[str, Any], timeout: float, topic_id: TopicId) -> None:
         super().__init__(settings, timeout)
+        self._topic_id = topic_id
         self._initialise()
 
     def begin(self) -> None:
@@ -208,7 +210,7 @@ class TransactionalWriter(_Writer):
         """Send the offsets and commit."""
         # By name, not by `self`: a call that hangs may return when there is a new client already.
         client, ends = self._client, self._ends
-        offsets = [ClientPartition(p.topic, p.partition, offset) for p, offset in positions.items()]
+        offsets = noted(positions, self._topic_id)
         try:
             client.send_offsets_to_transaction(offsets, group_metadata, self._timeout)
         except KafkaException as error:

@@ -9,11 +9,13 @@ from typing import Any
 
 from holdfast.engine.plan import plan_processor
 from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
+from holdfast.kafka.positions import TopicId
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.settings import consumer_config, producer_config
 from holdfast.kafka.transaction import AtLeastOnceWriter, TransactionalWriter, UnitWriter
 from holdfast.record import TopicPartition
 from holdfast.runtime.commit import CommitPipeline
+from holdfast.runtime.known_topics import KnownTopics
 from holdfast.runtime.restore import Restorer, RestoreSettings
 from holdfast.runtime.status import Reporter
 from holdfast.runtime.store import StoreMemory
@@ -59,7 +61,8 @@ def build_worker(
     plan = plan_processor(processor, declared.app, declared.dead_letter_topic)
     settings = consumer_settings(decl, identity, declared.kafka)
     changelogs = {table: decl.changelog(table) for table in decl.tables}
-    late = _LateConsumer()
+    topics = KnownTopics((*decl.reads, *changelogs.values()), CALL_TIMEOUT_S)
+    late = _LateConsumer(topics.id_of)
     writer = _writer(decl, identity, {**record_sizes(declared, decl), **declared.kafka}, late)
 
     def connect(listener: OwnershipListener) -> ShardConsumer:
@@ -70,6 +73,7 @@ def build_worker(
         RestoreSettings(decl.reads, changelogs, identity.folder, decl.start),
         lambda: PartitionReader(reader_settings(_plain(settings))),
         StoreMemory(),
+        topics,
     )
     limits = WorkerLimits(decl.commit_interval_ms / 1000, decl.cache_entries)
     return Worker(plan, limits, connect, restorer, CommitPipeline(writer, changelogs), reporter)
@@ -123,12 +127,14 @@ def record_sizes(topology: Topology, decl: ProcessorDecl) -> dict[str, Any]:
 class _LateConsumer:
     """Commits offsets through the consumer, which is made after the writer."""
 
-    consumer: ShardConsumer | None = None
+    def __init__(self, topic_id: TopicId) -> None:
+        self.consumer: ShardConsumer | None = None
+        self.topic_id = topic_id
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         """See `ShardConsumer.commit`."""
         assert self.consumer is not None
-        self.consumer.commit(positions)
+        self.consumer.commit(positions, self.topic_id)
 
 
 def _writer(
@@ -145,7 +151,7 @@ def _writer(
         # The client refuses a record that could outlive its transaction.
         "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
     }
-    return TransactionalWriter(settings, CALL_TIMEOUT_S)
+    return TransactionalWriter(settings, CALL_TIMEOUT_S, late.topic_id)
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,6 +43,10 @@ class KnownTopics:
         """Seconds until the next look is due; None as long as there is nothing to compare with."""
         return max(self._looked + LOOK_S - time.monotonic(), 0.0) if self._ids else None
 
+    def id_of(self, topic: str) -> str | None:
+        """The id that a topic had when it was first seen; None before that. May be called on any thread."""
+        return self._ids.get(topic)
+
     def ids(self, brokers: TopicIds) -> Mapping[str, str]:
         """The ids, which are as they were.
 

@@ -141,6 +141,7 @@ class Restorer:
         settings: what to restore.
         connect: makes the reader; called on the restorer's own thread.
         memory: shared by all stores of the worker.
+        topics: the inputs and changelogs.
 
     Attributes:
         results: the answers.
@@ -148,7 +149,11 @@ class Restorer:
     """
 
     def __init__(
-        self, settings: RestoreSettings, connect: Callable[[], PartitionReader], memory: StoreMemory
+        self,
+        settings: RestoreSettings,
+        connect: Callable[[], PartitionReader],
+        memory: StoreMemory,
+        topics: KnownTopics,
     ) -> None:
         self.results: queue.SimpleQueue[Restored | NotRestored] = queue.SimpleQueue()
         self._settings = settings
@@ -159,7 +164,7 @@ class Restorer:
         self._wanted: dict[int, int] = {}
         self._lock = threading.Lock()
         self.replaced: TopicReplaced | None = None
-        self._topics = KnownTopics((*settings.inputs, *settings.changelogs.values()), settings.timeout)
+        self._topics = topics
         self._shards: dict[int, _Shard] = {}
         self._routes: dict[TopicPartition, _Shard] = {}
         self._thread = threading.Thread(target=self._run, name="restore", daemon=True)
@@ -273,15 +278,17 @@ class Restorer:
         if not wanted:
             return
         try:
-            positions, ids = self._start_positions(reader, wanted), self._topic_ids(reader)
+            ids = self._topics.ids(reader)
+            positions = self._start_positions(reader, wanted, ids)
         except TopicReplaced:
             raise
         except ClusterError as error:
             self._ask_again(wanted, error)
             return
+        tables = {table: ids[topic] for table, topic in self._settings.changelogs.items()}
         for number, claim in enumerate(wanted):
             try:
-                shard = self._open(reader, claim, positions[claim.partition], ids)
+                shard = self._open(reader, claim, positions[claim.partition], tables)
             except StateError as error:
                 self._answer(NotRestored(claim, error))
             except ClusterError as error:
@@ -316,19 +323,16 @@ class Restorer:
         log.warning("restore is tried again: %s", error)
         time.sleep(self._settings.retry)
 
-    def _start_positions(self, reader: PartitionReader, claims: Sequence[Claim]) -> dict[int, dict[str, int]]:
+    def _start_positions(
+        self, reader: PartitionReader, claims: Sequence[Claim], ids: Mapping[str, str]
+    ) -> dict[int, dict[str, int]]:
         """Where each shard's inputs go on: committed offsets, else the declared start."""
         places = [TopicPartition(topic, c.partition) for c in claims for topic in self._settings.inputs]
-        committed = reader.committed(places, self._settings.timeout) if places else {}
+        committed = reader.committed(places, self._settings.timeout, ids) if places else {}
         positions: dict[int, dict[str, int]] = {claim.partition: {} for claim in claims}
         for place, offset in committed.items():
             positions[place.partition][place.topic] = self._first(reader, place) if offset is None else offset
         return positions
-
-    def _topic_ids(self, reader: PartitionReader) -> dict[str, str]:
-        """For each table, the id of its changelog topic."""
-        ids = self._topics.ids(reader)
-        return {table: ids[topic] for table, topic in self._settings.changelogs.items()}
 
     def _look_at_topics(self, reader: PartitionReader) -> None:
         if self._looks or self._topics.seconds_to_look == 0.0:

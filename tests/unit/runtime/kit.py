@@ -67,6 +67,7 @@ class MemoryReader:
         self,
         places: Sequence[TopicPartition],
         timeout: float,  # noqa: ARG002
+        ids: Mapping[str, str],  # noqa: ARG002
     ) -> dict[TopicPartition, int | None]:
         """Committed offsets."""
         self._topics.fault("committed")

@@ -11,6 +11,7 @@ import pytest
 
 from holdfast.errors import CorruptStore, StateError, TopicReplaced
 from holdfast.record import TopicPartition
+from holdfast.runtime.known_topics import KnownTopics
 from holdfast.runtime.restore import MAX_AGE_S, Claim, NotRestored, Restored, Restorer, RestoreSettings
 from holdfast.runtime.store import DISCARDED, RocksStore, StoreMemory
 from tests.unit.runtime.kit import MemoryReader, MemoryTopics, away, wait_until
@@ -32,7 +33,8 @@ class Bench:
         self.restorer = self._start()
 
     def _start(self) -> Restorer:
-        return Restorer(self._settings, self._connect, MEMORY)  # type: ignore[arg-type]
+        topics = KnownTopics((IN, LOG), 5.0)
+        return Restorer(self._settings, self._connect, MEMORY, topics)  # type: ignore[arg-type]
 
     def start_anew(self) -> None:
         """A new life of the worker."""
