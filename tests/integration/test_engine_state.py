@@ -19,8 +19,10 @@ from holdfast.errors import ClusterError
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.settings import consumer_config
+from holdfast.runtime.claims import Claim, Restored
 from holdfast.runtime.known_topics import KnownTopics
-from holdfast.runtime.restore import Claim, Restored, Restorer, RestoreSettings
+from holdfast.runtime.opening import RestoreSettings
+from holdfast.runtime.restore import Restorer
 from holdfast.runtime.store import StoreMemory
 from holdfast.runtime.supervisor import WorkerState
 from tests.support.application import Application
@@ -185,8 +187,8 @@ def test_a_topic_made_anew_has_another_id(application: Make) -> None:
     settings = reader_settings(consumer_config(app.servers, app.group, start="error"))
     admin = AdminClient({"bootstrap.servers": app.servers})
     with contextlib.closing(PartitionReader(settings)) as reader:
-        first = reader.topic_ids(names, 10.0)
-        assert reader.topic_ids(names, 10.0) == first
+        first = reader.topics(names, 10.0)
+        assert reader.topics(names, 10.0) == first
         admin.delete_topics(names)[app.changelog].result(20)
         deadline = time.monotonic() + 20
         while True:
@@ -200,7 +202,7 @@ def test_a_topic_made_anew_has_another_id(application: Make) -> None:
             # A broker may answer from before the deletion for a moment.
             assert time.monotonic() < deadline, "the new topic has the id of the old one"
             with contextlib.suppress(ClusterError):
-                later = reader.topic_ids(names, 10.0)
+                later = reader.topics(names, 10.0)
 
 
 MISFIT = """

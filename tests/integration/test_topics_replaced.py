@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from tests.support.application import Application
 from tests.support.events import Added
@@ -61,3 +61,18 @@ def delete_topics(app: Application) -> None:
     while present():
         assert time.monotonic() < deadline, "the topics are still there"
         time.sleep(0.1)
+
+
+def test_an_input_that_was_given_more_partitions_is_told(application: Callable[..., Application]) -> None:
+    """Its keys have moved away from their state; nobody reads the new partitions, and that is said."""
+    app = application(topic={"partitions": 2})
+    app.publish(*(Added(key=f"k{n % 7}", n=n) for n in range(50)))
+    with app.run() as run:
+        run.until_drained()
+        client = AdminClient({"bootstrap.servers": app.servers})
+        grown = client.create_partitions([NewPartitions(app.names.topic("adds"), 4)])
+        grown[app.names.topic("adds")].result(20)
+        run.until(lambda: run.views[0].shard_failures.keys() >= {2, 3}, 60, "the refusal", failing=True)
+        assert "number of partitions was changed" in run.views[0].shard_failures[2]
+        assert run.running() == 2
+    assert app.lag() == 0

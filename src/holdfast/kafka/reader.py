@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection
 from confluent_kafka import TopicPartition as ClientPartition
@@ -38,6 +38,18 @@ _UNREADABLE = frozenset(
 
 _LOG_ERRORS = 3
 """The client's log level for errors and worse."""
+
+
+class TopicFacts(NamedTuple):
+    """What the brokers know of a topic.
+
+    Attributes:
+        id: their own name for it: a topic that was deleted and made anew has another one.
+        partitions: how many it has.
+    """
+
+    id: str
+    partitions: int
 
 
 class PartitionReader:
@@ -110,26 +122,26 @@ class PartitionReader:
                 self._uncommitted = Consumer({**self._settings, "isolation.level": "read_uncommitted"})
         return _bounds(self._uncommitted, place, timeout)[1]
 
-    def topic_ids(self, topics: Collection[str], timeout: float) -> dict[str, str]:
-        """The brokers' own ids of topics: a topic that was deleted and made anew has another one.
+    def topics(self, names: Collection[str], timeout: float) -> dict[str, TopicFacts]:
+        """What the brokers know of topics.
 
         Raises:
             ClusterError: no answer in time, or a topic does not exist.
         """
-        if not topics:
+        if not names:
             return {}
         if self._admin is None:
             with mapped("starting a reader"):
                 # It would warn of every setting that is a consumer's.
                 self._admin = AdminClient({**self._settings, "log_level": _LOG_ERRORS})
-        with mapped(f"asking for the ids of {', '.join(topics)}"):
-            answers = self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=timeout)
+        what = f"asking what {', '.join(names)} are"
+        with mapped(what):
+            answers = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=timeout)
             try:
-                return {name: str(answer.result(timeout + 1.0).topic_id) for name, answer in answers.items()}
+                found = {name: answer.result(timeout + 1.0) for name, answer in answers.items()}
             except FutureTimeout:
-                raise ClusterError(
-                    f"asking for the ids of {', '.join(topics)}: no answer within {timeout:.0f} s"
-                ) from None
+                raise ClusterError(f"{what}: no answer within {timeout:.0f} s") from None
+        return {name: TopicFacts(str(each.topic_id), len(each.partitions)) for name, each in found.items()}
 
     def start(self, positions: Mapping[TopicPartition, int]) -> None:
         """Begin to read partitions at the given offsets."""

@@ -16,7 +16,8 @@ from holdfast.kafka.transaction import AtLeastOnceWriter, TransactionalWriter, U
 from holdfast.record import TopicPartition
 from holdfast.runtime.commit import CommitPipeline
 from holdfast.runtime.known_topics import KnownTopics
-from holdfast.runtime.restore import Restorer, RestoreSettings
+from holdfast.runtime.opening import RestoreSettings
+from holdfast.runtime.restore import Restorer
 from holdfast.runtime.status import Reporter
 from holdfast.runtime.store import StoreMemory
 from holdfast.runtime.worker import Worker, WorkerLimits

@@ -11,17 +11,18 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Final, Protocol
 
-from holdfast.errors import TopicReplaced
+from holdfast.errors import ClusterMismatch, TopicReplaced
+from holdfast.kafka.reader import TopicFacts
 
 LOOK_S: Final = 5.0
 """Seconds between two looks while nothing else asks for the ids."""
 
 
-class TopicIds(Protocol):
-    """Asks brokers for the ids of topics."""
+class Brokers(Protocol):
+    """Tells about topics."""
 
-    def topic_ids(self, topics: Collection[str], timeout: float) -> dict[str, str]:
-        """The ids by name; raises `ClusterError` when a topic does not exist or nobody answers in time."""
+    def topics(self, names: Collection[str], timeout: float) -> dict[str, TopicFacts]:
+        """What is known, by name; raises `ClusterError` when one does not exist or nobody answers in time."""
 
 
 class KnownTopics:
@@ -47,19 +48,32 @@ class KnownTopics:
         """The id that a topic had when it was first seen; None before that. May be called on any thread."""
         return self._ids.get(topic)
 
-    def ids(self, brokers: TopicIds) -> Mapping[str, str]:
-        """The ids, which are as they were.
+    def look(self, brokers: Brokers) -> Mapping[str, TopicFacts]:
+        """What the brokers know of the topics, whose ids are as they were.
 
         Raises:
             TopicReplaced: a topic is not the one that was seen first.
             ClusterError: no answer in time, or a topic does not exist.
         """
         self._looked = time.monotonic()
-        ids = brokers.topic_ids(self._topics, self._timeout)
-        replaced = [topic for topic, id_ in ids.items() if self._ids.setdefault(topic, id_) != id_]
+        facts = brokers.topics(self._topics, self._timeout)
+        replaced = [topic for topic, each in facts.items() if self._ids.setdefault(topic, each.id) != each.id]
         if replaced:
             raise TopicReplaced(
                 f"{', '.join(replaced)}: deleted and created again while this worker ran, or it is another "
                 "cluster now. The worker starts anew, with the new topics."
             )
-        return ids
+        return facts
+
+
+def missing_partition(topics: Mapping[str, TopicFacts], partition: int) -> ClusterMismatch | None:
+    """What is wrong when some of a shard's topics have no partition of its number; None when all have it."""
+    fewest = min(topics, key=lambda name: topics[name].partitions)
+    if partition < topics[fewest].partitions:
+        return None
+    counts = ", ".join(f"{name} has {topic.partitions}" for name, topic in topics.items())
+    return ClusterMismatch(
+        f"there is no partition {partition} of {fewest}: the number of partitions was changed ({counts}). "
+        "Keys are in other partitions now than their state. Declare a new topic with the number that you "
+        "want, and republish the records"
+    )

@@ -14,7 +14,7 @@ from enum import Enum
 from holdfast.engine.blame import explain
 from holdfast.engine.shard import ShardTask
 from holdfast.errors import StateError
-from holdfast.runtime.restore import Claim
+from holdfast.runtime.claims import Claim
 from holdfast.runtime.write_behind import WriteBehind
 
 

@@ -17,119 +17,20 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 
-from holdfast.errors import ClusterError, CorruptStore, HoldfastError, StateError, TopicReplaced
-from holdfast.kafka.reader import PartitionReader
+from holdfast.errors import ClusterError, HoldfastError, StateError, TopicReplaced
+from holdfast.kafka.reader import PartitionReader, TopicFacts
 from holdfast.record import Message, TopicPartition
-from holdfast.runtime.known_topics import KnownTopics
+from holdfast.runtime.claims import Claim, NotRestored, Progress, Restored
+from holdfast.runtime.known_topics import KnownTopics, missing_partition
+from holdfast.runtime.opening import RestoreSettings, RestoringShard, ShardOpener
 from holdfast.runtime.store import RocksStore, StoreMemory
 
 log = logging.getLogger(__name__)
 
-MAX_AGE_S = 12 * 3600.0
-"""Local state that was last complete longer ago is rebuilt. Compaction drops a deletion a day after it was
-written (`delete.retention.ms`): older state, read on from its checkpoint, could keep deleted keys."""
-
 _BATCH = 10_000
 _IDLE_WAIT_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreSettings:
-    """What restoring the shards of one processor needs.
-
-    Attributes:
-        inputs: the processor's input topics.
-        changelogs: for each table, its changelog topic.
-        folder: the worker's state folder; a shard's store is the folder named by its number.
-        start: where a group without committed offsets begins.
-        timeout: seconds for one question to the brokers.
-        retry: seconds until brokers that did not answer are asked again.
-    """
-
-    inputs: tuple[str, ...]
-    changelogs: Mapping[str, str]
-    folder: Path
-    start: str
-    timeout: float = 10.0
-    retry: float = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One ownership of one shard; a shard that comes back is a new claim."""
-
-    partition: int
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """A shard that is ready for work.
-
-    Attributes:
-        claim: whose it is.
-        store: its state, complete up to the committed offsets.
-        positions: for each input topic, where to go on.
-        records: changelog records read.
-        seconds: how long it took.
-    """
-
-    claim: Claim
-    store: RocksStore
-    positions: Mapping[str, int]
-    records: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class NotRestored:
-    """A shard that cannot be made ready; the error says why."""
-
-    claim: Claim
-    error: HoldfastError
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a restore is.
-
-    Attributes:
-        partition: the shard.
-        done: changelog offsets behind us.
-        total: changelog offsets to pass in all.
-    """
-
-    partition: int
-    done: int
-    total: int
-
-
-@dataclass(slots=True)
-class _Table:
-    """One table of a shard under restore; offsets are changelog positions."""
-
-    name: str
-    position: int
-    begin: int
-    end: int
-
-
-@dataclass(slots=True)
-class _Shard:
-    claim: Claim
-    store: RocksStore
-    positions: dict[str, int]
-    started: float
-    tables: dict[TopicPartition, _Table] = field(default_factory=dict)
-    records: int = 0
-
-    @property
-    def done(self) -> bool:
-        return all(table.position >= table.end for table in self.tables.values())
 
 
 class Restorer:
@@ -158,15 +59,15 @@ class Restorer:
         self.results: queue.SimpleQueue[Restored | NotRestored] = queue.SimpleQueue()
         self._settings = settings
         self._connect = connect
-        self._memory = memory
+        self._opener = ShardOpener(settings, memory)
         self._requests: queue.SimpleQueue[Claim | threading.Event | None] = queue.SimpleQueue()
         self._looks: list[threading.Event] = []
         self._wanted: dict[int, int] = {}
         self._lock = threading.Lock()
         self.replaced: TopicReplaced | None = None
         self._topics = topics
-        self._shards: dict[int, _Shard] = {}
-        self._routes: dict[TopicPartition, _Shard] = {}
+        self._shards: dict[int, RestoringShard] = {}
+        self._routes: dict[TopicPartition, RestoringShard] = {}
         self._thread = threading.Thread(target=self._run, name="restore", daemon=True)
         self._thread.start()
 
@@ -278,8 +179,10 @@ class Restorer:
         if not wanted:
             return
         try:
-            ids = self._topics.ids(reader)
-            positions = self._start_positions(reader, wanted, ids)
+            topics = self._topics.look(reader)
+            wanted = self._refuse_grown(wanted, topics)
+            ids = {name: topic.id for name, topic in topics.items()}
+            positions = self._opener.positions(reader, wanted, ids)
         except TopicReplaced:
             raise
         except ClusterError as error:
@@ -288,7 +191,7 @@ class Restorer:
         tables = {table: ids[topic] for table, topic in self._settings.changelogs.items()}
         for number, claim in enumerate(wanted):
             try:
-                shard = self._open(reader, claim, positions[claim.partition], tables)
+                shard = self._opener.open(reader, claim, positions[claim.partition], tables)
             except StateError as error:
                 self._answer(NotRestored(claim, error))
             except ClusterError as error:
@@ -297,7 +200,18 @@ class Restorer:
             else:
                 self._follow(reader, shard)
 
-    def _follow(self, reader: PartitionReader, shard: _Shard) -> None:
+    def _refuse_grown(self, claims: Sequence[Claim], topics: Mapping[str, TopicFacts]) -> list[Claim]:
+        """Answer for shards that some topic has no partition for; return the others."""
+        there = []
+        for claim in claims:
+            mismatch = missing_partition(topics, claim.partition)
+            if mismatch is None:
+                there.append(claim)
+            else:
+                self._answer(NotRestored(claim, mismatch))
+        return there
+
+    def _follow(self, reader: PartitionReader, shard: RestoringShard) -> None:
         """Read a shard's changelogs, unless it is at their ends already."""
         self._shards[shard.claim.partition] = shard
         unread = {p: t.position for p, t in shard.tables.items() if t.position < t.end}
@@ -323,77 +237,19 @@ class Restorer:
         log.warning("restore is tried again: %s", error)
         time.sleep(self._settings.retry)
 
-    def _start_positions(
-        self, reader: PartitionReader, claims: Sequence[Claim], ids: Mapping[str, str]
-    ) -> dict[int, dict[str, int]]:
-        """Where each shard's inputs go on: committed offsets, else the declared start."""
-        places = [TopicPartition(topic, c.partition) for c in claims for topic in self._settings.inputs]
-        committed = reader.committed(places, self._settings.timeout, ids) if places else {}
-        positions: dict[int, dict[str, int]] = {claim.partition: {} for claim in claims}
-        for place, offset in committed.items():
-            positions[place.partition][place.topic] = self._first(reader, place) if offset is None else offset
-        return positions
-
     def _look_at_topics(self, reader: PartitionReader) -> None:
         if self._looks or self._topics.seconds_to_look == 0.0:
             try:
-                self._topics.ids(reader)
+                self._topics.look(reader)
             except TopicReplaced:
                 raise
             except ClusterError as error:
                 # Brokers are away, or a topic is: who needs it says so.
                 log.debug("looking at the topics: %s", error)
 
-    def _first(self, reader: PartitionReader, place: TopicPartition) -> int:
-        first, end = reader.bounds(place, self._settings.timeout)
-        return end if self._settings.start == "latest" else first
-
-    def _open(
-        self, reader: PartitionReader, claim: Claim, positions: dict[str, int], ids: Mapping[str, str]
-    ) -> _Shard:
-        """Open a shard's store, thrown away first if it cannot be read or belongs to another history."""
-        path = self._settings.folder / str(claim.partition)
-        store, discarded = RocksStore.open_or_discard(path, tuple(self._settings.changelogs), self._memory)
-        if discarded:
-            log.warning("shard %d: its local state could not be read; it is rebuilt", claim.partition)
-        shard = _Shard(claim, store, positions, time.monotonic())
-        try:
-            _require_history(store, ids)
-            _require_youth(store, ids)
-            shard.tables = self._tables(reader, shard)
-            store.begin(ids)
-        except CorruptStore as error:
-            log.warning("shard %d: %s; it is rebuilt", claim.partition, error)
-            store.close()
-            RocksStore.destroy(path)
-            if discarded:
-                raise
-            return self._open(reader, claim, positions, ids)
-        except BaseException:
-            # Left open, it could not be opened again by the next try.
-            store.close()
-            raise
-        return shard
-
-    def _tables(self, reader: PartitionReader, shard: _Shard) -> dict[TopicPartition, _Table]:
-        tables = {}
-        for table, topic in self._settings.changelogs.items():
-            place = TopicPartition(topic, shard.claim.partition)
-            first, _ = reader.bounds(place, self._settings.timeout)
-            end = reader.high_watermark(place, self._settings.timeout)
-            checkpoint = shard.store.checkpoint(table)
-            if checkpoint is not None and not first <= checkpoint <= end:
-                # Beyond the end, it belongs to another history. Before the first, deletions may be missed.
-                raise CorruptStore(
-                    f"local state is at offset {checkpoint} of {place}, which holds {first} to {end}"
-                )
-            position = max(first, checkpoint or 0)
-            tables[place] = _Table(table, position, position, end)
-        return tables
-
     def _read(self, reader: PartitionReader) -> None:
         records, ends = reader.read(_BATCH, _IDLE_WAIT_S)
-        touched: dict[int, _Shard] = {}
+        touched: dict[int, RestoringShard] = {}
         for place, rows in _by_partition(records).items():
             shard = self._routes.get(place)
             if shard is not None and self._take(reader, shard, place, rows):
@@ -409,7 +265,7 @@ class Restorer:
                 self._finish(reader, shard)
 
     def _take(
-        self, reader: PartitionReader, shard: _Shard, place: TopicPartition, rows: Sequence[Message]
+        self, reader: PartitionReader, shard: RestoringShard, place: TopicPartition, rows: Sequence[Message]
     ) -> bool:
         """Write changes into a shard's store; False when it cannot be written, which ends this shard only."""
         table = shard.tables[place]
@@ -425,7 +281,7 @@ class Restorer:
         shard.records += len(rows)
         return True
 
-    def _finish(self, reader: PartitionReader, shard: _Shard) -> None:
+    def _finish(self, reader: PartitionReader, shard: RestoringShard) -> None:
         self._detach(reader, shard)
         try:
             # The position may be past control records: note it, or they are read again next time.
@@ -448,7 +304,7 @@ class Restorer:
             self.results.put(result)
         return True
 
-    def _detach(self, reader: PartitionReader, shard: _Shard) -> None:
+    def _detach(self, reader: PartitionReader, shard: RestoringShard) -> None:
         reader.stop([place for place in shard.tables if place in self._routes])
         # Only now: were the call refused, the shard would still have to be answered for.
         self._shards.pop(shard.claim.partition, None)
@@ -475,28 +331,6 @@ class Restorer:
                 self._requests.put(claim)
             else:
                 self._answer(NotRestored(claim, error))
-
-
-def _require_history(store: RocksStore, ids: Mapping[str, str]) -> None:
-    """Refuse state of other topics, which may have the same names: another cluster's, or deleted since.
-
-    Raises:
-        CorruptStore: it belongs to another history.
-    """
-    for table, topic in ids.items():
-        if store.checkpoint(table) is not None and store.topic(table) != topic:
-            raise CorruptStore(f"the local state of the table {table!r} belongs to another changelog")
-
-
-def _require_youth(store: RocksStore, tables: Iterable[str]) -> None:
-    """Refuse state that may have missed deletions.
-
-    Raises:
-        CorruptStore: it was last complete too long ago.
-    """
-    for table in tables:
-        if store.checkpoint(table) is not None and store.age(table) > MAX_AGE_S:
-            raise CorruptStore(f"the local state of the table {table!r} is too old to be continued")
 
 
 def _by_partition(records: Sequence[Message]) -> dict[TopicPartition, list[Message]]:

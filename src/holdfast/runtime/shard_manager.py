@@ -14,9 +14,10 @@ from holdfast.engine.blame import explain, stack_of
 from holdfast.engine.shard import ProcessorPlan, ShardTask
 from holdfast.engine.unit import ShardChanges
 from holdfast.errors import CorruptStore, StateError
+from holdfast.runtime.claims import NotRestored, Restored
 from holdfast.runtime.inputs import ShardInputs
 from holdfast.runtime.ownership import OwnedShard, Ownership, ShardState, StoreFailure
-from holdfast.runtime.restore import NotRestored, Restored, Restorer
+from holdfast.runtime.restore import Restorer
 from holdfast.runtime.status import Reporter
 from holdfast.runtime.store import RocksStore
 from holdfast.runtime.write_behind import WriteBehind

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from holdfast.errors import ClusterError
+from holdfast.kafka.reader import TopicFacts
 from holdfast.record import Message, TopicPartition
 from holdfast.testing import MemoryMessage
 
@@ -32,6 +33,7 @@ class MemoryTopics:
         self.committed: dict[TopicPartition, int] = {}
         self.faults: dict[str, list[Exception | None]] = {}
         self.ids: dict[str, str] = {}
+        self.partitions: dict[str, int] = {}
         self.firsts: dict[TopicPartition, int] = {}
         self.calls: Counter[str] = Counter()
         self.holds: dict[str, threading.Event] = {}
@@ -78,10 +80,11 @@ class MemoryReader:
         self._topics.fault("bounds")
         return self._topics.firsts.get(place, 0), self._topics.stable_end(place)
 
-    def topic_ids(self, topics: Collection[str], timeout: float) -> dict[str, str]:  # noqa: ARG002
-        """The topics' ids."""
-        self._topics.fault("topic_ids")
-        return {topic: self._topics.ids.get(topic, topic) for topic in topics}
+    def topics(self, names: Collection[str], timeout: float) -> dict[str, TopicFacts]:  # noqa: ARG002
+        """The topics' ids and numbers of partitions."""
+        self._topics.fault("topics")
+        known = self._topics
+        return {n: TopicFacts(known.ids.get(n, n), known.partitions.get(n, 1 << 20)) for n in names}
 
     def high_watermark(self, place: TopicPartition, timeout: float) -> int:  # noqa: ARG002
         """The end, open transactions included."""

@@ -22,8 +22,8 @@ from holdfast.errors import CorruptStore, StoreError
 from holdfast.kafka.consumer import Batch, OwnershipListener
 from holdfast.kafka.transaction import ChangelogRows, Ending, Outcome
 from holdfast.record import Output, TopicPartition
+from holdfast.runtime.claims import Claim, NotRestored, Progress, Restored
 from holdfast.runtime.commit import CommitPipeline, Finished
-from holdfast.runtime.restore import Claim, NotRestored, Progress, Restored
 from holdfast.runtime.status import Reported
 from holdfast.runtime.worker import Worker, WorkerLimits
 from holdfast.schema import EventDecoder, TopicEncoder, ValueCodec

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.errors import CorruptStore, StateError, TopicReplaced
+from holdfast.errors import ClusterMismatch, CorruptStore, StateError, TopicReplaced
 from holdfast.record import TopicPartition
+from holdfast.runtime.claims import Claim, NotRestored, Restored
 from holdfast.runtime.known_topics import KnownTopics
-from holdfast.runtime.restore import MAX_AGE_S, Claim, NotRestored, Restored, Restorer, RestoreSettings
+from holdfast.runtime.opening import MAX_AGE_S, RestoreSettings
+from holdfast.runtime.restore import Restorer
 from holdfast.runtime.store import DISCARDED, RocksStore, StoreMemory
 from tests.unit.runtime.kit import MemoryReader, MemoryTopics, away, wait_until
 
@@ -162,7 +164,7 @@ def test_the_ids_of_changelogs_are_asked_for_once_per_batch(bench: Bench) -> Non
     held.set()
     for _ in range(9):
         bench.restored().store.close()
-    assert bench.topics.calls["topic_ids"] == 2
+    assert bench.topics.calls["topics"] == 2
 
 
 def test_state_that_is_older_than_deletions_are_kept_is_rebuilt(
@@ -240,7 +242,7 @@ def test_an_open_transaction_on_the_changelog_is_waited_for(bench: Bench) -> Non
 
 
 @pytest.mark.parametrize(
-    "call", ["connect", "committed", "topic_ids", "bounds", "high_watermark", "start", "read", "stop"]
+    "call", ["connect", "committed", "topics", "bounds", "high_watermark", "start", "read", "stop"]
 )
 def test_brokers_that_do_not_answer_are_asked_again(bench: Bench, call: str) -> None:
     """Whatever the call, every shard is answered for exactly once, completely."""
@@ -257,7 +259,7 @@ def test_brokers_that_do_not_answer_are_asked_again(bench: Bench, call: str) -> 
     assert bench.restorer.results.empty()
 
 
-@pytest.mark.parametrize("call", ["committed", "topic_ids", "bounds", "high_watermark"])
+@pytest.mark.parametrize("call", ["committed", "topics", "bounds", "high_watermark"])
 def test_a_question_that_fails_for_one_shard_leaves_the_others_under_restore(bench: Bench, call: str) -> None:
     """Hours of reading may be behind them."""
     bench.changes(0, *[(f"{i}".encode(), b"v") for i in range(50)])
@@ -414,9 +416,22 @@ def test_a_look_at_the_topics_that_is_not_answered_changes_nothing(
     bench.changes(0, (b"a", b"1"))
     bench.ask(0)
     bench.restored_and_closed()
-    before = bench.topics.calls["topic_ids"]
-    bench.topics.faults["topic_ids"] = [away(), away()]
-    wait_until(lambda: bench.topics.calls["topic_ids"] >= before + 4)
+    before = bench.topics.calls["topics"]
+    bench.topics.faults["topics"] = [away(), away()]
+    wait_until(lambda: bench.topics.calls["topics"] >= before + 4)
     bench.ask(0, epoch=2)
     bench.restored_and_closed()
     assert bench.restorer.replaced is None
+
+
+def test_a_shard_without_a_changelog_partition_is_refused(bench: Bench) -> None:
+    """An input that was given more partitions: once the restore asked for them for ever, and nobody knew."""
+    bench.topics.partitions |= {IN: 4, LOG: 2}
+    bench.changes(1, (b"a", b"1"))
+    bench.ask(1, 2)
+    results = sorted((bench.result(), bench.result()), key=lambda result: result.claim.partition)
+    assert isinstance(results[0], Restored)
+    results[0].store.close()
+    assert isinstance(results[1], NotRestored)
+    assert isinstance(results[1].error, ClusterMismatch)
+    assert f"no partition 2 of {LOG}" in str(results[1].error)

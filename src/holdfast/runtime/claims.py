@@ -1,0 +1,59 @@
+"""What the restorer is asked for, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from holdfast.errors import HoldfastError
+from holdfast.runtime.store import RocksStore
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One ownership of one shard; a shard that comes back is a new claim."""
+
+    partition: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A shard that is ready for work.
+
+    Attributes:
+        claim: whose it is.
+        store: its state, complete up to the committed offsets.
+        positions: for each input topic, where to go on.
+        records: changelog records read.
+        seconds: how long it took.
+    """
+
+    claim: Claim
+    store: RocksStore
+    positions: Mapping[str, int]
+    records: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class NotRestored:
+    """A shard that cannot be made ready; the error says why."""
+
+    claim: Claim
+    error: HoldfastError
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a restore is.
+
+    Attributes:
+        partition: the shard.
+        done: changelog offsets behind us.
+        total: changelog offsets to pass in all.
+    """
+
+    partition: int
+    done: int
+    total: int
