@@ -21,6 +21,7 @@ from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.topic_reader import ClusterTopicReader
 from holdfast.runtime.launch import LaunchSettings, worker_specs
 from holdfast.runtime.supervisor import Supervisor
+from holdfast.schema import Event
 from holdfast.topology import check_file
 
 
@@ -62,11 +63,11 @@ class Application:
             assert time.monotonic() < deadline, "the topics are still there"
             time.sleep(0.1)
 
-    def produce(self, producer: str, **arguments: Any) -> int:
-        """Publish everything that a declared producer yields."""
+    def produce(self, producer: str, only: Callable[[Event], bool] = lambda _: True, **arguments: Any) -> int:
+        """Publish what a declared producer yields, or some of it."""
         declared = self._resolved.producers[producer]
         with Producer.for_topics(declared.writes, self._servers, source=self.topology.app) as client:
-            for event in declared.source(**arguments):
+            for event in filter(only, declared.source(**arguments)):
                 client.publish(event)
             client.flush()
             return client.stats.sent
