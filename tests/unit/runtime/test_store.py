@@ -243,6 +243,8 @@ def test_a_limit_of_open_files_destroys_nothing(tmp_path: Path) -> None:
             store.close()
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    for filler in fillers:
+        os.close(filler)
     assert told
     assert not any(isinstance(error, CorruptStore) for error in told)
     assert all("ulimit -n" in str(error) for error in told)
