@@ -20,6 +20,7 @@ from holdfast.cli.demo_view import DemoView, Moment
 from holdfast.cli.feed import Arguments, Feed, SetOption, parse_arguments
 from holdfast.cli.scan_progress import ScanProgress
 from holdfast.cli.topology import TopologyFile
+from holdfast.cli.workers_option import Workers
 from holdfast.engine.plan import check_handler
 from holdfast.errors import TopologyError, WorkerError
 from holdfast.kafka.admin import TopicAdmin
@@ -52,14 +53,7 @@ def demo(
         help="Use this cluster; without it, brokers of its own are started and stopped again.",
         show_default=False,
     ),
-    workers: int | None = typer.Option(
-        None,
-        "--workers",
-        "-w",
-        metavar="N",
-        min=1,
-        help="Workers per processor, instead of what the topology says.",
-    ),
+    workers: int | None = Workers,
     timeout: float = typer.Option(
         600.0, metavar="SECONDS", help="Give up if it is not all processed by then."
     ),

@@ -14,6 +14,7 @@ from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_serv
 from holdfast.cli.console import err
 from holdfast.cli.run_view import RunDisplay
 from holdfast.cli.topology import TopologyFile
+from holdfast.cli.workers_option import Workers
 from holdfast.engine.plan import check_handler
 from holdfast.errors import ClusterMismatch, WorkerError
 from holdfast.kafka.admin import TopicAdmin
@@ -36,14 +37,7 @@ def run(
     processors: list[str] = typer.Argument(None, metavar="PROCESSOR", help="Which ones; all by default."),
     topology: Path = TopologyFile,
     bootstrap_servers: str | None = BootstrapServers,
-    workers: int | None = typer.Option(
-        None,
-        "--workers",
-        "-w",
-        metavar="N",
-        min=1,
-        help="Workers per processor, instead of what the topology says.",
-    ),
+    workers: int | None = Workers,
     slot_prefix: str | None = typer.Option(
         None,
         "--slot-prefix",
