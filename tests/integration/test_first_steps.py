@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import TestCluster
-from tests.support.command import holdfast, write_files_of
+from tests.support.command import holdfast, run_tests_of, write_files_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "first-steps.md"
 
@@ -33,14 +31,7 @@ def test_the_pages_service_has_no_mistakes(folder: Path) -> None:
 
 def test_the_pages_own_test_passes(folder: Path) -> None:
     """The test without a broker, run by pytest as a reader would."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
+    run_tests_of(folder)
 
 
 @pytest.mark.integration

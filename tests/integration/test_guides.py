@@ -13,7 +13,7 @@ import pytest
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.topic_reader import fold
 from tests.conftest import TestCluster
-from tests.support.command import holdfast, write_files_of
+from tests.support.command import holdfast, run_tests_of, write_files_of
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide"
@@ -53,14 +53,7 @@ def test_a_pages_application_and_its_tests_work(name: str, tmp_path: Path) -> No
     write_files_of(GUIDE / name, tmp_path)
     checked = holdfast("check", folder=tmp_path)
     assert checked.returncode == 0, checked.stderr
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
+    run_tests_of(tmp_path)
 
 
 @pytest.mark.integration

@@ -33,6 +33,18 @@ def holdfast(
     )
 
 
+def run_tests_of(folder: Path) -> None:
+    """Run the tests that lie in a folder, as a reader of the page they come from would; all must pass."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
 def write_files_of(page: Path, folder: Path) -> None:
     """Write a page's files, each named by the comment in its first line, as a reader would paste them."""
     for code in re.findall(r"```(?:python|yaml)\n(.*?)```", page.read_text(), flags=re.DOTALL):
