@@ -44,5 +44,5 @@ def test_a_position_of_another_topic_of_the_same_name_counts_as_none(
     for place, topic_id in zip(places, told, strict=True):
         client.commit(offsets=noted({place: 5}, topic_id), asynchronous=False)
     client.close()
-    assert reader.committed(places, 10.0, ids) == {places[0]: 5, places[1]: None, places[2]: 5}
+    assert reader.committed(places, 10.0, ids.get) == {places[0]: 5, places[1]: None, places[2]: 5}
     assert set(reader.committed(places, 10.0).values()) == {5}

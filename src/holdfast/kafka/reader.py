@@ -17,12 +17,11 @@ from confluent_kafka.admin import AdminClient
 
 from holdfast.errors import ClusterError
 from holdfast.kafka.errors import mapped, translate
-from holdfast.kafka.positions import is_of_another_topic
+from holdfast.kafka.positions import TopicId, is_of_another_topic
 from holdfast.record import Message, TopicPartition
 
 log = logging.getLogger(__name__)
 
-_NO_IDS: Mapping[str, str] = {}
 _UNREADABLE = frozenset(
     {
         KafkaError._FATAL,
@@ -74,14 +73,14 @@ class PartitionReader:
             self._client = Consumer(self._settings)
 
     def committed(
-        self, places: Sequence[TopicPartition], timeout: float, ids: Mapping[str, str] = _NO_IDS
+        self, places: Sequence[TopicPartition], timeout: float, topic_id: TopicId | None = None
     ) -> dict[TopicPartition, int | None]:
         """The group's committed offsets, after every transaction that may still change them has ended.
 
         Args:
             places: whose offsets.
             timeout: seconds to wait for open transactions and for the coordinator.
-            ids: topics' ids. An offset that was committed for another topic of the same name counts as none.
+            topic_id: an offset that was committed for another topic of the same name counts as none.
 
         Raises:
             ClusterError: no answer in time.
@@ -95,7 +94,7 @@ class PartitionReader:
         for each in found:
             place = TopicPartition(each.topic, each.partition)
             offsets[place] = each.offset if each.offset >= 0 else None
-            if is_of_another_topic(each.metadata, ids.get(each.topic)):
+            if topic_id is not None and is_of_another_topic(each.metadata, topic_id(each.topic)):
                 log.warning("%s: offset %d is of an earlier topic of that name", place, each.offset)
                 offsets[place] = None
         return offsets

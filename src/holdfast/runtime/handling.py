@@ -70,8 +70,7 @@ class BatchHandler:
         if failure is None:
             self._note_ends(batch)
         # What a full unit had no room for was fetched in vain, as in a turn that took too long.
-        full = unit.is_heavy or len(unit.outputs) >= TURN_OUTPUTS
-        self._pace(LONGEST_TURN_S if full else time.monotonic() - began)
+        self._pace(LONGEST_TURN_S if _is_full(unit) else time.monotonic() - began)
         return failure
 
     def _handle_records(self, batch: Batch, unit: Unit, deadline: float) -> StoreFailure | None:
@@ -94,8 +93,7 @@ class BatchHandler:
         start = 0
         while start < len(messages) and task.failure is None:
             began = time.monotonic()
-            full = unit.is_heavy or len(unit.outputs) >= TURN_OUTPUTS
-            if full or (start and began > deadline):
+            if _is_full(unit) or (start and began > deadline):
                 place = TopicPartition(topic, task.partition)
                 self._put_back.add(place)
                 self._inputs.read_again(place, messages[start].offset())
@@ -129,3 +127,7 @@ class BatchHandler:
             self.fetch_records = max(self.fetch_records // 2, 1)
         elif seconds < TURN_S / 4:
             self.fetch_records = min(self.fetch_records * 2, FETCH_RECORDS)
+
+
+def _is_full(unit: Unit) -> bool:
+    return unit.is_heavy or len(unit.outputs) >= TURN_OUTPUTS

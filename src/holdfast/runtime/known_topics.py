@@ -9,20 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 from holdfast.errors import ClusterMismatch, TopicReplaced
-from holdfast.kafka.reader import TopicFacts
+from holdfast.kafka.reader import PartitionReader, TopicFacts
 
 LOOK_S: Final = 5.0
 """Seconds between two looks while nothing else asks for the ids."""
-
-
-class Brokers(Protocol):
-    """Tells about topics."""
-
-    def topics(self, names: Collection[str], timeout: float) -> dict[str, TopicFacts]:
-        """What is known, by name; raises `ClusterError` when one does not exist or nobody answers in time."""
 
 
 class KnownTopics:
@@ -48,7 +41,7 @@ class KnownTopics:
         """The id that a topic had when it was first seen; None before that. May be called on any thread."""
         return self._ids.get(topic)
 
-    def look(self, brokers: Brokers) -> Mapping[str, TopicFacts]:
+    def look(self, reader: PartitionReader) -> Mapping[str, TopicFacts]:
         """What the brokers know of the topics, whose ids are as they were.
 
         Raises:
@@ -56,7 +49,7 @@ class KnownTopics:
             ClusterError: no answer in time, or a topic does not exist.
         """
         self._looked = time.monotonic()
-        facts = brokers.topics(self._topics, self._timeout)
+        facts = reader.topics(self._topics, self._timeout)
         replaced = [topic for topic, each in facts.items() if self._ids.setdefault(topic, each.id) != each.id]
         if replaced:
             raise TopicReplaced(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from holdfast.errors import CorruptStore
+from holdfast.kafka.positions import TopicId
 from holdfast.kafka.reader import PartitionReader
 from holdfast.record import TopicPartition
 from holdfast.runtime.claims import Claim
@@ -82,11 +83,11 @@ class ShardOpener:
         self._memory = memory
 
     def positions(
-        self, reader: PartitionReader, claims: Sequence[Claim], ids: Mapping[str, str]
+        self, reader: PartitionReader, claims: Sequence[Claim], topic_id: TopicId
     ) -> dict[int, dict[str, int]]:
         """Where each shard's inputs go on: committed offsets, else the declared start."""
         places = [TopicPartition(topic, c.partition) for c in claims for topic in self._settings.inputs]
-        committed = reader.committed(places, self._settings.timeout, ids) if places else {}
+        committed = reader.committed(places, self._settings.timeout, topic_id) if places else {}
         positions: dict[int, dict[str, int]] = {claim.partition: {} for claim in claims}
         for place, offset in committed.items():
             positions[place.partition][place.topic] = self._first(reader, place) if offset is None else offset

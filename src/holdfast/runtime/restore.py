@@ -181,14 +181,13 @@ class Restorer:
         try:
             topics = self._topics.look(reader)
             wanted = self._refuse_grown(wanted, topics)
-            ids = {name: topic.id for name, topic in topics.items()}
-            positions = self._opener.positions(reader, wanted, ids)
+            positions = self._opener.positions(reader, wanted, self._topics.id_of)
         except TopicReplaced:
             raise
         except ClusterError as error:
             self._ask_again(wanted, error)
             return
-        tables = {table: ids[topic] for table, topic in self._settings.changelogs.items()}
+        tables = {table: topics[topic].id for table, topic in self._settings.changelogs.items()}
         for number, claim in enumerate(wanted):
             try:
                 shard = self._opener.open(reader, claim, positions[claim.partition], tables)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from holdfast.errors import ClusterError
+from holdfast.kafka.positions import TopicId
 from holdfast.kafka.reader import TopicFacts
 from holdfast.record import Message, TopicPartition
 from holdfast.testing import MemoryMessage
@@ -69,7 +70,7 @@ class MemoryReader:
         self,
         places: Sequence[TopicPartition],
         timeout: float,  # noqa: ARG002
-        ids: Mapping[str, str],  # noqa: ARG002
+        topic_id: TopicId,  # noqa: ARG002
     ) -> dict[TopicPartition, int | None]:
         """Committed offsets."""
         self._topics.fault("committed")
