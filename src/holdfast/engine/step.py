@@ -2,8 +2,9 @@
 
 Everything that is the same for all records of an input is looked up once, when the loop is
 made; per record there is nothing that a record does not need. Most processors have one table
-or none, so a loop for each of these stands beside the general one: unrolled they take a fifth
-less time per record.
+or none, so a loop for each of these stands beside the general one. Of the time that a record
+takes here, its decoding and its handler included, they were measured to save an eighth with a
+table, and a twentieth without.
 
 A loop handles records until the end or the first error and says how far it came. A record is
 atomic in it: outputs and state changes are kept when its handler has returned, never before.
