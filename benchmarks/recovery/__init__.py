@@ -1,0 +1,1 @@
+"""How long faults stop the committed output, and whether the data is right then; see docs/recovery.md."""

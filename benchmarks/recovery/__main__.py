@@ -1,0 +1,125 @@
+"""Measures recovery: `python -m benchmarks.recovery --help`."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import report
+from benchmarks.compare import RESULTS
+from benchmarks.recovery.faults import FAULTS, Fault
+from benchmarks.recovery.gaps import OutputWatch
+from benchmarks.recovery.lab import Lab
+from holdfast.local.cluster import EmbeddedCluster
+from tests.support.fold import assert_exactly_once
+from tests.support.load import Load
+
+QUIET_S = 3.0
+"""Seconds without a fault before each one."""
+
+STEADY_S = 1.0
+"""Seconds that the output has to stay fresh to count as recovered."""
+
+console = Console()
+
+
+@dataclass(frozen=True)
+class Series:
+    """All runs of one fault.
+
+    Attributes:
+        gaps: the longest gap of each run, in seconds.
+        records: inputs of all runs, every one of which was found applied exactly once, in order.
+    """
+
+    fault: str
+    title: str
+    bar: str
+    gaps: list[float]
+    records: int
+
+    def percentile(self, share: float) -> float:
+        """The gap that `share` of the runs do not exceed (nearest rank)."""
+        ordered = sorted(self.gaps)
+        return ordered[max(-(-len(ordered) * share // 1) - 1, 0).__int__()]
+
+
+def measure(fault: Fault, runs: int, rate: int) -> Series:
+    """Repeat one fault on brokers and workers of its own, then check all that was written."""
+    prefix = "holdfast-recovery-"
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder, EmbeddedCluster.temporary() as cluster:
+        lab = Lab(cluster, Path(folder), f"recovery-{fault.name}", **fault.options)
+        try:
+            lab.start(0, 1)
+            lab.fill(fault.keys)
+            with Load(lab.app, rate=rate, keys=fault.keys), lab.watch() as watch:
+                gaps = [_one(lab, watch, fault, number) for number in range(runs)]
+            lab.until(lambda: lab.app.lag() == 0, "everything is processed")
+        finally:
+            lab.stop_all()
+        return Series(fault.name, fault.title, fault.bar, gaps, assert_exactly_once(lab.app))
+
+
+def _one(lab: Lab, watch: OutputWatch, fault: Fault, number: int) -> float:
+    _settle(lab, watch)
+    lab.let_run(QUIET_S)
+    watch.begin()
+    fault.act(lab, number)
+    _settle(lab, watch)
+    gap = watch.longest()
+    console.print(f"{fault.name} {number + 1}: {gap:.2f} s")
+    fault.mend(lab, number)
+    return gap
+
+
+def _settle(lab: Lab, watch: OutputWatch) -> None:
+    """Wait until the output is fresh, and stays so for a while."""
+    since = time.monotonic()
+
+    def steady() -> bool:
+        nonlocal since
+        if not watch.is_fresh():
+            since = time.monotonic()
+        return time.monotonic() - since >= STEADY_S
+
+    lab.until(steady, "fresh output")
+
+
+def table(found: list[Series]) -> Table:
+    """The results for a terminal."""
+    drawn = Table(title="longest gap in the committed output, in seconds")
+    for column in ("fault", "runs", "p50", "p95", "max", "bar", "records checked"):
+        drawn.add_column(column, justify="left" if column in {"fault", "bar"} else "right")
+    for one in found:
+        figures = (one.percentile(0.5), one.percentile(0.95), max(one.gaps))
+        drawn.add_row(
+            one.title, str(len(one.gaps)), *(f"{it:.2f}" for it in figures), one.bar, f"{one.records:,}"
+        )
+    return drawn
+
+
+def main(
+    faults: Annotated[str, typer.Option(help="Comma-separated.")] = ",".join(FAULTS),
+    runs: Annotated[int, typer.Option(help="Runs of each fault.", min=1)] = 20,
+    rate: Annotated[int, typer.Option(help="Events per second.", min=50)] = 2_000,
+) -> None:
+    """Break things again and again under load, and measure how long the committed output stands still."""
+    machine = report.machine()
+    found = [measure(FAULTS[name], runs, rate) for name in faults.split(",")]
+    console.print(table(found))
+    path = RESULTS / f"recovery-{datetime.now(UTC).strftime('%Y%m%d-%H%M%S')}.json"
+    content = {"facts": machine, "rate": rate, "results": [asdict(one) for one in found]}
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)
