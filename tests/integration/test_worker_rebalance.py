@@ -46,7 +46,6 @@ def test_scaling_out_and_in_under_load(application: Make) -> None:
                     second.until(lambda: second.running() == 2 or first.supervisor.poll(0.01), 30, "a share")
                     first.until(lambda: first.running() == 2, 10, "the other half")
                     first.let_run(0.3)
-                # A static member that stops is missed only when its session has ended.
                 first.until(lambda: first.running() == 4, 20, "all shards again")
         first.until_drained()
     assert_exactly_once(app)

@@ -32,7 +32,8 @@ from holdfast.cli.topology import TopologyFile
 from holdfast.cli.words import counted
 from holdfast.errors import BrokersUnreachable, NoSuchKey, StateError
 from holdfast.kafka.drain import group_inputs
-from holdfast.kafka.groups import Drained, Group, GroupAdmin
+from holdfast.kafka.groups import Drained, GroupAdmin
+from holdfast.kafka.members import Group
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.topic_reader import as_text, fold, look_up, stateful
 from holdfast.topology import Topology, load

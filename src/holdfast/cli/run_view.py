@@ -114,7 +114,9 @@ def _state(view: WorkerView) -> str:
 def _shards(view: WorkerView) -> str:
     counts = view.status.shards
     running, total = counts.get("running", 0), sum(counts.values())
-    return str(total or "") if running == total else f"{running} of {total}"
+    own = str(total or "") if running == total else f"{running} of {total}"
+    warm = view.status.standbys
+    return f"{own or 0} + {warm} warm" if warm else own
 
 
 class RunDisplay:

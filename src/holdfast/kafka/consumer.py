@@ -10,6 +10,7 @@ of `fetch` always belongs to the ownership under which it was asked for.
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -83,6 +84,7 @@ class ShardConsumer:
     def __init__(self, settings: Mapping[str, Any], topic: str, listener: OwnershipListener) -> None:
         self._topic = topic
         self._listener = listener
+        self._owned: set[int] = set()
         self._reading: set[TopicPartition] = set()
         self._stopped: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
@@ -213,13 +215,30 @@ class ShardConsumer:
         offsets = noted(positions, topic_id)
         self._call(lambda: self._client.commit(offsets=offsets, asynchronous=False))
 
+    def hand_over(self, timeout: float) -> None:
+        """Leave the group, so that others get our shards at once; the listener hears `revoked` for them.
+
+        `close` alone does not: a static member's shards wait for its return until its session has ended.
+
+        Args:
+            timeout: seconds to wait for the end of the rebalance.
+
+        Raises:
+            ClusterError: the group can no longer be reached.
+        """
+        self._call(self._client.unsubscribe)
+        deadline = time.monotonic() + timeout
+        while self._owned and time.monotonic() < deadline:
+            self.fetch(1, 0.05)
+
     def close(self) -> None:
-        """Leave; the listener hears `revoked` for what is still owned."""
+        """Go, but stay a member until the session ends; the listener hears `revoked` for what is owned."""
         self._call(self._client.close)
 
     def _on_assign(self, client: Consumer, partitions: list[ClientPartition]) -> None:
         # Nothing is fetched yet; without a call of ours the client would start by itself.
         client.incremental_assign([])
+        self._owned.update(p.partition for p in partitions)
         self._listener.assigned([p.partition for p in partitions])
 
     def _on_revoke(self, client: Consumer, partitions: list[ClientPartition]) -> None:
@@ -230,6 +249,7 @@ class ShardConsumer:
 
     def _give_up(self, client: Consumer, partitions: list[ClientPartition], tell: Any) -> None:
         numbers = {p.partition for p in partitions}
+        self._owned -= numbers
         tell(sorted(numbers))
         self.stop([p for p in self._reading if p.partition in numbers])
         # Answers the rebalance even when nothing of these shards was being read.

@@ -12,12 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
-
-from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 
 from holdfast.errors import BrokersUnreachable
-from holdfast.kafka.errors import kafka_error, mapped, translate
+from holdfast.kafka.errors import mapped
+from holdfast.kafka.members import Group, GroupQuestion
 from holdfast.kafka.offsets import CALL_S, OffsetAdmin, silence
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.settings import Properties, consumer_config
@@ -25,38 +23,6 @@ from holdfast.record import TopicPartition
 
 PROBE_GROUP = "holdfast-probe"
 """Group name of the reader that looks into gaps; it never commits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One client in a group.
-
-    Attributes:
-        client_id: the client's name for itself; Holdfast's workers give their slot.
-        host: where it connects from.
-        instance_id: its static membership, None for a dynamic member.
-        partitions: what it reads.
-    """
-
-    client_id: str
-    host: str
-    instance_id: str | None
-    partitions: tuple[TopicPartition, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A consumer group.
-
-    Attributes:
-        group_id: its name.
-        state: `stable`, `empty`, `preparing_rebalancing`, `completing_rebalancing` or `dead` (there is none).
-        members: the clients in it.
-    """
-
-    group_id: str
-    state: str
-    members: tuple[Member, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,19 +121,7 @@ class GroupAdmin(OffsetAdmin):
             BrokersUnreachable: the coordinator does not answer.
             ClusterError: this user may not see the group.
         """
-        doing = f"describing the group {group_id}"
-        with mapped(doing):
-            answer = self._client.describe_consumer_groups([group_id], request_timeout=self._timeout)
-        try:
-            found = answer[group_id].result(self._timeout + 1.0)
-        except KafkaException as error:
-            if kafka_error(error).code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return Group(group_id, ConsumerGroupState.DEAD.name.lower())
-            raise translate(error, doing) from error
-        except FutureTimeout as error:
-            raise silence(doing, self._timeout) from error
-        members = tuple(sorted(map(_member, found.members), key=lambda it: (it.client_id, it.host)))
-        return Group(group_id, found.state.name.lower(), members)
+        return GroupQuestion(self._client, group_id, self._timeout).wait()
 
     def committed(self, group_id: str, places: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
         """A group's positions, after every transaction that may still change them has ended.
@@ -273,13 +227,3 @@ class GroupAdmin(OffsetAdmin):
 def partitions_of(topics: Iterable[str], count: int) -> tuple[TopicPartition, ...]:
     """All partitions of co-partitioned topics."""
     return tuple(TopicPartition(topic, number) for topic in topics for number in range(count))
-
-
-def _member(found: Any) -> Member:
-    parts = found.assignment.topic_partitions if found.assignment else []
-    return Member(
-        found.client_id,
-        found.host.lstrip("/"),
-        found.group_instance_id,
-        tuple(sorted(TopicPartition(part.topic, part.partition) for part in parts)),
-    )

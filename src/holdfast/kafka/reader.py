@@ -16,7 +16,9 @@ from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import AdminClient
 
 from holdfast.errors import ClusterError
+from holdfast.kafka.ends import EndsQuestion
 from holdfast.kafka.errors import mapped, translate
+from holdfast.kafka.members import GroupQuestion
 from holdfast.kafka.positions import TopicId, is_of_another_topic
 from holdfast.record import Message, TopicPartition
 
@@ -121,6 +123,11 @@ class PartitionReader:
                 self._uncommitted = Consumer({**self._settings, "isolation.level": "read_uncommitted"})
         return _bounds(self._uncommitted, place, timeout)[1]
 
+    def known_end(self, place: TopicPartition) -> int:
+        """The end of a partition that is being read, as the last fetch told it; 0 before. Asks nobody."""
+        with mapped(f"reading the bounds of {place}"):
+            return max(self._client.get_watermark_offsets(ClientPartition(*place), cached=True)[1], 0)
+
     def topics(self, names: Collection[str], timeout: float) -> dict[str, TopicFacts]:
         """What the brokers know of topics.
 
@@ -129,18 +136,31 @@ class PartitionReader:
         """
         if not names:
             return {}
-        if self._admin is None:
-            with mapped("starting a reader"):
-                # It would warn of every setting that is a consumer's.
-                self._admin = AdminClient({**self._settings, "log_level": _LOG_ERRORS})
+        admin = self._admin_client()
         what = f"asking what {', '.join(names)} are"
         with mapped(what):
-            answers = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=timeout)
+            answers = admin.describe_topics(TopicCollection(list(names)), request_timeout=timeout)
             try:
                 found = {name: answer.result(timeout + 1.0) for name, answer in answers.items()}
             except FutureTimeout:
                 raise ClusterError(f"{what}: no answer within {timeout:.0f} s") from None
         return {name: TopicFacts(str(each.topic_id), len(each.partitions)) for name, each in found.items()}
+
+    def ask_group(self, group_id: str, timeout: float) -> GroupQuestion:
+        """Ask who is in a group, without waiting for the answer.
+
+        Raises:
+            ClusterError: the client takes no question.
+        """
+        return GroupQuestion(self._admin_client(), group_id, timeout)
+
+    def ask_ends(self, places: Collection[TopicPartition], timeout: float) -> EndsQuestion:
+        """Ask where committed records end, without waiting for the answer.
+
+        Raises:
+            ClusterError: the client takes no question.
+        """
+        return EndsQuestion(self._admin_client(), places, timeout)
 
     def start(self, positions: Mapping[TopicPartition, int]) -> None:
         """Begin to read partitions at the given offsets."""
@@ -181,6 +201,13 @@ class PartitionReader:
             elif error.fatal() or error.code() in _UNREADABLE:
                 raise translate(KafkaException(error), f"reading {message.topic()}[{message.partition()}]")
         return records, ends
+
+    def _admin_client(self) -> AdminClient:
+        if self._admin is None:
+            with mapped("starting a reader"):
+                # It would warn of every setting that is a consumer's.
+                self._admin = AdminClient({**self._settings, "log_level": _LOG_ERRORS})
+        return self._admin
 
     def close(self) -> None:
         """Let go of the client."""

@@ -13,11 +13,14 @@ makes a new client under the same transactional id, which ends whatever was open
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum
+from threading import Thread
 from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -182,26 +185,30 @@ class _Writer:
 class TransactionalWriter(_Writer):
     """Writes units in Kafka transactions.
 
+    The transactional id is taken over on a thread of its own, while shards are restored: where a transaction
+    of a predecessor must be ended first, the client tries again only after half a second.
+
     Args:
         settings: client settings, `transactional.id` included.
         timeout: seconds that one call to the brokers may take.
         topic_id: the inputs' ids, noted with their positions.
 
     Raises:
-        ClusterError: the transactional id cannot be initialised in time.
+        ClusterError: the client refuses the settings.
     """
 
     def __init__(self, settings: Mapping[str, Any], timeout: float, topic_id: TopicId) -> None:
         super().__init__(settings, timeout)
         self._topic_id = topic_id
-        self._initialise()
+        self._initialised = self._initialise()
 
     def begin(self) -> None:
         """Open a transaction.
 
         Raises:
-            ClusterError: the client cannot begin one.
+            ClusterError: the client cannot begin one, or the transactional id cannot be taken over in time.
         """
+        self._initialised.result()
         self._ends = {}
         with mapped("beginning a transaction"):
             self._client.begin_transaction()
@@ -235,21 +242,35 @@ class TransactionalWriter(_Writer):
         return self._abort(self._client, None)
 
     def reopen(self) -> None:
-        """Replace the client; the transactional id's open transaction is ended by it.
-
-        Raises:
-            ClusterError: the brokers do not answer in time.
-        """
+        """Replace the client; the transactional id's open transaction is ended by it."""
         self._discard()
         self._client = self._connect()
-        self._initialise()
+        self._initialised = self._initialise()
 
-    def _initialise(self) -> None:
-        """Take over the transactional id; retried, as a coordinator may be loading or electing."""
+    def _initialise(self) -> Future[None]:
+        """Take over the transactional id on a daemon, which must not hold up our exit."""
+        ending: Future[None] = Future()
+        Thread(target=self._take_over, args=(self._client, ending), name="take-over", daemon=True).start()
+        return ending
+
+    def _take_over(self, client: Producer, ending: Future[None]) -> None:
+        try:
+            self._init_transactions(client)
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the result is waited for
+            ending.set_exception(error)
+        else:
+            ending.set_result(None)
+
+    def _init_transactions(self, client: Producer) -> None:
+        """Retried, as a coordinator may be loading or electing."""
         deadline = time.monotonic() + 3 * self._timeout
+        # With no connection yet, the client would look for its coordinator only half a second later. Whether
+        # there are brokers at all is for the call below to say.
+        with contextlib.suppress(KafkaException):
+            client.list_topics(timeout=self._timeout)
         while True:
             try:
-                self._client.init_transactions(self._timeout)
+                client.init_transactions(self._timeout)
             except KafkaException as error:
                 failure = error.args[0]
                 if not failure.retriable() or time.monotonic() > deadline:

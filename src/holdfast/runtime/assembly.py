@@ -17,7 +17,9 @@ from holdfast.record import TopicPartition
 from holdfast.runtime.commit import CommitPipeline
 from holdfast.runtime.known_topics import KnownTopics
 from holdfast.runtime.opening import RestoreSettings
+from holdfast.runtime.peers import Peers
 from holdfast.runtime.restore import Restorer
+from holdfast.runtime.stall import InputEnds, StallWatch
 from holdfast.runtime.status import Reporter
 from holdfast.runtime.store import StoreMemory
 from holdfast.runtime.worker import Worker, WorkerLimits
@@ -30,7 +32,8 @@ TRANSACTION_TIMEOUT_MS = 10_000
 CALL_TIMEOUT_S = 10.0
 """How long one call to the brokers may take before its outcome counts as unknown."""
 
-_HEARTBEAT_MS = 500
+_HEARTBEAT_MS = 200
+"""How soon a member hears of a rebalance: a shard that moves waits for it twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ def build_worker(
     settings = consumer_settings(decl, identity, declared.kafka)
     changelogs = {table: decl.changelog(table) for table in decl.tables}
     topics = KnownTopics((*decl.reads, *changelogs.values()), CALL_TIMEOUT_S)
+    peers = Peers(decl.group_id, decl.slot_id(identity.slot), CALL_TIMEOUT_S)
     late = _LateConsumer(topics.id_of)
     writer = _writer(decl, identity, {**record_sizes(declared, decl), **declared.kafka}, late)
 
@@ -71,13 +75,25 @@ def build_worker(
         return late.consumer
 
     restorer = Restorer(
-        RestoreSettings(decl.reads, changelogs, identity.folder, decl.start),
+        RestoreSettings(decl.reads, changelogs, identity.folder, decl.start, standby=decl.standby),
         lambda: PartitionReader(reader_settings(_plain(settings))),
         StoreMemory(),
         topics,
+        peers,
+        ends := InputEnds(CALL_TIMEOUT_S),
     )
     limits = WorkerLimits(decl.commit_interval_ms / 1000, decl.cache_entries)
-    return Worker(plan, limits, connect, restorer, CommitPipeline(writer, changelogs), reporter)
+    pipeline = CommitPipeline(writer, changelogs)
+    return Worker(
+        plan,
+        limits,
+        connect,
+        restorer,
+        pipeline,
+        reporter,
+        lambda: peers.has_others,
+        StallWatch(decl.name, ends),
+    )
 
 
 def consumer_settings(

@@ -88,6 +88,13 @@ class Committer:
             return min(max(due, 0.0), _IDLE_WAIT_S)
         return _IDLE_WAIT_S
 
+    def put_off(self) -> None:
+        """Commit next after a whole interval: a shard has just begun, and its first records are on their way.
+
+        Its positions alone would be committed at once, and the records wait for the end of that.
+        """
+        self._last_commit = time.monotonic()
+
     def advance(self) -> None:
         """Start a commit when it is due, else send outputs ahead; waits when the unit is full.
 

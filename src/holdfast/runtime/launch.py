@@ -19,6 +19,10 @@ _ENVIRONMENT = {
     # measured to hold 50-100 MB that nobody uses.
     "MALLOC_ARENA_MAX": "2",
 }
+HUNG_S = 60.0
+"""A native worker speaks several times a second. One call of a handler may keep it for as long as a
+transaction lives (10 s), and the end of a commit whose coordinator is gone for half a minute."""
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -91,7 +95,7 @@ def _spec(
         )
         return [sys.executable, "-m", "holdfast.runtime.process", orders.to_json()]
 
-    return WorkerSpec(decl.name, slot, command, environment=_ENVIRONMENT, log=log)
+    return WorkerSpec(decl.name, slot, command, environment=_ENVIRONMENT, log=log, silence=HUNG_S)
 
 
 def _faust_spec(

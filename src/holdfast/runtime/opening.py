@@ -11,7 +11,7 @@ from pathlib import Path
 from holdfast.errors import CorruptStore
 from holdfast.kafka.positions import TopicId
 from holdfast.kafka.reader import PartitionReader
-from holdfast.record import TopicPartition
+from holdfast.record import Message, TopicPartition
 from holdfast.runtime.claims import Claim
 from holdfast.runtime.store import RocksStore, StoreMemory
 
@@ -33,6 +33,7 @@ class RestoreSettings:
         start: where a group without committed offsets begins.
         timeout: seconds for one question to the brokers.
         retry: seconds until brokers that did not answer are asked again.
+        standby: warm copies of each shard on other workers.
     """
 
     inputs: tuple[str, ...]
@@ -41,11 +42,12 @@ class RestoreSettings:
     start: str
     timeout: float = 10.0
     retry: float = 0.5
+    standby: int = 0
 
 
 @dataclass(slots=True)
-class RestoringTable:
-    """One table of a shard under restore; offsets are changelog positions."""
+class TableProgress:
+    """How far one table of a shard is; offsets are changelog positions."""
 
     name: str
     position: int
@@ -53,21 +55,48 @@ class RestoringTable:
     end: int
 
 
-@dataclass(slots=True)
-class RestoringShard:
-    """A shard under restore: its open store, and how far each of its tables is."""
+@dataclass(slots=True, kw_only=True)
+class OpenShard:
+    """A shard whose store is open here, and how far each of its tables is."""
 
-    claim: Claim
+    partition: int
     store: RocksStore
-    positions: dict[str, int]
-    started: float
-    tables: dict[TopicPartition, RestoringTable] = field(default_factory=dict)
+    tables: dict[TopicPartition, TableProgress] = field(default_factory=dict)
     records: int = 0
 
     @property
     def done(self) -> bool:
         """Whether every table has reached its end."""
         return all(table.position >= table.end for table in self.tables.values())
+
+    def take(self, place: TopicPartition, rows: Sequence[Message]) -> None:
+        """Write changes of one table into the store.
+
+        Raises:
+            StateError: it cannot be written.
+        """
+        table = self.tables[place]
+        table.position = rows[-1].offset() + 1
+        changes = [(row.key() or b"", row.value()) for row in rows]
+        self.store.apply({table.name: changes}, {table.name: table.position}, complete=False)
+        self.records += len(rows)
+
+    def note_complete(self) -> None:
+        """Note that the store holds all there is: the positions may be past control records, too.
+
+        Raises:
+            StateError: it cannot be written.
+        """
+        self.store.apply({}, {table.name: table.position for table in self.tables.values()})
+
+
+@dataclass(slots=True, kw_only=True)
+class RestoringShard(OpenShard):
+    """A shard that is made ready for a claim, and where its inputs go on."""
+
+    claim: Claim
+    positions: dict[str, int]
+    started: float
 
 
 class ShardOpener:
@@ -97,37 +126,90 @@ class ShardOpener:
         first, end = reader.bounds(place, self._settings.timeout)
         return end if self._settings.start == "latest" else first
 
-    def open(
-        self, reader: PartitionReader, claim: Claim, positions: dict[str, int], ids: Mapping[str, str]
+    def begin(
+        self,
+        reader: PartitionReader,
+        claim: Claim,
+        positions: dict[str, int],
+        ids: Mapping[str, str],
+        warm: OpenShard | None,
     ) -> RestoringShard:
-        """Open a shard's store, thrown away first if it cannot be read or belongs to another history."""
-        path = self._settings.folder / str(claim.partition)
+        """Begin the restore of a claimed shard.
+
+        Args:
+            reader: asks for the changelogs' ends.
+            claim: whose it is.
+            positions: where its inputs go on; read before, so that the ends cover them.
+            ids: the changelogs' ids, by table.
+            warm: the shard, if it was followed as a standby; its store goes over to the result.
+
+        Raises:
+            StateError: the store cannot be made.
+            ClusterError: the brokers do not tell. `warm` is as it was.
+        """
+        started = time.monotonic()
+        shard = self._take_over(reader, warm) if warm else None
+        shard = shard or self.open(reader, claim.partition, ids)
+        return RestoringShard(
+            partition=claim.partition,
+            store=shard.store,
+            tables=shard.tables,
+            claim=claim,
+            positions=positions,
+            started=started,
+        )
+
+    def _take_over(self, reader: PartitionReader, warm: OpenShard) -> OpenShard | None:
+        """The shard with new ends; None, and closed, when the log has moved on beyond its positions."""
+        ends = {place: reader.high_watermark(place, self._settings.timeout) for place in warm.tables}
+        firsts = {place: reader.bounds(place, self._settings.timeout)[0] for place in warm.tables}
+        if any(not firsts[place] <= table.position <= ends[place] for place, table in warm.tables.items()):
+            warm.store.close()
+            return None
+        for place, table in warm.tables.items():
+            table.begin, table.end = table.position, ends[place]
+        warm.records = 0
+        return warm
+
+    def open(self, reader: PartitionReader, partition: int, ids: Mapping[str, str]) -> OpenShard:
+        """Open a shard's store, thrown away first if it cannot be read or belongs to another history.
+
+        Args:
+            reader: asks for the changelogs' ends.
+            partition: the shard.
+            ids: the changelogs' ids, by table.
+
+        Raises:
+            StateError: the store cannot be made.
+            ClusterError: the brokers do not tell.
+        """
+        path = self._settings.folder / str(partition)
         store, discarded = RocksStore.open_or_discard(path, tuple(self._settings.changelogs), self._memory)
         if discarded:
-            log.warning("shard %d: its local state could not be read; it is rebuilt", claim.partition)
-        shard = RestoringShard(claim, store, positions, time.monotonic())
+            log.warning("shard %d: its local state could not be read; it is rebuilt", partition)
+        shard = OpenShard(partition=partition, store=store)
         try:
             _require_history(store, ids)
             _require_youth(store, ids)
             shard.tables = self._tables(reader, shard)
             store.begin(ids)
         except CorruptStore as error:
-            log.warning("shard %d: %s; it is rebuilt", claim.partition, error)
+            log.warning("shard %d: %s; it is rebuilt", partition, error)
             store.close()
             RocksStore.destroy(path)
             if discarded:
                 raise
-            return self.open(reader, claim, positions, ids)
+            return self.open(reader, partition, ids)
         except BaseException:
             # Left open, it could not be opened again by the next try.
             store.close()
             raise
         return shard
 
-    def _tables(self, reader: PartitionReader, shard: RestoringShard) -> dict[TopicPartition, RestoringTable]:
+    def _tables(self, reader: PartitionReader, shard: OpenShard) -> dict[TopicPartition, TableProgress]:
         tables = {}
         for table, topic in self._settings.changelogs.items():
-            place = TopicPartition(topic, shard.claim.partition)
+            place = TopicPartition(topic, shard.partition)
             first, _ = reader.bounds(place, self._settings.timeout)
             end = reader.high_watermark(place, self._settings.timeout)
             checkpoint = shard.store.checkpoint(table)
@@ -137,7 +219,7 @@ class ShardOpener:
                     f"local state is at offset {checkpoint} of {place}, which holds {first} to {end}"
                 )
             position = max(first, checkpoint or 0)
-            tables[place] = RestoringTable(table, position, position, end)
+            tables[place] = TableProgress(table, position, position, end)
         return tables
 
 

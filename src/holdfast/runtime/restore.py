@@ -25,12 +25,17 @@ from holdfast.record import Message, TopicPartition
 from holdfast.runtime.claims import Claim, NotRestored, Progress, Restored
 from holdfast.runtime.known_topics import KnownTopics, missing_partition
 from holdfast.runtime.opening import RestoreSettings, RestoringShard, ShardOpener
+from holdfast.runtime.peers import Peers
+from holdfast.runtime.stall import InputEnds
+from holdfast.runtime.standby import Standbys, StandbyStatus
 from holdfast.runtime.store import RocksStore, StoreMemory
 
 log = logging.getLogger(__name__)
 
 _BATCH = 10_000
 _IDLE_WAIT_S = 0.2
+_STANDBY_WAIT_S = 0.02
+"""A claim that comes meanwhile waits for it."""
 
 
 class Restorer:
@@ -43,6 +48,8 @@ class Restorer:
         connect: makes the reader; called on the restorer's own thread.
         memory: shared by all stores of the worker.
         topics: the inputs and changelogs.
+        peers: the processor's workers; asked for here, as this is the thread that talks to the brokers.
+        ends: the inputs' ends; asked for here as well.
 
     Attributes:
         results: the answers.
@@ -55,6 +62,8 @@ class Restorer:
         connect: Callable[[], PartitionReader],
         memory: StoreMemory,
         topics: KnownTopics,
+        peers: Peers | None = None,
+        ends: InputEnds | None = None,
     ) -> None:
         self.results: queue.SimpleQueue[Restored | NotRestored] = queue.SimpleQueue()
         self._settings = settings
@@ -63,9 +72,13 @@ class Restorer:
         self._requests: queue.SimpleQueue[Claim | threading.Event | None] = queue.SimpleQueue()
         self._looks: list[threading.Event] = []
         self._wanted: dict[int, int] = {}
+        self._owned: set[int] = set()
         self._lock = threading.Lock()
         self.replaced: TopicReplaced | None = None
         self._topics = topics
+        self._peers = peers
+        self._ends = ends
+        self._standbys = Standbys(settings, self._opener, topics)
         self._shards: dict[int, RestoringShard] = {}
         self._routes: dict[TopicPartition, RestoringShard] = {}
         self._thread = threading.Thread(target=self._run, name="restore", daemon=True)
@@ -75,6 +88,7 @@ class Restorer:
         """Restore a shard; the answer appears in `results`."""
         with self._lock:
             self._wanted[claim.partition] = claim.epoch
+            self._owned.add(claim.partition)
         self._requests.put(claim)
 
     def cancel(self, partition: int) -> None:
@@ -84,6 +98,11 @@ class Restorer:
         """
         with self._lock:
             self._wanted.pop(partition, None)
+
+    def released(self, partition: int) -> None:
+        """A shard's store is closed, and may be opened here as a standby."""
+        with self._lock:
+            self._owned.discard(partition)
 
     def confirm_topics(self) -> None:
         """Look now whether the topics are still the same, and wait for the answer.
@@ -98,11 +117,16 @@ class Restorer:
         if self.replaced is not None:
             raise self.replaced
 
+    @property
+    def standbys(self) -> StandbyStatus:
+        """The shards of other workers that are kept warm here."""
+        return self._standbys.status
+
     def progress(self) -> tuple[Progress, ...]:
         """How far each restore under way is."""
         return tuple(
             Progress(
-                shard.claim.partition,
+                shard.partition,
                 sum(t.position - t.begin for t in shard.tables.values()),
                 sum(t.end - t.begin for t in shard.tables.values()),
             )
@@ -127,9 +151,14 @@ class Restorer:
                 self._drop_unwanted(reader)
                 if claims and not stopping:
                     self._begin(reader, claims)
-                if self._shards:
+                if self._shards or self._standbys:
                     self._read(reader)
                 self._look_at_topics(reader)
+                if self._peers is not None:
+                    self._peers.look(reader)
+                    self._standbys.adjust(reader, self._owned_now(), self._peers)
+                if self._ends is not None:
+                    self._ends.look(reader)
             except TopicReplaced as error:
                 # Nothing can be answered any more: the worker ends.
                 self.replaced, stopping = error, True
@@ -145,16 +174,17 @@ class Restorer:
                 self._looks.pop().set()
         for shard in self._shards.values():
             shard.store.close()
+        self._standbys.close()
         if reader is not None:
             reader.close()
 
     def _take_requests(self) -> tuple[list[Claim], bool]:
         """Requests so far; with nothing else to do, waits for one or until the topics are to be looked at."""
         claims: list[Claim] = []
-        wait = not self._shards
+        wait = not self._shards and not self._standbys
         while True:
             try:
-                claim = self._requests.get(wait, self._topics.seconds_to_look)
+                claim = self._requests.get(wait, self._seconds_to_look())
             except queue.Empty:
                 return claims, False
             if claim is None:
@@ -164,6 +194,14 @@ class Restorer:
             else:
                 self._looks.append(claim)
             wait = False
+
+    def _seconds_to_look(self) -> float | None:
+        due = [it.seconds_to_look for it in (self._topics, self._peers, self._ends) if it is not None]
+        return min((it for it in due if it is not None), default=None)
+
+    def _owned_now(self) -> frozenset[int]:
+        with self._lock:
+            return frozenset(self._owned)
 
     def _is_wanted(self, claim: Claim) -> bool:
         with self._lock:
@@ -190,7 +228,7 @@ class Restorer:
         tables = {table: topics[topic].id for table, topic in self._settings.changelogs.items()}
         for number, claim in enumerate(wanted):
             try:
-                shard = self._opener.open(reader, claim, positions[claim.partition], tables)
+                shard = self._open(reader, claim, positions[claim.partition], tables)
             except StateError as error:
                 self._answer(NotRestored(claim, error))
             except ClusterError as error:
@@ -198,6 +236,18 @@ class Restorer:
                 return
             else:
                 self._follow(reader, shard)
+
+    def _open(
+        self, reader: PartitionReader, claim: Claim, positions: dict[str, int], tables: Mapping[str, str]
+    ) -> RestoringShard:
+        """Begin with a shard's standby, if there is one here."""
+        warm = self._standbys.give(reader, claim.partition)
+        try:
+            return self._opener.begin(reader, claim, positions, tables, warm)
+        except ClusterError:
+            if warm is not None:
+                self._standbys.take_back(warm)
+            raise
 
     def _refuse_grown(self, claims: Sequence[Claim], topics: Mapping[str, TopicFacts]) -> list[Claim]:
         """Answer for shards that some topic has no partition for; return the others."""
@@ -212,7 +262,7 @@ class Restorer:
 
     def _follow(self, reader: PartitionReader, shard: RestoringShard) -> None:
         """Read a shard's changelogs, unless it is at their ends already."""
-        self._shards[shard.claim.partition] = shard
+        self._shards[shard.partition] = shard
         unread = {p: t.position for p, t in shard.tables.items() if t.position < t.end}
         self._routes.update(dict.fromkeys(unread, shard))
         if unread:
@@ -247,44 +297,43 @@ class Restorer:
                 log.debug("looking at the topics: %s", error)
 
     def _read(self, reader: PartitionReader) -> None:
-        records, ends = reader.read(_BATCH, _IDLE_WAIT_S)
+        records, ends = reader.read(_BATCH, _IDLE_WAIT_S if self._shards else _STANDBY_WAIT_S)
         touched: dict[int, RestoringShard] = {}
         for place, rows in _by_partition(records).items():
             shard = self._routes.get(place)
-            if shard is not None and self._take(reader, shard, place, rows):
-                touched[shard.claim.partition] = shard
+            if shard is None:
+                self._standbys.take(reader, place, rows)
+            elif self._take(reader, shard, place, rows):
+                touched[shard.partition] = shard
         for place, end in ends.items():
             shard = self._routes.get(place)
-            if shard is not None:
+            if shard is None:
+                self._standbys.note_end(reader, place, end)
+            else:
                 table = shard.tables[place]
                 table.position = max(table.position, end)
-                touched[shard.claim.partition] = shard
+                touched[shard.partition] = shard
         for shard in touched.values():
-            if shard.done and shard.claim.partition in self._shards:
+            if shard.done and shard.partition in self._shards:
                 self._finish(reader, shard)
 
     def _take(
         self, reader: PartitionReader, shard: RestoringShard, place: TopicPartition, rows: Sequence[Message]
     ) -> bool:
         """Write changes into a shard's store; False when it cannot be written, which ends this shard only."""
-        table = shard.tables[place]
-        table.position = rows[-1].offset() + 1
-        changes = [(row.key() or b"", row.value()) for row in rows]
         try:
-            shard.store.apply({table.name: changes}, {table.name: table.position}, complete=False)
+            shard.take(place, rows)
         except StateError as error:
             self._detach(reader, shard)
             shard.store.close()
             self._answer(NotRestored(shard.claim, error))
             return False
-        shard.records += len(rows)
         return True
 
     def _finish(self, reader: PartitionReader, shard: RestoringShard) -> None:
         self._detach(reader, shard)
         try:
-            # The position may be past control records: note it, or they are read again next time.
-            shard.store.apply({}, {t.name: t.position for t in shard.tables.values()})
+            shard.note_complete()
         except StateError as error:
             shard.store.close()
             self._answer(NotRestored(shard.claim, error))
@@ -306,7 +355,7 @@ class Restorer:
     def _detach(self, reader: PartitionReader, shard: RestoringShard) -> None:
         reader.stop([place for place in shard.tables if place in self._routes])
         # Only now: were the call refused, the shard would still have to be answered for.
-        self._shards.pop(shard.claim.partition, None)
+        self._shards.pop(shard.partition, None)
         for place in shard.tables:
             self._routes.pop(place, None)
 
@@ -319,6 +368,7 @@ class Restorer:
             shard.store.close()
         self._shards.clear()
         self._routes.clear()
+        self._standbys.suspend()
         if reader is not None:
             with contextlib.suppress(ClusterError):
                 reader.close()

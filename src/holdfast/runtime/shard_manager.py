@@ -73,16 +73,21 @@ class ShardManager:
             shard = self.owned.drop(partition)
             if shard is not None:
                 shard.close()
+            self._restorer.released(partition)
         self._share_cache()
 
-    def take_restored(self) -> None:
+    def take_restored(self) -> bool:
         """Let restored shards work, and fail those that cannot be restored.
+
+        Returns:
+            Whether a shard begins to work.
 
         Raises:
             TopicReplaced: the worker must start anew.
         """
         if self._restorer.replaced is not None:
             raise self._restorer.replaced
+        begins = False
         while not self._restorer.results.empty():
             result = self._restorer.results.get()
             shard = self.owned.current(result.claim)
@@ -93,6 +98,8 @@ class ShardManager:
                 result.store.close()
             else:
                 self._begin(shard, result)
+                begins = True
+        return begins
 
     def confirm_topics(self) -> None:
         """Make sure that the topics are those that the shards were restored for.

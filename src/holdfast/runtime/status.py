@@ -30,6 +30,8 @@ class WorkerStatus:
         shards: how many shards are in each state.
         restored: changelog records read.
         restoring: changelog offsets still to pass, over all shards under restore.
+        standbys: shards of other workers that are kept warm.
+        behind: changelog offsets that these are behind, as far as is known.
     """
 
     records: int = 0
@@ -39,6 +41,8 @@ class WorkerStatus:
     shards: dict[str, int] = field(default_factory=dict)
     restored: int = 0
     restoring: int = 0
+    standbys: int = 0
+    behind: int = 0
 
 
 class Reported(Protocol):

@@ -1,8 +1,9 @@
 """One supervisor, many worker processes: starts them, restarts them in their slot, stops them.
 
 A worker that ends by itself is started again after a pause that doubles up to
-`MAX_PAUSE_S`, unless its exit code says that a restart mends nothing. A supervisor that
-is killed takes its workers along: they notice that nobody reads their status pipe.
+`MAX_PAUSE_S`, unless its exit code says that a restart mends nothing. One that says
+nothing for too long is killed first. A supervisor that is killed takes its workers along:
+they notice that nobody reads their status pipe.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class WorkerSpec:
         environment: variables added to ours.
         folder: its working folder.
         log: the file that its output goes to; None for ours.
+        silence: seconds without a word, once it has said one, after which it counts as hung; None for never.
     """
 
     processor: str
@@ -71,6 +73,7 @@ class WorkerSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
     log: Path | None = None
+    silence: float | None = None
 
 
 @dataclass(slots=True)
@@ -131,6 +134,7 @@ class _Life:
     pipe: IO[bytes]
     started: float
     pending: bytes = b""
+    heard: float | None = None
     told_why: bool = False
 
 
@@ -177,6 +181,8 @@ class Supervisor:
                 self._read(key.data)
         else:
             time.sleep(wait)
+        for life in list(self._lives):
+            self._end_hung(life)
         for life in [one for one in self._lives if one.process.poll() is not None]:
             self._read(life)
             self._ended(life)
@@ -258,6 +264,7 @@ class Supervisor:
             self._close_pipe(life)
         if not data:
             return
+        life.heard = time.monotonic()
         *lines, life.pending = (life.pending + data).split(b"\n")
         for line in lines:
             self._take(life, json.loads(line))
@@ -271,6 +278,18 @@ class Supervisor:
             view.shard_failures[message["partition"]] = message["message"]
         elif kind == "error":
             view.error, life.told_why = message["message"], True
+
+    def _end_hung(self, life: _Life) -> None:
+        """Kill a worker that has said nothing for too long. Its slot's shards would wait for it for ever."""
+        limit = life.view.spec.silence
+        if limit is None or life.heard is None or life.told_why or time.monotonic() - life.heard < limit:
+            return
+        # This process may have been suspended itself: what was said meanwhile is in the pipe.
+        self._read(life)
+        if time.monotonic() - life.heard >= limit:
+            life.view.error = f"said nothing for {limit:.0f} s, as if hung or suspended, and was killed"
+            life.told_why = True
+            life.process.kill()
 
     def _ended(self, life: _Life) -> None:
         view, code = life.view, life.process.returncode

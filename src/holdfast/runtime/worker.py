@@ -35,9 +35,13 @@ from holdfast.runtime.ownership import StoreFailure
 from holdfast.runtime.restore import Restorer
 from holdfast.runtime.setbacks import FAILED_UNITS, Setbacks
 from holdfast.runtime.shard_manager import ShardManager
+from holdfast.runtime.stall import StallWatch
 from holdfast.runtime.status import Reporter, WorkerStatus
 
 log = logging.getLogger(__name__)
+
+HAND_OVER_S = 5.0
+"""Seconds for the rebalance that gives a stopping worker's shards to the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ class Worker(OwnershipListener):
         restorer: restores shards.
         pipeline: commits units.
         reporter: told about progress and failures.
+        has_others: tells whether other workers are there to take the shards when this one stops.
+        stall: notices shards that stand still.
     """
 
     def __init__(
@@ -76,10 +82,14 @@ class Worker(OwnershipListener):
         restorer: Restorer,
         pipeline: CommitPipeline,
         reporter: Reporter,
+        has_others: Callable[[], bool] = lambda: False,
+        stall: StallWatch | None = None,
     ) -> None:
         self._restorer = restorer
         self._pipeline = pipeline
         self._reporter = reporter
+        self._has_others = has_others
+        self._stall = stall
         self._stopping = False
         # The listener is not called before the first fetch.
         self._consumer = connect(self)
@@ -104,6 +114,8 @@ class Worker(OwnershipListener):
             shards=self._shards.states(),
             restored=self._shards.restored_records,
             restoring=self._shards.restoring(),
+            standbys=self._restorer.standbys.shards,
+            behind=self._restorer.standbys.behind,
         )
 
     def stop(self) -> None:
@@ -111,7 +123,7 @@ class Worker(OwnershipListener):
         self._stopping = True
 
     def run(self) -> None:
-        """Work until `stop` is called; then commit what is done and leave.
+        """Work until `stop` is called; then commit what is done, hand the shards over, and leave.
 
         Raises:
             Fenced: another process took this worker's slot.
@@ -121,6 +133,8 @@ class Worker(OwnershipListener):
         while not self._stopping:
             self.turn()
         self._committer.settle()
+        if self._has_others():
+            self._consumer.hand_over(HAND_OVER_S)
         self._consumer.close()
 
     def close(self) -> None:
@@ -137,13 +151,16 @@ class Worker(OwnershipListener):
             WorkerError: none of its shards can go on.
             ClusterError: the brokers refuse this worker for good.
         """
-        self._shards.take_restored()
+        if self._shards.take_restored():
+            self._committer.put_off()
         self._committer.take()
         batch = self._inputs.fetch(self._handler.fetch_records, self._committer.spare_time)
         self._rebuild(self._handler.handle(batch, self._committer.unit))
         self._committer.advance()
         self._rebuild(self._shards.write_due())
         self._reporter.report(self)
+        if self._stall is not None:
+            self._stall.check((task for _, task in self._shards.owned.running()), self._restorer.progress())
         if self._shards.owned.all_failed:
             # What was handled before the records that stopped them is good.
             self._committer.settle()

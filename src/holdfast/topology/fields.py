@@ -68,6 +68,7 @@ def _config_text(value: object) -> str:
 
 
 Count = Annotated[int, Field(strict=True, gt=0, le=2**31 - 1), expected("a whole number above 0")]
+Standbys = Annotated[int, Field(strict=True, ge=0, le=100), expected("a whole number from 0 to 100")]
 Replication = Annotated[int, Field(strict=True, gt=0, le=32_767), expected("a whole number above 0")]
 # A commit must end well within the transaction's time-out of 10 s.
 CommitInterval = Annotated[
@@ -76,7 +77,7 @@ CommitInterval = Annotated[
     Field(le=5_000),
     expected("a duration from 1ms to 5s, such as 100ms"),
 ]
-# Several heartbeats (every 500 ms) have to fit in.
+# Several heartbeats (every 200 ms) have to fit in.
 SessionTimeout = Annotated[
     int,
     BeforeValidator(_duration_ms),

@@ -26,6 +26,7 @@ from holdfast.topology.fields import (
     Reference,
     Replication,
     SessionTimeout,
+    Standbys,
     Start,
     TableName,
     TableType,
@@ -161,6 +162,9 @@ class ProcessorDecl(GroupDecl):
 
     cache_entries: Count = 50_000
     """How many values of each table a worker keeps decoded in memory, over all of its shards."""
+
+    standby: Standbys = 0
+    """On how many other workers each shard's state is kept warm, so that it moves there without a restore."""
 
     session_timeout_ms: SessionTimeout = Field(6_000, alias="session_timeout")
     """After what silence the group gives a worker's shards to others; at least 2s.

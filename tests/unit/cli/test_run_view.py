@@ -73,6 +73,7 @@ def test_a_change_of_state_is_said_at_once_and_nothing_twice(plain: RunDisplay, 
     ("status", "expected"),
     [
         (WorkerStatus(), "waiting for shards"),
+        (WorkerStatus(standbys=2), "waiting for shards"),
         (WorkerStatus(shards={"restoring": 6}), "restoring"),
         (WorkerStatus(shards={"restoring": 6}, restoring=1_500), "restoring (1,500 to go)"),
         (WorkerStatus(shards={"restoring": 1, "running": 5}), "restoring"),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from holdfast.errors import ClusterError
+from holdfast.kafka.members import Group, Member
 from holdfast.kafka.positions import TopicId
 from holdfast.kafka.reader import TopicFacts
 from holdfast.record import Message, TopicPartition
@@ -23,6 +24,8 @@ class MemoryTopics:
         open_from: where an open transaction begins: nothing from there on is handed out.
         committed: the group's offsets.
         ids: the topics' ids, their names unless given.
+        members: the group's members; see `member`.
+        group_state: the group's state.
         firsts: the first offset that is kept, 0 unless given.
         calls: how often each call was made.
         holds: calls that wait for an event.
@@ -34,6 +37,8 @@ class MemoryTopics:
         self.committed: dict[TopicPartition, int] = {}
         self.faults: dict[str, list[Exception | None]] = {}
         self.ids: dict[str, str] = {}
+        self.members: list[Member] = []
+        self.group_state = "stable"
         self.partitions: dict[str, int] = {}
         self.firsts: dict[TopicPartition, int] = {}
         self.calls: Counter[str] = Counter()
@@ -92,6 +97,24 @@ class MemoryReader:
         self._topics.fault("high_watermark")
         return len(self._topics.log(place))
 
+    def ask_group(self, group_id: str, timeout: float) -> MemoryQuestion:  # noqa: ARG002
+        """The group's members, at once."""
+        self._topics.fault("ask_group")
+        return MemoryQuestion(Group(group_id, self._topics.group_state, tuple(self._topics.members)))
+
+    def position(self, place: TopicPartition) -> int | None:
+        """The next offset to read; None when it is not being read."""
+        return self._positions.get(place)
+
+    def ask_ends(self, places: Collection[TopicPartition], timeout: float) -> MemoryEnds:  # noqa: ARG002
+        """Where committed records end, at once."""
+        self._topics.fault("ask_ends")
+        return MemoryEnds({place: self._topics.stable_end(place) for place in places})
+
+    def known_end(self, place: TopicPartition) -> int:
+        """The end."""
+        return len(self._topics.log(place))
+
     def start(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read from here."""
         self._topics.fault("start")
@@ -125,6 +148,35 @@ class MemoryReader:
     def close(self) -> None:
         """Note it."""
         self.closed = True
+
+
+class MemoryQuestion:
+    """A `GroupQuestion` that is answered at once."""
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        self.is_answered = True
+
+    def wait(self) -> Group:
+        """The group."""
+        return self._group
+
+
+class MemoryEnds:
+    """An `EndsQuestion` that is answered at once."""
+
+    def __init__(self, ends: Mapping[TopicPartition, int]) -> None:
+        self._ends = ends
+        self.is_answered = True
+
+    def answers(self) -> Mapping[TopicPartition, int]:
+        """The ends."""
+        return self._ends
+
+
+def member(name: str, topic: str, *partitions: int) -> Member:
+    """A static member of a group."""
+    return Member(f"{name}-1", name, "127.0.0.1", name, tuple(TopicPartition(topic, p) for p in partitions))
 
 
 def wait_until(condition: Callable[[], object], within: float = 10.0) -> None:

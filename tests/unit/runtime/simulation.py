@@ -24,6 +24,7 @@ from holdfast.kafka.transaction import ChangelogRows, Ending, Outcome
 from holdfast.record import Output, TopicPartition
 from holdfast.runtime.claims import Claim, NotRestored, Progress, Restored
 from holdfast.runtime.commit import CommitPipeline, Finished
+from holdfast.runtime.standby import StandbyStatus
 from holdfast.runtime.status import Reported
 from holdfast.runtime.worker import Worker, WorkerLimits
 from holdfast.schema import EventDecoder, TopicEncoder, ValueCodec
@@ -316,6 +317,7 @@ class InstantRestorer:
     def __init__(self, cluster: Cluster, disk: dict[int, LocalStore], faults: Faults) -> None:
         self.results: queue.SimpleQueue[Restored | NotRestored] = queue.SimpleQueue()
         self.replaced = None
+        self.standbys = StandbyStatus()
         self.asked: Counter[int] = Counter()
         self._cluster = cluster
         self._disk = disk
@@ -341,6 +343,9 @@ class InstantRestorer:
 
     def cancel(self, partition: int) -> None:
         """Results that are there stay there."""
+
+    def released(self, partition: int) -> None:
+        """Nothing is kept warm here."""
 
     def progress(self) -> tuple[Progress, ...]:
         """Never under way."""

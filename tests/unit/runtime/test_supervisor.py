@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -110,6 +111,29 @@ def test_a_worker_that_is_fenced_again_and_again_gives_way(start: Callable[..., 
     view = supervisor.views[0]
     poll_until(supervisor, lambda: supervisor.all_ended)
     assert (view.state, view.restarts) == (WorkerState.FAILED, module.FENCED_LIMIT - 1)
+
+
+def test_a_worker_that_falls_silent_is_killed_and_started_again(start: Callable[..., Supervisor]) -> None:
+    """It was up, so it should speak; another that has not begun yet may take its time."""
+    hung = replace(shell(f"{READY} sleep 60"), silence=0.3)
+    slow = replace(shell("sleep 60", "s-1"), silence=0.3)
+    supervisor = start(hung, slow)
+    first = supervisor.views[0].pid
+    poll_until(supervisor, lambda: supervisor.views[0].restarts == 2)
+    assert supervisor.views[0].pid != first
+    assert "said nothing for 0 s" in supervisor.views[0].error
+    assert supervisor.views[1].restarts == 0
+
+
+def test_a_supervisor_that_slept_itself_kills_nobody(start: Callable[..., Supervisor]) -> None:
+    """What its workers said meanwhile waits in their pipes."""
+    talk = f"while true; do {READY} sleep 0.05; done"
+    supervisor = start(replace(shell(talk), silence=0.3))
+    poll_until(supervisor, lambda: supervisor.views[0].records)
+    for _ in range(3):
+        time.sleep(0.5)
+        supervisor.poll(0.0)
+    assert (supervisor.views[0].restarts, supervisor.views[0].error) == (0, "")
 
 
 def test_each_end_has_its_own_reason(start: Callable[..., Supervisor], tmp_path: Path) -> None:

@@ -1,0 +1,78 @@
+"""The other workers of a processor, as the group's coordinator last named them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from holdfast.errors import ClusterError
+from holdfast.kafka.members import Group, GroupQuestion
+from holdfast.kafka.reader import PartitionReader
+
+log = logging.getLogger(__name__)
+
+LOOK_S: Final = 1.0
+"""Seconds between two questions."""
+
+_PENDING_S: Final = 0.05
+"""Seconds between two looks for an answer."""
+
+
+class Peers:
+    """Asks now and then who is in the group. Never waits: the thread that asks has shards to restore.
+
+    Args:
+        group_id: the processor's group.
+        own_id: this worker's static membership.
+        timeout: seconds for one question.
+
+    Attributes:
+        owners: the shards of each member, by its static membership; read it on any thread. Members that
+            have none are in it, those that are not static (another program's) are not.
+        has_others: whether another worker was in the group when it was last asked for.
+    """
+
+    def __init__(self, group_id: str, own_id: str, timeout: float) -> None:
+        self.owners: Mapping[str, frozenset[int]] = {}
+        self.has_others = False
+        self._group_id = group_id
+        self.own_id = own_id
+        self._timeout = timeout
+        self._due = 0.0
+        self._question: GroupQuestion | None = None
+
+    @property
+    def seconds_to_look(self) -> float:
+        """Seconds until `look` has something to do."""
+        if self._question is not None:
+            return _PENDING_S
+        return max(self._due - time.monotonic(), 0.0)
+
+    def look(self, reader: PartitionReader) -> None:
+        """Take the answer if it is there, else ask when it is time to.
+
+        What the brokers do not say is not known for a while; nothing depends on it.
+        """
+        try:
+            if self._question is None:
+                if time.monotonic() >= self._due:
+                    self._due = time.monotonic() + LOOK_S
+                    self._question = reader.ask_group(self._group_id, self._timeout)
+            elif self._question.is_answered:
+                question, self._question = self._question, None
+                self._take(question.wait())
+        except ClusterError as error:
+            log.debug("looking at the group: %s", error)
+
+    def _take(self, group: Group) -> None:
+        owners = {
+            member.instance_id: frozenset(place.partition for place in member.partitions)
+            for member in group.members
+            if member.instance_id
+        }
+        self.has_others = bool(owners.keys() - {self.own_id})
+        if group.state in ("stable", "empty"):
+            # In between, members are listed without what they own.
+            self.owners = owners

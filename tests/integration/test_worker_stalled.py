@@ -1,0 +1,49 @@
+"""A worker whose client silently stops to fetch: the pain that users of every stream processor know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.application import FOLD, Application
+from tests.support.events import Added
+from tests.support.fold import assert_exactly_once
+
+pytestmark = pytest.mark.integration
+
+STOPS_FETCHING = """
+# In its first life, this worker's client hands nothing out any more after 500 records.
+import pathlib
+from holdfast.kafka.consumer import Batch, ShardConsumer
+from holdfast.runtime import stall
+
+stall.STALLED_S, stall.ASK_S = 2.0, 0.5
+first_life = pathlib.Path(__file__).with_name("first-life")
+if not first_life.exists():
+    first_life.touch()
+    fetch, handed_out = ShardConsumer.fetch, 0
+
+    def stuck(self, most, wait):
+        global handed_out
+        batch = fetch(self, min(most, 100), wait)
+        if handed_out >= 500:
+            return Batch()
+        handed_out += sum(map(len, batch.records.values()))
+        return batch
+
+    ShardConsumer.fetch = stuck
+"""
+
+
+def test_a_worker_whose_client_stops_fetching_begins_anew(application: Callable[..., Application]) -> None:
+    """It says where it stood; the next process handles the rest, each record once."""
+    app = application(handler=STOPS_FETCHING + FOLD, topic={"partitions": 1})
+    app.publish(*(Added(key=f"k{i % 9}", n=i) for i in range(2_000)))
+    with app.run() as run:
+        view = run.views[0]
+        run.until(lambda: view.restarts, 40, "another process")
+        assert "shard 0 has stood at offset" in view.error
+        assert "though records up to 2000 are there" in view.error
+        run.until_drained()
+    assert assert_exactly_once(app) == 2_000
