@@ -7,11 +7,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from holdfast.kafka.groups import GroupAdmin
-from tests.support.application import Application, Run
+from tests.support.application import COUNTER, Application, Run
+from tests.support.command import holdfast, rows
 from tests.support.events import Added
 from tests.support.fold import assert_exactly_once
 from tests.support.load import Load
@@ -159,3 +162,46 @@ def test_a_worker_alone_keeps_its_place_when_it_stops(fleet: Callable[..., Fleet
     with GroupAdmin(made.app.servers) as groups:
         members = groups.describe(made.app.group).members
     assert [each.instance_id for each in members] == [f"{made.app.group}.w0-0"]
+
+
+def test_a_standby_can_be_read_and_tells_how_far_it_is_behind(
+    fleet: Callable[..., Fleet], tmp_path: Path
+) -> None:
+    """While its worker follows the changelog; the owner's machine need not be reached."""
+    made = fleet(2, 2, standby=1)
+    made.until_warm(2)
+    app = made.app
+
+    def read(key: str, home: Path = app.home) -> dict[str, Any]:
+        done = holdfast(
+            *("state", "get", COUNTER, "sums", key, "--local", "--bootstrap-servers", app.servers),
+            folder=app.folder,
+            HOLDFAST_HOME=str(home),
+        )
+        [row] = rows(done)
+        assert isinstance(row, dict)
+        return row
+
+    both = read("k7")
+    assert both["value"] == {"count": 1, "total": 1}
+    assert both["behind"] < KEYS
+    # Another machine, which has the standby only.
+    other = next(f"{name}-0" for name in made.runs if both["shard"] not in owned_by(app, f"{name}-0"))
+    elsewhere = tmp_path / "elsewhere"
+    slots = elsewhere / app.state_folder().parent.relative_to(app.home)
+    slots.mkdir(parents=True)
+    (slots / other).symlink_to(app.state_folder(other))
+    standby = read("k7", elsewhere)
+    assert (standby["slot"], standby["value"]) == (other, {"count": 1, "total": 1})
+
+
+def owned_by(app: Application, slot: str) -> set[int]:
+    """The shards that the group has given to a worker."""
+    with GroupAdmin(app.servers) as groups:
+        members = groups.describe(app.group).members
+    return {
+        place.partition
+        for each in members
+        for place in each.partitions
+        if each.instance_id == f"{app.group}.{slot}"
+    }

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from holdfast.cli.demo_report import ProcessorResult, processors_table
-from holdfast.cli.inspect import group_workers_table, groups_table
+from holdfast.cli.groups import group_workers_table, groups_table
 from holdfast.cli.rows import Column, fitting_table, print_table
 from holdfast.cli.topology import topics_table
 
