@@ -24,3 +24,15 @@ def application(
         return made
 
     return make
+
+
+@pytest.fixture(params=["classic", "consumer"])
+def on_both_protocols(
+    application: Callable[..., Application], request: pytest.FixtureRequest
+) -> Callable[..., Application]:
+    """Give a function like `application`, for a test that runs with each of Kafka's group protocols."""
+
+    def make(**options: Any) -> Application:
+        return application(kafka={"group.protocol": request.param}, **options)
+
+    return make

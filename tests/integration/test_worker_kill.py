@@ -20,9 +20,9 @@ Make = Callable[..., Application]
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_a_worker_killed_again_and_again_under_load(application: Make, seed: int) -> None:
+def test_a_worker_killed_again_and_again_under_load(on_both_protocols: Make, seed: int) -> None:
     """SIGKILL at random moments; the supervisor starts it again in its slot."""
-    app, rng = application(), random.Random(seed)
+    app, rng = on_both_protocols(), random.Random(seed)
     with app.run() as run:
         run.until_running()
         with Load(app, seed=seed):
@@ -70,9 +70,9 @@ def test_a_graceful_stop_commits_what_is_done_and_a_restart_goes_on(
     assert_exactly_once(app)
 
 
-def test_a_frozen_worker_that_wakes_up_as_a_zombie_writes_nothing_twice(application: Make) -> None:
+def test_a_frozen_worker_that_wakes_up_as_a_zombie_writes_nothing_twice(on_both_protocols: Make) -> None:
     """SIGSTOP past its session: another worker takes its shards; SIGCONT: it is fenced and joins again."""
-    app = application()
+    app = on_both_protocols()
     with app.run(workers=2) as run:
         run.until_running()
         with Load(app):
@@ -90,9 +90,9 @@ def test_a_frozen_worker_that_wakes_up_as_a_zombie_writes_nothing_twice(applicat
     assert_exactly_once(app)
 
 
-def test_a_frozen_worker_that_wakes_up_in_time_just_goes_on(application: Make) -> None:
+def test_a_frozen_worker_that_wakes_up_in_time_just_goes_on(on_both_protocols: Make) -> None:
     """Shorter than the session: nobody notices."""
-    app = application(session_timeout="6s")
+    app = on_both_protocols(session_timeout="6s")
     with app.run() as run:
         run.until_running()
         with Load(app):

@@ -63,3 +63,15 @@ def test_outputs_that_cannot_be_written_end_the_worker_with_the_reason(applicati
         app.publish(*(Added(key=f"k{i}", n=i) for i in range(40)))
         run.until(lambda: run.views[0].restarts >= 1, 100, "the worker's end", failing=True)
         assert "cannot commit" in run.views[0].error
+
+
+def test_a_session_that_the_brokers_do_not_allow_ends_the_worker_with_what_to_do(
+    application: Make,
+) -> None:
+    """With the newer group protocol it is for them to say; another session would be a surprise."""
+    app = application(kafka={"group.protocol": "consumer"}, session_timeout="30m")
+    with app.run() as run:
+        run.until(lambda: run.supervisor.all_ended, 30, "the worker's end", failing=True)
+        error = run.views[0].error
+    assert f"setting the session of the group {app.group} to 1800000 ms" in error
+    assert "Declare a `session_timeout` within them for counter, or change" in error

@@ -35,9 +35,9 @@ def shares(run: Run) -> list[int]:
     return sorted(view.status.shards.get("running", 0) for view in run.views)
 
 
-def test_scaling_out_and_in_under_load(application: Make) -> None:
+def test_scaling_out_and_in_under_load(on_both_protocols: Make) -> None:
     """1 -> 2 -> 1 workers: cooperative, so that the shards that stay never stop; nothing twice or lost."""
-    app = application()
+    app = on_both_protocols()
     with app.run("a") as first:
         first.until_running()
         with Load(app):
@@ -51,9 +51,9 @@ def test_scaling_out_and_in_under_load(application: Make) -> None:
     assert_exactly_once(app)
 
 
-def test_two_inputs_stay_co_partitioned_over_two_workers(application: Make) -> None:
+def test_two_inputs_stay_co_partitioned_over_two_workers(on_both_protocols: Make) -> None:
     """Partition p of both inputs is always with the same worker, through kills and moves."""
-    app = application(handler=FOLD_BOTH, inputs=ADDS_AND_TAKES)
+    app = on_both_protocols(handler=FOLD_BOTH, inputs=ADDS_AND_TAKES)
     with app.run(workers=2) as run:
         run.until(lambda: shares(run) == [2, 2], 30, "two shards each")
         with Load(app):

@@ -20,6 +20,7 @@ from holdfast.kafka.ends import EndsQuestion
 from holdfast.kafka.errors import mapped, translate
 from holdfast.kafka.members import GroupQuestion
 from holdfast.kafka.positions import TopicId, is_of_another_topic
+from holdfast.kafka.settings import GROUP_PROTOCOL
 from holdfast.record import Message, TopicPartition
 
 log = logging.getLogger(__name__)
@@ -229,6 +230,8 @@ def reader_settings(consumer_settings: Mapping[str, Any]) -> dict[str, Any]:
     """Client settings for a `PartitionReader`, from those of a group's consumer."""
     return {
         **consumer_settings,
+        # It never joins the group that it asks for, and the newer protocol refuses its other settings.
+        GROUP_PROTOCOL: "classic",
         "enable.partition.eof": True,
         # A position that is gone must be seen, never silently moved.
         "auto.offset.reset": "error",

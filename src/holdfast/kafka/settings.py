@@ -49,6 +49,10 @@ SERVERS_VARIABLE = "HOLDFAST_BOOTSTRAP_SERVERS"
 PARTITIONER = "murmur2_random"
 """The Java client's partitioner, so that joins with topics written from Java line up."""
 
+GROUP_PROTOCOL = "group.protocol"
+CONSUMER_PROTOCOL = "consumer"
+"""The value for KIP-848, where the brokers hand out the partitions; else it is `classic`."""
+
 DELIVERY_TIMEOUT_MS = 120_000
 """How long an event may wait for its acknowledgement before it counts as failed; as in the Java client."""
 
@@ -130,7 +134,7 @@ def admin_config(bootstrap_servers: str, properties: Properties | None = None) -
     Raises:
         SettingError: when a property would break a guarantee.
     """
-    return common_config(bootstrap_servers, properties)
+    return common_config(bootstrap_servers, _not_of_groups(properties))
 
 
 def producer_config(
@@ -162,7 +166,7 @@ def producer_config(
     }
     if transactional_id is not None:
         fixed["transactional.id"] = transactional_id
-    return _merge(ours, common_config(bootstrap_servers, properties), fixed)
+    return _merge(ours, common_config(bootstrap_servers, _not_of_groups(properties)), fixed)
 
 
 def consumer_config(
@@ -188,6 +192,15 @@ def consumer_config(
         "allow.auto.create.topics": False,
     }
     return _merge({}, common_config(bootstrap_servers, properties), fixed)
+
+
+def _not_of_groups(properties: Properties | None) -> Properties:
+    """Properties for a client that joins no group: it would warn of these each time that one starts."""
+    return {
+        name: value
+        for name, value in (properties or {}).items()
+        if name not in (GROUP_PROTOCOL, "group.remote.assignor")
+    }
 
 
 # librdkafka knows several names for one property; setting two of them leaves it to chance which one counts.

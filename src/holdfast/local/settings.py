@@ -57,6 +57,11 @@ def _failover() -> dict[str, str]:
         "group.initial.rebalance.delay.ms": "0",
         # Tests of failover ask for short sessions; the default floor is 6 s.
         "group.min.session.timeout.ms": "1000",
+        # The same for the newer group protocol, where sessions and heartbeats are the brokers' to set.
+        "group.consumer.min.session.timeout.ms": "1000",
+        "group.consumer.session.timeout.ms": "6000",
+        "group.consumer.min.heartbeat.interval.ms": "100",
+        "group.consumer.heartbeat.interval.ms": "500",
         # A coordinator that moves has few partitions to load, and a start has few to create (defaults: 50).
         "offsets.topic.num.partitions": "8",
         "transaction.state.log.num.partitions": "8",

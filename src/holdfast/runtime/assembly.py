@@ -9,9 +9,10 @@ from typing import Any
 
 from holdfast.engine.plan import plan_processor
 from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
+from holdfast.kafka.group_settings import set_session
 from holdfast.kafka.positions import TopicId
 from holdfast.kafka.reader import PartitionReader, reader_settings
-from holdfast.kafka.settings import consumer_config, producer_config
+from holdfast.kafka.settings import CONSUMER_PROTOCOL, GROUP_PROTOCOL, consumer_config, producer_config
 from holdfast.kafka.transaction import AtLeastOnceWriter, TransactionalWriter, UnitWriter
 from holdfast.record import TopicPartition
 from holdfast.runtime.commit import CommitPipeline
@@ -59,11 +60,13 @@ def build_worker(
     Raises:
         HandlerError: the handler cannot be served.
         ClusterError: the brokers do not answer, or refuse this worker.
+        ClusterMismatch: they do not allow what is declared.
         SettingError: a client property cannot be used.
     """
     declared, decl = topology.topology, processor.decl
     plan = plan_processor(processor, declared.app, declared.dead_letter_topic)
     settings = consumer_settings(decl, identity, declared.kafka)
+    set_session(identity.bootstrap_servers, declared, decl)
     changelogs = {table: decl.changelog(table) for table in decl.tables}
     topics = KnownTopics((*decl.reads, *changelogs.values()), CALL_TIMEOUT_S)
     peers = Peers(decl.group_id, decl.slot_id(identity.slot), CALL_TIMEOUT_S)
@@ -117,14 +120,19 @@ def consumer_settings(
         # default of 5 minutes a worker that joined before its topic existed looked healthy and did nothing.
         "topic.metadata.refresh.interval.ms": 3_000,
     }
-    return {
-        **ours,
-        **consumer_config(identity.bootstrap_servers, decl.group_id, properties, start="error"),
-        "client.id": decl.slot_id(identity.slot),
+    classic = {
         "group.instance.id": decl.slot_id(identity.slot),
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": decl.session_timeout_ms,
         "heartbeat.interval.ms": min(_HEARTBEAT_MS, decl.session_timeout_ms // 4),
+    }
+    return {
+        **ours,
+        **consumer_config(identity.bootstrap_servers, decl.group_id, properties, start="error"),
+        "client.id": decl.slot_id(identity.slot),
+        # With the newer protocol (KIP-848) the brokers set sessions and hand out partitions, and the client
+        # refuses to be told. A static member's next life would be refused there until the session has ended.
+        **({} if properties.get(GROUP_PROTOCOL) == CONSUMER_PROTOCOL else classic),
         "enable.partition.eof": True,
     }
 

@@ -25,12 +25,12 @@ class Peers:
 
     Args:
         group_id: the processor's group.
-        own_id: this worker's static membership.
+        own_id: what this worker calls itself, its client id.
         timeout: seconds for one question.
 
     Attributes:
-        owners: the shards of each member, by its static membership; read it on any thread. Members that
-            have none are in it, those that are not static (another program's) are not.
+        owners: the shards of each member, by what it calls itself; read it on any thread. Members that
+            have none are in it.
         has_others: whether another worker was in the group when it was last asked for.
     """
 
@@ -68,9 +68,8 @@ class Peers:
 
     def _take(self, group: Group) -> None:
         owners = {
-            member.instance_id: frozenset(place.partition for place in member.partitions)
+            member.client_id: frozenset(place.partition for place in member.partitions)
             for member in group.members
-            if member.instance_id
         }
         self.has_others = bool(owners.keys() - {self.own_id})
         if group.state in ("stable", "empty"):

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 Owners = Mapping[str, frozenset[int]]
-"""The shards of each member, by its static membership."""
+"""The shards of each member, by its static membership, which is what a worker calls itself."""
 
 
 def after_loss(owners: Owners, lost: str) -> Owners:
