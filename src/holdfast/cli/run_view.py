@@ -107,8 +107,10 @@ def _state_word(view: WorkerView) -> str:
 
 def _state(view: WorkerView) -> str:
     word = _state_word(view)
-    left = view.status.restoring
-    return f"restoring ({left:,} to go)" if word == "restoring" and left else word
+    left, seconds = view.status.restoring, view.restore_seconds_left
+    if word != "restoring" or not left:
+        return word
+    return f"restoring ({left:,} to go{f', {seconds:,.0f} s' if seconds is not None else ''})"
 
 
 def _shards(view: WorkerView) -> str:

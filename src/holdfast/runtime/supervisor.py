@@ -91,6 +91,7 @@ class WorkerView:
         error: why it last ended by itself, or why it cannot go on.
         shard_failures: shards that stopped, with the reason.
         earlier: what the lives before the present one counted.
+        restore_began: when the restore under way began, and how many changelog offsets were to go then.
     """
 
     spec: WorkerSpec
@@ -103,6 +104,16 @@ class WorkerView:
     error: str = ""
     shard_failures: dict[int, str] = field(default_factory=dict)
     earlier: WorkerStatus = field(default_factory=WorkerStatus)
+    restore_began: tuple[float, int] | None = None
+
+    @property
+    def restore_seconds_left(self) -> float | None:
+        """How long the restore under way will take at its rate so far; None before that is known."""
+        if self.restore_began is None:
+            return None
+        began, first = self.restore_began
+        elapsed, done = time.monotonic() - began, first - self.status.restoring
+        return self.status.restoring * elapsed / done if elapsed >= 1.0 and done > 0 else None
 
     @property
     def records(self) -> int:
@@ -117,12 +128,18 @@ class WorkerView:
     def take(self, status: WorkerStatus) -> None:
         """Take a report of the present life."""
         sums = {name: getattr(self.earlier, name) + getattr(status, name) for name in COUNTED}
+        if not status.restoring:
+            self.restore_began = None
+        elif self.restore_began is None or status.restoring > self.status.restoring:
+            # More to go than before: another shard joined.
+            self.restore_began = time.monotonic(), status.restoring
         self.status = replace(status, **sums)
 
     def end_life(self) -> None:
         """Keep what was counted; nothing else of a report is true without a process."""
         self.earlier = WorkerStatus(**{name: getattr(self.status, name) for name in COUNTED})
         self.status = self.earlier
+        self.restore_began = None
 
 
 @dataclass(slots=True)

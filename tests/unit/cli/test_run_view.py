@@ -89,6 +89,14 @@ def test_a_worker_without_a_running_shard_is_not_called_running(
     assert said.getvalue().startswith(f"watch vm-0 pid 1234: {expected}, shards ")
 
 
+def test_a_restore_shows_how_long_it_will_take(plain: RunDisplay, said: io.StringIO) -> None:
+    """As soon as its rate is known."""
+    worker = view(state=WorkerState.RUNNING, status=WorkerStatus(shards={"restoring": 6}, restoring=1_500))
+    worker.restore_began = time.monotonic() - 10.0, 3_000
+    plain.update([worker])
+    assert said.getvalue().startswith("watch vm-0 pid 1234: restoring (1,500 to go, 10 s), shards ")
+
+
 def test_counts_that_move_are_said_after_a_while(
     plain: RunDisplay, said: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ import pytest
 from holdfast.runtime import supervisor as module
 from holdfast.runtime.orders import EXIT_ERROR, EXIT_FENCED, EXIT_FINAL
 from holdfast.runtime.status import StatusLine, WorkerStatus
-from holdfast.runtime.supervisor import Supervisor, WorkerSpec, WorkerState
+from holdfast.runtime.supervisor import Supervisor, WorkerSpec, WorkerState, WorkerView
 from tests.unit.runtime.kit import wait_until
 
 FAILED = """echo '{"type": "shard_failed", "partition": 2, "message": "m", "stack": "s"}' >&$0; """
@@ -94,6 +94,27 @@ def test_the_pause_has_a_limit_however_often_a_worker_ends(
     view = supervisor.views[0]
     view.quick_ends = view.restarts = 5_000
     poll_until(supervisor, lambda: view.restarts == 5_003)
+
+
+def test_a_restore_tells_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its own rate; it begins anew when another shard joins, and is over when nothing is to go."""
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    view = WorkerView(shell(""))
+
+    def after(seconds: float, to_go: int) -> float | None:
+        now[0] += seconds
+        view.take(WorkerStatus(restoring=to_go))
+        return view.restore_seconds_left
+
+    assert after(0, 0) is None
+    assert after(0, 1_000) is None
+    assert after(0.5, 900) is None
+    assert after(0.5, 800) == 4.0
+    assert after(3, 200) == 1.0
+    assert after(1, 5_000) is None
+    assert after(2, 4_000) == 8.0
+    assert after(1, 0) is None
 
 
 def test_an_error_that_a_restart_does_not_mend_is_final(start: Callable[..., Supervisor]) -> None:
