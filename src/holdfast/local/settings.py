@@ -23,6 +23,10 @@ def _addresses(spec: ClusterSpec, node: NodeSpec, data: Path) -> dict[str, str]:
         "inter.broker.listener.name": "PLAINTEXT",
         "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
         "log.dirs": str(data),
+        # A rack of its own for each node, and leave to read from followers: so a client that names a rack
+        # reads that node's copy, as `holdfast verify replicas` does. One that names none reads leaders.
+        "broker.rack": f"rack-{node.id}",
+        "replica.selector.class": "org.apache.kafka.common.replica.RackAwareReplicaSelector",
     }
 
 
