@@ -1,4 +1,4 @@
-"""`holdfast verify`: does what the application promises hold?"""
+"""`holdfast verify`: does what the application and the brokers promise hold?"""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from holdfast.cli.console import err, out
 from holdfast.cli.rows import print_json_lines
 from holdfast.cli.scan_progress import ScanProgress
 from holdfast.cli.topology import TopologyFile
+from holdfast.cli.verify_replicas import replicas
 from holdfast.errors import BrokersUnreachable
 from holdfast.kafka.drain import group_inputs
 from holdfast.kafka.groups import Drained, GroupAdmin
@@ -24,12 +25,12 @@ from holdfast.topology import ResolvedTopology, Topology, load, resolve
 
 _POLL_S = 0.2
 
-app = App(name="verify", help="Check what the application promises.", no_args_is_help=True)
+app = App(name="verify", help="Check what the application and the brokers promise.", no_args_is_help=True)
 
 
 @app.callback()
 def verify() -> None:
-    """Check what the application promises."""
+    """Check what the application and the brokers promise."""
 
 
 @app.command()
@@ -118,4 +119,5 @@ def _warn(found: Drained) -> None:
 
 def register(root: typer.Typer) -> None:
     """Add `verify` to `root`."""
+    app.command()(replicas)
     root.add_typer(app)

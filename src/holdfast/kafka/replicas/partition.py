@@ -1,0 +1,205 @@
+"""Reads the replicas of one partition side by side and compares them as they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from holdfast.kafka.offsets import OffsetAdmin
+from holdfast.kafka.replicas.compare import Comparison, Difference
+from holdfast.kafka.replicas.digest import Parts, record_digest
+from holdfast.kafka.replicas.facts import ReplicaFacts
+from holdfast.kafka.replicas.findings import Account, Judge
+from holdfast.kafka.replicas.plan import PartitionView, Route
+from holdfast.kafka.replicas.reader import Batch, ReplicaReader, Stop, Trouble
+from holdfast.kafka.replicas.verdict import Finding, Retention
+from holdfast.kafka.settings import Properties
+
+TRIES = 3
+"""New clients that ask for a replica before it counts as not served. A leader that was elected a moment ago
+knows of no follower yet that it could send a client to."""
+
+_PAUSE_S = 0.7
+
+
+@dataclass
+class Readers:
+    """The clients, one for each rack, used for one partition after the other.
+
+    Attributes:
+        servers: `host:port` of some brokers, separated by commas.
+        properties: the user's own client properties.
+        patience: seconds without any progress after which a replica counts as silent.
+    """
+
+    servers: str
+    properties: Properties | None
+    patience: float
+    _clients: dict[str | None, ReplicaReader[bytes]] = field(default_factory=dict)
+
+    def of(self, route: Route) -> ReplicaReader[bytes]:
+        """The client of a rack."""
+        if route.rack not in self._clients:
+            self._clients[route.rack] = ReplicaReader(
+                self.servers, route.rack, self.properties, record_digest, patience=self.patience
+            )
+        return self._clients[route.rack]
+
+    def renew(self, route: Route) -> ReplicaReader[bytes]:
+        """A new client for a rack: what an old one says of its fetches may be of an earlier reading."""
+        self._clients.pop(route.rack).close()
+        return self.of(route)
+
+    def close(self) -> None:
+        """Let go of the clients."""
+        while self._clients:
+            self._clients.popitem()[1].close()
+
+
+class PartitionCheck:
+    """The check of one partition; `run` it, then ask for `findings`.
+
+    Args:
+        readers: the clients.
+        view: the partition.
+        routes: how to reach the replicas that can be read.
+        bounds: the first offset, and the offset after the last one.
+        retention: what the brokers may delete of it by themselves.
+    """
+
+    def __init__(
+        self,
+        readers: Readers,
+        view: PartitionView,
+        routes: Mapping[int, Route],
+        bounds: tuple[int, int],
+        retention: Retention,
+    ) -> None:
+        self._readers = readers
+        self._view = view
+        self._routes = routes
+        self._begin, self._end = bounds
+        self._retention = retention
+        self._comparison = Comparison(*bounds, routes, gaps=retention.compacted)
+        self._accounts = {broker: Account() for broker in routes}
+        self._tries = dict.fromkeys(routes, 0)
+        self._parts: dict[int, tuple[str, ...]] = {}
+
+    def run(self, offsets: OffsetAdmin, facts: ReplicaFacts) -> Iterator[int]:
+        """Read and compare everything; yields how far it is.
+
+        Raises:
+            ClusterError: the client cannot go on, or the cluster does not answer.
+        """
+        if self._begin < self._end:
+            for broker, route in self._routes.items():
+                self._readers.of(route).open(self._view.place, broker, self._begin)
+        while (behind := self._comparison.next_broker()) is not None:
+            self._take(behind, self._readers.of(self._routes[behind]).read(), offsets, facts)
+            yield self._comparison.position
+        self._look_again()
+
+    def records(self, broker: int) -> int:
+        """How many records a replica gave."""
+        copy = self._comparison.copies.get(broker)
+        return copy.records if copy else 0
+
+    def findings(self) -> dict[int, Finding]:
+        """The verdict on each replica that was to be read."""
+        now = time.time_ns() // 1_000_000
+        judge = Judge(self._view.place, self._begin, self._end, self._retention, now)
+        return judge.findings(self._comparison.copies, self._accounts, self._parts)
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def _take(self, broker: int, batch: Batch[bytes], offsets: OffsetAdmin, facts: ReplicaFacts) -> None:
+        account = self._accounts[broker]
+        if batch.foreign is not None:
+            if self._tries[broker] < TRIES:
+                self._try_again(broker, facts)
+                return
+            if account.proven:
+                self._give_up(broker, "another broker answers in its place")
+                return
+            self._comparison.skip(broker, batch.foreign)
+            account.newest_missing = max(account.newest_missing, batch.foreign_time)
+        before = self._comparison.copies[broker].position
+        self._comparison.feed(broker, batch.records, batch.position)
+        if batch.position > before:
+            account.proven = True
+            self._tries[broker] = 0
+        if batch.stop is not None:
+            self._stopped(broker, batch.stop, offsets, facts)
+
+    def _stopped(self, broker: int, stop: Stop, offsets: OffsetAdmin, facts: ReplicaFacts) -> None:
+        account = self._accounts[broker]
+        if stop.trouble is Trouble.CORRUPT:
+            account.damage, account.said = stop.offset, stop.text
+            self._comparison.end(broker)
+        elif stop.trouble is Trouble.GONE:
+            begin = offsets.begins([self._view.place])[self._view.place]
+            if begin > stop.offset:
+                account.deleted_below = begin
+                self._comparison.skip(broker, begin)
+                self._reopen(broker)
+            elif self._tries[broker] < TRIES:
+                self._try_again(broker, facts)
+            else:
+                self._give_up(broker, stop.text)
+        else:
+            self._give_up(broker, stop.text)
+
+    def _try_again(self, broker: int, facts: ReplicaFacts) -> None:
+        """Ask for the replica with a new client, unless it is plain that nobody can read it."""
+        view = next(
+            (it for it in facts.partitions(self._view.place.topic) if it.place == self._view.place), None
+        )
+        if view is None or broker not in view.in_sync:
+            self._give_up(broker, f"broker {broker} is not in sync with the leader any more")
+            return
+        self._tries[broker] += 1
+        time.sleep(_PAUSE_S)
+        self._reopen(broker)
+
+    def _reopen(self, broker: int) -> None:
+        position = self._comparison.copies[broker].position
+        if position < self._end:
+            self._readers.renew(self._routes[broker]).open(self._view.place, broker, position)
+
+    def _give_up(self, broker: int, text: str) -> None:
+        account = self._accounts[broker]
+        account.failure, account.said = self._comparison.copies[broker].position, f"{text}."
+        self._comparison.end(broker)
+
+    # -- what differs ------------------------------------------------------------------------------
+
+    def _look_again(self) -> None:
+        """Read the first differing record of each replica once more, to say what of it differs."""
+        for broker, copy in self._comparison.copies.items():
+            first = copy.first
+            if first is not None and not first.lacks and not first.extra:
+                self._parts[broker] = self._differing_parts(broker, first)
+
+    def _differing_parts(self, broker: int, first: Difference) -> tuple[str, ...]:
+        mine, theirs = self._parts_of(broker, first.offset), self._parts_of(first.unlike, first.offset)
+        return mine.differences(theirs) if mine and theirs else ()
+
+    def _parts_of(self, broker: int, offset: int) -> Parts | None:
+        """The parts of a replica's record; None if it cannot be had any more."""
+        settings = self._readers
+        reader = ReplicaReader(
+            settings.servers,
+            self._routes[broker].rack,
+            settings.properties,
+            Parts.of,
+            patience=settings.patience / 3,
+        )
+        try:
+            reader.open(self._view.place, broker, offset)
+            while True:
+                batch = reader.read()
+                if batch.records or batch.stop or batch.position > offset:
+                    return dict(batch.records).get(offset)
+        finally:
+            reader.close()

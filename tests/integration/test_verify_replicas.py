@@ -1,0 +1,276 @@
+"""`holdfast verify replicas` on brokers of its own, with replicas that are damaged on disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from holdfast.kafka.replicas.digest import record_digest
+from holdfast.kafka.replicas.reader import ReplicaReader
+from holdfast.kafka.scan import LogScanner
+from holdfast.local.cluster import EmbeddedCluster
+from holdfast.record import TopicPartition
+from tests.support.command import holdfast
+from tests.support.segments import flip, rewrite, segments
+
+pytestmark = pytest.mark.integration
+
+COUNT = 3_000
+
+
+@pytest.fixture(scope="module")
+def brokers() -> Iterator[EmbeddedCluster]:
+    """Three brokers that nobody else uses."""
+    with EmbeddedCluster.temporary() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def admin(brokers: EmbeddedCluster) -> AdminClient:
+    """Asks these brokers."""
+    return AdminClient({"bootstrap.servers": brokers.bootstrap_servers})
+
+
+def create(admin: AdminClient, topic: str, partitions: int = 1, **config: str) -> None:
+    """Create a topic with three replicas."""
+    new = NewTopic(topic, partitions, 3, config={name.replace("_", "."): it for name, it in config.items()})
+    admin.create_topics([new])[topic].result(20)
+
+
+def fill(
+    brokers: EmbeddedCluster, topic: str, partitions: int = 1, count: int = COUNT, **config: Any
+) -> None:
+    """Write `count` records into each partition, in small batches that are not compressed."""
+    producer = Producer({"bootstrap.servers": brokers.bootstrap_servers, "batch.num.messages": 50} | config)
+    for number in range(count):
+        for partition in range(partitions):
+            text = f"value-{partition}-{number:06}!" + pad * "."
+            producer.produce(topic, text.encode(), f"key-{number}", partition, headers={"n": str(number)})
+        producer.poll(0)
+    assert producer.flush(30) == 0
+
+
+def followers(admin: AdminClient, topic: str, partition: int = 0) -> tuple[int, list[int]]:
+    """A partition's leader, and its in-sync followers."""
+    found = admin.list_topics(topic, timeout=10).topics[topic].partitions[partition]
+    return found.leader, [broker for broker in found.isrs if broker != found.leader]
+
+
+def until_in_sync(admin: AdminClient, topic: str, within: float = 40.0) -> None:
+    """Wait until every partition of a topic has three replicas in sync."""
+    deadline = time.monotonic() + within
+    while any(
+        len(it.isrs) < 3 for it in admin.list_topics(topic, timeout=10).topics[topic].partitions.values()
+    ):
+        assert time.monotonic() < deadline, "not in sync"
+        time.sleep(0.1)
+
+
+def damaged(
+    brokers: EmbeddedCluster, admin: AdminClient, topic: str, broker: int, damage: Callable[[], object]
+) -> Any:
+    """Damage files of a broker while it is stopped in good order, and wait until it is in sync again."""
+    brokers.stop_node(broker)
+    result = damage()
+    brokers.start_node(broker)
+    brokers.wait_ready(60)
+    until_in_sync(admin, topic)
+    return result
+
+
+def verify(brokers: EmbeddedCluster, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command."""
+    servers = ("--bootstrap-servers", brokers.bootstrap_servers)
+    return holdfast("verify", "replicas", *servers, *arguments, folder=folder, timeout=120)
+
+
+def rows_of(done: subprocess.CompletedProcess[str], code: int) -> dict[tuple[int, int], dict[str, Any]]:
+    """Its rows by partition and broker."""
+    assert done.returncode == code, done.stdout + done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return {(row["partition"], row["replica"]): row for row in found}
+
+
+def test_replicas_that_hold_the_same_are_read_one_by_one(
+    brokers: EmbeddedCluster, admin: AdminClient, topic_name: str, tmp_path: Path
+) -> None:
+    """Every replica of every partition, aborted records included, with offsets chosen or all of them."""
+    create(admin, topic_name, partitions=2)
+    fill(brokers, topic_name, partitions=2, **{"compression.type": "zstd"})
+    aborting = Producer({"bootstrap.servers": brokers.bootstrap_servers, "transactional.id": topic_name})
+    aborting.init_transactions(20)
+    aborting.begin_transaction()
+    aborting.produce(topic_name, None, "tombstone", 0)
+    aborting.flush(20)
+    aborting.abort_transaction(20)
+    rows = rows_of(verify(brokers, tmp_path, topic_name), 0)
+    assert set(rows) == {(partition, broker) for partition in (0, 1) for broker in (1, 2, 3)}
+    assert {row["verdict"] for row in rows.values()} == {"same"}
+    assert [rows[0, broker]["records"] for broker in (1, 2, 3)] == [COUNT + 1] * 3
+    assert [rows[1, broker]["records"] for broker in (1, 2, 3)] == [COUNT] * 3
+    assert sum(row["leader"] for row in rows.values()) == 2
+    some = rows_of(verify(brokers, tmp_path, topic_name, "-p", "1", "--from", "100", "--last", "150"), 0)
+    assert {row["records"] for row in some.values()} == {150}
+    assert {(row["from"], row["to"]) for row in some.values()} == {(COUNT - 150, COUNT)}
+
+
+def test_a_changed_record_with_a_fitting_checksum_is_found_in_the_one_replica_that_has_it(
+    brokers: EmbeddedCluster, admin: AdminClient, topic_name: str, tmp_path: Path
+) -> None:
+    """Readers of the leader see nothing of it; the check names broker and offset, and its advice mends it."""
+    create(admin, topic_name, partitions=2)
+    fill(brokers, topic_name, partitions=2)
+    _, [victim, *_] = followers(admin, topic_name, 1)
+    (file,) = segments(brokers, victim, topic_name, 1)
+    old, new = b"value-1-001234!", b"value-1-00X234!"
+    damaged(brokers, admin, topic_name, victim, lambda: rewrite(file, old, new))
+    assert file.read_bytes().count(new) == 1
+    leader, _ = followers(admin, topic_name, 1)
+    assert leader != victim
+    values = [record.value() for record in LogScanner(brokers.bootstrap_servers).topic(topic_name)]
+    assert len(values) == 2 * COUNT
+    assert old in values
+    assert new not in values
+    rows = rows_of(verify(brokers, tmp_path, topic_name), 1)
+    found = rows.pop((1, victim))
+    assert (found["verdict"], found["offset"], found["records"]) == ("differs", 1234, COUNT)
+    assert "it has another value than broker" in found["detail"]
+    assert f"stop broker {victim}" in found["detail"]
+    assert {row["verdict"] for row in rows.values()} == {"same"}
+    assert len(rows) == 5
+    damaged(brokers, admin, topic_name, victim, lambda: shutil.rmtree(file.parent))
+    rows_of(verify(brokers, tmp_path, topic_name), 0)
+
+
+def test_a_flipped_bit_is_reported_as_damage_of_that_replica(
+    brokers: EmbeddedCluster, admin: AdminClient, topic_name: str, tmp_path: Path
+) -> None:
+    """The batch's checksum does not fit: named with broker, partition and the batch's offset."""
+    create(admin, topic_name)
+    fill(brokers, topic_name)
+    _, [victim, *_] = followers(admin, topic_name)
+    (file,) = segments(brokers, victim, topic_name)
+    offset = damaged(brokers, admin, topic_name, victim, lambda: flip(file, b"value-0-002000!"))
+    assert 0 < offset <= 2000
+    assert b"value-0-002000!" not in file.read_bytes()
+    assert len(list(LogScanner(brokers.bootstrap_servers).topic(topic_name))) == COUNT
+    rows = rows_of(verify(brokers, tmp_path, topic_name), 1)
+    found = rows.pop((0, victim))
+    assert (found["verdict"], found["offset"], found["records"]) == ("corrupt", offset, offset)
+    assert "CRC32C" in found["detail"]
+    assert {row["verdict"] for row in rows.values()} == {"same"}
+    assert {row["records"] for row in rows.values()} == {COUNT}
+
+
+def test_lost_segments_are_a_difference_unless_retention_explains_them(
+    brokers: EmbeddedCluster, admin: AdminClient, topic_name: str, tmp_path: Path
+) -> None:
+    """A replica that begins later than the leader is noticed although the leader answers for it."""
+    create(admin, topic_name, segment_bytes="1048576", retention_ms="-1")
+    fill(brokers, topic_name, pad=1_000)
+    _, [victim, *_] = followers(admin, topic_name)
+    first, second, *_ = segments(brokers, victim, topic_name)
+    begin = int(second.stem)
+
+    def lose() -> None:
+        for file in first.parent.glob(f"{first.stem}.*"):
+            file.unlink()
+
+    damaged(brokers, admin, topic_name, victim, lose)
+    rows = rows_of(verify(brokers, tmp_path, topic_name), 1)
+    found = rows.pop((0, victim))
+    assert (found["verdict"], found["records"]) == ("differs", COUNT - begin)
+    assert f"no record before offset {begin}" in found["detail"]
+    assert {row["verdict"] for row in rows.values()} == {"same"}
+
+
+def test_a_replica_that_is_away_is_never_counted_as_good(
+    brokers: EmbeddedCluster, admin: AdminClient, topic_name: str, tmp_path: Path
+) -> None:
+    """Its broker is down: the others are compared, the exit code says that it is not everything."""
+    create(admin, topic_name)
+    fill(brokers, topic_name, count=100)
+    _, [away, *_] = followers(admin, topic_name)
+    brokers.stop_node(away)
+    try:
+        rows = rows_of(verify(brokers, tmp_path, topic_name), 3)
+    finally:
+        brokers.start_node(away)
+        brokers.wait_ready(60)
+        until_in_sync(admin, topic_name)
+    found = rows.pop((0, away))
+    assert (found["verdict"], found["records"]) == ("not read", 0)
+    assert {row["verdict"] for row in rows.values()} == {"same"}
+    rows_of(verify(brokers, tmp_path, topic_name), 0)
+
+
+def test_what_the_leader_serves_does_not_count_as_a_followers(
+    brokers: EmbeddedCluster, admin: AdminClient, topic_name: str
+) -> None:
+    """A reader that meant a follower and got the leader says so of every record."""
+    create(admin, topic_name)
+    fill(brokers, topic_name, count=100)
+    leader, [follower, *_] = followers(admin, topic_name)
+    place = TopicPartition(topic_name, 0)
+    got = {}
+    for broker, rack in (
+        (leader, None),
+        (follower, None),
+        (follower, f"rack-{follower}"),
+        (leader, "rack-9"),
+    ):
+        reader = ReplicaReader(brokers.bootstrap_servers, rack, None, record_digest, patience=20)
+        try:
+            reader.open(place, broker, 0)
+            own, foreign, position = 0, None, 0
+            while position < 100:
+                batch = reader.read()
+                assert batch.stop is None
+                own, foreign, position = own + len(batch.records), batch.foreign or foreign, batch.position
+            got[broker, rack] = (own, foreign)
+        finally:
+            reader.close()
+    assert got == {
+        (leader, None): (100, None),
+        (follower, None): (0, 100),
+        (follower, f"rack-{follower}"): (100, None),
+        (leader, "rack-9"): (100, None),
+    }
+
+
+def test_brokers_without_racks_are_told_what_to_set(tmp_path: Path) -> None:
+    """Only the leader can be read, so nothing is compared, and the command says what it would take."""
+    with EmbeddedCluster.temporary(2, overrides={"broker.rack": ""}) as plain:
+        admin = AdminClient({"bootstrap.servers": plain.bootstrap_servers})
+        admin.create_topics([NewTopic("t", 1, 2)])["t"].result(20)
+        fill(plain, "t", count=100)
+        rows = rows_of(verify(plain, tmp_path, "t"), 3)
+        assert sorted(row["verdict"] for row in rows.values()) == ["not compared", "not read"]
+        (unread,) = [row for row in rows.values() if row["verdict"] == "not read"]
+        assert "broker.rack" in unread["detail"]
+        assert "RackAwareReplicaSelector" in unread["detail"]
+
+
+def test_a_topic_or_partition_that_is_not_there_is_an_error(
+    brokers: EmbeddedCluster, admin: AdminClient, topic_name: str, tmp_path: Path
+) -> None:
+    """One sentence each, exit code 1."""
+    missing = verify(brokers, tmp_path, topic_name)
+    assert missing.returncode == 1
+    assert f"no topic {topic_name}" in missing.stderr
+    create(admin, topic_name)
+    empty = rows_of(verify(brokers, tmp_path, topic_name), 0)
+    assert {row["records"] for row in empty.values()} == {0}
+    beyond = verify(brokers, tmp_path, topic_name, "--partition", "7")
+    assert beyond.returncode == 1
+    assert f"{topic_name} has no partition 7" in beyond.stderr
+    assert "Traceback" not in missing.stderr + beyond.stderr
