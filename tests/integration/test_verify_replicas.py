@@ -12,13 +12,17 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 
+from holdfast.kafka.admin import TopicAdmin
+from holdfast.kafka.replicas.check import ReplicaCheck
 from holdfast.kafka.replicas.digest import record_digest
 from holdfast.kafka.replicas.reader import ReplicaReader
+from holdfast.kafka.replicas.verdict import Verdict
 from holdfast.kafka.scan import LogScanner
 from holdfast.local.cluster import EmbeddedCluster
 from holdfast.record import TopicPartition
+from holdfast.topology import TopicSpec
 from tests.support.command import holdfast
 from tests.support.segments import flip, rewrite, segments
 
@@ -29,8 +33,8 @@ COUNT = 3_000
 
 @pytest.fixture(scope="module")
 def brokers() -> Iterator[EmbeddedCluster]:
-    """Three brokers that nobody else uses."""
-    with EmbeddedCluster.temporary() as cluster:
+    """Three brokers that nobody else uses; they look for something to compact twice a second."""
+    with EmbeddedCluster.temporary(overrides={"log.cleaner.backoff.ms": "500"}) as cluster:
         yield cluster
 
 
@@ -40,14 +44,20 @@ def admin(brokers: EmbeddedCluster) -> AdminClient:
     return AdminClient({"bootstrap.servers": brokers.bootstrap_servers})
 
 
-def create(admin: AdminClient, topic: str, partitions: int = 1, **config: str) -> None:
+def create(brokers: EmbeddedCluster, topic: str, partitions: int = 1, **config: str) -> None:
     """Create a topic with three replicas."""
-    new = NewTopic(topic, partitions, 3, config={name.replace("_", "."): it for name, it in config.items()})
-    admin.create_topics([new])[topic].result(20)
+    settings = {name.replace("_", "."): value for name, value in config.items()}
+    spec = TopicSpec(topic, partitions, 3, settings, origin="a test")
+    TopicAdmin(brokers.bootstrap_servers).create([spec])
 
 
 def fill(
-    brokers: EmbeddedCluster, topic: str, partitions: int = 1, count: int = COUNT, **config: Any
+    brokers: EmbeddedCluster,
+    topic: str,
+    partitions: int = 1,
+    count: int = COUNT,
+    pad: int = 0,
+    **config: Any,
 ) -> None:
     """Write `count` records into each partition, in small batches that are not compressed."""
     producer = Producer({"bootstrap.servers": brokers.bootstrap_servers, "batch.num.messages": 50} | config)
@@ -65,14 +75,22 @@ def followers(admin: AdminClient, topic: str, partition: int = 0) -> tuple[int, 
     return found.leader, [broker for broker in found.isrs if broker != found.leader]
 
 
-def until_in_sync(admin: AdminClient, topic: str, within: float = 40.0) -> None:
-    """Wait until every partition of a topic has three replicas in sync."""
+def until(condition: Callable[[], object], what: str, within: float = 60.0) -> None:
+    """Wait until a condition holds."""
     deadline = time.monotonic() + within
-    while any(
-        len(it.isrs) < 3 for it in admin.list_topics(topic, timeout=10).topics[topic].partitions.values()
-    ):
-        assert time.monotonic() < deadline, "not in sync"
-        time.sleep(0.1)
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {within} s"
+        time.sleep(0.2)
+
+
+def until_in_sync(admin: AdminClient, topic: str) -> None:
+    """Wait until every partition of a topic has three replicas in sync."""
+
+    def in_sync() -> bool:
+        partitions = admin.list_topics(topic, timeout=10).topics[topic].partitions
+        return all(len(each.isrs) == 3 for each in partitions.values())
+
+    until(in_sync, "three replicas in sync")
 
 
 def damaged(
@@ -104,7 +122,7 @@ def test_replicas_that_hold_the_same_are_read_one_by_one(
     brokers: EmbeddedCluster, admin: AdminClient, topic_name: str, tmp_path: Path
 ) -> None:
     """Every replica of every partition, aborted records included, with offsets chosen or all of them."""
-    create(admin, topic_name, partitions=2)
+    create(brokers, topic_name, partitions=2)
     fill(brokers, topic_name, partitions=2, **{"compression.type": "zstd"})
     aborting = Producer({"bootstrap.servers": brokers.bootstrap_servers, "transactional.id": topic_name})
     aborting.init_transactions(20)
@@ -127,7 +145,7 @@ def test_a_changed_record_with_a_fitting_checksum_is_found_in_the_one_replica_th
     brokers: EmbeddedCluster, admin: AdminClient, topic_name: str, tmp_path: Path
 ) -> None:
     """Readers of the leader see nothing of it; the check names broker and offset, and its advice mends it."""
-    create(admin, topic_name, partitions=2)
+    create(brokers, topic_name, partitions=2)
     fill(brokers, topic_name, partitions=2)
     _, [victim, *_] = followers(admin, topic_name, 1)
     (file,) = segments(brokers, victim, topic_name, 1)
@@ -155,7 +173,7 @@ def test_a_flipped_bit_is_reported_as_damage_of_that_replica(
     brokers: EmbeddedCluster, admin: AdminClient, topic_name: str, tmp_path: Path
 ) -> None:
     """The batch's checksum does not fit: named with broker, partition and the batch's offset."""
-    create(admin, topic_name)
+    create(brokers, topic_name)
     fill(brokers, topic_name)
     _, [victim, *_] = followers(admin, topic_name)
     (file,) = segments(brokers, victim, topic_name)
@@ -175,7 +193,7 @@ def test_lost_segments_are_a_difference_unless_retention_explains_them(
     brokers: EmbeddedCluster, admin: AdminClient, topic_name: str, tmp_path: Path
 ) -> None:
     """A replica that begins later than the leader is noticed although the leader answers for it."""
-    create(admin, topic_name, segment_bytes="1048576", retention_ms="-1")
+    create(brokers, topic_name, segment_bytes="1048576", retention_ms="-1")
     fill(brokers, topic_name, pad=1_000)
     _, [victim, *_] = followers(admin, topic_name)
     first, second, *_ = segments(brokers, victim, topic_name)
@@ -193,11 +211,87 @@ def test_lost_segments_are_a_difference_unless_retention_explains_them(
     assert {row["verdict"] for row in rows.values()} == {"same"}
 
 
+def test_replicas_that_were_compacted_differently_are_compared_by_what_both_kept(
+    brokers: EmbeddedCluster, admin: AdminClient, topic_name: str, tmp_path: Path
+) -> None:
+    """A gap is no difference there; another value under the same offset is."""
+    config = {"cleanup_policy": "compact", "segment_bytes": "1048576", "min_cleanable_dirty_ratio": "0.0"}
+    create(brokers, topic_name, segment_ms="500", **config)
+    producer = Producer({"bootstrap.servers": brokers.bootstrap_servers, "batch.num.messages": 50})
+    _, [late, other] = followers(admin, topic_name)
+    # It never compacts, and the others do.
+    properties = brokers.node(late).files.properties
+    before = properties.read_text()
+    brokers.stop_node(late)
+    properties.write_text(f"{before}log.cleaner.enable=false\n")
+    brokers.start_node(late)
+    brokers.wait_ready(60)
+    try:
+        until_in_sync(admin, topic_name)
+        for number in range(2_000):
+            producer.produce(topic_name, f"value-0-{number:06}!".encode(), f"k{number % 100}", 0)
+            producer.poll(0)
+        assert producer.flush(30) == 0
+
+        def is_compacted() -> bool:
+            # Only a segment that is followed by another one is compacted.
+            producer.produce(topic_name, b"more", "more", 0)
+            producer.flush(10)
+            files = [segments(brokers, it, topic_name)[0] for it in (1, 2, 3) if it != late]
+            return all(b"value-0-000500!" not in file.read_bytes() for file in files)
+
+        until(is_compacted, "two replicas are compacted")
+        rows = rows_of(verify(brokers, tmp_path, topic_name), 0)
+        records = {broker: row["records"] for (_, broker), row in rows.items()}
+        assert records[late] > 2_000 > records[other]
+        assert {row["verdict"] for row in rows.values()} == {"same"}
+        (file, *_) = segments(brokers, other, topic_name)
+        change = (b"value-0-001950!", b"value-0-00x950!")
+        damaged(brokers, admin, topic_name, other, lambda: rewrite(file, *change))
+        rows = rows_of(verify(brokers, tmp_path, topic_name), 1)
+        verdicts = {broker: (row["verdict"], row["offset"]) for (_, broker), row in rows.items()}
+        assert verdicts.pop(other) == ("differs", 1950)
+        assert set(verdicts.values()) == {("same", None)}
+    finally:
+        brokers.stop_node(late)
+        properties.write_text(before)
+        brokers.start_node(late)
+        brokers.wait_ready(60)
+
+
+def test_a_replica_that_is_lost_in_the_middle_is_reported_and_the_others_are_compared(
+    brokers: EmbeddedCluster, admin: AdminClient, topic_name: str
+) -> None:
+    """The leader answers for it from then on, and that does not count."""
+    create(brokers, topic_name)
+    fill(brokers, topic_name, count=40_000, pad=500, **{"batch.num.messages": 10_000})
+    _, [victim, other] = followers(admin, topic_name)
+    killed = []
+
+    def kill(topic: str, done: int, total: int) -> None:
+        if done >= 1_000 and not killed:
+            killed.append(brokers.node(victim).pid)
+            brokers.kill(victim)
+
+    with ReplicaCheck(brokers.bootstrap_servers, on_progress=kill) as check:
+        results = {result.broker: result for result in check.topic(topic_name)}
+    brokers.start_node(victim)
+    brokers.wait_ready(60)
+    until_in_sync(admin, topic_name)
+    assert killed
+    lost = results.pop(victim)
+    assert lost.finding.verdict is Verdict.NOT_READ
+    assert lost.finding.offset == lost.records
+    assert 1_000 <= lost.records < 40_000
+    assert {result.finding.verdict for result in results.values()} == {Verdict.SAME}
+    assert {result.records for result in results.values()} == {40_000}
+
+
 def test_a_replica_that_is_away_is_never_counted_as_good(
     brokers: EmbeddedCluster, admin: AdminClient, topic_name: str, tmp_path: Path
 ) -> None:
     """Its broker is down: the others are compared, the exit code says that it is not everything."""
-    create(admin, topic_name)
+    create(brokers, topic_name)
     fill(brokers, topic_name, count=100)
     _, [away, *_] = followers(admin, topic_name)
     brokers.stop_node(away)
@@ -217,7 +311,7 @@ def test_what_the_leader_serves_does_not_count_as_a_followers(
     brokers: EmbeddedCluster, admin: AdminClient, topic_name: str
 ) -> None:
     """A reader that meant a follower and got the leader says so of every record."""
-    create(admin, topic_name)
+    create(brokers, topic_name)
     fill(brokers, topic_name, count=100)
     leader, [follower, *_] = followers(admin, topic_name)
     place = TopicPartition(topic_name, 0)
@@ -250,8 +344,7 @@ def test_what_the_leader_serves_does_not_count_as_a_followers(
 def test_brokers_without_racks_are_told_what_to_set(tmp_path: Path) -> None:
     """Only the leader can be read, so nothing is compared, and the command says what it would take."""
     with EmbeddedCluster.temporary(2, overrides={"broker.rack": ""}) as plain:
-        admin = AdminClient({"bootstrap.servers": plain.bootstrap_servers})
-        admin.create_topics([NewTopic("t", 1, 2)])["t"].result(20)
+        TopicAdmin(plain.bootstrap_servers).create([TopicSpec("t", 1, 2, {}, origin="a test")])
         fill(plain, "t", count=100)
         rows = rows_of(verify(plain, tmp_path, "t"), 3)
         assert sorted(row["verdict"] for row in rows.values()) == ["not compared", "not read"]
@@ -267,7 +360,7 @@ def test_a_topic_or_partition_that_is_not_there_is_an_error(
     missing = verify(brokers, tmp_path, topic_name)
     assert missing.returncode == 1
     assert f"no topic {topic_name}" in missing.stderr
-    create(admin, topic_name)
+    create(brokers, topic_name)
     empty = rows_of(verify(brokers, tmp_path, topic_name), 0)
     assert {row["records"] for row in empty.values()} == {0}
     beyond = verify(brokers, tmp_path, topic_name, "--partition", "7")

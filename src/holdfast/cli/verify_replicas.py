@@ -43,7 +43,7 @@ _COLOURS = {
 
 
 def replicas(
-    topics: list[str] = typer.Argument(metavar="TOPIC...", help="The topics, as the cluster names them."),
+    topics: list[str] = typer.Argument(metavar="TOPIC", help="The topics, as the cluster names them."),
     partition: list[int] = typer.Option(
         None, "--partition", "-p", metavar="N", min=0, help="Only this partition; may be repeated."
     ),
@@ -129,12 +129,12 @@ def replicas_table(console: Console, results: Sequence[ReplicaResult]) -> Table:
 
 def _print(console: Console, results: Sequence[ReplicaResult]) -> None:
     print_table(replicas_table(console, results), console)
-    for places, detail in _details(results):
+    for places, detail in details(results):
         console.print(f"- {places}: {detail}", soft_wrap=True, markup=False, highlight=False)
     console.print(f"{verdict_of(results)}", highlight=False, soft_wrap=True)
 
 
-def _details(results: Iterable[ReplicaResult]) -> list[tuple[str, str]]:
+def details(results: Iterable[ReplicaResult]) -> list[tuple[str, str]]:
     """What there is to say, each thing once with all replicas that it is true of."""
     said: dict[str, list[str]] = {}
     for result in results:

@@ -11,7 +11,7 @@ from holdfast.cli.main import build_app
 
 COMMANDS = [
     *("up", "down", "status", "check", "apply", "topics", "publish", "produce", "run", "groups", "demo"),
-    *("state list", "state get", "verify invariants"),
+    *("state list", "state get", "verify invariants", "verify replicas"),
 ]
 
 
@@ -39,5 +39,6 @@ def test_every_command_takes_the_topology_by_its_short_option(command: str) -> N
 def test_arguments_are_named_in_capitals() -> None:
     """As everywhere on the page of commands."""
     assert "{TOPIC}" in help_of("publish")
+    assert "{TOPIC}..." in help_of("verify replicas")
     assert "[PROCESSOR]..." in help_of("run")
     assert "[FILE]" in help_of("check")

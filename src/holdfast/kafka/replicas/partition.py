@@ -120,7 +120,7 @@ class PartitionCheck:
                 self._try_again(broker, facts)
                 return
             if account.proven:
-                self._give_up(broker, "another broker answers in its place")
+                self._fail(broker, "another broker answers in its place")
                 return
             self._comparison.skip(broker, batch.foreign)
             account.newest_missing = max(account.newest_missing, batch.foreign_time)
@@ -146,9 +146,9 @@ class PartitionCheck:
             elif self._tries[broker] < TRIES:
                 self._try_again(broker, facts)
             else:
-                self._give_up(broker, stop.text)
+                self._fail(broker, stop.text)
         else:
-            self._give_up(broker, stop.text)
+            self._fail(broker, stop.text)
 
     def _try_again(self, broker: int, facts: ReplicaFacts) -> None:
         """Ask for the replica with a new client, unless it is plain that nobody can read it."""
@@ -156,7 +156,7 @@ class PartitionCheck:
             (it for it in facts.partitions(self._view.place.topic) if it.place == self._view.place), None
         )
         if view is None or broker not in view.in_sync:
-            self._give_up(broker, f"broker {broker} is not in sync with the leader any more")
+            self._give_up(broker, "it is not in sync with the leader any more; check again when it is.")
             return
         self._tries[broker] += 1
         time.sleep(_PAUSE_S)
@@ -167,9 +167,14 @@ class PartitionCheck:
         if position < self._end:
             self._readers.renew(self._routes[broker]).open(self._view.place, broker, position)
 
+    def _fail(self, broker: int, text: str) -> None:
+        """Leave a replica that should be readable and is not."""
+        advice = f"A damaged file can be the cause: see the log of broker {broker}, and check again."
+        self._give_up(broker, f"{text}. {advice}")
+
     def _give_up(self, broker: int, text: str) -> None:
         account = self._accounts[broker]
-        account.failure, account.said = self._comparison.copies[broker].position, f"{text}."
+        account.failure, account.said = self._comparison.copies[broker].position, text
         self._comparison.end(broker)
 
     # -- what differs ------------------------------------------------------------------------------
