@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.replicas.check import ReplicaCheck
 from holdfast.kafka.replicas.digest import record_digest
-from holdfast.kafka.replicas.reader import ReplicaReader
+from holdfast.kafka.replicas.reader import ReplicaReader, Trouble
 from holdfast.kafka.replicas.verdict import Verdict
 from holdfast.kafka.scan import LogScanner
 from holdfast.local.cluster import EmbeddedCluster
@@ -111,6 +112,11 @@ def verify(brokers: EmbeddedCluster, folder: Path, *arguments: str) -> subproces
     return holdfast("verify", "replicas", *servers, *arguments, folder=folder, timeout=120)
 
 
+def reader_in(brokers: EmbeddedCluster, rack: str | None) -> ReplicaReader[bytes]:
+    """A reader of the replicas in a rack."""
+    return ReplicaReader(brokers.bootstrap_servers, rack, None, record_digest, patience=20)
+
+
 def rows_of(done: subprocess.CompletedProcess[str], code: int) -> dict[tuple[int, int], dict[str, Any]]:
     """Its rows by partition and broker."""
     assert done.returncode == code, done.stdout + done.stderr
@@ -187,6 +193,11 @@ def test_a_flipped_bit_is_reported_as_damage_of_that_replica(
     assert "CRC32C" in found["detail"]
     assert {row["verdict"] for row in rows.values()} == {"same"}
     assert {row["records"] for row in rows.values()} == {COUNT}
+    # A reader that meant the leader and met the damage of another broker does not blame the leader.
+    leader, _ = followers(admin, topic_name)
+    with closing(reader_in(brokers, f"rack-{victim}")) as reader:
+        reader.open(TopicPartition(topic_name, 0), leader, 0)
+        until(lambda: (stop := reader.read().stop) and stop.trouble is Trouble.ELSEWHERE, "damage elsewhere")
 
 
 def test_lost_segments_are_a_difference_unless_retention_explains_them(
@@ -265,7 +276,7 @@ def test_a_replica_that_is_lost_in_the_middle_is_reported_and_the_others_are_com
     """The leader answers for it from then on, and that does not count."""
     create(brokers, topic_name)
     fill(brokers, topic_name, count=40_000, pad=500, **{"batch.num.messages": 10_000})
-    _, [victim, other] = followers(admin, topic_name)
+    _, [victim, *_] = followers(admin, topic_name)
     killed = []
 
     def kill(topic: str, done: int, total: int) -> None:
@@ -322,8 +333,7 @@ def test_what_the_leader_serves_does_not_count_as_a_followers(
         (follower, f"rack-{follower}"),
         (leader, "rack-9"),
     ):
-        reader = ReplicaReader(brokers.bootstrap_servers, rack, None, record_digest, patience=20)
-        try:
+        with closing(reader_in(brokers, rack)) as reader:
             reader.open(place, broker, 0)
             own, foreign, position = 0, None, 0
             while position < 100:
@@ -331,8 +341,6 @@ def test_what_the_leader_serves_does_not_count_as_a_followers(
                 assert batch.stop is None
                 own, foreign, position = own + len(batch.records), batch.foreign or foreign, batch.position
             got[broker, rack] = (own, foreign)
-        finally:
-            reader.close()
     assert got == {
         (leader, None): (100, None),
         (follower, None): (0, 100),

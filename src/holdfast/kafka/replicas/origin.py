@@ -21,10 +21,10 @@ from holdfast.kafka.settings import client_log
 from holdfast.record import TopicPartition
 
 _TAKEN = re.compile(
-    r"/(?P<broker>\d+): Enqueue \d+ .*message\(s\) .* on (?P<topic>\S+) \[(?P<partition>\d+)\] "
-    r"fetch queue \(.*last_offset (?P<last>-?\d+)"
+    r"/(?P<broker>\d+): Enqueue (?P<records>\d+) .*message\(s\) \(\d+ bytes, (?P<handed>\d+) ops\) "
+    r"on (?P<topic>\S+) \[(?P<partition>\d+)\] fetch queue \(.*last_offset (?P<last>-?\d+)"
 )
-_END = re.compile(r"^Fetch from broker (\d+) reached end of partition")
+_ANSWER = re.compile(r"^Fetch from broker (\d+) ")
 
 
 class Span(NamedTuple):
@@ -47,6 +47,7 @@ class FetchWitness:
 
     def __init__(self) -> None:
         self._spans: dict[TopicPartition, deque[Span]] = {}
+        self._faults: dict[TopicPartition, deque[int]] = {}
 
     def log(self, level: int, text: str, *args: object) -> None:
         """Take one line; called by the client from inside its calls."""
@@ -54,14 +55,18 @@ class FetchWitness:
             client_log.log(level, text, *args)
             return
         found = _TAKEN.search(text % args if args else text)
-        if found is None or int(found["last"]) < 0:
+        if found is None:
             return
         place = TopicPartition(found["topic"], int(found["partition"]))
-        spans = self._spans.setdefault(place, deque())
-        span = Span(int(found["last"]) + 1, int(found["broker"]))
-        if spans and spans[-1].broker == span.broker:
-            spans.pop()
-        spans.append(span)
+        broker, end = int(found["broker"]), int(found["last"]) + 1
+        if end > 0:
+            spans = self._spans.setdefault(place, deque())
+            if spans and spans[-1].broker == broker:
+                spans.pop()
+            spans.append(Span(end, broker))
+        # What the client hands out in addition to records is that some could not be read.
+        faults = int(found["handed"]) - int(found["records"])
+        self._faults.setdefault(place, deque()).extend([broker] * faults)
 
     def served(self, place: TopicPartition, offset: int) -> int | None:
         """The broker that served an offset; None if nothing proves it. Ask in ascending order."""
@@ -70,12 +75,21 @@ class FetchWitness:
             spans.popleft()
         return spans[0].broker if spans else None
 
+    def faulty(self, place: TopicPartition) -> int | None:
+        """The broker whose answer held what could not be read; None if nothing proves it.
+
+        Ask once for each such error, in their order.
+        """
+        faults = self._faults.get(place)
+        return faults.popleft() if faults else None
+
     def forget(self, place: TopicPartition) -> None:
         """A partition is read no longer."""
         self._spans.pop(place, None)
+        self._faults.pop(place, None)
 
 
-def served_end(text: str) -> int | None:
-    """The broker that reported the end of a partition, from that report's text."""
-    found = _END.match(text)
+def answered(text: str) -> int | None:
+    """The broker that answered, from the text of an error that its answer was turned into."""
+    found = _ANSWER.match(text)
     return int(found[1]) if found else None

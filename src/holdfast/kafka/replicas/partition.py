@@ -122,6 +122,7 @@ class PartitionCheck:
             if account.proven:
                 self._fail(broker, "another broker answers in its place")
                 return
+            # It may keep later offsets only.
             self._comparison.skip(broker, batch.foreign)
             account.newest_missing = max(account.newest_missing, batch.foreign_time)
         before = self._comparison.copies[broker].position
@@ -137,16 +138,16 @@ class PartitionCheck:
         if stop.trouble is Trouble.CORRUPT:
             account.damage, account.said = stop.offset, stop.text
             self._comparison.end(broker)
-        elif stop.trouble is Trouble.GONE:
+            return
+        if stop.trouble is Trouble.GONE:
             begin = offsets.begins([self._view.place])[self._view.place]
             if begin > stop.offset:
                 account.deleted_below = begin
                 self._comparison.skip(broker, begin)
                 self._reopen(broker)
-            elif self._tries[broker] < TRIES:
-                self._try_again(broker, facts)
-            else:
-                self._fail(broker, stop.text)
+                return
+        if stop.trouble in (Trouble.GONE, Trouble.ELSEWHERE) and self._tries[broker] < TRIES:
+            self._try_again(broker, facts)
         else:
             self._fail(broker, stop.text)
 

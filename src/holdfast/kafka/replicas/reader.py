@@ -16,9 +16,9 @@ from typing import Any, Generic, TypeVar
 from confluent_kafka import Consumer, KafkaError
 from confluent_kafka import TopicPartition as ClientPartition
 
-from holdfast.kafka.errors import describe, mapped
+from holdfast.kafka.errors import mapped
 from holdfast.kafka.reader import reader_settings
-from holdfast.kafka.replicas.origin import FetchWitness, served_end
+from holdfast.kafka.replicas.origin import FetchWitness, answered
 from holdfast.kafka.settings import Properties, consumer_config
 from holdfast.record import Message, TopicPartition
 
@@ -27,6 +27,39 @@ GROUP = "holdfast-replicas"
 
 _BATCH = 500
 _WAIT_S = 0.25
+
+_PASSING = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TRANSPORT,
+        KafkaError._RESOLVE,
+        KafkaError._TIMED_OUT,
+        KafkaError._MAX_POLL_EXCEEDED,
+    }
+)
+_FORBIDDEN = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._AUTHENTICATION,
+        KafkaError._FATAL,
+    }
+)
+"""What every broker would answer."""
+
+_UNREADABLE = frozenset(
+    {
+        KafkaError._BAD_MSG,
+        KafkaError._BAD_COMPRESSION,
+        KafkaError._NOT_IMPLEMENTED,
+        KafkaError.MSG_SIZE_TOO_LARGE,
+    }
+)
+"""What the client says of records that it got and cannot read."""
+
+_DAMAGED = frozenset({KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION, KafkaError.INVALID_MSG})
 
 T = TypeVar("T")
 
@@ -38,6 +71,8 @@ class Trouble(Enum):
     GONE = "gone"
     """The offset was deleted in the meantime."""
     REFUSED = "refused"
+    ELSEWHERE = "elsewhere"
+    """The trouble is with another broker, which answered in place of the replica's."""
     SILENT = "silent"
 
 
@@ -159,13 +194,13 @@ class ReplicaReader(Generic[T]):
                 continue
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                stop = _stop(error, message.offset(), position)
+                stop = self._stop(place, error, message.offset(), position)
                 if stop is not None:
                     self._pending = []
                     return Batch(records, position, foreign, newest, stop)
                 continue
             offset = message.offset()
-            origin = served_end(error.str()) if error else self._witness.served(place, offset)
+            origin = answered(error.str()) if error else self._witness.served(place, offset)
             end = offset if error else offset + 1
             if end <= position and error:
                 continue
@@ -183,23 +218,18 @@ class ReplicaReader(Generic[T]):
         self._pending = []
         return Batch(records, position, foreign, newest)
 
-
-def _stop(error: KafkaError, offset: int, position: int) -> Stop | None:
-    """What an error means; None for one that the client gets over by itself."""
-    code = error.code()
-    at = offset if offset >= 0 else position
-    if code in (KafkaError._BAD_MSG, KafkaError.INVALID_MSG, KafkaError._BAD_COMPRESSION):
-        return Stop(Trouble.CORRUPT, at, error.str())
-    if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-        return Stop(Trouble.GONE, position, error.str())
-    if code in (
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._TRANSPORT,
-        KafkaError._RESOLVE,
-        KafkaError._TIMED_OUT,
-    ):
-        return None
-    return Stop(Trouble.REFUSED, at, describe(error))
+    def _stop(self, place: TopicPartition, error: KafkaError, offset: int, position: int) -> Stop | None:
+        """What an error means; None for one that the client gets over by itself."""
+        code, text = error.code(), error.str()
+        at = offset if offset >= 0 else position
+        if code in _PASSING:
+            return None
+        if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            return Stop(Trouble.GONE, position, text)
+        origin = self._witness.faulty(place) if code in _UNREADABLE else answered(text)
+        if origin != self._broker and code not in _FORBIDDEN:
+            return Stop(Trouble.ELSEWHERE, at, f"another broker answers in its place, with an error: {text}")
+        return Stop(Trouble.CORRUPT if code in _DAMAGED else Trouble.REFUSED, at, text)
 
 
 def _settings(bootstrap_servers: str, rack: str | None, properties: Properties | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from holdfast.kafka.replicas.origin import FetchWitness, served_end
+from holdfast.kafka.replicas.origin import FetchWitness, answered
 from holdfast.record import TopicPartition
 
 PLACE = TopicPartition("my.topic_1", 3)
@@ -80,8 +80,18 @@ def test_other_lines_go_where_those_of_other_clients_go(caplog: pytest.LogCaptur
     ]
 
 
-def test_the_end_of_a_partition_says_who_reported_it() -> None:
+def test_what_could_not_be_read_has_a_broker_too() -> None:
+    """A set with a damaged batch hands out one thing more than it has records; one fault for each error."""
+    half = line(2, 1999).replace("Enqueue 1264", "Enqueue 2000").replace("1264 ops", "2001 ops")
+    none = line(1, -1).replace("Enqueue 1264", "Enqueue 0").replace("1264 ops", "1 ops")
+    witness = said(half, none, line(3, 2500))
+    assert [witness.faulty(PLACE) for _ in range(3)] == [2, 1, None]
+    assert witness.served(PLACE, 1999) == 2
+
+
+def test_an_error_says_whose_answer_it_was() -> None:
     """In the words of librdkafka 2.16."""
-    text = "Fetch from broker 12 reached end of partition at offset 10002 (HighwaterMark 10002)"
-    assert served_end(text) == 12
-    assert served_end("reached end of partition at offset 10002") is None
+    end = "Fetch from broker 12 reached end of partition at offset 10002 (HighwaterMark 10002)"
+    failed = "Fetch from broker 3 failed at offset 7 (leader epoch 0): Broker: Unknown broker error"
+    assert (answered(end), answered(failed)) == (12, 3)
+    assert answered("reached end of partition at offset 10002") is None
