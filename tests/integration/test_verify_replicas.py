@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -16,6 +17,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from holdfast.kafka.admin import TopicAdmin
+from holdfast.kafka.replicas import origin
 from holdfast.kafka.replicas.check import ReplicaCheck
 from holdfast.kafka.replicas.digest import record_digest
 from holdfast.kafka.replicas.reader import ReplicaReader, Trouble
@@ -42,7 +44,12 @@ def brokers() -> Iterator[EmbeddedCluster]:
 @pytest.fixture
 def admin(brokers: EmbeddedCluster) -> AdminClient:
     """Asks these brokers."""
-    return AdminClient({"bootstrap.servers": brokers.bootstrap_servers})
+    return AdminClient(client(brokers))
+
+
+def client(brokers: EmbeddedCluster) -> dict[str, Any]:
+    """A client's properties; brokers that are away are part of the tests and nothing to complain of."""
+    return {"bootstrap.servers": brokers.bootstrap_servers, "log_level": 0}
 
 
 def create(brokers: EmbeddedCluster, topic: str, partitions: int = 1, **config: str) -> None:
@@ -61,7 +68,7 @@ def fill(
     **config: Any,
 ) -> None:
     """Write `count` records into each partition, in small batches that are not compressed."""
-    producer = Producer({"bootstrap.servers": brokers.bootstrap_servers, "batch.num.messages": 50} | config)
+    producer = Producer(client(brokers) | {"batch.num.messages": 50} | config)
     for number in range(count):
         for partition in range(partitions):
             text = f"value-{partition}-{number:06}!" + pad * "."
@@ -130,7 +137,7 @@ def test_replicas_that_hold_the_same_are_read_one_by_one(
     """Every replica of every partition, aborted records included, with offsets chosen or all of them."""
     create(brokers, topic_name, partitions=2)
     fill(brokers, topic_name, partitions=2, **{"compression.type": "zstd"})
-    aborting = Producer({"bootstrap.servers": brokers.bootstrap_servers, "transactional.id": topic_name})
+    aborting = Producer(client(brokers) | {"transactional.id": topic_name})
     aborting.init_transactions(20)
     aborting.begin_transaction()
     aborting.produce(topic_name, None, "tombstone", 0)
@@ -228,7 +235,7 @@ def test_replicas_that_were_compacted_differently_are_compared_by_what_both_kept
     """A gap is no difference there; another value under the same offset is."""
     config = {"cleanup_policy": "compact", "segment_bytes": "1048576", "min_cleanable_dirty_ratio": "0.0"}
     create(brokers, topic_name, segment_ms="500", **config)
-    producer = Producer({"bootstrap.servers": brokers.bootstrap_servers, "batch.num.messages": 50})
+    producer = Producer(client(brokers) | {"batch.num.messages": 50})
     _, [late, other] = followers(admin, topic_name)
     # It never compacts, and the others do.
     properties = brokers.node(late).files.properties
@@ -347,6 +354,19 @@ def test_what_the_leader_serves_does_not_count_as_a_followers(
         (follower, f"rack-{follower}"): (100, None),
         (leader, "rack-9"): (100, None),
     }
+
+
+def test_a_client_that_does_not_say_where_records_come_from_proves_nothing(
+    brokers: EmbeddedCluster, topic_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another version of it might: no replica is the same then, all of them are not read."""
+    create(brokers, topic_name)
+    fill(brokers, topic_name, count=100)
+    monkeypatch.setattr(origin, "_TAKEN", re.compile("words of another version"))
+    with ReplicaCheck(brokers.bootstrap_servers) as check:
+        findings = [result.finding for result in check.topic(topic_name)]
+    assert [finding.verdict for finding in findings] == [Verdict.NOT_READ] * 3
+    assert all("nothing that comes is proven to be from it" in finding.detail for finding in findings)
 
 
 def test_brokers_without_racks_are_told_what_to_set(tmp_path: Path) -> None:

@@ -27,6 +27,16 @@ def test_topics_are_never_created_by_accident() -> None:
     assert settings["auto.create.topics.enable"] == "false"
 
 
+def test_each_node_is_a_rack_of_its_own_that_serves_its_copies() -> None:
+    """So that the copy of each can be read by itself; clients that name no rack go on reading leaders."""
+    racks = []
+    for node in TWO_NODES.nodes:
+        settings = read(server_properties(TWO_NODES, node, Path("/data")))
+        assert settings["replica.selector.class"].endswith(".RackAwareReplicaSelector")
+        racks.append(settings["broker.rack"])
+    assert len(set(racks)) == len(racks)
+
+
 def test_overrides_win() -> None:
     """Experiments may replace any setting and add others."""
     overrides = {"min.insync.replicas": "2", "log.flush.interval.messages": "1"}

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from holdfast.kafka.replicas.compare import Copy, Difference
-from holdfast.kafka.replicas.plan import ADVICE
 from holdfast.kafka.replicas.verdict import Finding, Retention, Verdict
 from holdfast.record import TopicPartition
 
@@ -90,8 +89,7 @@ class Judge:
             return Finding(
                 Verdict.NOT_READ,
                 self.begin,
-                "another broker answered in its place, for every record. Is it in sync, does it keep these "
-                f"offsets? {ADVICE}",
+                "nothing that came is proven to be from it: another broker answered in its place.",
             )
         if copy.floor > self.begin and not self._may_begin_late(copy, account):
             return Finding(

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from holdfast.kafka.offsets import OffsetAdmin
-from holdfast.kafka.replicas.compare import Comparison, Difference
+from holdfast.kafka.replicas.compare import Comparison
 from holdfast.kafka.replicas.digest import Parts, record_digest
 from holdfast.kafka.replicas.facts import ReplicaFacts
 from holdfast.kafka.replicas.findings import Account, Judge
-from holdfast.kafka.replicas.plan import PartitionView, Route
+from holdfast.kafka.replicas.plan import ADVICE, PartitionView, Route
 from holdfast.kafka.replicas.reader import Batch, ReplicaReader, Stop, Trouble
 from holdfast.kafka.replicas.verdict import Finding, Retention
 from holdfast.kafka.settings import Properties
+from holdfast.record import Message
+
+T = TypeVar("T")
 
 TRIES = 3
 """New clients that ask for a replica before it counts as not served. A leader that was elected a moment ago
 knows of no follower yet that it could send a client to."""
 
 _PAUSE_S = 0.7
+
+NEVER_SERVED = (
+    "nothing that comes is proven to be from it. Another broker answers in its place, or this version of the "
+    f"Kafka client does not say who does. {ADVICE}"
+)
 
 
 @dataclass
@@ -122,7 +132,10 @@ class PartitionCheck:
             if account.proven:
                 self._fail(broker, "another broker answers in its place")
                 return
-            # It may keep later offsets only.
+            if self._comparison.copies[broker].floor == self._begin and not self._serves_the_last(broker):
+                self._give_up(broker, NEVER_SERVED)
+                return
+            # It keeps later offsets only.
             self._comparison.skip(broker, batch.foreign)
             account.newest_missing = max(account.newest_missing, batch.foreign_time)
         before = self._comparison.copies[broker].position
@@ -178,34 +191,31 @@ class PartitionCheck:
         account.failure, account.said = self._comparison.copies[broker].position, text
         self._comparison.end(broker)
 
-    # -- what differs ------------------------------------------------------------------------------
+    # -- a second look -----------------------------------------------------------------------------
+
+    def _serves_the_last(self, broker: int) -> bool:
+        """Whether a replica serves the last offset; if not, there is no use in waiting for it to begin."""
+        seen = self._glance(broker, self._end - 1, record_digest)
+        return seen.stop is None and seen.foreign is None
 
     def _look_again(self) -> None:
         """Read the first differing record of each replica once more, to say what of it differs."""
         for broker, copy in self._comparison.copies.items():
             first = copy.first
             if first is not None and not first.lacks and not first.extra:
-                self._parts[broker] = self._differing_parts(broker, first)
+                mine, theirs = (
+                    dict(self._glance(it, first.offset, Parts.of).records).get(first.offset)
+                    for it in (broker, first.unlike)
+                )
+                self._parts[broker] = mine.differences(theirs) if mine and theirs else ()
 
-    def _differing_parts(self, broker: int, first: Difference) -> tuple[str, ...]:
-        mine, theirs = self._parts_of(broker, first.offset), self._parts_of(first.unlike, first.offset)
-        return mine.differences(theirs) if mine and theirs else ()
-
-    def _parts_of(self, broker: int, offset: int) -> Parts | None:
-        """The parts of a replica's record; None if it cannot be had any more."""
-        settings = self._readers
-        reader = ReplicaReader(
-            settings.servers,
-            self._routes[broker].rack,
-            settings.properties,
-            Parts.of,
-            patience=settings.patience / 3,
-        )
-        try:
+    def _glance(self, broker: int, offset: int, take: Callable[[Message], T]) -> Batch[T]:
+        """What a new client gets at an offset when it means this replica."""
+        readers, rack = self._readers, self._routes[broker].rack
+        reader = ReplicaReader(readers.servers, rack, readers.properties, take, patience=readers.patience / 3)
+        with closing(reader):
             reader.open(self._view.place, broker, offset)
             while True:
                 batch = reader.read()
                 if batch.records or batch.stop or batch.position > offset:
-                    return dict(batch.records).get(offset)
-        finally:
-            reader.close()
+                    return batch
