@@ -229,6 +229,7 @@ def test_lost_segments_are_a_difference_unless_retention_explains_them(
     assert {row["verdict"] for row in rows.values()} == {"same"}
 
 
+@pytest.mark.slow
 def test_replicas_that_were_compacted_differently_are_compared_by_what_both_kept(
     brokers: EmbeddedCluster, admin: AdminClient, topic_name: str, tmp_path: Path
 ) -> None:
@@ -377,6 +378,7 @@ def test_brokers_without_racks_are_told_what_to_set(tmp_path: Path) -> None:
         rows = rows_of(verify(plain, tmp_path, "t"), 3)
         assert sorted(row["verdict"] for row in rows.values()) == ["not compared", "not read"]
         (unread,) = [row for row in rows.values() if row["verdict"] == "not read"]
+        assert f"broker {unread['replica']} has no rack" in unread["detail"]
         assert "broker.rack" in unread["detail"]
         assert "RackAwareReplicaSelector" in unread["detail"]
 

@@ -47,12 +47,13 @@ def test_brokers_that_do_not_tell_their_selector_are_tried() -> None:
 
 def test_without_racks_or_selector_only_the_leader_is_read() -> None:
     """The reason says what to set."""
-    for found in (
-        plan_routes(view(), brokers(dict.fromkeys((1, 2, 3)))),
-        plan_routes(view(), brokers(selector="")),
+    for found, why in (
+        (plan_routes(view(), brokers(dict.fromkeys((1, 2, 3)))), "has no rack"),
+        (plan_routes(view(), brokers(selector="")), "broker 1 sends no reader to a follower"),
     ):
         assert isinstance(found[1], Route)
         for follower in (2, 3):
+            assert why in reason(found[follower])
             assert "broker.rack" in reason(found[follower])
             assert f"replica.selector.class={RACK_AWARE}" in reason(found[follower])
 
