@@ -20,7 +20,8 @@ from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.replicas import origin
 from holdfast.kafka.replicas.check import ReplicaCheck
 from holdfast.kafka.replicas.digest import record_digest
-from holdfast.kafka.replicas.reader import ReplicaReader, Trouble
+from holdfast.kafka.replicas.reader import ReplicaReader
+from holdfast.kafka.replicas.sort import Trouble
 from holdfast.kafka.replicas.verdict import Verdict
 from holdfast.kafka.scan import LogScanner
 from holdfast.local.cluster import EmbeddedCluster

@@ -5,6 +5,7 @@
     facts      what the brokers say of a topic: racks, leaders, in-sync replicas, retention
     plan       which replica can be read by itself, and why another cannot (pure)
     reader     reads one replica, and believes only what it can prove to come from it
+    sort       what a client handed out, by whether it came from the replica (pure)
     origin     which broker served which offsets, from what the client says of its fetches (pure)
     digest     a record in 16 bytes (pure)
     compare    digests of several replicas against each other, in bounded memory (pure)

@@ -14,7 +14,8 @@ from holdfast.kafka.replicas.digest import Parts, record_digest
 from holdfast.kafka.replicas.facts import ReplicaFacts
 from holdfast.kafka.replicas.findings import Account, Judge
 from holdfast.kafka.replicas.plan import ADVICE, PartitionView, Route
-from holdfast.kafka.replicas.reader import Batch, ReplicaReader, Stop, Trouble
+from holdfast.kafka.replicas.reader import ReplicaReader
+from holdfast.kafka.replicas.sort import Batch, Stop, Trouble
 from holdfast.kafka.replicas.verdict import Finding, Retention
 from holdfast.kafka.settings import Properties
 from holdfast.record import Message

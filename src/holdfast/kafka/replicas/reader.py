@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-from confluent_kafka import Consumer, KafkaError
+from confluent_kafka import Consumer
 from confluent_kafka import TopicPartition as ClientPartition
 
 from holdfast.kafka.errors import mapped
 from holdfast.kafka.reader import reader_settings
-from holdfast.kafka.replicas.origin import FetchWitness, answered
+from holdfast.kafka.replicas.origin import FetchWitness
+from holdfast.kafka.replicas.sort import Batch, Sorter, Stop, Trouble
 from holdfast.kafka.settings import Properties, consumer_config
 from holdfast.record import Message, TopicPartition
 
@@ -28,87 +28,7 @@ GROUP = "holdfast-replicas"
 _BATCH = 500
 _WAIT_S = 0.25
 
-_PASSING = frozenset(
-    {
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._TRANSPORT,
-        KafkaError._RESOLVE,
-        KafkaError._TIMED_OUT,
-        KafkaError._MAX_POLL_EXCEEDED,
-    }
-)
-_FORBIDDEN = frozenset(
-    {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._UNKNOWN_TOPIC,
-        KafkaError._UNKNOWN_PARTITION,
-        KafkaError._AUTHENTICATION,
-        KafkaError._FATAL,
-    }
-)
-"""What every broker would answer."""
-
-_UNREADABLE = frozenset(
-    {
-        KafkaError._BAD_MSG,
-        KafkaError._BAD_COMPRESSION,
-        KafkaError._NOT_IMPLEMENTED,
-        KafkaError.MSG_SIZE_TOO_LARGE,
-    }
-)
-"""What the client says of records that it got and cannot read."""
-
-_DAMAGED = frozenset({KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION, KafkaError.INVALID_MSG})
-
 T = TypeVar("T")
-
-
-class Trouble(Enum):
-    """Why a replica cannot be read on."""
-
-    CORRUPT = "corrupt"
-    GONE = "gone"
-    """The offset was deleted in the meantime."""
-    REFUSED = "refused"
-    ELSEWHERE = "elsewhere"
-    """The trouble is with another broker, which answered in place of the replica's."""
-    SILENT = "silent"
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """A replica cannot be read beyond an offset.
-
-    Attributes:
-        trouble: the kind.
-        offset: where.
-        text: what the client said.
-    """
-
-    trouble: Trouble
-    offset: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Batch(Generic[T]):
-    """What one call to `read` found.
-
-    Attributes:
-        records: those that were proven to come from the replica, in order, by offset.
-        position: everything before it was passed.
-        foreign: the offset after the last one that came from another broker, or from nobody knows where;
-            None if there was none. It precedes `records`: a batch ends before a change back.
-        foreign_time: the newest timestamp of such records, milliseconds since the epoch.
-        stop: why nothing more can be read.
-    """
-
-    records: list[tuple[int, T]]
-    position: int
-    foreign: int | None = None
-    foreign_time: int = -1
-    stop: Stop | None = None
 
 
 class ReplicaReader(Generic[T]):
@@ -176,7 +96,8 @@ class ReplicaReader(Generic[T]):
         if not self._pending:
             with mapped(f"reading {place}"):
                 self._pending = self._client.consume(_BATCH, _WAIT_S)
-        batch = self._sort(place)
+        sorter = Sorter(place, self._broker, self._witness, self._take)
+        batch, self._pending = sorter.sort(self._pending, self._position)
         # Only the time in here counts: other replicas may be read for long in between.
         self._waited = 0.0 if batch.position > self._position else self._waited + time.monotonic() - began
         self._position = batch.position
@@ -184,52 +105,6 @@ class ReplicaReader(Generic[T]):
             text = f"nothing came for {self._patience:.0f} s"
             return replace(batch, stop=Stop(Trouble.SILENT, batch.position, text))
         return batch
-
-    def _sort(self, place: TopicPartition) -> Batch[T]:
-        """Take what is pending, up to where it stops coming from the replica or begins to."""
-        records: list[tuple[int, T]] = []
-        position, foreign, newest = self._position, None, -1
-        for index, message in enumerate(self._pending):
-            if TopicPartition(message.topic(), message.partition()) != place:
-                continue
-            error = message.error()
-            if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                stop = self._stop(place, error, message.offset(), position)
-                if stop is not None:
-                    self._pending = []
-                    return Batch(records, position, foreign, newest, stop)
-                continue
-            offset = message.offset()
-            origin = answered(error.str()) if error else self._witness.served(place, offset)
-            end = offset if error else offset + 1
-            if end <= position and error:
-                continue
-            if origin == self._broker:
-                position = max(position, end)
-                if error is None:
-                    records.append((offset, self._take(message)))
-            elif records:
-                # Comes first in the next batch.
-                self._pending = self._pending[index:]
-                return Batch(records, position)
-            else:
-                position = foreign = max(position, end)
-                newest = newest if error else max(newest, message.timestamp()[1])
-        self._pending = []
-        return Batch(records, position, foreign, newest)
-
-    def _stop(self, place: TopicPartition, error: KafkaError, offset: int, position: int) -> Stop | None:
-        """What an error means; None for one that the client gets over by itself."""
-        code, text = error.code(), error.str()
-        at = offset if offset >= 0 else position
-        if code in _PASSING:
-            return None
-        if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            return Stop(Trouble.GONE, position, text)
-        origin = self._witness.faulty(place) if code in _UNREADABLE else answered(text)
-        if origin != self._broker and code not in _FORBIDDEN:
-            return Stop(Trouble.ELSEWHERE, at, f"another broker answers in its place, with an error: {text}")
-        return Stop(Trouble.CORRUPT if code in _DAMAGED else Trouble.REFUSED, at, text)
 
 
 def _settings(bootstrap_servers: str, rack: str | None, properties: Properties | None) -> dict[str, Any]:
