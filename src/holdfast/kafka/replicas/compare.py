@@ -137,11 +137,11 @@ class Comparison:
         }
         if len(heard) < 2:
             return
-        for broker in heard:
-            copy = self.copies[broker]
-            copy.accompanied += bound - max(self.position, copy.floor)
-        whole = all(self.copies[broker].floor <= self.position for broker in heard)
-        if not whole or not _all_equal(heard.values()):
+        floors = {broker: self.copies[broker].floor for broker in heard}
+        for broker, floor in floors.items():
+            company = min(other for it, other in floors.items() if it != broker)
+            self.copies[broker].accompanied += max(0, bound - max(self.position, floor, company))
+        if not _all_equal(heard.values()):
             for offset in sorted({offset for records in heard.values() for offset in records}):
                 self._compare_at(offset, heard)
 

@@ -93,6 +93,16 @@ def test_nothing_is_said_of_offsets_that_could_not_be_read() -> None:
     assert copies[1].accompanied == 100
 
 
+def test_nothing_is_said_of_them_in_whatever_order_replicas_are_read() -> None:
+    """Also when the others pass the first offset of a late one in a single batch."""
+    comparison = Comparison(0, 10, (1, 2), gaps=False)
+    comparison.skip(2, 5)
+    comparison.feed(2, [(offset, b"a") for offset in range(5, 10)], 10)
+    comparison.feed(1, [(offset, b"a") for offset in range(10)], 10)
+    assert [copy.first for copy in comparison.copies.values()] == [None, None]
+    assert [copy.accompanied for copy in comparison.copies.values()] == [5, 5]
+
+
 def test_the_others_go_on_when_one_ends() -> None:
     """What came from it before its end is compared, what would have come after is not missed."""
     comparison = Comparison(0, 10, (1, 2, 3), gaps=False)

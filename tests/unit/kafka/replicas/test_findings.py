@@ -86,7 +86,9 @@ def test_a_replica_that_another_broker_answered_for_was_not_read() -> None:
 
 def test_with_nobody_to_compare_with_nothing_is_good() -> None:
     """One replica only, or one that goes on alone after the other ended."""
-    assert judged(copy(1, accompanied=0))[1].verdict is Verdict.NOT_COMPARED
+    alone = judged(copy(1, accompanied=0))[1]
+    assert alone.verdict is Verdict.NOT_COMPARED
+    assert "no other replica" in alone.detail
     account = Account(proven=True, damage=50, said="")
     found = judged(copy(1, accompanied=50), copy(2, position=50), accounts={2: account})
     assert found[1].verdict is Verdict.NOT_COMPARED
