@@ -213,7 +213,7 @@ class PartitionCheck:
     def _glance(self, broker: int, offset: int, take: Callable[[Message], T]) -> Batch[T]:
         """What a new client gets at an offset when it means this replica."""
         readers, rack = self._readers, self._routes[broker].rack
-        reader = ReplicaReader(readers.servers, rack, readers.properties, take, patience=readers.patience / 3)
+        reader = ReplicaReader(readers.servers, rack, readers.properties, take, patience=readers.patience)
         with closing(reader):
             reader.open(self._view.place, broker, offset)
             while True:
