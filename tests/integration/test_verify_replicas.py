@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import AdminClient
 
 from holdfast.kafka.admin import TopicAdmin
@@ -305,6 +306,28 @@ def test_a_replica_that_is_lost_in_the_middle_is_reported_and_the_others_are_com
     assert 1_000 <= lost.records < 40_000
     assert {result.finding.verdict for result in results.values()} == {Verdict.SAME}
     assert {result.records for result in results.values()} == {40_000}
+
+
+def test_what_is_deleted_while_it_is_read_is_no_difference(
+    brokers: EmbeddedCluster, admin: AdminClient, topic_name: str
+) -> None:
+    """The replicas are compared before and after the gap, and the remark says why there is one."""
+    create(brokers, topic_name)
+    fill(brokers, topic_name, count=40_000, pad=1_000, **{"batch.num.messages": 1_000})
+    deleted = []
+
+    def delete(topic: str, done: int, total: int) -> None:
+        if done and not deleted:
+            # More than the client reads ahead.
+            (answer,) = admin.delete_records([ClientPartition(topic, 0, 39_000)]).values()
+            deleted.append(answer.result(20).low_watermark)
+
+    with ReplicaCheck(brokers.bootstrap_servers, on_progress=delete) as check:
+        results = list(check.topic(topic_name))
+    assert deleted == [39_000]
+    assert [result.finding.verdict for result in results] == [Verdict.SAME] * 3
+    assert all("before 39000 were deleted while it was read" in it.finding.detail for it in results)
+    assert all(1_000 < result.records < 39_000 for result in results)
 
 
 def test_a_replica_that_is_away_is_never_counted_as_good(
