@@ -11,12 +11,13 @@ import os
 import re
 import signal
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import pytest
 
 from holdfast.local.cluster import EmbeddedCluster
+from tests.support.proxy import ProxiedListeners
 
 
 def pytest_configure() -> None:
@@ -36,12 +37,14 @@ class TestCluster:
         bootstrap_servers: where to connect.
         embedded: the cluster if this run started it, for tests that look into it. Tests that
             kill brokers start their own: this one is shared.
+        routes: where a proxy has to listen, and the brokers' ports behind it; see `ProxiedListeners`.
     """
 
     __test__ = False
 
     bootstrap_servers: str
     embedded: EmbeddedCluster | None = None
+    routes: Mapping[int, int] = field(default_factory=dict)
 
 
 @pytest.fixture(scope="session")
@@ -51,8 +54,9 @@ def cluster() -> Iterator[TestCluster]:
     if given:
         yield TestCluster(given)
         return
-    with EmbeddedCluster.temporary() as embedded:
-        yield TestCluster(embedded.bootstrap_servers, embedded)
+    listeners = ProxiedListeners()
+    with EmbeddedCluster.temporary(overrides=listeners) as embedded:
+        yield TestCluster(embedded.bootstrap_servers, embedded, listeners.routes)
 
 
 @pytest.fixture

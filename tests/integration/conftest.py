@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from holdfast.local.cluster import EmbeddedCluster
 from tests.conftest import TestCluster
 from tests.support.application import Application
+from tests.support.proxy import ProxiedListeners, Proxy
 
 
 @pytest.fixture
@@ -36,3 +38,21 @@ def on_both_protocols(
         return application(kafka={"group.protocol": request.param}, **options)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def proxied(cluster: TestCluster) -> Iterator[TestCluster]:
+    """Give brokers that a proxy can stand before: the shared ones, or our own if those were given to us."""
+    if cluster.routes:
+        yield cluster
+        return
+    listeners = ProxiedListeners()
+    with EmbeddedCluster.temporary(overrides=listeners) as embedded:
+        yield TestCluster(embedded.bootstrap_servers, embedded, listeners.routes)
+
+
+@pytest.fixture
+def proxy(proxied: TestCluster) -> Iterator[Proxy]:
+    """Give a proxy before the brokers of `proxied`."""
+    with Proxy(proxied.routes) as proxy:
+        yield proxy

@@ -74,6 +74,9 @@ class Application:
         topic: settings of every topic.
         kafka: client properties.
         options: more keys of the processor, such as `on_error`.
+
+    Attributes:
+        worker_servers: the brokers as the workers see them; a proxy's address may be put here.
     """
 
     def __init__(
@@ -91,7 +94,7 @@ class Application:
         **options: Any,
     ) -> None:
         self.names = Names(name)
-        self.servers = servers
+        self.servers = self.worker_servers = servers
         self.folder = folder / "app"
         self.home = folder / "home"
         self.inputs = {"adds": (Added,)} if inputs is None else dict(inputs)
@@ -194,7 +197,7 @@ class Application:
 
     def specs(self, slot: str = "slot", workers: int = 1, home: Path | None = None) -> tuple[WorkerSpec, ...]:
         """How its workers are started."""
-        settings = LaunchSettings(self.servers, home or self.home, slot, workers)
+        settings = LaunchSettings(self.worker_servers, home or self.home, slot, workers)
         return worker_specs(self.topology, settings)
 
     @contextlib.contextmanager

@@ -15,7 +15,6 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +30,7 @@ from holdfast.local.jvm import Kafka
 from holdfast.local.locking import exclusive
 from holdfast.local.node import Node, wait_until_gone
 from holdfast.local.progress import Progress, Silent
+from holdfast.local.settings import Overrides
 from holdfast.local.spec import ClusterSpec, load_spec, save_spec
 from holdfast.local.startup import (
     DEFAULT_NODES,
@@ -53,7 +53,7 @@ class EmbeddedCluster:
         folder: where it lives; by default the user's data folder.
         nodes: how many; None means what the folder has, else three.
         keep: topic data outlives `stop`. Once set it stays set, until the data is deleted.
-        overrides: broker settings that replace the built-in ones.
+        overrides: broker settings that replace the built-in ones; a function when they differ between nodes.
         progress: told about the steps of a start.
         jars: where the jars come from.
     """
@@ -64,14 +64,14 @@ class EmbeddedCluster:
         *,
         nodes: int | None = None,
         keep: bool = False,
-        overrides: Mapping[str, str] | None = None,
+        overrides: Overrides | None = None,
         progress: Progress | None = None,
         jars: JarCache | None = None,
     ) -> None:
         self.folder = (folder or cluster_folder()).absolute()
         self._wanted = nodes
         self._keep = keep
-        self._overrides = dict(overrides or {})
+        self._overrides: Overrides = overrides or {}
         self._progress = progress or Silent()
         self._jars = jars or JarCache()
         self._watchdog: Watchdog | None = None
@@ -82,7 +82,7 @@ class EmbeddedCluster:
         cls,
         nodes: int = DEFAULT_NODES,
         *,
-        overrides: Mapping[str, str] | None = None,
+        overrides: Overrides | None = None,
         progress: Progress | None = None,
     ) -> Self:
         """Return a cluster in a new temporary folder that ends with this process, even if it is killed."""

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ import psutil
 
 from holdfast.errors import EmbeddedClusterError
 from holdfast.local.jvm import BROKER_CLASS, Kafka
-from holdfast.local.settings import LOG4J2, server_properties
+from holdfast.local.settings import LOG4J2, Overrides, server_properties
 from holdfast.local.spec import ClusterSpec, NodeSpec
 
 TAIL_LINES = 15
@@ -150,7 +150,7 @@ class Node:
         """Tell whether there is a complete storage."""
         return (self.files.data / "meta.properties").exists()
 
-    def configure(self, cluster: ClusterSpec, overrides: Mapping[str, str]) -> None:
+    def configure(self, cluster: ClusterSpec, overrides: Overrides) -> None:
         """Write the node's configuration files."""
         self.files.home.mkdir(parents=True, exist_ok=True)
         self.files.log.parent.mkdir(parents=True, exist_ok=True)

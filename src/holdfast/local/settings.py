@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from holdfast.local.ports import HOST
 from holdfast.local.spec import ClusterSpec, NodeSpec
+
+Overrides = Mapping[str, str] | Callable[[ClusterSpec, NodeSpec], Mapping[str, str]]
+"""Broker settings that replace the built-in ones: the same for all nodes, or a function of the node."""
 
 
 def _addresses(spec: ClusterSpec, node: NodeSpec, data: Path) -> dict[str, str]:
@@ -99,7 +102,7 @@ def _size() -> dict[str, str]:
 
 
 def server_properties(
-    spec: ClusterSpec, node: NodeSpec, data: Path, overrides: Mapping[str, str] | None = None
+    spec: ClusterSpec, node: NodeSpec, data: Path, overrides: Overrides | None = None
 ) -> str:
     """Return the text of ``server.properties`` for one node.
 
@@ -109,9 +112,8 @@ def server_properties(
         data: the node's data folder.
         overrides: broker settings that replace ours, for experiments.
     """
-    settings = (
-        _addresses(spec, node, data) | _replication(spec) | _failover() | _size() | dict(overrides or {})
-    )
+    given = overrides(spec, node) if callable(overrides) else overrides or {}
+    settings = _addresses(spec, node, data) | _replication(spec) | _failover() | _size() | dict(given)
     return "".join(f"{key}={_escape(value)}\n" for key, value in settings.items())
 
 

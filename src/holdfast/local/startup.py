@@ -9,7 +9,6 @@ import contextlib
 import shutil
 import signal
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from holdfast.local.jvm import Kafka
 from holdfast.local.node import Node, wait_until_gone
 from holdfast.local.ports import free_ports, is_free
 from holdfast.local.progress import Progress
+from holdfast.local.settings import Overrides
 from holdfast.local.spec import ClusterSpec, load_spec, new_spec, save_spec
 
 DEFAULT_NODES = 3
@@ -98,7 +98,7 @@ class Startup:
 
     folder: Path
     kafka: Kafka
-    overrides: Mapping[str, str]
+    overrides: Overrides
     progress: Progress
 
     def run(self, spec: ClusterSpec, missing: frozenset[int]) -> None:

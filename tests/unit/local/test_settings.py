@@ -45,6 +45,15 @@ def test_overrides_win() -> None:
     assert settings["log.flush.interval.messages"] == "1"
 
 
+def test_overrides_may_differ_between_nodes() -> None:
+    """As they must where they name ports."""
+    for node in TWO_NODES.nodes:
+        text = server_properties(
+            TWO_NODES, node, Path("/data"), lambda _, each: {"broker.rack": f"rack-{each.id}"}
+        )
+        assert read(text)["broker.rack"] == f"rack-{node.id}"
+
+
 def test_a_backslash_in_a_path_survives_the_property_format() -> None:
     """Java would take it for the start of an escape."""
     settings = read(server_properties(TWO_NODES, TWO_NODES.nodes[0], Path("/da\\ta")))
