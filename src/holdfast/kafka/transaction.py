@@ -8,7 +8,10 @@ what lets the next unit be worked on during a commit.
 After an error whose outcome is not known (a timeout or a lost connection around the
 commit) the client is never used again: librdkafka speaks EndTxn v1, without the
 protection of KIP-890, so a delayed commit could end a later transaction. `reopen`
-makes a new client under the same transactional id, which ends whatever was open.
+makes a new client under the same transactional id, which ends whatever was open, and
+whose higher epoch refuses whatever is still on its way. The same holds for a client that
+lost a connection and got over it by itself, even if its transaction ended well: see
+`holdfast.kafka.lost_requests`.
 """
 
 from __future__ import annotations
@@ -27,15 +30,22 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from holdfast.errors import ClusterError
 from holdfast.kafka.errors import FENCED, mapped, translate
+from holdfast.kafka.lost_requests import LEVEL, LostRequests
 from holdfast.kafka.positions import TopicId, noted
+from holdfast.kafka.settings import client_log
 from holdfast.record import Output, TopicPartition
 
 log = logging.getLogger(__name__)
 
 _ANY_PARTITION = -1
-_FORGOTTEN = (KafkaError.INVALID_PRODUCER_ID_MAPPING, KafkaError.UNKNOWN_PRODUCER_ID)
-"""The brokers no longer know this client's producer id: it was idle for too long, or they are others now.
-Only a new client gets a new one."""
+_MEMBER_REFUSED = (
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError.REBALANCE_IN_PROGRESS,
+)
+"""The coordinator's answer to the offsets of a member that the group has moved past. Nothing is in doubt
+then: an abort ends the transaction, and the client is good for the next one."""
 _POLL_WHEN_FULL_S = 0.05
 
 
@@ -202,13 +212,25 @@ class TransactionalWriter(_Writer):
         self._topic_id = topic_id
         self._initialised = self._initialise()
 
+    def _connect(self) -> Producer:
+        self._lost = LostRequests(client_log)
+        level = max(int(self._settings.get("log_level", LEVEL)), LEVEL)
+        self._settings |= {"logger": self._lost, "log_level": level, "log.connection.close": True}
+        return super()._connect()
+
     def begin(self) -> None:
-        """Open a transaction.
+        """Open a transaction, on a new client if the present one may have left a request behind.
 
         Raises:
             ClusterError: the client cannot begin one, or the transactional id cannot be taken over in time.
         """
         self._initialised.result()
+        # Logs are handed out by the client's calls; what was lost before the last answer is among them.
+        self._client.poll(0)
+        if self._lost.reason:
+            log.info("the producer is replaced, as it lost a connection: %s", self._lost.reason)
+            self.reopen()
+            self._initialised.result()
         self._ends = {}
         with mapped("beginning a transaction"):
             self._client.begin_transaction()
@@ -220,16 +242,12 @@ class TransactionalWriter(_Writer):
         offsets = noted(positions, self._topic_id)
         try:
             client.send_offsets_to_transaction(offsets, group_metadata, self._timeout)
-        except KafkaException as error:
-            if error.args[0].code() in _FORGOTTEN:
-                return self._unusable(error)
-            # Nothing was asked to be committed yet, so an abort settles it.
-            return self._abort(client, error)
-        try:
             client.commit_transaction(self._timeout)
         except KafkaException as error:
-            if error.args[0].txn_requires_abort():
+            if error.args[0].code() in _MEMBER_REFUSED:
                 return self._abort(client, error)
+            # Also when the client says that an abort would do: offsets that were not acknowledged may still
+            # be on their way, and get into the next transaction.
             return self._unusable(error)
         return Ending(Outcome.COMMITTED, changelog_ends=ends)
 

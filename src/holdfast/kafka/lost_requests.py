@@ -1,0 +1,48 @@
+"""Whether a client may have left a request behind: on a connection that it lost, or gave up waiting on.
+
+A client that loses a connection sends its requests again on another one. It does so by itself, also with
+those that end a transaction, and nothing that it returns tells of it. The first request may still be on its
+way, and reach the broker when the client's next transaction has begun. librdkafka speaks EndTxn v1, without
+the protection of KIP-890: such a request then ends that transaction, half written.
+
+The client tells of a lost connection in one place only, its log.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any, Final
+
+LEVEL: Final = 6
+"""The client's log level that shows every lost connection but idle ones, on which nothing can be left."""
+
+_TELLING: Final = ("FAIL", "REQTMOUT")
+"""How the client calls lost connections, and requests that were not answered in time."""
+
+_NOT_YET_CONNECTED = re.compile(r"in state (?:TRY_CONNECT|CONNECT|SSL_HANDSHAKE)\b")
+"""A connection on which nothing was sent yet: a broker that is down, mostly."""
+
+
+class LostRequests:
+    """The log of one client, which listens to what it passes on; give it as the client's `logger`.
+
+    Attributes:
+        reason: what was lost, in the client's words; "" as long as nothing was.
+    """
+
+    def __init__(self, target: logging.Logger) -> None:
+        self.reason = ""
+        self._target = target
+
+    def log(self, level: int, form: str, facility: str, *rest: Any) -> None:
+        """Take a line of the client's log."""
+        text = str(rest[-1]) if rest else ""
+        if facility in _TELLING and not self.reason and _may_leave_requests(text):
+            self.reason = text
+        self._target.log(level, form, facility, *rest)
+
+
+def _may_leave_requests(text: str) -> bool:
+    # A connection that was there says so, whatever state it was in.
+    return "Disconnected" in text or not _NOT_YET_CONNECTED.search(text)
