@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import TopicPartition as ClientPartition
+
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.drain import DrainWatch, group_inputs
 from holdfast.kafka.groups import GroupAdmin, partitions_of
@@ -192,6 +195,22 @@ class Application:
             found = groups.committed(self.group, places)
         prefix = len(self.names.topic(""))
         return {(p.topic[prefix:], p.partition): o for p, o in found.items() if o is not None}
+
+    def reset_positions(self, note: str = "") -> None:
+        """Set the group's positions to 0, as a tool of somebody else's does, while no worker runs."""
+        topics, count = [self.names.topic(label) for label in self.inputs], self._topic["partitions"]
+        client = Consumer({"bootstrap.servers": self.servers, "group.id": self.group})
+        offsets = [ClientPartition(topic, number, 0, note) for topic in topics for number in range(count)]
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                client.commit(offsets=offsets, asynchronous=False)
+                break
+            except KafkaException:
+                # Static members stay in the group until their session has ended.
+                assert time.monotonic() < deadline, "the group still has members"
+                time.sleep(0.2)
+        client.close()
 
     # -- workers -----------------------------------------------------------------------------------
 

@@ -12,13 +12,14 @@ class Context:
     valid only until the handler returns. Values are read on demand.
     """
 
-    __slots__ = ("_message", "_partition", "_topic")
+    __slots__ = ("_fence", "_message", "_partition", "_topic")
 
     _message: Message
     _topic: str
 
-    def __init__(self, partition: int) -> None:
+    def __init__(self, partition: int, fence: int = 0) -> None:
         self._partition = partition
+        self._fence = fence
 
     @property
     def topic(self) -> str:
@@ -39,6 +40,16 @@ class Context:
     def position(self) -> Position:
         """Topic, partition and offset; unique, so it may serve as an idempotency key."""
         return Position(self._topic, self._partition, self._message.offset())
+
+    @property
+    def fencing_token(self) -> int:
+        """The number of this ownership of the shard: a later owner always has a larger one.
+
+        For a system outside that must refuse what an owner of yesterday still sends: it keeps the largest
+        token that it has seen of a shard (`partition`), and refuses a smaller one. A token serves as long as
+        the shard stays with this worker, and is never used again after that.
+        """
+        return self._fence
 
     @property
     def key(self) -> bytes | None:

@@ -74,6 +74,11 @@ class HandlerSpec:
     returns: Any = None
 
     @property
+    def takes_context(self) -> bool:
+        """Whether the handler asks for a `Context`, and so may use a fencing token."""
+        return any(p.kind == "context" for p in self.parameters)
+
+    @property
     def tables(self) -> tuple[str, ...]:
         """Names of the tables that the handler asks for."""
         return tuple(p.name for p in self.parameters if p.kind == "state")

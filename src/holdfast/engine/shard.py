@@ -88,10 +88,16 @@ class ShardTask:
         partition: the shard's number.
         store: its committed state.
         positions: for each input topic, the next offset to handle.
+        fence: the fencing token of this ownership.
     """
 
     def __init__(
-        self, plan: ProcessorPlan, partition: int, store: Store, positions: Mapping[str, int]
+        self,
+        plan: ProcessorPlan,
+        partition: int,
+        store: Store,
+        positions: Mapping[str, int],
+        fence: int = 0,
     ) -> None:
         self.partition = partition
         self.failure: ShardFailure | None = None
@@ -100,7 +106,7 @@ class ShardTask:
         self._positions = dict(positions)
         self._sealed: dict[str, int] = {}
         self._moved: set[str] = set()
-        self._context = Context(partition)
+        self._context = Context(partition, fence)
         self._tables = {
             name: ShardTable(name, codec, store, CACHE_ENTRIES) for name, codec in plan.tables.items()
         }

@@ -19,7 +19,7 @@ from holdfast.errors import ClusterError
 from holdfast.kafka.ends import EndsQuestion
 from holdfast.kafka.errors import mapped, translate
 from holdfast.kafka.members import GroupQuestion
-from holdfast.kafka.positions import TopicId, is_of_another_topic
+from holdfast.kafka.positions import Committed, TopicId, read
 from holdfast.kafka.settings import GROUP_PROTOCOL
 from holdfast.record import Message, TopicPartition
 
@@ -88,19 +88,29 @@ class PartitionReader:
         Raises:
             ClusterError: no answer in time.
         """
+        return {place: each.offset for place, each in self.standing(places, timeout, topic_id).items()}
+
+    def standing(
+        self, places: Sequence[TopicPartition], timeout: float, topic_id: TopicId | None = None
+    ) -> dict[TopicPartition, Committed]:
+        """The same with the fencing tokens under which the offsets were committed.
+
+        Raises:
+            ClusterError: no answer in time.
+        """
         with mapped("reading committed offsets"):
             found = self._client.committed([ClientPartition(*p) for p in places], timeout=timeout)
         for each in found:
             if each.error is not None:
                 raise translate(each.error, f"reading the committed offset of {each.topic}[{each.partition}]")
-        offsets: dict[TopicPartition, int | None] = {}
+        standing = {}
         for each in found:
             place = TopicPartition(each.topic, each.partition)
-            offsets[place] = each.offset if each.offset >= 0 else None
-            if topic_id is not None and is_of_another_topic(each.metadata, topic_id(each.topic)):
+            id_ = topic_id(each.topic) if topic_id is not None else None
+            standing[place] = read(each.offset, each.metadata, id_)
+            if each.offset >= 0 and standing[place].offset is None:
                 log.warning("%s: offset %d is of an earlier topic of that name", place, each.offset)
-                offsets[place] = None
-        return offsets
+        return standing
 
     def bounds(self, place: TopicPartition, timeout: float) -> tuple[int, int]:
         """The first offset that is still kept, and the offset after the last committed record.

@@ -10,11 +10,12 @@ from typing import Any
 from holdfast.engine.plan import plan_processor
 from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
 from holdfast.kafka.group_settings import set_session
-from holdfast.kafka.positions import TopicId
+from holdfast.kafka.positions import FenceOf, TopicId
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.settings import CONSUMER_PROTOCOL, GROUP_PROTOCOL, consumer_config, producer_config
 from holdfast.kafka.transaction import AtLeastOnceWriter, TransactionalWriter, UnitWriter
 from holdfast.record import TopicPartition
+from holdfast.runtime.claims import Fences
 from holdfast.runtime.commit import CommitPipeline
 from holdfast.runtime.known_topics import KnownTopics
 from holdfast.runtime.opening import RestoreSettings
@@ -70,7 +71,8 @@ def build_worker(
     changelogs = {table: decl.changelog(table) for table in decl.tables}
     topics = KnownTopics((*decl.reads, *changelogs.values()), CALL_TIMEOUT_S)
     peers = Peers(decl.group_id, decl.slot_id(identity.slot), CALL_TIMEOUT_S)
-    late = _LateConsumer(topics.id_of)
+    fences = Fences()
+    late = _LateConsumer(topics.id_of, fences.of)
     writer = _writer(decl, identity, {**record_sizes(declared, decl), **declared.kafka}, late)
 
     def connect(listener: OwnershipListener) -> ShardConsumer:
@@ -78,7 +80,14 @@ def build_worker(
         return late.consumer
 
     restorer = Restorer(
-        RestoreSettings(decl.reads, changelogs, identity.folder, decl.start, standby=decl.standby),
+        RestoreSettings(
+            decl.reads,
+            changelogs,
+            identity.folder,
+            decl.start,
+            standby=decl.standby,
+            fences=fences,
+        ),
         lambda: PartitionReader(reader_settings(_plain(settings))),
         StoreMemory(),
         topics,
@@ -152,14 +161,14 @@ def record_sizes(topology: Topology, decl: ProcessorDecl) -> dict[str, Any]:
 class _LateConsumer:
     """Commits offsets through the consumer, which is made after the writer."""
 
-    def __init__(self, topic_id: TopicId) -> None:
+    def __init__(self, topic_id: TopicId, fence_of: FenceOf) -> None:
         self.consumer: ShardConsumer | None = None
-        self.topic_id = topic_id
+        self.topic_id, self.fence_of = topic_id, fence_of
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         """See `ShardConsumer.commit`."""
         assert self.consumer is not None
-        self.consumer.commit(positions, self.topic_id)
+        self.consumer.commit(positions, self.topic_id, self.fence_of)
 
 
 def _writer(
@@ -176,7 +185,7 @@ def _writer(
         # The client refuses a record that could outlive its transaction.
         "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
     }
-    return TransactionalWriter(settings, CALL_TIMEOUT_S, late.topic_id)
+    return TransactionalWriter(settings, CALL_TIMEOUT_S, late.topic_id, late.fence_of)
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,6 +83,8 @@ class Committer:
         """Seconds that may be spent on waiting for records without delaying a commit."""
         if self._pipeline.in_flight:
             return _COMMIT_WAIT_S
+        if self._shards.is_claiming:
+            return 0.0
         if self.unit.records or self._has_moved():
             due = self._last_commit + self._interval - time.monotonic()
             return min(max(due, 0.0), _IDLE_WAIT_S)
@@ -184,7 +186,9 @@ class Committer:
             for _, task in self._shards.owned.running():
                 task.touch()
         is_early = now - self._last_commit < self._interval
-        if is_early and self.unit.records < UNIT_RECORDS and not self.unit.is_heavy:
+        is_full = self.unit.records >= UNIT_RECORDS or self.unit.is_heavy
+        # A shard that claims handles nothing until this commit.
+        if is_early and not is_full and not self._shards.is_claiming:
             return False
         return self._has_moved()
 

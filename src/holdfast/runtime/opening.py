@@ -12,7 +12,7 @@ from holdfast.errors import CorruptStore
 from holdfast.kafka.positions import TopicId
 from holdfast.kafka.reader import PartitionReader
 from holdfast.record import Message, TopicPartition
-from holdfast.runtime.claims import Claim
+from holdfast.runtime.claims import Claim, Fences
 from holdfast.runtime.store import RocksStore, StoreMemory
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ class RestoreSettings:
         timeout: seconds for one question to the brokers.
         retry: seconds until brokers that did not answer are asked again.
         standby: warm copies of each shard on other workers.
+        fences: gives the shards their fencing tokens.
     """
 
     inputs: tuple[str, ...]
@@ -43,6 +44,7 @@ class RestoreSettings:
     timeout: float = 10.0
     retry: float = 0.5
     standby: int = 0
+    fences: Fences = field(default_factory=Fences)
 
 
 @dataclass(slots=True)
@@ -97,6 +99,7 @@ class RestoringShard(OpenShard):
     claim: Claim
     positions: dict[str, int]
     started: float
+    fence: int = 0
 
 
 class ShardOpener:
@@ -114,12 +117,19 @@ class ShardOpener:
     def positions(
         self, reader: PartitionReader, claims: Sequence[Claim], topic_id: TopicId
     ) -> dict[int, dict[str, int]]:
-        """Where each shard's inputs go on: committed offsets, else the declared start."""
+        """Where each shard's inputs go on: committed offsets, else the declared start.
+
+        What was committed also tells which fencing token the shard had, so it gets its next one here.
+        """
         places = [TopicPartition(topic, c.partition) for c in claims for topic in self._settings.inputs]
-        committed = reader.committed(places, self._settings.timeout, topic_id) if places else {}
+        standing = reader.standing(places, self._settings.timeout, topic_id) if places else {}
         positions: dict[int, dict[str, int]] = {claim.partition: {} for claim in claims}
-        for place, offset in committed.items():
+        last = dict.fromkeys(positions, 0)
+        for place, (offset, fence) in standing.items():
             positions[place.partition][place.topic] = self._first(reader, place) if offset is None else offset
+            last[place.partition] = max(last[place.partition], fence)
+        for partition, fence in last.items():
+            self._settings.fences.choose(partition, fence)
         return positions
 
     def _first(self, reader: PartitionReader, place: TopicPartition) -> int:
@@ -157,6 +167,7 @@ class ShardOpener:
             claim=claim,
             positions=positions,
             started=started,
+            fence=self._settings.fences.of(claim.partition),
         )
 
     def _take_over(self, reader: PartitionReader, warm: OpenShard) -> OpenShard | None:

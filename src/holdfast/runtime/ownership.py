@@ -1,8 +1,11 @@
 """The shards of a worker and their lifecycle.
 
-assigned -> RESTORING -> RUNNING -> revoked
-|           |
-+-> FAILED <+      stays owned, reads nothing, until a restart
+assigned -> RESTORING -> CLAIMING -> RUNNING -> revoked
+               |            |           |
+               +-> FAILED <-+-----------+      stays owned, reads nothing, until a restart
+
+A shard whose handler may use the fencing token waits in CLAIMING until a commit has noted the token: that
+commit is refused if the group has moved on, so two owners never hold the same. Others run at once.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ class ShardState(Enum):
     """Where a shard is in its life."""
 
     RESTORING = "restoring"
+    CLAIMING = "claiming"
     RUNNING = "running"
     FAILED = "failed"
 

@@ -339,7 +339,8 @@ class Restorer:
             self._answer(NotRestored(shard.claim, error))
             return
         seconds = time.monotonic() - shard.started
-        if not self._answer(Restored(shard.claim, shard.store, shard.positions, shard.records, seconds)):
+        restored = Restored(shard.claim, shard.store, shard.positions, shard.records, seconds, shard.fence)
+        if not self._answer(restored):
             shard.store.close()
 
     def _answer(self, result: Restored | NotRestored) -> bool:

@@ -127,11 +127,15 @@ class ShardManager:
     def _begin(self, shard: OwnedShard, restored: Restored) -> None:
         self.restored_records += restored.records
         store = WriteBehind(restored.store)
-        task = ShardTask(self._plan, shard.claim.partition, store, restored.positions)
-        shard.task, shard.store, shard.state = task, store, ShardState.RUNNING
+        task = ShardTask(self._plan, shard.claim.partition, store, restored.positions, restored.fence)
+        shard.task, shard.store = task, store
         # Commits where the shard begins: `start: latest` is a moment that passes, and a successor
-        # must not take a later one.
+        # must not take a later one. The fencing token is noted by the same commit.
         task.touch()
+        if self._plan.handler.takes_context:
+            shard.state = ShardState.CLAIMING
+            return
+        shard.state = ShardState.RUNNING
         self._share_cache()
         self._inputs.start(shard.claim.partition, restored.positions)
 
@@ -149,6 +153,11 @@ class ShardManager:
         if shard is not None and shard.task is not None and shard.store is not None:
             shard.store.apply(part.changes, checkpoint)
             shard.task.committed()
+            if shard.state is ShardState.CLAIMING:
+                shard.state = ShardState.RUNNING
+                self._share_cache()
+                # This may be inside a fetch, where reading must not begin.
+                self._inputs.go_back(part.partition, shard.task.committed_positions)
 
     def rewind(self) -> None:
         """Go back to the last commit in every shard. May be called inside a fetch."""
@@ -156,11 +165,13 @@ class ShardManager:
             task.reset()
             if shard.state is ShardState.RUNNING:
                 self._inputs.go_back(shard.claim.partition, task.committed_positions)
+            elif shard.state is ShardState.CLAIMING:
+                task.touch()
 
     def restore_all(self) -> None:
         """Every shard anew: only the brokers know what was committed."""
         for shard, _ in self.owned.with_task():
-            if shard.state is ShardState.RUNNING:
+            if shard.state is not ShardState.FAILED:
                 self._restore_again(shard)
             else:
                 # It stopped at a record; what it did before that in the lost unit is done again
@@ -238,9 +249,15 @@ class ShardManager:
         reasons = "; ".join(f"shard {n}: {text}" for n, text in sorted(self.owned.failures().items()))
         return f"processor {self._plan.name!r}: every shard of this worker has stopped. {reasons}"
 
+    @property
+    def is_claiming(self) -> bool:
+        """Whether a shard waits for the commit that notes its fencing token."""
+        return any(shard.state is ShardState.CLAIMING for shard in self.owned)
+
     def states(self) -> dict[str, int]:
-        """How many shards are in each state."""
-        return dict(Counter(shard.state.value for shard in self.owned))
+        """How many shards are in each state; one that claims is not ready yet, so it counts as restoring."""
+        states = (ShardState.RESTORING if s.state is ShardState.CLAIMING else s.state for s in self.owned)
+        return dict(Counter(state.value for state in states))
 
     def restoring(self) -> int:
         """Changelog offsets still to pass, over all shards under restore."""

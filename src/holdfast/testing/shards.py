@@ -27,7 +27,8 @@ class MemoryShard:
         self._partition = partition
         self._log = log
         self._store = MemoryStore()
-        self.task = ShardTask(plan, partition, self._store, dict.fromkeys(plan.decoders, 0))
+        self._owners = 1
+        self.task = ShardTask(plan, partition, self._store, dict.fromkeys(plan.decoders, 0), self._owners)
 
     @property
     def lag(self) -> int:
@@ -60,7 +61,9 @@ class MemoryShard:
         messages = self._log.read(topic, self._partition, task.positions[topic], limit)
         task.handle(topic, messages, unit)
         if crash:
-            self.task = ShardTask(self.plan, self._partition, self._store, task.committed_positions)
+            self._owners += 1
+            positions = task.committed_positions
+            self.task = ShardTask(self.plan, self._partition, self._store, positions, self._owners)
             return
         sealed = task.seal()
         for output in unit.outputs:

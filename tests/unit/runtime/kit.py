@@ -10,7 +10,7 @@ from typing import Any
 
 from holdfast.errors import ClusterError
 from holdfast.kafka.members import Group, Member
-from holdfast.kafka.positions import TopicId
+from holdfast.kafka.positions import Committed, TopicId
 from holdfast.kafka.reader import TopicFacts
 from holdfast.record import Message, TopicPartition
 from holdfast.testing import MemoryMessage
@@ -23,6 +23,7 @@ class MemoryTopics:
         logs: records by partition; None is a control record.
         open_from: where an open transaction begins: nothing from there on is handed out.
         committed: the group's offsets.
+        fences: the fencing tokens noted with them, 0 unless given.
         ids: the topics' ids, their names unless given.
         members: the group's members; see `member`.
         group_state: the group's state.
@@ -35,6 +36,7 @@ class MemoryTopics:
         self.logs: dict[TopicPartition, list[tuple[bytes, bytes | None] | None]] = {}
         self.open_from: dict[TopicPartition, int] = {}
         self.committed: dict[TopicPartition, int] = {}
+        self.fences: dict[TopicPartition, int] = {}
         self.faults: dict[str, list[Exception | None]] = {}
         self.ids: dict[str, str] = {}
         self.members: list[Member] = []
@@ -80,6 +82,13 @@ class MemoryReader:
         """Committed offsets."""
         self._topics.fault("committed")
         return {place: self._topics.committed.get(place) for place in places}
+
+    def standing(
+        self, places: Sequence[TopicPartition], timeout: float, topic_id: TopicId
+    ) -> dict[TopicPartition, Committed]:
+        """Committed offsets with their fencing tokens."""
+        fences, offsets = self._topics.fences, self.committed(places, timeout, topic_id)
+        return {place: Committed(offset, fences.get(place, 0)) for place, offset in offsets.items()}
 
     def bounds(self, place: TopicPartition, timeout: float) -> tuple[int, int]:  # noqa: ARG002
         """First offset and last stable offset."""

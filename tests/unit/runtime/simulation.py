@@ -36,7 +36,13 @@ SHARDS = 3
 
 
 class Cluster:
-    """What is committed: inputs, outputs, changelogs, offsets."""
+    """What is committed: inputs, outputs, changelogs, offsets.
+
+    Attributes:
+        owned_as: the fencing token of each shard's present owner, which is noted with what it commits.
+        fences: the tokens that are noted.
+        unclaimed: shards with tokens that a handler was given before they were noted.
+    """
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -46,6 +52,9 @@ class Cluster:
         self.outputs: list[Output] = []
         self.changelog: dict[TopicPartition, list[tuple[bytes, bytes | None]]] = {}
         self.offsets: dict[TopicPartition, int] = {}
+        self.owned_as: dict[int, int] = {}
+        self.fences: dict[int, int] = {}
+        self.unclaimed: list[tuple[int, int]] = []
         self.calm = False
 
     def publish(self, count: int) -> None:
@@ -78,7 +87,18 @@ class Cluster:
             log += rows
             ends[place] = len(log)
         self.offsets.update(positions)
+        self.fences.update({place.partition: self.owned_as[place.partition] for place in positions})
         return ends
+
+    def own(self, partition: int) -> int:
+        """A new ownership of a shard; returns its fencing token."""
+        self.owned_as[partition] = self.fences.get(partition, 0) + 1
+        return self.owned_as[partition]
+
+    def use(self, partition: int, token: int) -> None:
+        """A handler is given a token."""
+        if self.fences.get(partition) != token:
+            self.unclaimed.append((partition, token))
 
 
 class Pending:
@@ -131,7 +151,9 @@ class Writer:
         if chance < 0.2 and self.fenced_in_a_row == 0:
             self.usable, self.fenced_in_a_row = False, 1
             return Ending(Outcome.FENCED, "simulated")
-        self.fenced_in_a_row = 0
+        if unit.outputs:
+            # A commit of nothing but claims ends no row.
+            self.fenced_in_a_row = 0
         return Ending(Outcome.COMMITTED, changelog_ends=self._cluster.commit(unit, positions))
 
     def conclude(self, ending: Ending, positions: Mapping[TopicPartition, int]) -> Ending:  # noqa: ARG002
@@ -339,7 +361,8 @@ class InstantRestorer:
         assert begin <= len(log), "the local state is ahead of the changelog"
         store.apply({"sums": log[begin:]}, {"sums": len(log)})
         positions = {t: cluster.offsets.get(TopicPartition(t, claim.partition), 0) for t in INPUTS}
-        self.results.put(Restored(claim, store, positions, 0, 0.0))  # type: ignore[arg-type]
+        fence = cluster.own(claim.partition)
+        self.results.put(Restored(claim, store, positions, 0, 0.0, fence))  # type: ignore[arg-type]
 
     def cancel(self, partition: int) -> None:
         """Results that are there stay there."""
@@ -380,10 +403,11 @@ class Poison:
         self.places: set[tuple[str, int, int]] = set()
 
 
-def make_plan(poison: Poison) -> ProcessorPlan:
-    """The fold, with poison."""
+def make_plan(poison: Poison, cluster: Cluster) -> ProcessorPlan:
+    """The fold, with poison, and with a look at the fencing token."""
 
     def handle(event: Added, sums: State[Sum], at: Context) -> Folded:
+        cluster.use(at.partition, at.fencing_token)
         before = sums.get() or Sum()
         now = Sum(count=before.count + 1, total=before.total + event.n)
         sums.set(now)
@@ -441,7 +465,7 @@ class Simulation:
             failed_units=1_000,
         )
         self.worker = Worker(
-            make_plan(self.poison),
+            make_plan(self.poison, self.cluster),
             limits or drawn,
             connect,
             self.restorer,

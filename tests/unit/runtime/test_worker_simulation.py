@@ -12,7 +12,7 @@ from holdfast.record import TopicPartition
 from holdfast.runtime import handling, setbacks, write_behind
 from holdfast.runtime.worker import WorkerLimits
 from tests.support.fold import problems
-from tests.unit.runtime.simulation import Simulation
+from tests.unit.runtime.simulation import SHARDS, Simulation
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +57,9 @@ def test_each_record_counts_once_whatever_the_cluster_does(seed: int) -> None:
             simulation.begin_life()
     drain(simulation)
     assert problems(simulation.inputs(), simulation.outputs()) == []
+    # No token was used before a commit had noted it: two owners could have got the same.
+    assert simulation.cluster.unclaimed == []
+    assert set(simulation.cluster.fences) == set(range(SHARDS))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

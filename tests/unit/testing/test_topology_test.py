@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import Event, State, Tombstone, processor
+from holdfast import Context, Event, State, Tombstone, processor
 from holdfast.checks import CheckResult, TopicReader
 from holdfast.errors import TopologyError, UndeclaredOutput
 from holdfast.testing import TopologyTest
@@ -201,3 +201,39 @@ def test_a_missing_file_is_told_without_options_of_the_command_line(tmp_path: Pa
     with pytest.raises(TopologyError, match="there is no such file") as caught:
         TopologyTest(tmp_path / "topology.yaml")
     assert "--" not in str(caught.value)
+
+
+class Token(Event):
+    """Under which token a word was handled."""
+
+    word: str
+    token: int
+
+
+@processor
+def tell_token(event: Typed, at: Context) -> Token:
+    """Its shard's fencing token."""
+    return Token(word=event.word, token=at.fencing_token)
+
+
+def test_a_new_owner_has_a_larger_fencing_token(tmp_path: Path) -> None:
+    """As on brokers; what was given up leaves a gap."""
+    declared = Topology.model_validate(
+        {
+            "app": "tokens",
+            "topics": {
+                "typed": {"event": f"{__name__}:Typed", "key": "word", "partitions": 1},
+                "tokens": {"event": f"{__name__}:Token", "key": "word", "partitions": 1},
+            },
+            "processors": {
+                "p": {"handler": f"{__name__}:tell_token", "reads": ["typed"], "writes": ["tokens"]}
+            },
+        }
+    )
+    driver = TopologyTest(declared, rng=random.Random(1), crashes=0.5)
+    driver.publish("typed", *(Typed(word=str(n)) for n in range(30)))
+    driver.run()
+    tokens = [record.event.token for record in driver.events("tokens")]
+    assert tokens == sorted(tokens)
+    assert tokens[0] >= 1
+    assert len(set(tokens)) > 3

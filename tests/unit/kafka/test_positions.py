@@ -1,0 +1,39 @@
+"""The note beside a committed position: what is written is read again, and other notes are let be."""
+
+from __future__ import annotations
+
+import pytest
+
+from holdfast.kafka.positions import Committed, noted, read
+from holdfast.record import TopicPartition
+
+PLACE = TopicPartition("orders", 3)
+ID = "wLNBn8lVS6yW-jSYqGwHFQ"
+
+
+@pytest.mark.parametrize("id_", [ID, None])
+@pytest.mark.parametrize("fence", [0, 1_795_000_000_000])
+def test_a_note_comes_back_as_it_was_written(id_: str | None, fence: int) -> None:
+    """With or without each of its parts."""
+    [written] = noted({PLACE: 7}, lambda _: id_, lambda partition: fence if partition == 3 else 99)
+    assert (written.topic, written.partition, written.offset) == (*PLACE, 7)
+    assert read(7, written.metadata, ID) == Committed(7, fence)
+    assert read(7, written.metadata, "another") == Committed(None if id_ else 7, fence)
+    assert read(7, written.metadata, None) == Committed(7, fence)
+
+
+@pytest.mark.parametrize("metadata", [None, "", "another tool's; fence 5", "holdfast: topic id a; fence x"])
+def test_other_notes_say_nothing(metadata: str | None) -> None:
+    """The position counts as it is."""
+    assert read(7, metadata, ID) == Committed(7, 0)
+
+
+def test_a_note_of_the_first_form_is_understood() -> None:
+    """It had no token."""
+    assert read(7, f"holdfast: topic id {ID}", ID) == Committed(7, 0)
+    assert read(7, "holdfast: topic id another", ID) == Committed(None, 0)
+
+
+def test_no_position_is_none() -> None:
+    """The client says so by a negative offset."""
+    assert read(-1001, "", ID) == Committed(None, 0)
