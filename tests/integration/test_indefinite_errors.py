@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError
 
 from holdfast.kafka.transaction import TransactionalWriter
 from tests.conftest import TestCluster
-from tests.support.application import COUNTER, FOLD, Application, Run
+from tests.support.application import FOLD, Application, Run
 from tests.support.faults import committed_since
 from tests.support.fold import assert_exactly_once
 from tests.support.load import Load
@@ -151,7 +151,7 @@ TransactionalWriter.begin = begin
 
 def hurt_worker(run: Run, proxy: Proxy, what: str, fault: Fault, at_most: float = 6.0) -> Rule:
     """Do something to a worker's request, and wait until the worker works again."""
-    client = run.application.topology.processor(COUNTER).slot_id("slot-0")
+    client = run.application.slot_id("slot-0")
     api, only = WORKER_REQUESTS[what]
     rule = proxy.hurt(fault, api, client, only=only, at_most=at_most)
     if what in ON_A_NEW_CLIENT:

@@ -149,6 +149,10 @@ class Application:
         """The changelog of the table `sums`."""
         return self.topology.native[COUNTER].changelog("sums")
 
+    def slot_id(self, slot: str) -> str:
+        """What the clients of the worker in a slot call themselves."""
+        return self.topology.processor(COUNTER).slot_id(slot)
+
     def provision(self) -> None:
         """Create the topics."""
         provision(TopicAdmin(self.servers), self.topology)
