@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError
 
-from tests.support.application import Application, Run
+from tests.support.application import FOLD, Application, Run
 from tests.support.fold import assert_exactly_once
 from tests.support.load import Load
 from tests.support.proxy import Api, Fault, Proxy, Request
@@ -26,6 +26,25 @@ Make = Callable[..., Application]
 
 TRANSACTION_S = 10.0
 """How long brokers let a transaction of a worker be open."""
+
+UNFENCED = f"""
+from confluent_kafka import Consumer
+from holdfast.kafka.consumer import ShardConsumer
+from holdfast.runtime.worker import Worker
+
+def init(self, settings, topic, listener, usual=ShardConsumer.__init__):
+    usual(self, settings, topic, listener)
+    self._stranger = Consumer({{name: settings[name] for name in ("bootstrap.servers", "group.id")}})
+
+def lost(self, partitions):
+    self._committer.settle()
+    self._shards.release(partitions)
+
+ShardConsumer.__init__ = init
+ShardConsumer.group_metadata = lambda self: self._stranger.consumer_group_metadata()
+Worker.lost = lost
+{FOLD}"""
+"""A handler module that has workers commit without their standing in the group, also what they have lost."""
 
 REFUSED = (KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED)
 
@@ -67,12 +86,16 @@ def assert_never_read(app: Application, places: set[Place]) -> None:
     assert not places & outputs(app, "read_committed").keys()
 
 
-@pytest.mark.parametrize("longer_than", ["session", pytest.param("transaction", marks=pytest.mark.slow)])
-def test_a_worker_frozen_with_an_open_transaction_wakes_up_as_a_zombie(
-    application: Make, longer_than: str
-) -> None:
-    """Its outputs stand in the topic, uncommitted, while another one handles the same inputs and new ones."""
-    app = application(commit_interval="3s")
+def freeze_with_an_open_transaction(app: Application, *, at_least: float = 0.0) -> set[Place]:
+    """Freeze one of two workers under load until the other has gone on with its shards, then wake it up.
+
+    Args:
+        app: whose workers; it commits seldom.
+        at_least: seconds more.
+
+    Returns:
+        The outputs that the frozen worker had written, and not committed.
+    """
     with app.run(workers=2) as run:
         shards = share_of_the_first(run)
         with Load(app, rate=300):
@@ -83,13 +106,34 @@ def test_a_worker_frozen_with_an_open_transaction_wakes_up_as_a_zombie(
                 assert left, "it had just committed"
                 run.until(lambda: run.views[1].status.shards.get("running") == 4, 30, "a takeover")
                 until_committed_on(run, shards)
-                if longer_than == "transaction":
-                    run.let_run(TRANSACTION_S)
+                run.let_run(at_least)
             run.until(lambda: run.views[0].status.shards.get("running", 0) in (1, 2), 30, "its return")
             assert run.pid(0) == pid, "it recovers by itself"
         run.until_drained()
+    return left
+
+
+@pytest.mark.parametrize(
+    "at_least", [0.0, pytest.param(TRANSACTION_S, marks=pytest.mark.slow)], ids=["session", "transaction"]
+)
+def test_a_worker_frozen_with_an_open_transaction_wakes_up_as_a_zombie(
+    application: Make, at_least: float
+) -> None:
+    """Its outputs stand in the topic, uncommitted, while another one handles the same inputs and new ones."""
+    app = application(commit_interval="3s")
+    left = freeze_with_an_open_transaction(app, at_least=at_least)
     assert_exactly_once(app)
     assert_never_read(app, left)
+
+
+@pytest.mark.slow
+def test_a_zombie_that_is_not_fenced_is_found_out(application: Make) -> None:
+    """The test of the test above: without the group's generation it commits what it had, and it shows."""
+    app = application(commit_interval="3s", handler=UNFENCED)
+    left = freeze_with_an_open_transaction(app)
+    with pytest.raises(AssertionError, match="applied twice"):
+        assert_exactly_once(app)
+    assert left & outputs(app, "read_committed").keys()
 
 
 def is_commit(request: Request) -> bool:
