@@ -69,8 +69,10 @@ class BatchHandler:
         failure = self._handle_records(batch, unit, began + LONGEST_TURN_S)
         if failure is None:
             self._note_ends(batch)
-        # What a full unit had no room for was fetched in vain, as in a turn that took too long.
-        self._pace(LONGEST_TURN_S if _is_full(unit) else time.monotonic() - began)
+        if batch.records:
+            # What a full unit had no room for was fetched in vain, as in a turn that took too long. Turns
+            # without records, as during a restore, tell nothing of how long one takes.
+            self._pace(LONGEST_TURN_S if _is_full(unit) else time.monotonic() - began)
         return failure
 
     def _handle_records(self, batch: Batch, unit: Unit, deadline: float) -> StoreFailure | None:

@@ -16,16 +16,18 @@ from holdfast.runtime import handling
 from holdfast.runtime.handling import FETCH_RECORDS, SLICE_RECORDS, TURN_OUTPUTS, BatchHandler
 from tests.unit.engine.kit import IN, Added, Bench, Totalled, added, make_plan
 
+SOME: Any = {TopicPartition(IN, 3): [added(0)]}
 
-def sizes(monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> list[int]:
+
+def sizes(monkeypatch: pytest.MonkeyPatch, seconds: list[float], records: Any = SOME) -> list[int]:
     """How many records are fetched after turns that took so many seconds."""
-    nobody: Any = None
+    nobody: Any = SimpleNamespace(owned=SimpleNamespace(running_shard=lambda _: None))
     handler = BatchHandler(nobody, nobody)
     found = []
     for turn in seconds:
         clock = iter([0.0, turn])
         monkeypatch.setattr(handling, "time", SimpleNamespace(monotonic=lambda clock=clock: next(clock)))
-        handler.handle(Batch(), Unit())
+        handler.handle(Batch(records), Unit())
         found.append(handler.fetch_records)
     return found
 
@@ -45,6 +47,11 @@ def test_slow_turns_fetch_half_as_many_down_to_one(monkeypatch: pytest.MonkeyPat
 def test_turns_of_the_right_length_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between a quarter of the aim and the aim."""
     assert sizes(monkeypatch, [0.001, 0.03, 0.09]) == [2, 2, 2]
+
+
+def test_turns_without_records_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker turns quickly while its shards are restored; a slow handler must not get thousands then."""
+    assert sizes(monkeypatch, [0.001] * 15, {}) == [1] * 15
 
 
 def keep(event: Added, texts: State[str]) -> None:
