@@ -141,7 +141,7 @@ def is_commit(request: Request) -> bool:
     return request.is_commit
 
 
-@pytest.mark.parametrize("arrives", ["in time", "too late"])
+@pytest.mark.parametrize("arrives", ["in time", pytest.param("too late", marks=pytest.mark.slow)])
 def test_a_worker_frozen_in_the_middle_of_a_commit(application: Make, proxy: Proxy, arrives: str) -> None:
     """Its offsets are in the transaction, and its commit is on the way.
 
