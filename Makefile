@@ -18,7 +18,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-unit test-all chaos check format lock clean
+.PHONY: help install run test test-unit test-all chaos simulate check format lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test-all: $(INSTALLED) ## Every test, the long and the destructive ones too
 
 chaos: $(INSTALLED) ## The tests that kill brokers and workers
 	@$(BIN)/pytest -m chaos $(ARGS)
+
+simulate: $(INSTALLED) ## Thousands of simulated runs under faults. ARGS="--seeds 500" for fewer
+	@$(BIN)/python -m holdfast.testing.simulation --seeds 10000 $(ARGS)
 
 check: $(INSTALLED) ## Lint, format, types, and who may import whom
 	@$(BIN)/ruff check .

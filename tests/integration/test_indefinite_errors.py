@@ -190,7 +190,7 @@ def test_a_worker_that_goes_on_with_its_client_is_found_out(application: Make, p
             rule = hurt_worker(run, proxy, "commit", Fault.CUT_AND_HOLD)
         run.until_drained()
     assert rule.answer_error == 0
-    with pytest.raises(AssertionError, match="applied twice|where the fold gives"):
+    with pytest.raises(AssertionError, match=r"applied twice|where the fold gives"):
         assert_exactly_once(app)
 
 

@@ -21,6 +21,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from enum import Enum
 from threading import Thread
@@ -231,13 +232,13 @@ class TransactionalWriter(_Writer):
         Raises:
             ClusterError: the client cannot begin one, or the transactional id cannot be taken over in time.
         """
-        self._initialised.result()
+        self._await_client()
         # Logs are handed out by the client's calls; what was lost before the last answer is among them.
         self._client.poll(0)
         if self._lost.reason:
             log.info("the producer is replaced, as it lost a connection: %s", self._lost.reason)
             self.reopen()
-            self._initialised.result()
+            self._await_client()
         self._ends = {}
         with mapped("beginning a transaction"):
             self._client.begin_transaction()
@@ -271,6 +272,10 @@ class TransactionalWriter(_Writer):
         self._discard()
         self._client = self._connect()
         self._initialised = self._initialise()
+
+    def _await_client(self) -> None:
+        wait_for([self._initialised])
+        self._initialised.result()
 
     def _initialise(self) -> Future[None]:
         """Take over the transactional id on a daemon, which must not hold up our exit."""

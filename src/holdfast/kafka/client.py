@@ -1,0 +1,8 @@
+"""The Kafka client's own classes, for a simulation: it stands in for them, and may not import the client."""
+
+from __future__ import annotations
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+__all__ = ["AdminClient", "Consumer", "KafkaError", "KafkaException", "Producer"]
