@@ -26,7 +26,7 @@ SEEDS = range(30)
 
 
 def test_in_fair_weather_nothing_happens() -> None:
-    """No worker ends, none is started twice; nothing is aborted but what the second worker's joining refuses."""
+    """No worker ends, none is started twice; only the second worker's joining may have a unit refused."""
     simulation = Simulation(fold_topology(), seed=1, workers=2, faults=Faults.none())
     simulation.publish("adds", *(Added(key=f"k{n}", n=n) for n in range(50)))
     trace = simulation.trace
