@@ -16,7 +16,7 @@ from holdfast.cli.run_view import RunDisplay
 from holdfast.cli.topology import TopologyFile
 from holdfast.cli.workers_option import Workers
 from holdfast.engine.plan import check_handler
-from holdfast.errors import ClusterMismatch, WorkerError
+from holdfast.errors import ClusterMismatch, TopologyError, WorkerError
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.drain import DrainWatch, group_inputs
 from holdfast.kafka.provision import compare, provision
@@ -26,6 +26,7 @@ from holdfast.local.folders import home
 from holdfast.runtime.launch import LaunchSettings, default_slot_prefix, worker_specs
 from holdfast.runtime.supervisor import Supervisor, WorkerView
 from holdfast.topology import Difference, Topology, check_file
+from holdfast.topology.model import LEADER
 
 FUTILE_RESTARTS = 5
 """Restarts of a worker without progress after which a run that is to drain gives up."""
@@ -34,7 +35,11 @@ _POLL_S = 0.25
 
 
 def run(
-    processors: list[str] = typer.Argument(None, metavar="PROCESSOR", help="Which ones; all by default."),
+    processors: list[str] = typer.Argument(
+        None,
+        metavar="PROCESSOR",
+        help="Which ones; all by default. `leader` stands for the leader tasks.",
+    ),
     topology: Path = TopologyFile,
     bootstrap_servers: str | None = BootstrapServers,
     workers: int | None = Workers,
@@ -46,18 +51,21 @@ def run(
         help="Start of the workers' slots; must differ between machines. Default: the host's name.",
     ),
     logs: bool = typer.Option(True, help="Write the workers' output to log files, not to this terminal."),
+    candidates: int = typer.Option(
+        1, "--candidates", metavar="N", min=0, help="Candidates for the leader tasks, if any are declared."
+    ),
     drain: bool = typer.Option(
         False, "--drain", help="Stop when everything that is in the topics has been processed."
     ),
 ) -> None:
     """Run processors until Ctrl-C or SIGTERM; workers that die are started again in their slot."""
     declared = check_file(topology, check_handler, checked).topology
+    if drain and LEADER in (processors or ()) and declared.leader_tasks:
+        raise TopologyError("leader tasks have no end; --drain is for processors only")
     servers = resolve_bootstrap_servers(bootstrap_servers, declared)
-    specs = worker_specs(
-        declared,
-        LaunchSettings(servers, home(), slot_prefix or default_slot_prefix(), workers, logs),
-        processors or (),
-    )
+    prefix = slot_prefix or default_slot_prefix()
+    settings = LaunchSettings(servers, home(), prefix, workers, logs, 0 if drain else candidates)
+    specs = worker_specs(declared, settings, processors or ())
     prepare_topics(declared, servers)
     reach = BrokerWatch(servers, declared.kafka)
     if drain:

@@ -98,6 +98,8 @@ def _state_word(view: WorkerView) -> str:
     if view.state is not WorkerState.RUNNING:
         return view.state.value
     shards = view.status.shards
+    if view.status.role:
+        return view.status.role
     if view.status.restoring or "restoring" in shards:
         return "restoring"
     if not shards:
@@ -178,10 +180,11 @@ class RunDisplay:
 
     def stopped(self, views: Sequence[WorkerView]) -> None:
         """Say what ended, as the last line."""
-        records: dict[str, int] = {}
+        counts: dict[tuple[str, str], int] = {}
         for view in views:
-            records[view.spec.processor] = records.get(view.spec.processor, 0) + view.records
-        done = ", ".join(f"{name} {counted(count, 'record')}" for name, count in records.items())
+            kind = view.spec.processor, view.spec.counts
+            counts[kind] = counts.get(kind, 0) + view.records
+        done = ", ".join(f"{name} {counted(count, noun)}" for (name, noun), count in counts.items())
         self.say(f"stopped {counted(len(views), 'worker')}: {done}")
 
     def _draw(self, views: Sequence[WorkerView]) -> None:
@@ -230,7 +233,8 @@ def _line(view: WorkerView) -> str:
     who = f"{view.spec.processor} {view.spec.slot}" + (f" pid {view.pid}" if view.pid else "")
     text = f"{who}: {_state(view)}"
     if view.state is WorkerState.RUNNING or view.records:
-        text += f", shards {_shards(view) or 0}, records {view.records:,}, commits {view.status.commits:,}"
+        shards = "" if view.spec.counts != "record" else f" shards {_shards(view) or 0},"
+        text += f",{shards} {view.spec.counts}s {view.records:,}, commits {view.status.commits:,}"
     if view.restarts:
         text += f", restarts {view.restarts:,}"
     return text

@@ -54,6 +54,7 @@ def check(
         counted(len(it.topics), "topic"),
         counted(len(it.processors), "processor"),
         counted(len(it.producers), "producer"),
+        *([counted(len(it.leader_tasks), "leader task")] if it.leader_tasks else []),
         counted(len(it.checks), "check"),
     )
     text = f"{it.source.path}: {it.app} has {', '.join(counts)}. No mistakes."

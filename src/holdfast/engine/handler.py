@@ -113,7 +113,7 @@ def inspect_handler(function: Handler) -> HandlerSpec:
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise HandlerError(f"{name} is async; handlers are plain or generator functions")
     parameters = list(inspect.signature(function).parameters.values())
-    hints = _hints(function, name)
+    hints = hints_of(function, name)
     if not parameters:
         raise HandlerError(
             f"{name} takes no parameters; its first one must be the event, like `order: OrderPlaced`"
@@ -130,7 +130,12 @@ def inspect_handler(function: Handler) -> HandlerSpec:
     )
 
 
-def _hints(function: Handler, name: str) -> dict[str, Any]:
+def hints_of(function: Handler, name: str) -> dict[str, Any]:
+    """Return the annotations of a user's function.
+
+    Raises:
+        HandlerError: they cannot be read.
+    """
     try:
         return get_type_hints(function)
     except NameError as error:

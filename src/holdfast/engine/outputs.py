@@ -12,6 +12,7 @@ from holdfast.schema import Encoded, Event, Tombstone, TopicEncoder
 from holdfast.schema.strict import UNWRITABLE
 
 Route = Callable[[Any], Encoded]
+WriterKind = Literal["processor", "producer", "leader task"]
 Direct = Callable[[Any, int], Output]
 """Event and timestamp to output, everything looked up beforehand."""
 
@@ -20,7 +21,7 @@ class Router:
     """Turns what a handler returned into outputs.
 
     Args:
-        writer: the name of the processor, or of the producer, for messages.
+        writer: the name of the processor, producer or leader task, for messages.
         encoders: for each topic in the processor's `writes`, its encoder.
         limits: for each of them, the largest key and value together that the broker accepts, in bytes.
         kind: what the writer is.
@@ -36,7 +37,7 @@ class Router:
         encoders: Mapping[str, TopicEncoder],
         limits: Mapping[str, int],
         *,
-        kind: Literal["processor", "producer"] = "processor",
+        kind: WriterKind = "processor",
     ) -> None:
         self._writer = f"{kind} {writer!r}"
         self._encoders = encoders

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from holdfast.engine.handler import HandlerSpec, inspect_handler
-from holdfast.engine.outputs import Router
+from holdfast.engine.leader_task import TaskSpec, inspect_task
+from holdfast.engine.outputs import Router, WriterKind
 from holdfast.engine.returns import promised
 from holdfast.engine.shard import ProcessorPlan
 from holdfast.schema import EventDecoder, TopicEncoder, ValueCodec
 from holdfast.topology.model import MAX_BYTES
-from holdfast.topology.resolved import ResolvedProcessor, ResolvedTopic
+from holdfast.topology.resolved import ResolvedLeaderTask, ResolvedProcessor, ResolvedTopic
 
 RECORD_BYTES = 1_000_000
 """The largest value written where a topic does not set `max.message.bytes`: the client's default."""
@@ -32,14 +33,12 @@ def plan_processor(resolved: ResolvedProcessor, app: str, dead_letter_topic: str
         SchemaError: an event class or a table's type cannot be used.
     """
     decl = resolved.decl
-    encoders = {topic.decl.name: _encoder(topic, app) for topic in resolved.writes}
-    limits = {topic.decl.name: _limit(topic) for topic in resolved.writes}
     return ProcessorPlan(
         name=decl.name,
         handler=inspect_handler(resolved.handler),
         decoders={topic.decl.name: EventDecoder(topic.events) for topic in resolved.reads},
         tables={name: ValueCodec(type_) for name, type_ in resolved.tables.items()},
-        router=Router(decl.name, encoders, limits),
+        router=writing_router(decl.name, resolved.writes, app),
         dead_letter_topic=dead_letter_topic,
         on_error=decl.on_error,
         on_bad_record=decl.on_bad_record,
@@ -47,12 +46,35 @@ def plan_processor(resolved: ResolvedProcessor, app: str, dead_letter_topic: str
     )
 
 
-def check_handler(resolved: ResolvedProcessor) -> Iterator[str]:
-    """Say what is wrong between a handler's signature and its processor's declaration.
+def writing_router(
+    name: str, writes: Iterable[ResolvedTopic], app: str, *, kind: WriterKind = "processor"
+) -> Router:
+    """The way from events to outputs for the topics that a part of the application declares.
+
+    Args:
+        name: the part's name, for messages.
+        writes: the topics that it may write to.
+        app: the application's name, the `ce_source` of what it writes.
+        kind: what it is.
+
+    Raises:
+        SchemaError: an event class cannot be used.
+    """
+    topics = tuple(writes)
+    encoders = {topic.decl.name: _encoder(topic, app) for topic in topics}
+    limits = {topic.decl.name: _limit(topic) for topic in topics}
+    return Router(name, encoders, limits, kind=kind)
+
+
+def check_handler(resolved: ResolvedProcessor | ResolvedLeaderTask) -> Iterator[str]:
+    """Say what is wrong between the signature of a handler, or of a leader task, and its declaration.
 
     Raises:
         HandlerError: the signature cannot be served whatever is declared.
     """
+    if isinstance(resolved, ResolvedLeaderTask):
+        yield from _outputs(inspect_task(resolved.handler), resolved)
+        return
     spec = inspect_handler(resolved.handler)
     yield from _events(spec, resolved)
     yield from _tables(spec, resolved)
@@ -89,7 +111,7 @@ def _events(spec: HandlerSpec, resolved: ResolvedProcessor) -> Iterator[str]:
             yield f"{spec.name} accepts {event.__name__}, which none of its `reads` carries"
 
 
-def _outputs(spec: HandlerSpec, resolved: ResolvedProcessor) -> Iterator[str]:
+def _outputs(spec: HandlerSpec | TaskSpec, resolved: ResolvedProcessor | ResolvedLeaderTask) -> Iterator[str]:
     """Say what the router would refuse of the events that the return annotation names."""
     for event, addressed in dict.fromkeys(promised(spec.returns)):
         takers = [topic.decl.name for topic in resolved.writes if event in topic.events]

@@ -6,13 +6,13 @@ import re
 import socket
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from holdfast.errors import TopologyError
 from holdfast.runtime.orders import WorkerOrders
 from holdfast.runtime.supervisor import WorkerSpec
-from holdfast.topology.model import FaustDecl, ProcessorDecl, Topology
+from holdfast.topology.model import LEADER, FaustDecl, ProcessorDecl, Topology
 
 _ENVIRONMENT = {
     # The client and the store allocate on many threads; glibc's arena for each of them was
@@ -36,6 +36,7 @@ class LaunchSettings:
         slot_prefix: start of the slots' names; the worker's index follows.
         workers: workers per processor; None for what the topology declares.
         logs: whether workers write to log files instead of our own output.
+        candidates: candidates for the leader tasks, if any are declared.
     """
 
     bootstrap_servers: str
@@ -43,6 +44,7 @@ class LaunchSettings:
     slot_prefix: str
     workers: int | None = None
     logs: bool = True
+    candidates: int = 0
 
 
 def default_slot_prefix() -> str:
@@ -53,64 +55,88 @@ def default_slot_prefix() -> str:
 def worker_specs(
     topology: Topology, settings: LaunchSettings, only: Collection[str] = ()
 ) -> tuple[WorkerSpec, ...]:
-    """The workers of a topology.
+    """The workers of a topology, and the candidates for its leader tasks.
 
     Args:
         topology: the declaration.
         settings: what is the same for all.
-        only: processors to run; all of them when empty.
+        only: processors to run, and `leader` for the candidates; all of them when empty.
 
     Raises:
         TopologyError: `only` names a processor that is not declared, or nothing is declared.
     """
-    chosen = [topology.processor(name) for name in only] if only else list(topology.processors.values())
-    if not chosen:
+    leads = LEADER in only and bool(topology.leader_tasks)
+    named = [name for name in only if not (leads and name == LEADER)]
+    chosen = [topology.processor(name) for name in named] if only else list(topology.processors.values())
+    candidates = settings.candidates if not only else max(settings.candidates, 1) if leads else 0
+    if not topology.leader_tasks:
+        candidates = 0
+    if not chosen and not candidates:
         raise TopologyError(f"{topology.source.path} declares no processors; there is nothing to run")
-    return tuple(
+    workers = (
         _spec(topology, decl, settings, index)
         for decl in chosen
         for index in range(settings.workers or decl.workers)
     )
+    return (*workers, *(_candidate_spec(topology, settings, index) for index in range(candidates)))
 
 
 def _spec(
     topology: Topology, decl: ProcessorDecl | FaustDecl, settings: LaunchSettings, index: int
 ) -> WorkerSpec:
-    slot = f"{settings.slot_prefix}-{index}"
-    place = Path(topology.app) / decl.name / slot
-    # Not with_suffix: a slot is named after a host, which may have dots.
-    log = settings.home / "logs" / place.with_name(f"{slot}.log") if settings.logs else None
-    state = settings.home / "state" / place
+    place = _Place(topology, decl.name, settings, index)
     if isinstance(decl, FaustDecl):
-        return _faust_spec(topology, decl, settings, slot, state, log)
+        return _faust_spec(topology, decl, settings, place)
+    return _ordered(topology, settings, place, "holdfast.runtime.process")
+
+
+def _candidate_spec(topology: Topology, settings: LaunchSettings, index: int) -> WorkerSpec:
+    place = _Place(topology, LEADER, settings, index)
+    return replace(_ordered(topology, settings, place, "holdfast.runtime.leader_process"), counts="run")
+
+
+class _Place:
+    """Where a worker works: its slot, and its files."""
+
+    def __init__(self, topology: Topology, name: str, settings: LaunchSettings, index: int) -> None:
+        self.name = name
+        self.slot = f"{settings.slot_prefix}-{index}"
+        place = Path(topology.app) / name / self.slot
+        # Not with_suffix: a slot is named after a host, which may have dots.
+        self.log = settings.home / "logs" / place.with_name(f"{self.slot}.log") if settings.logs else None
+        self.state = settings.home / "state" / place
+
+
+def _ordered(topology: Topology, settings: LaunchSettings, place: _Place, program: str) -> WorkerSpec:
+    """A worker that is told by its orders what to do."""
 
     def command(descriptor: int) -> Sequence[str]:
         orders = WorkerOrders(
             topology=str(topology.source.path.resolve()),
-            processor=decl.name,
-            slot=slot,
-            folder=str(state),
+            processor=place.name,
+            slot=place.slot,
+            folder=str(place.state),
             bootstrap_servers=settings.bootstrap_servers,
             status=descriptor,
         )
-        return [sys.executable, "-m", "holdfast.runtime.process", orders.to_json()]
+        return [sys.executable, "-m", program, orders.to_json()]
 
-    return WorkerSpec(decl.name, slot, command, environment=_ENVIRONMENT, log=log, silence=HUNG_S)
+    return WorkerSpec(
+        place.name, place.slot, command, environment=_ENVIRONMENT, log=place.log, silence=HUNG_S
+    )
 
 
-def _faust_spec(
-    topology: Topology, decl: FaustDecl, settings: LaunchSettings, slot: str, state: Path, log: Path | None
-) -> WorkerSpec:
+def _faust_spec(topology: Topology, decl: FaustDecl, settings: LaunchSettings, place: _Place) -> WorkerSpec:
     """Stock faust-streaming: it joins by its own app id and reads the environment that we set."""
     program = [sys.executable, "-m", "holdfast.runtime.faust_process", decl.agent]
     return WorkerSpec(
-        decl.name,
-        slot,
+        place.name,
+        place.slot,
         lambda descriptor: [*program, str(descriptor)],
         environment={
             "HOLDFAST_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
-            "HOLDFAST_STATE_DIR": str(state),
+            "HOLDFAST_STATE_DIR": str(place.state),
         },
         folder=topology.folder,
-        log=log,
+        log=place.log,
     )

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import signal
 import sys
 from pathlib import Path
 
 from holdfast.engine.plan import check_handler
 from holdfast.engine.shard import dead_letter_log
-from holdfast.errors import ClusterError, Fenced, HoldfastError, SettingError
+from holdfast.errors import HoldfastError
 from holdfast.log_limit import LogLimit
 from holdfast.runtime.assembly import WorkerIdentity, build_worker
-from holdfast.runtime.orders import EXIT_ERROR, EXIT_FENCED, EXIT_FINAL, WorkerOrders
+from holdfast.runtime.ending import exit_code, say
+from holdfast.runtime.orders import WorkerOrders
 from holdfast.runtime.orphan import end_with_supervisor
 from holdfast.runtime.slot import SlotLock
 from holdfast.runtime.status import StatusPipe
@@ -34,8 +34,8 @@ def main(orders: WorkerOrders) -> int:
         _work(orders, pipe)
     except HoldfastError as error:
         pipe.error(type(error).__name__, str(error))
-        _say(f"{orders.processor} ({orders.slot}): {error}")
-        return _exit_code(error)
+        say(f"{orders.processor} ({orders.slot}): {error}")
+        return exit_code(error)
     return 0
 
 
@@ -63,22 +63,6 @@ def _calm_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-
-
-def _say(text: str) -> None:
-    """Write to the log, which may be on the same full disk as the state: the exit code must not suffer."""
-    try:
-        print(text, file=sys.stderr, flush=True)
-    except OSError:
-        # What is left in its buffer would fail again at exit, and change the exit code.
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - it lives as long as the process
-
-
-def _exit_code(error: HoldfastError) -> int:
-    if isinstance(error, Fenced):
-        return EXIT_FENCED
-    passing = isinstance(error, ClusterError) and not isinstance(error, SettingError)
-    return EXIT_ERROR if passing else EXIT_FINAL
 
 
 def _limit_dead_letters() -> None:

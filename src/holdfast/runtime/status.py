@@ -30,6 +30,7 @@ class WorkerStatus:
         shards: how many shards are in each state.
         restored: changelog records read.
         restoring: changelog offsets still to pass, over all shards under restore.
+        role: what it does, in words, if it has no shards: a candidate for leadership.
         standbys: shards of other workers that are kept warm.
         behind: changelog offsets that these are behind, as far as is known.
     """
@@ -41,6 +42,7 @@ class WorkerStatus:
     shards: dict[str, int] = field(default_factory=dict)
     restored: int = 0
     restoring: int = 0
+    role: str = ""
     standbys: int = 0
     behind: int = 0
 

@@ -64,6 +64,7 @@ class WorkerSpec:
         environment: variables added to ours.
         folder: its working folder.
         log: the file that its output goes to; None for ours.
+        counts: what its records are called, one of them.
         silence: seconds without a word, once it has said one, after which it counts as hung; None for never.
     """
 
@@ -73,6 +74,7 @@ class WorkerSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
     log: Path | None = None
+    counts: str = "record"
     silence: float | None = None
 
 

@@ -16,10 +16,13 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from holdfast.checks import CheckResult, Recorded
+from holdfast.engine.leader_plan import plan_task
+from holdfast.engine.leader_task import Leadership
 from holdfast.engine.outputs import Router
 from holdfast.engine.plan import RECORD_BYTES, plan_processor
 from holdfast.errors import DecodeError, TopologyError, UndeclaredOutput
@@ -61,7 +64,7 @@ class TopologyTest:
         parts = [f"processors.{name}" for name in self.topology.native]
         parts += [f"producers.{name}" for name in self.topology.producers]
         parts += [f"topics.{name}" for name in self.topology.topics]
-        self._resolved = resolve(self.topology, only=[*parts, "checks"])
+        self._resolved = resolve(self.topology, only=[*parts, "leader_tasks", "checks"])
         self._log = MemoryLog(partitions)
         self._rng, self._crashes = rng, crashes
         self._decoders = {name: EventDecoder(topic.events) for name, topic in self._resolved.topics.items()}
@@ -134,6 +137,28 @@ class TopologyTest:
             refuse_misfits()
             while waiting := [shard for shard in self._shards if shard.lag]:
                 self._work(waiting)
+
+    def run_leader_task(self, task: str, at: datetime, *, token: int = 0, missed: int = 0) -> None:
+        """Run a leader task once, as a leader does when one of its times has come.
+
+        Args:
+            task: its name in the topology.
+            at: the time that the run is for.
+            token: the leader's fencing token.
+            missed: how many earlier times passed without a run.
+
+        Raises:
+            TopologyError: the task is not declared.
+            Exception: what the task raised; nothing is written then.
+        """
+        self.topology.leader_task(task)
+        plan = plan_task(self._resolved.leader_tasks[task], self.topology.app)
+        leadership = Leadership(token, "test-0", elected_at=at, scheduled_at=at, missed=missed)
+        with warnings.catch_warnings():
+            refuse_misfits()
+            outputs = plan.run(leadership)
+        for output in outputs:
+            self._log.append(output)
 
     def _work(self, waiting: list[MemoryShard]) -> None:
         if self._rng is None:

@@ -13,6 +13,7 @@ from holdfast.topology.load import DEFAULT_FILE, load
 from holdfast.topology.model import (
     FaustDecl,
     GroupDecl,
+    LeaderTaskDecl,
     ProcessorDecl,
     ProducerDecl,
     TopicDecl,
@@ -20,7 +21,13 @@ from holdfast.topology.model import (
 )
 from holdfast.topology.plan import Difference, plan
 from holdfast.topology.resolve import HandlerCheck, check_file, resolve
-from holdfast.topology.resolved import ResolvedProcessor, ResolvedProducer, ResolvedTopic, ResolvedTopology
+from holdfast.topology.resolved import (
+    ResolvedLeaderTask,
+    ResolvedProcessor,
+    ResolvedProducer,
+    ResolvedTopic,
+    ResolvedTopology,
+)
 from holdfast.topology.source import Source
 from holdfast.topology.spec import TopicSpec
 
@@ -30,8 +37,10 @@ __all__ = [
     "FaustDecl",
     "GroupDecl",
     "HandlerCheck",
+    "LeaderTaskDecl",
     "ProcessorDecl",
     "ProducerDecl",
+    "ResolvedLeaderTask",
     "ResolvedProcessor",
     "ResolvedProducer",
     "ResolvedTopic",

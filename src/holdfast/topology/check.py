@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from holdfast.topology.fields import TOPIC_NAME_LIMIT
-from holdfast.topology.model import BROKER_MAX_BYTES, CAUSE_BYTES, MAX_BYTES, Topology
+from holdfast.topology.model import BROKER_MAX_BYTES, CAUSE_BYTES, LEADER, MAX_BYTES, Topology
 from holdfast.topology.source import Location, Problem, did_you_mean
 
 
@@ -23,6 +23,7 @@ def cross_check(topology: Topology, topic_names: Collection[str]) -> tuple[Probl
         *_co_partitioning(topology),
         *_tables(topology),
         *_topic_names(topology),
+        *_leader_tasks(topology),
     )
 
 
@@ -68,6 +69,7 @@ def _topic_references(topology: Topology, known: Collection[str]) -> Iterator[Pr
         lists.append((("processors", name, "reads"), processor.reads))
         lists.append((("processors", name, "writes"), processor.writes))
     lists += [(("producers", name, "writes"), by.writes) for name, by in topology.producers.items()]
+    lists += [(("leader_tasks", name, "writes"), by.writes) for name, by in topology.leader_tasks.items()]
     for at, topics in lists:
         for index, topic in enumerate(topics):
             if topic in topics[:index]:
@@ -111,4 +113,19 @@ def _topic_names(topology: Topology) -> Iterator[Problem]:
 
 def _internal_names(topology: Topology) -> list[str]:
     changelogs = [by.changelog(table) for by in topology.native.values() for table in by.tables]
-    return [topology.dead_letter_topic, *changelogs]
+    leader = [topology.leader_id] if topology.leader_tasks else []
+    return [topology.dead_letter_topic, *changelogs, *leader]
+
+
+def _leader_tasks(topology: Topology) -> Iterator[Problem]:
+    for name, task in topology.leader_tasks.items():
+        at: Location = ("leader_tasks", name)
+        if task.every_ms is None and task.cron is None:
+            yield Problem(at, "it says neither `every` nor `cron`; a task has one of the two")
+        if task.every_ms is not None and task.cron is not None:
+            yield Problem((*at, "cron"), "`every` is given as well; keep one of the two")
+        if task.cron is None and "timezone" in task.model_fields_set:
+            yield Problem((*at, "timezone"), "only `cron` has a time zone; remove it")
+    if topology.leader_tasks and LEADER in topology.processors:
+        text = f'the name is that of the group of the leader tasks ("{topology.leader_id}"); rename it'
+        yield Problem(("processors", LEADER), text)

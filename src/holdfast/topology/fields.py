@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import keyword
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
+from cronsim import CronSim, CronSimError
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -61,6 +64,24 @@ def _identifier(value: str) -> str:
     return value
 
 
+def _cron(value: str) -> str:
+    try:
+        # It takes six fields too, with seconds first; five are what cron means everywhere.
+        if len(value.split()) != 5 or next(CronSim(value, datetime(2000, 1, 1, tzinfo=UTC)), None) is None:
+            raise ValueError
+    except CronSimError:
+        raise ValueError from None
+    return value
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, OSError):  # not known, or a folder of the time zones' files
+        raise ValueError from None
+    return value
+
+
 def _config_text(value: object) -> str:
     if not isinstance(value, (bool, int, float, str)):
         raise ValueError
@@ -83,6 +104,24 @@ SessionTimeout = Annotated[
     BeforeValidator(_duration_ms),
     Field(ge=2_000, le=1_800_000),
     expected("a duration from 2s to 30m, such as 6s"),
+]
+
+Interval = Annotated[
+    int,
+    BeforeValidator(_duration_ms),
+    Field(ge=100, le=366 * 86_400_000),
+    expected("a duration from 100ms to 366d, such as 30s"),
+]
+Cron = Annotated[
+    StrictStr,
+    AfterValidator(_cron),
+    expected(
+        "a cron expression (minute, hour, day of month, month, day of week) that some day fits, "
+        'such as "0 3 * * *"'
+    ),
+]
+TimeZone = Annotated[
+    StrictStr, AfterValidator(_timezone), expected("a time zone of this machine, such as Europe/Berlin")
 ]
 
 TopicName = Annotated[

@@ -29,6 +29,10 @@ _STAND_INS: Mapping[tuple[str | int, str | int], Any] = {
     ("processors", "reads"): ["stand-in"],
     ("producers", "source"): _REFERENCE,
     ("producers", "writes"): ["stand-in"],
+    ("leader_tasks", "task"): _REFERENCE,
+    # Not required, but one of them is: cut out, they would be missed.
+    ("leader_tasks", "every"): "1h",
+    ("leader_tasks", "cron"): "0 0 * * *",
 }
 
 

@@ -19,8 +19,10 @@ from holdfast.topology.fields import (
     CommitInterval,
     ConfigValue,
     Count,
+    Cron,
     FieldName,
     Guarantee,
+    Interval,
     Name,
     OnFailure,
     Reference,
@@ -30,6 +32,7 @@ from holdfast.topology.fields import (
     Start,
     TableName,
     TableType,
+    TimeZone,
     TopicName,
 )
 from holdfast.topology.source import Source, did_you_mean
@@ -43,6 +46,12 @@ BROKER_MAX_BYTES = 1_048_588
 DEAD_LETTER_PARTITIONS = 8
 CAUSE_BYTES = 65_536
 """Room in a dead letter, beside the raw record, for its cause and origin."""
+
+LEADER = "leader"
+"""What candidates are called beside processors: in slots, logs and on the command line."""
+
+# Small segments are compacted soon: a new leader reads the whole topic before it starts.
+_LEADER_SEGMENT_BYTES = 4 * 1024 * 1024
 
 # Given by the file's structure, not by the user: no key of a file can be spelled like these.
 APP, NAME, SOURCE = "<app>", "<name>", "<source>"
@@ -203,6 +212,28 @@ class ProducerDecl(Declared):
     """Topics that its events go to."""
 
 
+class LeaderTaskDecl(Declared):
+    """A job that runs on one live worker of the application at a time: its leader."""
+
+    name: str = Field(alias="<name>")
+    """The task's name: its key in the file."""
+
+    task: Reference
+    """The function that is called each time (`module:name`)."""
+
+    every_ms: Interval | None = Field(None, alias="every")
+    """The time from one start to the next, from the first one on."""
+
+    cron: Cron | None = None
+    """When it starts, as in a crontab. A task has either this or `every`."""
+
+    timezone: TimeZone = "UTC"
+    """The time zone that `cron` is meant in."""
+
+    writes: tuple[TopicName, ...] = ()
+    """Output topics: the only ones that the task may write to."""
+
+
 def _runtime(data: Any) -> str:
     default = getattr(data, "runtime", "holdfast")
     return str(data.get("runtime", default) if isinstance(data, dict) else default)
@@ -235,6 +266,12 @@ class Topology(Declared):
     producers: Mapping[Name, ProducerDecl] = {}
     """The application's sources of events by name."""
 
+    leader_tasks: Mapping[Name, LeaderTaskDecl] = {}
+    """Jobs that one live worker of the application runs, by name."""
+
+    leader_session_timeout_ms: SessionTimeout = Field(6_000, alias="leader_session_timeout")
+    """After what silence of the leader another one is elected; at least 2s."""
+
     checks: tuple[Reference, ...] = ()
     """Functions that check the application's invariants over its topics (`module:name`)."""
 
@@ -244,7 +281,7 @@ class Topology(Declared):
         if not isinstance(data, dict):
             return data
         told = dict(data)
-        for section in ("topics", "processors", "producers"):
+        for section in ("topics", "processors", "producers", "leader_tasks"):
             if isinstance(entries := data.get(section), dict):
                 app = {APP: str(data.get("app"))} if section == "processors" else {}
                 told[section] = {
@@ -262,6 +299,15 @@ class Topology(Declared):
     def dead_letter_topic(self) -> str:
         """Name of the topic for records that were set aside."""
         return f"{self.app}.dead-letters"
+
+    @property
+    def leader_id(self) -> str:
+        """Name of the leader's topic, and of the group and the `transactional.id` of all candidates."""
+        return f"{self.app}.{LEADER}"
+
+    def candidate_id(self, slot: str) -> str:
+        """Return the `group.instance.id` of the candidate in `slot`."""
+        return f"{self.leader_id}.{slot}"
 
     @property
     def native(self) -> Mapping[str, ProcessorDecl]:
@@ -292,6 +338,14 @@ class Topology(Declared):
         """
         return _named("producer", name, self.producers)
 
+    def leader_task(self, name: str) -> LeaderTaskDecl:
+        """Return the leader task called `name`.
+
+        Raises:
+            TopologyError: it is not declared.
+        """
+        return _named("leader task", name, self.leader_tasks)
+
     def partitions(self, processor: str) -> int:
         """Return how many shards a processor has: the partitions of its inputs.
 
@@ -305,13 +359,14 @@ class Topology(Declared):
         return (*(self._spec(topic) for topic in self.topics.values()), *self.internal_topics())
 
     def internal_topics(self) -> tuple[TopicSpec, ...]:
-        """Return Holdfast's own topics: changelogs, and dead letters if a processor is declared."""
+        """Return Holdfast's own topics: changelogs, dead letters if a processor is declared, the leader's."""
         changelogs = tuple(
             self._changelog(processor, table)
             for processor in self.native.values()
             for table in processor.tables
         )
-        return (*changelogs, self._dead_letters()) if self.native else ()
+        letters = (self._dead_letters(),) if self.native else ()
+        return (*changelogs, *letters, *((self._leader_topic(),) if self.leader_tasks else ()))
 
     def _spec(self, topic: TopicDecl) -> TopicSpec:
         stateful = tuple(name for name, by in self.native.items() if by.tables and topic.name in by.reads)
@@ -340,6 +395,19 @@ class Topology(Declared):
             **durable(replication),
         }
         return TopicSpec(self.dead_letter_topic, DEAD_LETTER_PARTITIONS, replication, config)
+
+    def _leader_topic(self) -> TopicSpec:
+        """Return the leader's topic: its one partition is what candidates compete for.
+
+        Compacted: the last run of each task and every election are kept without end.
+        """
+        replication = max(topic.replication for topic in self.topics.values())
+        config = {
+            "cleanup.policy": "compact",
+            "segment.bytes": str(_LEADER_SEGMENT_BYTES),
+            **durable(replication),
+        }
+        return TopicSpec(self.leader_id, 1, replication, config)
 
 
 def _named(kind: str, name: str, known: Mapping[str, T]) -> T:

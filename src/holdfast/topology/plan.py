@@ -96,6 +96,8 @@ class _Comparison:
         )
 
     def _internal_partitions(self, found: int) -> str:
+        if self._wanted.name == self._topology.leader_id:
+            return f"Delete {self._wanted.name} and apply again; its elections and runs are then forgotten."
         if not self._wanted.keyed_state_of:
             return f"When all dead letters are dealt with, delete {self._wanted.name} and apply again."
         owner = self._wanted.keyed_state_of[0]
@@ -106,7 +108,8 @@ class _Comparison:
 
     def _replication(self, found: int) -> str:
         name, wanted = self._wanted.name, self._wanted.replication
-        inputs = "" if self._declared else " for the inputs of the processor"
+        owner = "a topic" if self._wanted.name == self._topology.leader_id else "the inputs of the processor"
+        inputs = "" if self._declared else f" for {owner}"
         return (
             f"{name}: the cluster has replication {found}, {self._where('replication')} wants {wanted}. "
             f"Declare replication: {found}{inputs}, or change the cluster with kafka-reassign-partitions.sh."

@@ -17,7 +17,13 @@ from holdfast.topology.load import DEFAULT_FILE, read
 from holdfast.topology.mend import covers
 from holdfast.topology.model import FaustDecl, TopicDecl, Topology
 from holdfast.topology.references import BrokenModuleError, References
-from holdfast.topology.resolved import ResolvedProcessor, ResolvedProducer, ResolvedTopic, ResolvedTopology
+from holdfast.topology.resolved import (
+    ResolvedLeaderTask,
+    ResolvedProcessor,
+    ResolvedProducer,
+    ResolvedTopic,
+    ResolvedTopology,
+)
 from holdfast.topology.source import Location, Problem, did_you_mean
 
 _PLAIN_TYPES: Mapping[str, type] = {
@@ -30,8 +36,9 @@ _PLAIN_TYPES: Mapping[str, type] = {
 }
 
 
-HandlerCheck = Callable[[ResolvedProcessor], Iterable[str]]
-"""Says what is wrong with a handler for its processor: one text each, or one raised `HoldfastError`."""
+HandlerCheck = Callable[[ResolvedProcessor | ResolvedLeaderTask], Iterable[str]]
+"""Says what is wrong with a function for its processor, or its leader task: one text each, or one raised
+`HoldfastError`."""
 
 PropertyCheck = Callable[[Mapping[str, str]], object]
 """Raises a `HoldfastError` if a client property cannot be used; gets them one by one."""
@@ -46,7 +53,8 @@ def resolve(
         topology: a declaration without mistakes.
         check_handler: checks a handler's signature; this package does not know the engine.
         only: parts to resolve, named as in the file (`processors.spending`, `topics.orders`,
-            `producers.orders`, `checks`), with the topics that they read and write; all unless given.
+            `producers.orders`, `leader_tasks`, `checks`), with the topics that they read and write; all
+            unless given.
 
     Raises:
         TopologyErrors: names that do not exist, modules that fail, objects that do not fit; all at once.
@@ -73,7 +81,7 @@ def check_file(
     problems = list(draft.problems)
     resolved = None
     if draft.topology is not None:
-        resolver = _Resolver(draft.topology, check_handler, _names_in(problems), draft.mended)
+        resolver = _Resolver(draft.topology, check_handler, _entries_in(problems), draft.mended)
         resolved = resolver.run(draft.topology)
         problems += [*resolver.problems, *_refused(draft.topology.kafka, check_kafka)]
     if problems or resolved is None:
@@ -81,11 +89,9 @@ def check_file(
     return resolved
 
 
-def _names_in(problems: Iterable[Problem]) -> frozenset[str]:
-    """Return the processors whose declarations have mistakes."""
-    return frozenset(
-        str(problem.at[1]) for problem in problems if problem.at[:1] == ("processors",) and problem.at[1:]
-    )
+def _entries_in(problems: Iterable[Problem]) -> frozenset[Location]:
+    """Return the entries whose declarations have mistakes."""
+    return frozenset(problem.at[:2] for problem in problems if len(problem.at) > 1)
 
 
 def _refused(kafka: Mapping[str, str], check: PropertyCheck | None) -> Iterator[Problem]:
@@ -107,11 +113,14 @@ def _select(topology: Topology, only: Collection[str] | None) -> Topology:
     producers = {name: topology.producer(name) for section, name in named if section == "producers"}
     topics = [name for section, name in named if section == "topics"]
     topics += [topic for by in processors.values() for topic in (*by.reads, *by.writes)]
+    tasks = topology.leader_tasks if "leader_tasks" in only else {}
     topics += [topic for by in producers.values() for topic in by.writes]
+    topics += [topic for by in tasks.values() for topic in by.writes]
     parts = {
         "topics": {name: topology.topic(name) for name in topics},
         "processors": processors,
         "producers": producers,
+        "leader_tasks": tasks,
         "checks": topology.checks if "checks" in only else (),
     }
     return topology.model_copy(update=parts)
@@ -124,7 +133,7 @@ class _Resolver:
         self,
         topology: Topology,
         check_handler: HandlerCheck | None,
-        mistaken: Collection[str] = (),
+        mistaken: Collection[Location] = (),
         mended: Collection[Location] = (),
     ) -> None:
         self._topology = topology
@@ -144,6 +153,7 @@ class _Resolver:
             processors=dict(self._processors(parts, topics)),
             agents=dict(self._agents(parts)),
             producers=dict(self._producers(parts, topics)),
+            leader_tasks=dict(self._leader_tasks(parts, topics)),
             checks=dict(self._checks(parts)),
         )
 
@@ -200,16 +210,26 @@ class _Resolver:
             reads = tuple(topics[topic] for topic in decl.reads)
             writes = tuple(topics[topic] for topic in decl.writes)
             processor = ResolvedProcessor(decl, handler, tables, reads, writes)
-            self._signature(processor)
+            self._signature((*at, "handler"), processor)
             yield name, processor
 
-    def _signature(self, processor: ResolvedProcessor) -> None:
-        """Check the handler; not against a declaration that has mistakes and may lack a table."""
-        if self._check_handler is None or processor.decl.name in self._mistaken:
+    def _leader_tasks(
+        self, parts: Topology, topics: Mapping[str, ResolvedTopic]
+    ) -> Iterator[tuple[str, ResolvedLeaderTask]]:
+        for name, decl in parts.leader_tasks.items():
+            at: Location = ("leader_tasks", name, "task")
+            function = self._callable(at, decl.task)
+            if function is not None and all(topic in topics for topic in decl.writes):
+                task = ResolvedLeaderTask(decl, function, tuple(topics[topic] for topic in decl.writes))
+                self._signature(at, task)
+                yield name, task
+
+    def _signature(self, at: Location, resolved: ResolvedProcessor | ResolvedLeaderTask) -> None:
+        """Check the function; not against a declaration that has mistakes and may lack a table."""
+        if self._check_handler is None or at[:2] in self._mistaken:
             return
-        at = ("processors", processor.decl.name, "handler")
         try:
-            for text in self._check_handler(processor):
+            for text in self._check_handler(resolved):
                 self._wrong(at, text)
         except HoldfastError as error:
             self._wrong(at, str(error))

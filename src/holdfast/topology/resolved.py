@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.schema import Event
-from holdfast.topology.model import ProcessorDecl, ProducerDecl, TopicDecl, Topology
+from holdfast.topology.model import LeaderTaskDecl, ProcessorDecl, ProducerDecl, TopicDecl, Topology
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,15 @@ class ResolvedProducer:
 
 
 @dataclass(frozen=True)
+class ResolvedLeaderTask:
+    """A leader task with its function and the topics that it writes."""
+
+    decl: LeaderTaskDecl
+    handler: Callable[..., Any]
+    writes: tuple[ResolvedTopic, ...]
+
+
+@dataclass(frozen=True)
 class ResolvedTopology:
     """A topology with every object that it names, or those that were asked for.
 
@@ -56,6 +65,7 @@ class ResolvedTopology:
         processors: processors of Holdfast's engine by name.
         agents: the `faust.App` of each Faust processor by name.
         producers: producers by name.
+        leader_tasks: leader tasks by name.
         checks: the functions that check invariants, by their reference.
     """
 
@@ -64,4 +74,5 @@ class ResolvedTopology:
     processors: Mapping[str, ResolvedProcessor]
     agents: Mapping[str, object]
     producers: Mapping[str, ResolvedProducer]
+    leader_tasks: Mapping[str, ResolvedLeaderTask]
     checks: Mapping[str, Callable[..., Any]]

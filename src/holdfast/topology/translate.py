@@ -14,6 +14,7 @@ from holdfast.topology.model import (
     NAME,
     SOURCE,
     FaustDecl,
+    LeaderTaskDecl,
     ProcessorDecl,
     ProducerDecl,
     TopicDecl,
@@ -21,7 +22,11 @@ from holdfast.topology.model import (
 )
 from holdfast.topology.source import UNREADABLE, Location, Problem, did_you_mean, show
 
-_SECTIONS: Mapping[str, type[BaseModel]] = {"topics": TopicDecl, "producers": ProducerDecl}
+_SECTIONS: Mapping[str, type[BaseModel]] = {
+    "topics": TopicDecl,
+    "producers": ProducerDecl,
+    "leader_tasks": LeaderTaskDecl,
+}
 _RUNTIMES: Mapping[str, type[BaseModel]] = {"holdfast": ProcessorDecl, "faust": FaustDecl}
 _SECRET = ("password", "secret", "key.pem", "sasl.jaas.config", "sasl.oauthbearer.config")
 

@@ -20,3 +20,10 @@ print(*[module for module in {HEAVY!r} if module in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_a_candidate_for_leadership_loads_no_store() -> None:
+    """It has a consumer and a producer, and no shards."""
+    program = "import sys, holdfast.runtime.leader_process as _; print('rocksdict' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

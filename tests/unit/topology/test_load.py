@@ -160,9 +160,30 @@ def test_a_password_is_not_part_of_any_text(tmp_path: Path) -> None:
     assert "hunter2" not in "".join(problems(path))
 
 
-SECTION_KEYS = ("app", "kafka", "topics", "processors", "producers", "checks", "<name>", "<app>", "<source>")
+SECTION_KEYS = (
+    "app",
+    "kafka",
+    "topics",
+    "processors",
+    "producers",
+    "checks",
+    "leader_tasks",
+    "<name>",
+    "<app>",
+)
 TOPIC_KEYS = ("event", "events", "key", "partitions", "replication", "config", "orders", "a:B")
-PROCESSOR_KEYS = ("reads", "writes", "tables", "handler", "runtime", "faust", "agent", "source", "earliest")
+PROCESSOR_KEYS = (
+    "reads",
+    "writes",
+    "tables",
+    "handler",
+    "runtime",
+    "faust",
+    "agent",
+    "source",
+    "every",
+    "cron",
+)
 KEYS = st.sampled_from((*SECTION_KEYS, *TOPIC_KEYS, *PROCESSOR_KEYS))
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | KEYS | st.dates()
 VALUES = st.recursive(
@@ -175,7 +196,7 @@ NEAR_MISSES = st.fixed_dictionaries(
         "app": st.just("shop"),
         "topics": st.dictionaries(KEYS, st.dictionaries(KEYS, VALUES, max_size=5), max_size=3),
     },
-    optional={"processors": VALUES, "producers": VALUES, "kafka": VALUES, "checks": VALUES},
+    optional=dict.fromkeys(("processors", "producers", "kafka", "checks", "leader_tasks"), VALUES),
 )
 
 

@@ -10,10 +10,17 @@ import pytest
 from pydantic import ValidationError
 
 from holdfast.errors import TopologyError
-from holdfast.topology import FaustDecl, ProcessorDecl, ProducerDecl, TopicDecl, Topology
+from holdfast.topology import (
+    FaustDecl,
+    LeaderTaskDecl,
+    ProcessorDecl,
+    ProducerDecl,
+    TopicDecl,
+    Topology,
+)
 from holdfast.topology.translate import known_keys
 
-MODELS = (Topology, TopicDecl, ProcessorDecl, FaustDecl, ProducerDecl)
+MODELS = (Topology, TopicDecl, ProcessorDecl, FaustDecl, ProducerDecl, LeaderTaskDecl)
 
 
 def shop(**changes: Any) -> Topology:

@@ -1,0 +1,27 @@
+"""How a worker process ends: what it says, and the exit code that goes with an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from holdfast.errors import ClusterError, Fenced, HoldfastError, SettingError
+from holdfast.runtime.orders import EXIT_ERROR, EXIT_FENCED, EXIT_FINAL
+
+
+def exit_code(error: HoldfastError) -> int:
+    """The code that tells the supervisor whether a restart may mend it."""
+    if isinstance(error, Fenced):
+        return EXIT_FENCED
+    passing = isinstance(error, ClusterError) and not isinstance(error, SettingError)
+    return EXIT_ERROR if passing else EXIT_FINAL
+
+
+def say(text: str) -> None:
+    """Write to the log, which may be on the same full disk as the state: the exit code must not suffer."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        # What is left in its buffer would fail again at exit, and change the exit code.
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - it lives as long as the process

@@ -1,0 +1,134 @@
+"""Both fences around a leader's transactions hold alone: the producer's epoch and the group's generation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast.kafka.consumer import ShardConsumer
+from holdfast.kafka.reader import PartitionReader, reader_settings
+from holdfast.kafka.settings import consumer_config
+from holdfast.kafka.transaction import Ending, Outcome, TransactionalWriter
+from holdfast.record import Output, TopicPartition
+from holdfast.runtime.leader_assembly import LeaderClients
+from tests.conftest import TestCluster
+from tests.support.leaders import LeaderApplication
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
+
+
+@pytest.fixture
+def app(cluster: TestCluster, tmp_path: Path, unique_name: Callable[[str], str]) -> LeaderApplication:
+    """Give an application that nobody runs."""
+    tasks = {"tick": {"every": "1h"}}
+    return LeaderApplication(tmp_path, cluster.bootstrap_servers, unique_name("app"), tasks)
+
+
+class Member:
+    """A member of the candidates' group, and the writer of a leader."""
+
+    def __init__(self, app: LeaderApplication, slot: str) -> None:
+        self.clients = LeaderClients(app.topology, slot, app.servers)
+        self.place = TopicPartition(app.topology.leader_id, 0)
+        self.topic = app.topic
+        self.owned: list[int] = []
+        self.consumer: ShardConsumer = self.clients.consumer(self)
+
+    def assigned(self, partitions: list[int]) -> None:
+        """It is the owner."""
+        self.owned += partitions
+
+    def revoked(self, partitions: list[int]) -> None:
+        """It is the owner no longer."""
+
+    lost = revoked
+
+    def standing(self) -> Any:
+        """Wait until it owns the partition; return what it would fence with."""
+        deadline = time.monotonic() + 30
+        while not self.owned:
+            assert time.monotonic() < deadline, "not assigned"
+            self.consumer.fetch(1, 0.1)
+        return self.consumer.group_metadata()
+
+    def go(self) -> None:
+        """Leave the group."""
+        self.consumer.hand_over(5)
+        self.consumer.close()
+
+    def begin(self, writer: TransactionalWriter, text: str) -> None:
+        """Open a transaction with one record in it."""
+        writer.begin()
+        writer.send([Output(self.topic, text.encode(), b"k", 0, [])])
+
+    def write(self, writer: TransactionalWriter, text: str, standing: Any) -> Ending:
+        """Write one record in a transaction."""
+        self.begin(writer, text)
+        return writer.finish({self.place: 0}, standing)
+
+
+def written(app: LeaderApplication, *, committed: bool = True) -> list[bytes | None]:
+    """The records in the application's topic."""
+    settings = reader_settings(consumer_config(app.servers, "test"))
+    if not committed:
+        settings["isolation.level"] = "read_uncommitted"
+    reader = PartitionReader(settings)
+    left = {TopicPartition(app.topic, number): 0 for number in range(2)}
+    found: list[bytes | None] = []
+    reader.start(left)
+    while left:
+        records, ends = reader.read(100, 0.2)
+        found += [record.value() for record in records]
+        left = {place: 0 for place in left if place not in ends}
+    reader.close()
+    return found
+
+
+def test_a_new_leader_ends_the_open_transaction_of_the_one_before(app: LeaderApplication) -> None:
+    """Frozen after it had sent: the record is in the log, and never becomes visible."""
+    member = Member(app, "a")
+    standing = member.standing()
+    old = member.clients.writer()
+    member.begin(old, "old")
+    old._client.flush(10)
+    assert written(app, committed=False) == [b"old"]
+    new = member.clients.writer()
+    assert member.write(new, "new", standing).outcome is Outcome.COMMITTED
+    # The group would still let it pass: only the epoch is against it.
+    assert old.finish({member.place: 0}, standing).outcome is Outcome.FENCED
+    assert written(app) == [b"new"]
+    for one in (old, new):
+        one.close()
+    member.go()
+
+
+def test_a_member_that_the_group_has_moved_past_is_refused(app: LeaderApplication) -> None:
+    """Also when it was the last to take the transactional id: a candidate that was frozen in its election."""
+    first = Member(app, "a")
+    old = first.standing()
+    first.go()
+    second = Member(app, "b")
+    new = second.standing()
+    writer = first.clients.writer()
+    assert first.write(writer, "old", old).outcome is not Outcome.COMMITTED
+    writer.close()
+    writer = second.clients.writer()
+    assert second.write(writer, "new", new).outcome is Outcome.COMMITTED
+    assert written(app) == [b"new"]
+    writer.close()
+    second.go()
+
+
+def test_a_candidate_that_leaves_is_gone_at_once(app: LeaderApplication) -> None:
+    """It is a static member, and would be expected back until its session ends."""
+    first, second = Member(app, "a"), Member(app, "b")
+    first.standing()
+    began = time.monotonic()
+    first.go()
+    second.standing()
+    assert time.monotonic() - began < 5
+    second.go()

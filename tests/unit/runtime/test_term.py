@@ -1,0 +1,332 @@
+"""A leader's term against brokers that refuse, fence and forget; its tasks run on real threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from holdfast import Event, Leadership
+from holdfast.engine.leader_log import History, LogRecord, fold
+from holdfast.engine.leader_plan import TaskPlan, plan_task
+from holdfast.errors import BrokersUnreachable, ClusterError, Fenced
+from holdfast.kafka.transaction import Ending, Outcome
+from holdfast.record import Output, TopicPartition
+from holdfast.runtime import term as term_module
+from holdfast.runtime.leader_view import Candidates
+from holdfast.runtime.task_runs import TaskRuns
+from holdfast.runtime.term import CandidateIdentity, NotOurTurn, Term, TermPorts
+from holdfast.topology.model import LeaderTaskDecl, TopicDecl
+from holdfast.topology.resolved import ResolvedLeaderTask, ResolvedTopic
+
+PLACE = TopicPartition("shop.leader", 0)
+ME = CandidateIdentity("a-0", "a", 1, PLACE.topic)
+TAKEN_OVER = [Outcome.COMMITTED, Outcome.COMMITTED]
+"""The empty transaction and the claim."""
+OURS = Candidates(settled=True, slots=("a-0", "b-0"), owner="a-0")
+
+
+class Ticked(Event):
+    """Something happened."""
+
+    n: int
+
+
+TICKS = ResolvedTopic(
+    TopicDecl.model_validate({"<name>": "ticks", "events": ["m:Ticked"], "partitions": 1}), (Ticked,)
+)
+
+
+def tasks(**functions: Callable[..., Any]) -> dict[str, TaskPlan]:
+    """Hourly tasks."""
+    return {
+        name: plan_task(
+            ResolvedLeaderTask(
+                LeaderTaskDecl.model_validate({"<name>": name, "task": "m:f", "every": "1h"}),
+                function,
+                (TICKS,),
+            ),
+            "shop",
+        )
+        for name, function in functions.items()
+    }
+
+
+class Brokers:
+    """The leader's topic and its writers; each transaction is ended as `endings` say, else committed.
+
+    Attributes:
+        log: what was committed, with its standing.
+        endings: how the next transactions end, in order.
+        opened: how many writers were made.
+    """
+
+    def __init__(self) -> None:
+        self.log: list[bytes] = []
+        self.outputs: list[Output] = []
+        self.transactions: list[tuple[int, bool]] = []
+        self.endings: list[Outcome] = []
+        self.candidates: list[Candidates | Exception] = []
+        self.opened = self.closed = 0
+        self.is_taken = False
+        self.hang: threading.Event | None = None
+
+    # -- a writer, of which there is one at a time here
+
+    def begin(self) -> None:
+        """Open a transaction."""
+        self._open: tuple[list[Output], list[bytes]] = ([], [])
+
+    def send(self, outputs: Any, changelog: Any = ()) -> None:
+        """Take records."""
+        self._open[0].extend(outputs)
+        self._open[1].extend(value for part in changelog for _, value in part.rows)
+
+    def finish(self, _: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:
+        """End the transaction as the test says."""
+        assert group_metadata == "standing"
+        if self.hang is not None:
+            self.hang.wait(30)
+        outcome = self.endings.pop(0) if self.endings else Outcome.COMMITTED
+        if outcome is not Outcome.COMMITTED:
+            return Ending(outcome, "as the test says")
+        outputs, rows = self._open
+        self.outputs += outputs
+        self.log += rows
+        self.is_taken = True
+        self.transactions.append((len(outputs), bool(rows)))
+        return Ending(outcome, changelog_ends={PLACE: 2 * len(self.log)} if rows else {})
+
+    def close(self) -> None:
+        """Count it."""
+        self.closed += 1
+
+    # -- the ports
+
+    def writer(self) -> Any:
+        """Take over the transactional id."""
+        self.opened += 1
+        self.is_taken = False
+        return self
+
+    def ask(self) -> Candidates:
+        """Tell who is in the group."""
+        answer = self.candidates.pop(0) if self.candidates else OURS
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def history(self) -> History:
+        """Read the leader's topic: a marker of a transaction before each record."""
+        assert self.is_taken, "another leader may still write"
+        return fold(LogRecord(2 * n + 1, value) for n, value in enumerate(self.log))
+
+
+@pytest.fixture
+def brokers(monkeypatch: pytest.MonkeyPatch) -> Brokers:
+    """Give brokers, before which nobody has to pause."""
+    monkeypatch.setattr(term_module, "_PAUSE_S", 0.001)
+    return Brokers()
+
+
+@pytest.fixture
+def led(brokers: Brokers) -> Iterator[Callable[..., Term]]:
+    """Give a function that starts a term; what still runs is ended after the test."""
+    runs, made = TaskRuns(), []
+
+    def start(clock: Callable[[], float] = time.time, **functions: Callable[..., Any]) -> Term:
+        ports = TermPorts(brokers.ask, brokers.writer, brokers.history, lambda: "standing", clock)
+        made.append(Term(tasks(**functions), ME, ports, runs))
+        made[-1].start()
+        return made[-1]
+
+    yield start
+    for term in made:
+        term.end()
+        term.join(5)
+        assert term.is_over
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+def test_an_election_is_a_claim_and_its_offset_the_token(brokers: Brokers, led: Callable[..., Term]) -> None:
+    """Tasks run under it, and their runs are in the same transaction as what they write."""
+    term = led(tick=lambda: Ticked(n=1))
+    until(lambda: term.runs_ended)
+    assert term.token == 1
+    assert term.is_held
+    assert brokers.transactions == [(0, False), (0, True), (1, True)]
+    run = brokers.history().runs["tick"]
+    assert (run.token, run.outputs, run.error, run.runs) == (1, 1, None, 1)
+
+
+def test_the_next_leader_has_a_larger_token_and_does_not_repeat_the_run(
+    brokers: Brokers, led: Callable[..., Term]
+) -> None:
+    """It reads what the one before has done."""
+    first = led(tick=nothing)
+    until(lambda: first.runs_ended)
+    first.end()
+    first.join(5)
+    second = led(tick=nothing)
+    until(lambda: second.token)
+    assert (first.token, second.token) == (1, 5)
+    time.sleep(0.05)
+    assert second.runs_ended == 0
+    assert len(brokers.transactions) == 5
+
+
+def test_a_candidate_whose_turn_has_passed_fences_nobody(brokers: Brokers, led: Callable[..., Term]) -> None:
+    """It asks before it takes the transactional id, and waits while the group is choosing."""
+    choosing = Candidates(settled=False, slots=("a-0",), owner=None)
+    brokers.candidates = [choosing, choosing, Candidates(True, ("a-0", "b-0"), "b-0")]
+    term = led(tick=nothing)
+    until(lambda: term.is_over)
+    assert isinstance(term.failure, NotOurTurn)
+    assert "says that b-0 has it" in str(term.failure)
+    assert brokers.opened == 0
+
+
+def test_a_refused_transaction_is_tried_again_without_running_the_task_again(
+    brokers: Brokers, led: Callable[..., Term]
+) -> None:
+    """The group's generation changes whenever a candidate comes or goes."""
+    calls: list[int] = []
+    brokers.endings = [Outcome.ABORTED, *TAKEN_OVER, Outcome.ABORTED, Outcome.ABORTED]
+    term = led(tick=lambda: calls.append(1))
+    until(lambda: term.runs_ended)
+    assert len(calls) == 1
+    assert term.failure is None
+
+
+@pytest.mark.parametrize(("outcome", "kind"), [(Outcome.FENCED, Fenced), (Outcome.UNKNOWN, ClusterError)])
+def test_a_term_ends_when_it_is_fenced_or_when_nobody_knows(
+    brokers: Brokers, led: Callable[..., Term], outcome: Outcome, kind: type[Exception]
+) -> None:
+    """The client is not used again; the next term reads what became of the run."""
+    brokers.endings = [*TAKEN_OVER, outcome]
+    term = led(tick=lambda: Ticked(n=1))
+    until(lambda: term.is_over)
+    assert type(term.failure) is kind
+    assert not term.is_held
+    assert brokers.closed == 1
+    assert brokers.outputs == []
+
+
+def test_outputs_that_the_brokers_refuse_fail_the_run_and_not_the_leader(
+    brokers: Brokers, led: Callable[..., Term]
+) -> None:
+    """Else one task would keep all others from running."""
+    brokers.endings = [*TAKEN_OVER, *[Outcome.ABORTED] * term_module.ATTEMPTS]
+    term = led(tick=lambda: Ticked(n=1))
+    until(lambda: term.runs_ended)
+    run = brokers.history().runs["tick"]
+    assert str(run.error).startswith("its outputs were refused: as the test says")
+    assert (run.outputs, brokers.outputs, term.failing) == (0, [], ("tick",))
+    assert not term.is_over
+
+
+def test_brokers_that_do_not_answer_end_the_term_with_the_reason(
+    brokers: Brokers, led: Callable[..., Term]
+) -> None:
+    """The candidate begins another."""
+    brokers.candidates = [BrokersUnreachable("nobody there")]
+    term = led(tick=nothing)
+    until(lambda: term.is_over)
+    assert str(term.failure) == "nobody there"
+
+
+def test_a_commit_that_never_returns_ends_the_term(
+    brokers: Brokers, led: Callable[..., Term], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client's timeouts do not always hold; the group would take such a leader for a healthy one."""
+    monkeypatch.setattr(term_module, "PATIENCE_S", 0.2)
+    answer = threading.Event()
+    brokers.hang = answer
+    term = led(tick=nothing)
+    try:
+        until(lambda: term.is_over)
+        assert "no answer within" in str(term.failure)
+        assert brokers.closed == 1
+    finally:
+        answer.set()
+
+
+def test_what_a_task_returns_after_the_term_was_ended_is_dropped(
+    brokers: Brokers, led: Callable[..., Term]
+) -> None:
+    """The task can see it coming, and its successor in the same process does not start it a second time."""
+    go, held = threading.Event(), []
+
+    def slow(leadership: Leadership) -> Ticked:
+        held.append(leadership.held)
+        go.wait(10)
+        held.append(leadership.held)
+        return Ticked(n=leadership.token)
+
+    first = led(slow=slow)
+    until(lambda: held)
+    first.end()
+    first.join(5)
+    second = led(slow=slow)
+    until(lambda: second.token)
+    time.sleep(0.05)
+    assert held == [True]
+    go.set()
+    until(lambda: second.runs_ended)
+    assert held == [True, False, True, True]
+    assert [output.value for output in brokers.outputs] == [b'{"n":%d}' % (second.token or 0)]
+
+
+def test_a_term_that_is_drained_writes_what_runs_and_starts_nothing(
+    brokers: Brokers, led: Callable[..., Term]
+) -> None:
+    """For a stop in good order."""
+    go, started = threading.Event(), threading.Event()
+
+    def slow() -> Ticked:
+        started.set()
+        go.wait(10)
+        return Ticked(n=1)
+
+    now = [time.time()]
+    term = led(clock=lambda: now[0], slow=slow)
+    assert started.wait(10)
+    term.drain()
+    now[0] += 3 * 3600
+    time.sleep(0.05)
+    assert not term.is_over
+    go.set()
+    until(lambda: term.is_over)
+    assert (term.runs_ended, term.failure, len(brokers.outputs)) == (1, None, 1)
+
+
+def test_no_task_starts_before_the_brokers_have_confirmed_the_leader(
+    brokers: Brokers, led: Callable[..., Term], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was frozen wakes with a task due; an empty transaction tells it that it does not."""
+    monkeypatch.setattr(term_module, "CONFIRMED_S", 0.0)
+    monkeypatch.setattr(term_module, "TICK_S", 0.01)
+    calls: list[int] = []
+    now = [time.time()]
+    term = led(clock=lambda: now[0], tick=lambda: calls.append(1))
+    until(lambda: term.runs_ended)
+    assert brokers.transactions == [(0, False), (0, True), (0, False), (0, True)]
+    brokers.endings = [Outcome.FENCED]
+    now[0] += 3600
+    until(lambda: term.is_over)
+    assert len(calls) == 1
+    assert isinstance(term.failure, Fenced)
