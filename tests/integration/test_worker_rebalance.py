@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.application import ADDS_AND_TAKES, Application, Run
+from tests.support.application import ADDS_AND_TAKES, FOLD, Application, Run
 from tests.support.events import Added, Taken
 from tests.support.fold import assert_exactly_once
 from tests.support.load import Load
@@ -91,3 +91,31 @@ def test_two_inputs_alone(application: Make) -> None:
         run.until_drained()
     assert assert_exactly_once(app) == 600
     assert len(app.committed()) == 8
+
+
+DIES_WHEN_ASKED_TO_GIVE_AWAY = """
+import os, pathlib
+from holdfast.kafka.consumer import ShardConsumer
+
+first_life = pathlib.Path(__file__).with_name("first-life")
+if not first_life.exists():
+    first_life.touch()
+    ShardConsumer._on_revoke = lambda *_: os._exit(9)
+"""
+
+
+def test_shards_that_a_worker_died_giving_away_find_an_owner(application: Make) -> None:
+    """Restarted in its slot it comes back without them, and nobody notices that they are nobody's."""
+    app = application(handler=DIES_WHEN_ASKED_TO_GIVE_AWAY + FOLD, session_timeout="60s")
+    with app.run("a") as first:
+        first.until_running()
+        with Load(app), app.run("b") as second:
+            first.until(lambda: second.supervisor.poll(0.01) or first.views[0].restarts, 30, "a death")
+            first.until(
+                lambda: second.supervisor.poll(0.01) or first.running() + second.running() == 4,
+                40,
+                "an owner for every shard",
+            )
+            first.until(lambda: second.supervisor.poll(0.01) or second.running() == 2, 20, "fair shares")
+        first.until_drained()
+    assert_exactly_once(app)

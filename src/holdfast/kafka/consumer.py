@@ -93,8 +93,13 @@ class ShardConsumer:
             self._client = Consumer({**settings, "error_cb": self._note_error})
         except KafkaException as error:
             raise translate(error, "starting the consumer") from error
-        self._client.subscribe(
-            [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        self._call(
+            lambda: self._client.subscribe(
+                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
         )
 
     def fetch(self, most: int, wait: float) -> Batch:
@@ -233,6 +238,18 @@ class ShardConsumer:
         deadline = time.monotonic() + timeout
         while self._owned and time.monotonic() < deadline:
             self.fetch(1, 0.05)
+
+    def rejoin(self, timeout: float) -> None:
+        """Leave the group and join it again, so that it hands out all shards anew.
+
+        Args:
+            timeout: seconds to wait for the end of the first rebalance.
+
+        Raises:
+            ClusterError: the group can no longer be reached.
+        """
+        self.hand_over(timeout)
+        self._subscribe()
 
     def close(self) -> None:
         """Go, but stay a member until the session ends; the listener hears `revoked` for what is owned."""

@@ -70,7 +70,8 @@ def build_worker(
     set_session(identity.bootstrap_servers, declared, decl)
     changelogs = {table: decl.changelog(table) for table in decl.tables}
     topics = KnownTopics((*decl.reads, *changelogs.values()), CALL_TIMEOUT_S)
-    peers = Peers(decl.group_id, decl.slot_id(identity.slot), CALL_TIMEOUT_S)
+    shards = declared.partitions(decl.name)
+    peers = Peers(decl.group_id, decl.slot_id(identity.slot), shards, CALL_TIMEOUT_S)
     fences = Fences()
     late = _LateConsumer(topics.id_of, fences.of)
     writer = _writer(decl, identity, {**record_sizes(declared, decl), **declared.kafka}, late)
@@ -103,7 +104,7 @@ def build_worker(
         restorer,
         pipeline,
         reporter,
-        lambda: peers.has_others,
+        peers,
         StallWatch(decl.name, ends),
     )
 

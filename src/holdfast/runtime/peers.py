@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 LOOK_S: Final = 1.0
 """Seconds between two questions."""
 
+ORPHANED_LOOKS: Final = 4
+"""Looks in a row that must find shards without an owner. Between two steps of a rebalance one may."""
+
 _PENDING_S: Final = 0.05
 """Seconds between two looks for an answer."""
 
@@ -26,6 +29,7 @@ class Peers:
     Args:
         group_id: the processor's group.
         own_id: what this worker calls itself, its client id.
+        shards: how many shards the processor has.
         timeout: seconds for one question.
 
     Attributes:
@@ -34,14 +38,36 @@ class Peers:
         has_others: whether another worker was in the group when it was last asked for.
     """
 
-    def __init__(self, group_id: str, own_id: str, timeout: float) -> None:
+    def __init__(self, group_id: str, own_id: str, shards: int, timeout: float) -> None:
         self.owners: Mapping[str, frozenset[int]] = {}
         self.has_others = False
         self._group_id = group_id
         self.own_id = own_id
+        self._shards = frozenset(range(shards))
         self._timeout = timeout
+        self._orphaned = 0
         self._due = 0.0
         self._question: GroupQuestion | None = None
+
+    @property
+    def orphans(self) -> frozenset[int]:
+        """Shards that no member of a group at rest has had for seconds; those that moved have been restored.
+
+        A static member that is asked to give shards away, and is restarted before it has, comes back without
+        them and without a rebalance: the coordinator takes what it had been given last for all that it has.
+        """
+        if self._orphaned < ORPHANED_LOOKS:
+            return frozenset()
+        return self._shards.difference(*self.owners.values())
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is for this worker to do what one of them has to do."""
+        return self.own_id == min(self.owners, default=None)
+
+    def forget_orphans(self) -> None:
+        """Look anew: something is done about them."""
+        self._orphaned = 0
 
     @property
     def seconds_to_look(self) -> float:
@@ -75,3 +101,7 @@ class Peers:
         if group.state in ("stable", "empty"):
             # In between, members are listed without what they own.
             self.owners = owners
+            is_whole = self._shards.issubset(frozenset().union(*owners.values()))
+            self._orphaned = 0 if is_whole or not owners else self._orphaned + 1
+        else:
+            self._orphaned = 0

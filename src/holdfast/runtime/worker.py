@@ -32,6 +32,7 @@ from holdfast.runtime.committer import Committer
 from holdfast.runtime.handling import BatchHandler
 from holdfast.runtime.inputs import ShardInputs
 from holdfast.runtime.ownership import StoreFailure
+from holdfast.runtime.peers import Peers
 from holdfast.runtime.restore import Restorer
 from holdfast.runtime.setbacks import FAILED_UNITS, Setbacks
 from holdfast.runtime.shard_manager import ShardManager
@@ -70,7 +71,7 @@ class Worker(OwnershipListener):
         restorer: restores shards.
         pipeline: commits units.
         reporter: told about progress and failures.
-        has_others: tells whether other workers are there to take the shards when this one stops.
+        peers: the processor's other workers.
         stall: notices shards that stand still.
     """
 
@@ -82,13 +83,13 @@ class Worker(OwnershipListener):
         restorer: Restorer,
         pipeline: CommitPipeline,
         reporter: Reporter,
-        has_others: Callable[[], bool] = lambda: False,
+        peers: Peers | None = None,
         stall: StallWatch | None = None,
     ) -> None:
         self._restorer = restorer
         self._pipeline = pipeline
         self._reporter = reporter
-        self._has_others = has_others
+        self._peers = peers
         self._stall = stall
         self._stopping = False
         # The listener is not called before the first fetch.
@@ -133,7 +134,7 @@ class Worker(OwnershipListener):
         while not self._stopping:
             self.turn()
         self._committer.settle()
-        if self._has_others():
+        if self._peers is not None and self._peers.has_others:
             self._consumer.hand_over(HAND_OVER_S)
         self._consumer.close()
 
@@ -159,12 +160,21 @@ class Worker(OwnershipListener):
         self._committer.advance()
         self._rebuild(self._shards.write_due())
         self._reporter.report(self)
+        self._adopt_orphans()
         if self._stall is not None:
             self._stall.check((task for _, task in self._shards.owned.running()), self._restorer.progress())
         if self._shards.owned.all_failed:
             # What was handled before the records that stopped them is good.
             self._committer.settle()
             raise WorkerError(self._shards.why_all_stopped())
+
+    def _adopt_orphans(self) -> None:
+        """Have the group hand out its shards anew when some of them belong to nobody."""
+        peers = self._peers
+        if peers is not None and peers.orphans and peers.leads:
+            log.warning("nobody has shards %s; this worker joins the group anew", sorted(peers.orphans))
+            peers.forget_orphans()
+            self._consumer.rejoin(HAND_OVER_S)
 
     def _rebuild(self, failure: StoreFailure | None) -> None:
         """A store cannot be read or written: everything uncommitted is done again, the shard restored."""

@@ -30,7 +30,7 @@ class Bench:
         self.topics.members = [member("me", IN), member("other", IN, 0, 1)]
         self.readers: list[MemoryReader] = []
         self.folder = folder
-        self.peers = Peers("group", "me", 5.0)
+        self.peers = Peers("group", "me", 4, 5.0)
         self.restorer = Restorer(
             RestoreSettings((IN,), {"sums": LOG}, folder, "earliest", timeout=5.0, retry=0.01, standby=1),
             self._connect,  # type: ignore[arg-type]
@@ -207,7 +207,7 @@ def test_without_standbys_nobody_is_followed(tmp_path: Path) -> None:
     """The default."""
     bench = Bench(tmp_path)
     bench.restorer.close()
-    peers = Peers("group", "me", 5.0)
+    peers = Peers("group", "me", 4, 5.0)
     settings = RestoreSettings((IN,), {"sums": LOG}, tmp_path / "none", "earliest", timeout=5.0)
     reader = MemoryReader(bench.topics)
     restorer = Restorer(settings, lambda: reader, MEMORY, KnownTopics((IN, LOG), 5.0), peers)  # type: ignore[arg-type,return-value]

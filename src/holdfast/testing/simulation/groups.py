@@ -241,23 +241,6 @@ class Groups:
                 self._complete_if_all(group)
         self._kernel.at(LOOK_S, self._expire)
 
-    def adopt_orphans(self) -> int:
-        """Rebalance stable groups some of whose shards no member has; returns how many groups these are.
-
-        A static member that must give shards away, and is restarted before it has joined again, comes back
-        without them and without a rebalance. Nobody asks for one, so they belong to nobody until a
-        member comes or goes.
-        """
-        found = 0
-        for group in self.by_name.values():
-            members = list(group.members.values())
-            if members and not group.preparing:
-                count = self._brokers.partitions(members[0].request.topic)
-                if len(frozenset().union(*(m.shards for m in members))) < count:
-                    found += 1
-                    self._prepare(group)
-        return found
-
     # -- offsets
 
     def commit(self, standing: Standing, offsets: Mapping[TopicPartition, tuple[int, str]]) -> None:

@@ -23,6 +23,7 @@ from holdfast.runtime import assembly
 from holdfast.runtime.commit import CommitPipeline
 from holdfast.runtime.committer import Committer
 from holdfast.runtime.ownership import OwnedShard, Ownership
+from holdfast.runtime.peers import Peers
 from holdfast.runtime.restore import Restorer
 
 Patch = tuple[Any, str, Any]
@@ -211,6 +212,11 @@ def timeout_taken_for_abort() -> list[Patch]:
     return [(CommitPipeline, "take", take)]
 
 
+def orphans_left() -> list[Patch]:
+    """Shards that nobody owns in a group at rest are left alone."""
+    return [(Peers, "orphans", property(lambda _: frozenset()))]
+
+
 MUTANTS: Mapping[str, Callable[[], list[Patch]]] = {
     "metadata-cached": metadata_cached,
     "checkpoint-before-commit": checkpoint_before_commit,
@@ -224,6 +230,7 @@ MUTANTS: Mapping[str, Callable[[], list[Patch]]] = {
     "overlay-kept": overlay_kept,
     "positions-kept": positions_kept,
     "timeout-taken-for-abort": timeout_taken_for_abort,
+    "orphans-left": orphans_left,
 }
 """Mutants by name."""
 

@@ -45,8 +45,8 @@ CALM_S = 120.0
 waited for one after the other are the patience with a commit (15 s), a transaction's timeout with the
 brokers' sweep (20 s), requests on their way (25 s) and pauses between tries."""
 
-ORPHANS_AFTER_S = 20.0
-"""Calm seconds after which shards that belong to nobody are given to somebody; see `Groups.adopt_orphans`."""
+RESTARTED_AFTER_S = 20.0
+"""Calm seconds after which an operator restarts workers that a disk's fault has stopped."""
 
 MOST_STEPS = 400_000
 """Events in one run above which it is taken to go round in a circle."""
@@ -73,7 +73,6 @@ class Simulation:
         disks: the workers' disks.
         slots: the workers.
         ends: lives of workers that ended with an error.
-        orphaned: how often shards belonged to nobody until the simulation had the group rebalance.
     """
 
     __test__ = False
@@ -107,7 +106,6 @@ class Simulation:
         self.disks = Disks(kernel)
         self.ends: list[End] = []
         self.problems: list[str] = []
-        self.orphaned = 0
         self._published: list[tuple[str, Event | Tombstone, int]] = []
         self._kept_back: list[tuple[str, Event | Tombstone, int]] = []
         self._written: list[tuple[str, int, int, Any]] = []
@@ -248,10 +246,9 @@ class Simulation:
 
     def _drain(self, within: float) -> bool:
         kernel, deadline = self.kernel, self.kernel.now + within
-        while not kernel.run(self._is_drained, min(kernel.now + ORPHANS_AFTER_S, deadline), MOST_STEPS):
+        while not kernel.run(self._is_drained, min(kernel.now + RESTARTED_AFTER_S, deadline), MOST_STEPS):
             if kernel.now >= deadline:
                 break
-            self.orphaned += self.groups.adopt_orphans()
             self.nemesis.restart_failed()
         else:
             return True
