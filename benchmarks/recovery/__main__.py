@@ -72,6 +72,8 @@ def measure(fault: Fault, runs: int, rate: int) -> Series:
 def _one(lab: Lab, watch: OutputWatch, fault: Fault, number: int) -> float:
     _settle(lab, watch)
     lab.let_run(QUIET_S)
+    lab.until(lab.is_warm, "warm standbys")
+    lab.begin = watch.begin
     watch.begin()
     fault.act(lab, number)
     _settle(lab, watch)

@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from benchmarks.recovery.lab import Lab
 
 FREEZE_S = 20.0
+OUTAGE_S = 10.0
 MILLION = 1_000_000
 
 Act = Callable[[Lab, int], None]
@@ -96,6 +97,16 @@ def _kill_leader(lab: Lab, _: int) -> None:
     lab.cluster.kill(_leader(lab))
 
 
+def _lose_quorum(lab: Lab, _: int) -> None:
+    """Two of three brokers are gone for a while; what is measured begins when they are back and serve."""
+    leader = _leader(lab)
+    for node in [leader, *(node.spec.id for node in lab.cluster.nodes if node.spec.id != leader)][:2]:
+        lab.cluster.kill(node)
+    lab.let_run(OUTAGE_S)
+    _start_brokers(lab, 0)
+    lab.begin()
+
+
 def _stop_leader(lab: Lab, _: int) -> None:
     lab.cluster.stop_node(_leader(lab))
 
@@ -120,10 +131,20 @@ FAULTS = {
             _bring_back_worker,
             MILLION,
         ),
+        Fault(
+            "worker-lost-standby",
+            "worker gone, standby 1, 1 M keys of state",
+            "session timeout + 1 s",
+            _lose_worker,
+            _bring_back_worker,
+            MILLION,
+            {"standby": 1},
+        ),
         Fault("worker-frozen", "worker SIGSTOP 20 s, then SIGCONT", "session timeout + 2 s", _freeze_worker),
         Fault("rolling", "rolling restart of all workers (SIGTERM)", "p95 under 1 s", _roll),
         Fault("scale", "scale 2 -> 3 -> 2", "p95 under 1.5 s", _scale),
         Fault("broker-kill", "leader broker SIGKILL", "p95 under 6 s", _kill_leader, _start_brokers),
         Fault("broker-stop", "leader broker SIGTERM", "p95 under 1.5 s", _stop_leader, _start_brokers),
+        Fault("quorum", "two of three brokers gone, then back", "5 s from quorum", _lose_quorum),
     )
 }

@@ -58,9 +58,11 @@ class OutputWatch:
         self._consumer.close()
 
     def begin(self) -> None:
-        """Forget the gaps so far."""
+        """Forget the gaps so far, also those that last."""
+        now = time.monotonic()
         with self._lock:
             self._gaps.clear()
+            self._seen = dict.fromkeys(self._seen, now)
 
     def longest(self) -> float:
         """The longest gap of any partition since `begin`, in seconds; one that still lasts counts so far."""

@@ -30,6 +30,9 @@ class Lab:
         folder: for the application and its workers' data.
         name: the application's name.
         options: keys of the processor.
+
+    Attributes:
+        begin: begins the measured time anew, for faults of which only the end is measured.
     """
 
     def __init__(self, cluster: EmbeddedCluster, folder: Path, name: str, **options: object) -> None:
@@ -40,6 +43,8 @@ class Lab:
         )
         self.app.provision()
         self.workers: dict[int, Supervisor] = {}
+        self.begin: Callable[[], None] = lambda: None
+        self._copies = SHARDS * int(str(options.get("standby", 0)))
         self._specs = self.app.specs("worker", SLOTS)
 
     def watch(self) -> OutputWatch:
@@ -94,6 +99,11 @@ class Lab:
         """Whether the workers run all shards together, each of them some."""
         counts = [self.running(slot) for slot in self.workers]
         return sum(counts) == SHARDS and all(counts)
+
+    def is_warm(self) -> bool:
+        """Whether every standby is there, and behind in next to nothing."""
+        found = [supervisor.views[0].status for supervisor in self.workers.values()]
+        return sum(one.standbys for one in found) == self._copies and sum(one.behind for one in found) < 5_000
 
     # -- time
 
