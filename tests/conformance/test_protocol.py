@@ -13,8 +13,8 @@ from tests.conformance.worlds import RealWorld, SimulatedWorld, World
 Body = Callable[[World], None]
 
 
-# Not in every run: these members are closed or forgotten in states in which librdkafka was seen to wait for ever,
-# in `incremental_unassign` inside the rebalance that closing begins, and in the client's end.
+# Not in every run: these members are closed in states in which librdkafka was seen to wait for ever, in
+# `incremental_unassign` inside the rebalance that closing begins.
 @pytest.fixture(params=["simulated", pytest.param("real", marks=[pytest.mark.integration, pytest.mark.slow])])
 def world(request: pytest.FixtureRequest, unique_name: Callable[[str], str]) -> World:
     """Give simulated brokers, then real ones."""
