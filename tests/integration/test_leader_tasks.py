@@ -192,7 +192,7 @@ def test_a_task_that_fails_is_recorded_and_ends_nobody(leads: Make) -> None:
             return run.failures if run else 0
 
         candidates.until(lambda: failures() >= 2, 30, "two failures")
-        candidates.until(lambda: "failing: raises" in candidates.view(leader).status.role, 20, "a word of it")
+        candidates.until(lambda: "raises" in candidates.view(leader).status.role, 20, "a word of it")
         ticks = len(app.ticks("tick"))
         candidates.until_ticks(ticks + 2, "tick")
         assert (candidates.token(leader), candidates.view(leader).restarts) == (token, 0)
