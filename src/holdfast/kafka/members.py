@@ -9,8 +9,8 @@ from typing import Any
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from holdfast.errors import BrokersUnreachable
 from holdfast.kafka.errors import kafka_error, mapped, translate
+from holdfast.kafka.offsets import silence
 from holdfast.record import TopicPartition
 
 
@@ -86,9 +86,7 @@ class GroupQuestion:
                 return Group(self._group_id, ConsumerGroupState.DEAD.name.lower())
             raise translate(error, self._doing) from error
         except FutureTimeout as error:
-            raise BrokersUnreachable(
-                f"{self._doing}: no answer within {self._timeout:.0f} s. Check that the brokers run."
-            ) from error
+            raise silence(self._doing, self._timeout) from error
         members = tuple(sorted(map(_member, found.members), key=lambda it: (it.client_id, it.host)))
         return Group(self._group_id, found.state.name.lower(), members)
 

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from holdfast.errors import ClusterError, Fenced, HoldfastError, SettingError
-from holdfast.runtime.orders import EXIT_ERROR, EXIT_FENCED, EXIT_FINAL
+from holdfast.runtime.orders import EXIT_ERROR, EXIT_FENCED, EXIT_FINAL, WorkerOrders
+from holdfast.runtime.orphan import end_with_supervisor
+from holdfast.runtime.status import StatusPipe
+
+
+def run_to_the_end(orders: WorkerOrders, work: Callable[[WorkerOrders, StatusPipe], None]) -> int:
+    """Do a process's work, and tell its supervisor why it ends; returns the exit code."""
+    pipe = StatusPipe(orders.status)
+    end_with_supervisor(orders.status)
+    try:
+        work(orders, pipe)
+    except HoldfastError as error:
+        pipe.error(type(error).__name__, str(error))
+        say(f"{orders.processor} ({orders.slot}): {error}")
+        return exit_code(error)
+    return 0
 
 
 def exit_code(error: HoldfastError) -> int:

@@ -8,11 +8,9 @@ import sys
 from pathlib import Path
 
 from holdfast.engine.plan import check_handler
-from holdfast.errors import HoldfastError
-from holdfast.runtime.ending import exit_code, say
+from holdfast.runtime.ending import run_to_the_end
 from holdfast.runtime.leader_assembly import build_candidate
 from holdfast.runtime.orders import WorkerOrders
-from holdfast.runtime.orphan import end_with_supervisor
 from holdfast.runtime.slot import SlotLock
 from holdfast.runtime.status import StatusPipe
 from holdfast.schema.strict import refuse_misfits
@@ -22,15 +20,7 @@ from holdfast.topology.resolve import resolve
 
 def main(orders: WorkerOrders) -> int:
     """Be a candidate until told to stop; returns the exit code."""
-    pipe = StatusPipe(orders.status)
-    end_with_supervisor(orders.status)
-    try:
-        _work(orders, pipe)
-    except HoldfastError as error:
-        pipe.error(type(error).__name__, str(error))
-        say(f"{orders.processor} ({orders.slot}): {error}")
-        return exit_code(error)
-    return 0
+    return run_to_the_end(orders, _work)
 
 
 def _work(orders: WorkerOrders, pipe: StatusPipe) -> None:

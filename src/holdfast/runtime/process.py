@@ -10,12 +10,10 @@ from pathlib import Path
 
 from holdfast.engine.plan import check_handler
 from holdfast.engine.shard import dead_letter_log
-from holdfast.errors import HoldfastError
 from holdfast.log_limit import LogLimit
 from holdfast.runtime.assembly import WorkerIdentity, build_worker
-from holdfast.runtime.ending import exit_code, say
+from holdfast.runtime.ending import run_to_the_end
 from holdfast.runtime.orders import WorkerOrders
-from holdfast.runtime.orphan import end_with_supervisor
 from holdfast.runtime.slot import SlotLock
 from holdfast.runtime.status import StatusPipe
 from holdfast.schema.strict import refuse_misfits
@@ -28,15 +26,7 @@ DEAD_LETTER_LINES = 10
 
 def main(orders: WorkerOrders) -> int:
     """Work until told to stop; returns the exit code."""
-    pipe = StatusPipe(orders.status)
-    end_with_supervisor(orders.status)
-    try:
-        _work(orders, pipe)
-    except HoldfastError as error:
-        pipe.error(type(error).__name__, str(error))
-        say(f"{orders.processor} ({orders.slot}): {error}")
-        return exit_code(error)
-    return 0
+    return run_to_the_end(orders, _work)
 
 
 def _work(orders: WorkerOrders, pipe: StatusPipe) -> None:
