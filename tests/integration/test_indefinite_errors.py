@@ -148,6 +148,10 @@ TransactionalWriter.begin = begin
 {FOLD}"""
 """A handler module that makes the worker's writer the `ReusingWriter`."""
 
+TRIES = 5
+"""On a busy machine the late commit may meet the end of the next transaction instead of its middle: the
+coordinator says CONCURRENT_TRANSACTIONS, and it hurt nothing."""
+
 
 def hurt_worker(run: Run, proxy: Proxy, what: str, fault: Fault, at_most: float = 6.0) -> Rule:
     """Do something to a worker's request, and wait until the worker works again."""
@@ -187,9 +191,11 @@ def test_a_worker_that_goes_on_with_its_client_is_found_out(application: Make, p
     with app.run() as run:
         run.until_running()
         with Load(app, rate=400):
-            rule = hurt_worker(run, proxy, "commit", Fault.CUT_AND_HOLD)
+            answers: list[int | None] = []
+            while 0 not in answers and len(answers) < TRIES:
+                answers.append(hurt_worker(run, proxy, "commit", Fault.CUT_AND_HOLD).answer_error)
         run.until_drained()
-    assert rule.answer_error == 0
+    assert 0 in answers
     with pytest.raises(AssertionError, match=r"applied twice|where the fold gives"):
         assert_exactly_once(app)
 
