@@ -71,7 +71,7 @@ def state_list(
     changelog = stateful(declared, processor, table).changelog(table)
     with ScanProgress() as progress:
         scanner = _scanner(declared, bootstrap_servers, progress)
-        _require(scanner, changelog)
+        require_changelog(scanner, changelog)
         found = fold(scanner.topic(changelog))
     start = prefix.encode()
     keys = [key for key in found if key.startswith(start)]
@@ -114,7 +114,7 @@ def state_get(
         return
     with ScanProgress() as progress:
         scanner = _scanner(declared, bootstrap_servers, progress)
-        partitions = _require(scanner, owner.changelog(table))
+        partitions = require_changelog(scanner, owner.changelog(table))
         changelog = owner.changelog(table)
         value = _await(lambda: look_up(scanner, changelog, key.encode(), partitions), wait)
     if value is None:
@@ -174,7 +174,7 @@ def _scanner(declared: Topology, option: str | None, progress: ScanProgress) -> 
     return LogScanner(servers, declared.kafka, on_progress=progress.update)
 
 
-def _require(scanner: LogScanner, changelog: str) -> int:
+def require_changelog(scanner: LogScanner, changelog: str) -> int:
     """The number of partitions of a changelog, which is there once the topology was applied."""
     places = scanner.offsets.partitions([changelog]).get(changelog)
     if places is None:
