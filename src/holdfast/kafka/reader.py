@@ -19,7 +19,7 @@ from holdfast.errors import ClusterError
 from holdfast.kafka.ends import EndsQuestion
 from holdfast.kafka.errors import mapped, translate
 from holdfast.kafka.members import GroupQuestion
-from holdfast.kafka.positions import TopicId, is_of_another_topic
+from holdfast.kafka.positions import PositionNotes, TopicId, is_of_another_topic
 from holdfast.kafka.settings import GROUP_PROTOCOL
 from holdfast.record import Message, TopicPartition
 
@@ -84,6 +84,7 @@ class PartitionReader:
             places: whose offsets.
             timeout: seconds to wait for open transactions and for the coordinator.
             topic_id: an offset that was committed for another topic of the same name counts as none.
+                `PositionNotes` also take over what is noted with the others.
 
         Raises:
             ClusterError: no answer in time.
@@ -100,6 +101,8 @@ class PartitionReader:
             if topic_id is not None and is_of_another_topic(each.metadata, topic_id(each.topic)):
                 log.warning("%s: offset %d is of an earlier topic of that name", place, each.offset)
                 offsets[place] = None
+            if isinstance(topic_id, PositionNotes):
+                topic_id.take(place, each.metadata if offsets[place] is not None else None)
         return offsets
 
     def bounds(self, place: TopicPartition, timeout: float) -> tuple[int, int]:

@@ -70,7 +70,7 @@ def build_worker(
     changelogs = {table: decl.changelog(table) for table in decl.tables}
     topics = KnownTopics((*decl.reads, *changelogs.values()), CALL_TIMEOUT_S)
     peers = Peers(decl.group_id, decl.slot_id(identity.slot), CALL_TIMEOUT_S)
-    late = _LateConsumer(topics.id_of)
+    late = _LateConsumer(topics.notes)
     writer = _writer(decl, identity, {**record_sizes(declared, decl), **declared.kafka}, late)
 
     def connect(listener: OwnershipListener) -> ShardConsumer:

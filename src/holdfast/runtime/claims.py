@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from holdfast.errors import HoldfastError
 from holdfast.runtime.store import RocksStore
@@ -27,6 +27,7 @@ class Restored:
         positions: for each input topic, where to go on.
         records: changelog records read.
         seconds: how long it took.
+        muted: for each input that is replayed, the offset up to which outputs are not written again.
     """
 
     claim: Claim
@@ -34,6 +35,7 @@ class Restored:
     positions: Mapping[str, int]
     records: int
     seconds: float
+    muted: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from holdfast.errors import ClusterMismatch, TopicReplaced
+from holdfast.kafka.positions import PositionNotes
 from holdfast.kafka.reader import PartitionReader, TopicFacts
 
 LOOK_S: Final = 5.0
@@ -24,6 +25,9 @@ class KnownTopics:
     Args:
         topics: their names.
         timeout: seconds for one question to the brokers.
+
+    Attributes:
+        notes: what is noted with positions in these topics.
     """
 
     def __init__(self, topics: Collection[str], timeout: float) -> None:
@@ -31,6 +35,7 @@ class KnownTopics:
         self._timeout = timeout
         self._ids: dict[str, str] = {}
         self._looked = time.monotonic()
+        self.notes = PositionNotes(self.id_of)
 
     @property
     def seconds_to_look(self) -> float | None:

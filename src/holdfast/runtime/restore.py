@@ -219,7 +219,7 @@ class Restorer:
         try:
             topics = self._topics.look(reader)
             wanted = self._refuse_grown(wanted, topics)
-            positions = self._opener.positions(reader, wanted, self._topics.id_of)
+            positions = self._opener.positions(reader, wanted, self._topics.notes)
         except TopicReplaced:
             raise
         except ClusterError as error:
@@ -339,7 +339,10 @@ class Restorer:
             self._answer(NotRestored(shard.claim, error))
             return
         seconds = time.monotonic() - shard.started
-        if not self._answer(Restored(shard.claim, shard.store, shard.positions, shard.records, seconds)):
+        muted = self._topics.notes.muted(self._settings.inputs, shard.partition)
+        if not self._answer(
+            Restored(shard.claim, shard.store, shard.positions, shard.records, seconds, muted)
+        ):
             shard.store.close()
 
     def _answer(self, result: Restored | NotRestored) -> bool:

@@ -127,7 +127,7 @@ class ShardManager:
     def _begin(self, shard: OwnedShard, restored: Restored) -> None:
         self.restored_records += restored.records
         store = WriteBehind(restored.store)
-        task = ShardTask(self._plan, shard.claim.partition, store, restored.positions)
+        task = ShardTask(self._plan, shard.claim.partition, store, restored.positions, restored.muted)
         shard.task, shard.store, shard.state = task, store, ShardState.RUNNING
         # Commits where the shard begins: `start: latest` is a moment that passes, and a successor
         # must not take a later one.
