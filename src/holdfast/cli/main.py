@@ -8,12 +8,24 @@ import typer
 from rich.markup import escape
 
 from holdfast import __version__
-from holdfast.cli import cluster, demo, groups, produce, publish, run, state, state_compare, topology, verify
+from holdfast.cli import (
+    cluster,
+    demo,
+    groups,
+    produce,
+    publish,
+    replay,
+    run,
+    state,
+    state_compare,
+    topology,
+    verify,
+)
 from holdfast.cli.app import App
 from holdfast.cli.console import err
 from holdfast.errors import HoldfastError
 
-AREAS = (cluster, topology, publish, produce, run, groups, state, state_compare, verify, demo)
+AREAS = (cluster, topology, publish, produce, run, groups, state, state_compare, replay, verify, demo)
 """Modules of this package that register commands, in the order of `--help`."""
 
 
