@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -94,6 +95,27 @@ def test_a_replay_with_outputs_writes_the_same_ones_again(app: Application) -> N
     drain(app)
     assert table(app) == before
     assert outputs(app) == {partition: each + each for partition, each in written.items()}
+
+
+@pytest.mark.parametrize(
+    "options", [{"guarantee": "at-least-once"}, {"kafka": {"group.protocol": "consumer"}}], ids=str
+)
+def test_a_replay_is_muted_whatever_commits_the_positions(
+    application: Callable[..., Application], options: dict[str, Any]
+) -> None:
+    """The consumer, without transactions; or a group of the newer protocol."""
+    app = application(**options)
+    app.publish(*(Added(key=f"key-{n % 17}", n=n) for n in range(RECORDS)))
+    drain(app)
+    before, written = table(app), outputs(app)
+    done = replay(app, "--from", "beginning", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert table(app) == {}
+    drain(app)
+    assert (table(app), outputs(app)) == (before, written)
+    app.publish(Added(key="key-3", n=1000))
+    drain(app)
+    assert len(app.read("sums")) == RECORDS + 1
 
 
 KILLED = """
