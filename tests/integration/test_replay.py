@@ -14,9 +14,9 @@ import pytest
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.topic_reader import fold
-from tests.support.application import COUNTER, Application
+from tests.support.application import ADDS_AND_TAKES, COUNTER, FOLD, Application
 from tests.support.command import holdfast
-from tests.support.events import Added
+from tests.support.events import Added, Taken
 
 pytestmark = pytest.mark.integration
 
@@ -116,6 +116,73 @@ def test_a_replay_is_muted_whatever_commits_the_positions(
     app.publish(Added(key="key-3", n=1000))
     drain(app)
     assert len(app.read("sums")) == RECORDS + 1
+
+
+def test_workers_that_are_killed_in_the_middle_stay_muted(application: Callable[..., Application]) -> None:
+    """Their successors know from the positions how far the mute goes, on whatever shard."""
+    app = application(
+        handler="import time\n" + FOLD.replace("    before =", "    time.sleep(0.002)\n    before =")
+    )
+    app.publish(*(Added(key=f"key-{n % 17}", n=n) for n in range(1000)))
+    drain(app)
+    before, written = table(app), outputs(app)
+    assert replay(app, "--from", "beginning", "--yes").returncode == 0
+    with app.run() as run:
+        for count in (100, 400):
+            run.until(lambda: run.views[0].records > count, 40, f"{count} records")  # noqa: B023
+            run.kill()
+        assert run.views[0].records < 1000, "too late to show anything"
+        run.until_drained()
+    assert (table(app), outputs(app)) == (before, written)
+
+
+BOTH = """
+from holdfast import Context, State, processor
+from test_events import Added, Folded, Sum, Taken
+
+@processor
+def handle(event: Added | Taken, sums: State[Sum], at: Context) -> Folded:
+    before = sums.get() or Sum()
+    n = event.n if isinstance(event, Added) else -event.n
+    now = Sum(count=before.count + 1, total=before.total + n)
+    sums.set(now)
+    return Folded(key=event.key, topic=at.topic, partition=at.partition, offset=at.offset,
+                  n=n, count=now.count, total=now.total)
+"""
+
+
+def test_a_shard_with_two_inputs_is_replayed_with_both(application: Callable[..., Application]) -> None:
+    """One of them alone would not give its state; muted are both."""
+    app = application(handler=BOTH, inputs=ADDS_AND_TAKES)
+    app.publish(*(Added(key=f"key-{n % 17}", n=n) for n in range(RECORDS)))
+    app.publish(*(Taken(key=f"key-{n % 17}", n=1) for n in range(RECORDS)))
+    drain(app)
+    before, written = table(app), outputs(app)
+    takes = app.names.topic("takes")
+    alone = replay(app, "--from", f"{takes}:1:0", "--yes")
+    assert (alone.returncode, "beginning of all inputs" in alone.stderr) == (1, True), alone.stderr
+    both = replay(app, "--from", f"{takes}:1:0,{app.names.topic('adds')}:1:0", "--yes")
+    assert both.returncode == 0, both.stderr
+    assert {place for place, offset in app.committed().items() if not offset} == {("adds", 1), ("takes", 1)}
+    drain(app)
+    assert (table(app), outputs(app)) == (before, written)
+
+
+def test_without_tables_a_replay_may_start_anywhere(application: Callable[..., Application]) -> None:
+    """Only the outputs of what is replayed come again."""
+    stateless = (
+        "from holdfast import processor\nfrom test_events import Added, Taken\n\n@processor\n"
+        "def handle(event: Added) -> Taken:\n    return Taken(key=event.key, n=event.n)\n"
+    )
+    app = application(handler=stateless, tables={}, outputs={"sums": (Taken,)})
+    app.publish(*(Added(key=f"key-{n % 17}", n=n) for n in range(RECORDS)))
+    drain(app)
+    written = outputs(app)
+    middle = app.committed()["adds", 2] // 2
+    done = replay(app, "--from", f"2:{middle}", "--emit", "--yes")
+    assert done.returncode == 0, done.stderr
+    drain(app)
+    assert outputs(app) == {**written, 2: written[2] + written[2][middle:]}
 
 
 KILLED = """

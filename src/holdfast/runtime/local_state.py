@@ -134,25 +134,26 @@ def check_local(
     """
     name, id_ = changelog
     try:
-        store = _look(shard.path, table)
+        with contextlib.closing(_look(shard.path, table)) as store:
+            position = store.checkpoint(table)
+            problem = _why_not_continued(store, table, id_)
+            if problem:
+                return LocalTable(shard, table, position, Comparison(), problem)
+            place = TopicPartition(name, shard.partition)
+            with folded(scratch, scanner.topic(name, place.__eq__), position) as truth:
+                found = compare(store.items(table), truth.rows(), most, truth.is_late)
+            return LocalTable(shard, table, position, found)
     except CorruptStore as error:
         return LocalTable(shard, table, None, Comparison(), f"it cannot be read: {error}")
-    with contextlib.closing(store):
-        position = store.checkpoint(table)
-        if position is None:
-            return LocalTable(shard, table, None, Comparison(), "it holds nothing yet")
-        if store.topic(table) != id_:
-            return LocalTable(shard, table, position, Comparison(), "it belongs to another changelog")
-        if store.age(table) > MAX_AGE_S:
-            return LocalTable(shard, table, position, Comparison(), "it is too old to be continued")
-        place = TopicPartition(name, shard.partition)
-        with folded(scratch, scanner.topic(name, place.__eq__), position) as truth:
-            return LocalTable(
-                shard,
-                table,
-                position,
-                compare(store.items(table), truth.rows(), most, truth.is_late),
-            )
+
+
+def _why_not_continued(store: RocksStore, table: str, id_: str) -> str:
+    """Why the next start would not go on with a store; an empty text if it would."""
+    if store.checkpoint(table) is None:
+        return "it holds nothing yet"
+    if store.topic(table) != id_:
+        return "it belongs to another changelog"
+    return "it is too old to be continued" if store.age(table) > MAX_AGE_S else ""
 
 
 def _look(path: Path, table: str) -> RocksStore:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from holdfast.errors import SlotTaken
+from holdfast.record import Message, TopicPartition
 from holdfast.runtime.folded import folded
-from holdfast.runtime.local_state import held, local_shards, throw_away
+from holdfast.runtime.local_state import (
+    LocalShard,
+    LocalTable,
+    check_local,
+    held,
+    local_shards,
+    throw_away,
+)
 from holdfast.runtime.slot import SlotLock
 from holdfast.runtime.state_diff import Comparison, Difference, compare
 from holdfast.runtime.store import RocksStore, StoreMemory
@@ -62,6 +72,62 @@ def test_a_changelog_is_folded_to_its_last_values(tmp_path: Path) -> None:
     with folded(tmp_path / "f", records, late_from=3) as state:
         assert list(state.rows()) == [(b"a", b"2"), (b"c", b"3")]
         assert [state.is_late(key) for key in (b"a", b"b", b"c")] == [False, True, True]
+
+
+class Changelog:
+    """A `LogScanner` of one topic."""
+
+    def __init__(self, *rows: tuple[bytes, bytes | None]) -> None:
+        self._rows = rows
+
+    def topic(self, name: str, only: Callable[[TopicPartition], bool]) -> Iterator[Message]:
+        """The records of shard 3."""
+        assert only(TopicPartition(name, 3))
+        assert not only(TopicPartition(name, 2))
+        for offset, (key, value) in enumerate(self._rows):
+            yield MemoryMessage(name, 3, offset, key=key, value=value)
+
+
+def checked(folder: Path, log: Changelog, topic: str = "id-1") -> LocalTable:
+    """Compare the store of shard 3."""
+    shard = LocalShard("vm-0", 3, folder / "3")
+    return check_local(shard, "sums", ("sums.changelog", topic), cast("Any", log), folder / "scratch", 5)
+
+
+def stored(folder: Path, position: int | None, **rows: str) -> None:
+    """Make the store of shard 3."""
+    store = RocksStore(folder / "3", ["sums"], StoreMemory())
+    store.begin({"sums": "id-1"})
+    if position is not None:
+        store.apply({"sums": [(k.encode(), v.encode()) for k, v in rows.items()]}, {"sums": position})
+    store.close()
+
+
+def test_a_store_is_compared_up_to_where_it_stands(tmp_path: Path) -> None:
+    """Later changes and deletions are no difference; a value that the changelog never had is."""
+    stored(tmp_path, 4, a="1", b="1", c="1", d="wrong")
+    log = Changelog((b"a", b"1"), (b"b", b"1"), (b"c", b"1"), (b"d", b"1"), (b"b", b"2"), (b"c", None))
+    found = checked(tmp_path, log)
+    assert (found.found.equal, found.found.behind, found.position) == (1, 2, 4)
+    assert found.found.first == (Difference(b"d", b"wrong", b"1"),)
+    assert not found.same
+
+
+def test_a_store_that_will_not_be_continued_is_not_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong with it is said instead, and it never counts as right."""
+    log = Changelog()
+    stored(tmp_path, None)
+    assert checked(tmp_path, log).problem == "it holds nothing yet"
+    stored(tmp_path, 0)
+    assert checked(tmp_path, log).same
+    other = checked(tmp_path, log, "id-2")
+    assert (other.problem, other.same) == ("it belongs to another changelog", False)
+    monkeypatch.setattr("holdfast.runtime.local_state.MAX_AGE_S", -1.0)
+    assert "too old" in checked(tmp_path, log).problem
+    (tmp_path / "3" / "CURRENT").write_text("nonsense")
+    assert "cannot be read" in checked(tmp_path, log).problem
 
 
 def test_state_is_thrown_away_only_when_no_worker_has_the_slot(tmp_path: Path) -> None:
