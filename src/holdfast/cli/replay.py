@@ -69,28 +69,9 @@ def replay(
     """Set a processor back, its tables emptied, so that its workers handle records again."""
     wanted = _Wanted(parse_start(start), emit, keep_state, incomplete)
     declared = load(topology)
-    owner = declared.processor(processor)
-    if not isinstance(owner, ProcessorDecl):
-        raise TopologyError(
-            f'processor "{processor}" is a Faust application: it keeps positions and tables in a way of its '
-            "own. Holdfast replays only what its own engine runs."
-        )
+    owner = _native(declared, processor)
     servers = resolve_bootstrap_servers(bootstrap_servers, declared)
-    with GroupAdmin(servers, declared.kafka) as admin, ScanProgress() as progress:
-        scanner = LogScanner(servers, declared.kafka, on_progress=progress.update)
-        for table in owner.tables:
-            require_changelog(scanner, owner.changelog(table))
-        _await_alone(admin, owner)
-        end_unfinished(owner.group_id, servers, declared.kafka)
-        stands, known = _look(declared, owner, wanted.start, admin, servers)
-        plan = plan_replay(
-            wanted.start,
-            known,
-            has_tables=bool(owner.tables),
-            keep_state=keep_state,
-            incomplete=incomplete,
-        )
-        todo = _todo(owner, stands, plan, wanted, admin)
+    plan, todo = _prepare(declared, owner, wanted, servers)
     _show(owner, plan, wanted, as_json)
     _confirm(yes)
     with ScanProgress() as progress:
@@ -101,6 +82,38 @@ def replay(
         f"{counted(deleted, 'key')} deleted. Start its workers with `holdfast run`; `holdfast groups` shows "
         "how far they are."
     )
+
+
+def _native(declared: Topology, processor: str) -> ProcessorDecl:
+    """The processor, which our own engine runs."""
+    owner = declared.processor(processor)
+    if not isinstance(owner, ProcessorDecl):
+        raise TopologyError(
+            f'processor "{processor}" is a Faust application: it keeps positions and tables in a way of its '
+            "own. Holdfast replays only what its own engine runs."
+        )
+    return owner
+
+
+def _prepare(
+    declared: Topology, owner: ProcessorDecl, wanted: _Wanted, servers: str
+) -> tuple[ReplayPlan, Rewind]:
+    """Find out what is to be done, with nobody in the group."""
+    with GroupAdmin(servers, declared.kafka) as admin:
+        scanner = LogScanner(servers, declared.kafka)
+        for table in owner.tables:
+            require_changelog(scanner, owner.changelog(table))
+        _await_alone(admin, owner)
+        end_unfinished(owner.group_id, servers, declared.kafka)
+        stands, known = _look(declared, owner, wanted.start, admin, servers)
+        plan = plan_replay(
+            wanted.start,
+            known,
+            has_tables=bool(owner.tables),
+            keep_state=wanted.keep_state,
+            incomplete=wanted.incomplete,
+        )
+        return plan, _todo(owner, stands, plan, wanted, admin)
 
 
 def _await_alone(admin: GroupAdmin, owner: ProcessorDecl) -> None:
@@ -146,6 +159,7 @@ def _look(
 def _todo(
     owner: ProcessorDecl, stands: GroupStanding, plan: ReplayPlan, wanted: _Wanted, admin: GroupAdmin
 ) -> Rewind:
+    """What to do for a plan."""
     emptied = () if wanted.keep_state else tuple(map(owner.changelog, owner.tables))
     places = tuple(TopicPartition(name, shard) for name in emptied for shard in plan.shards)
     begins, ends = admin.begins(places), admin.high_watermarks(places)

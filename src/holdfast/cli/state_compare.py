@@ -70,7 +70,8 @@ def state_rebuild(
     same = True
     with held(folder, shards):
         if check:
-            found = _check(declared, owner, shards, bootstrap_servers, first)
+            servers = resolve_bootstrap_servers(bootstrap_servers, declared)
+            found = _check(declared, owner, shards, servers, first, owner.tables)
             _print([_local_row(it) for it in found], as_json)
             same = all(it.same for it in found)
         throw_away(shards)
@@ -110,28 +111,41 @@ def state_diff(
     declared = load(topology)
     owner = _native(declared, processor, shard, table)
     tables = [table] if table else list(owner.tables)
+    servers = resolve_bootstrap_servers(bootstrap_servers, declared)
     if other is None and other_topology is None:
-        shards = local_shards(_folder(declared, owner), shard)
-        if not shards:
-            raise StateError(
-                f"this machine keeps no state of {owner.name} to compare ({_folder(declared, owner)}). "
-                "Name another processor to compare with, or run this where its workers run."
-            )
-        found = list(_check(declared, owner, shards, bootstrap_servers, first, tables))
+        shards = _require_local(declared, owner, shard)
+        found = _check(declared, owner, shards, servers, first, tables)
         rows, same = [_local_row(it) for it in found], all(it.same for it in found)
     else:
         theirs = load(other_topology) if other_topology else declared
-        rival = _native(theirs, other or processor, None)
-        for name in tables:
-            stateful(theirs, rival.name, name)
-        if rival.group_id == owner.group_id:
-            raise TopologyError(f"{rival.group_id} cannot be compared with itself; name another processor")
-        pairs = list(_compare_tables(declared, (owner, rival), tables, bootstrap_servers, shard, first))
-        rows = [_row({"table": name}, it) for name, it in pairs]
-        same = all(it.same for _, it in pairs)
+        rival = _rival(theirs, other or processor, owner, tables)
+        pairs = list(_compare_tables(declared, (owner, rival), tables, servers, shard, first))
+        rows, same = [_row({"table": name}, it) for name, it in pairs], all(it.same for _, it in pairs)
     _print(rows, as_json)
     if not same:
         raise typer.Exit(1)
+
+
+def _require_local(declared: Topology, owner: ProcessorDecl, shard: int | None) -> tuple[LocalShard, ...]:
+    """The shards that this machine keeps state of; at least one."""
+    folder = _folder(declared, owner)
+    shards = local_shards(folder, shard)
+    if not shards:
+        raise StateError(
+            f"this machine keeps no state of {owner.name} to compare ({folder}). Name another processor to "
+            "compare with, or run this where its workers run."
+        )
+    return shards
+
+
+def _rival(theirs: Topology, processor: str, owner: ProcessorDecl, tables: Iterable[str]) -> ProcessorDecl:
+    """The processor to compare with, which has the same tables."""
+    rival = _native(theirs, processor, None)
+    for name in tables:
+        stateful(theirs, rival.name, name)
+    if rival.group_id == owner.group_id:
+        raise TopologyError(f"{rival.group_id} cannot be compared with itself; name another processor")
+    return rival
 
 
 def _native(declared: Topology, processor: str, shard: int | None, table: str | None = None) -> ProcessorDecl:
@@ -155,13 +169,12 @@ def _check(
     declared: Topology,
     owner: ProcessorDecl,
     shards: Sequence[LocalShard],
-    option: str | None,
+    servers: str,
     first: int,
-    tables: Iterable[str] | None = None,
+    tables: Iterable[str],
 ) -> list[LocalTable]:
     """Compare this machine's stores with the changelogs."""
-    servers = resolve_bootstrap_servers(option, declared)
-    names = {table: owner.changelog(table) for table in tables or owner.tables}
+    names = {table: owner.changelog(table) for table in tables}
     settings = reader_settings(consumer_config(servers, SCAN_GROUP, declared.kafka))
     with ScanProgress() as progress, ScratchFolder(_SCRATCH) as scratch:
         scanner = LogScanner(servers, declared.kafka, on_progress=progress.update)
@@ -183,12 +196,11 @@ def _compare_tables(
     declared: Topology,
     owners: tuple[ProcessorDecl, ProcessorDecl],
     tables: Iterable[str],
-    option: str | None,
+    servers: str,
     shard: int | None,
     first: int,
 ) -> Iterator[tuple[str, Comparison]]:
     """Compare the tables of two processors, folded from their changelogs."""
-    servers = resolve_bootstrap_servers(option, declared)
     with ScanProgress() as progress, ScratchFolder(_SCRATCH) as scratch:
         scanner = LogScanner(servers, declared.kafka, on_progress=progress.update)
         for table in tables:
