@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -285,6 +286,19 @@ def test_a_time_is_a_start(app: Application) -> None:
     assert set(app.committed().values()) == {0}
     drain(app)
     assert table(app) == before
+    # In the middle: in each partition the first record that is not older, told in another zone.
+    records = app.read("adds")
+    at = sorted(record.timestamp()[1] for record in records)[len(records) // 2]
+    zone = timezone(timedelta(hours=5, minutes=30))
+    text = datetime.fromtimestamp(at / 1000, zone).isoformat(timespec="milliseconds")
+    done = replay(app, "--from", text, "--keep-state", "--yes")
+    assert done.returncode == 0, done.stderr
+    expected: dict[int, int] = {}
+    for record in records:
+        if record.timestamp()[1] >= at:
+            expected.setdefault(record.partition(), record.offset())
+    stood = app.committed()
+    assert {n: stood["adds", n] for n in expected} == expected
 
 
 def test_inputs_that_lost_their_first_records_are_told(app: Application) -> None:
