@@ -190,11 +190,11 @@ def _show(owner: ProcessorDecl, plan: ReplayPlan, wanted: _Wanted, as_json: bool
     for note in plan.notes:
         err.print(note, markup=False, highlight=False)
     if owner.tables:
-        names = ", ".join(owner.tables)
-        what = (
-            "stay as they are; replayed records change them once more" if wanted.keep_state else "are emptied"
-        )
-        err.print(f"tables that {what}: {names} (of {counted(len(plan.shards), 'shard')})")
+        tables = f"{escape(', '.join(owner.tables))} in {counted(len(plan.shards), 'shard')}"
+        if wanted.keep_state:
+            err.print(f"tables stay as they are, and replayed records change them once more: {tables}")
+        else:
+            err.print(f"tables that are emptied: {tables}")
     err.print(
         "outputs are written again" if wanted.emit else "outputs are not written again below the offsets `to`"
     )

@@ -252,8 +252,9 @@ def _print(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         print_json_lines(rows)
         return
     counts = ("equal", "differ", "only_left", "only_right", "behind")
+    titles = [name.replace("_", " ") for name in counts]
     heads = [name for name in ("table", "slot", "shard") if rows and name in rows[0]]
-    shown = plain_table(*heads, *(name.replace("_", " ") for name in counts), "", numbers=counts)
+    shown = plain_table(*heads, *titles, "", numbers=titles)
     for row in rows:
         cells = [escape(str(row[name])) for name in heads] + [f"{row[name]:,}" for name in counts]
         shown.add_row(*cells, escape(row.get("problem") or ""))
