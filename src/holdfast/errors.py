@@ -31,6 +31,7 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   ├── StoreError             the local store cannot be read or written now
     │   │   └── CorruptStore       its folder is damaged; it is rebuilt
     │   └── NoSuchKey              a table holds nothing under the key that was asked for
+    ├── ReplayRefused              a replay that would skip records, or give a state that looks right
     ├── SlotTaken                  another process works in the same slot
     └── WorkerError                a worker process cannot go on
 """
@@ -169,6 +170,10 @@ class NoSuchKey(StateError):
 
 class WorkerError(HoldfastError):
     """A worker cannot go on."""
+
+
+class ReplayRefused(HoldfastError):
+    """A replay cannot be done as it was asked for; nothing was changed."""
 
 
 class SlotTaken(HoldfastError):

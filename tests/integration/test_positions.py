@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Consumer
 
 from holdfast.kafka.admin import TopicAdmin
-from holdfast.kafka.positions import noted
+from holdfast.kafka.positions import Note, noted
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.settings import consumer_config
 from holdfast.record import TopicPartition
@@ -39,10 +39,10 @@ def test_a_position_of_another_topic_of_the_same_name_counts_as_none(
     """A position without a note, such as another tool's, counts as it is."""
     ids = {topic: reader.topics([topic], 10.0)[topic].id}
     places = [TopicPartition(topic, number) for number in range(3)]
-    told = [lambda _: ids[topic], lambda _: "another", lambda _: None]
+    told = [ids[topic], "another", None]
     client = Consumer({"bootstrap.servers": cluster.bootstrap_servers, "group.id": topic})
-    for place, topic_id in zip(places, told, strict=True):
-        client.commit(offsets=noted({place: 5}, topic_id), asynchronous=False)
+    for place, id_ in zip(places, told, strict=True):
+        client.commit(offsets=noted({place: 5}, lambda _, id_=id_: Note(id_)), asynchronous=False)
     client.close()
     assert reader.committed(places, 10.0, ids.get) == {places[0]: 5, places[1]: None, places[2]: 5}
     assert set(reader.committed(places, 10.0).values()) == {5}

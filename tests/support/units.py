@@ -64,7 +64,7 @@ class Units:
             "transaction.timeout.ms": 10_000,
             "delivery.timeout.ms": 10_000,
         }
-        return kind(settings, CALL_S, lambda _: None)
+        return kind(settings, CALL_S)
 
     def run(self, writer: TransactionalWriter, until: int, within: float = 40.0) -> None:
         """Commit units until there are `until` of them."""

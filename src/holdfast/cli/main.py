@@ -15,6 +15,7 @@ from holdfast.cli import (
     leader,
     produce,
     publish,
+    replay,
     run,
     state,
     state_compare,
@@ -25,7 +26,7 @@ from holdfast.cli.app import App
 from holdfast.cli.console import err
 from holdfast.errors import HoldfastError
 
-AREAS = (cluster, topology, publish, produce, run, groups, state, state_compare, leader, verify, demo)
+AREAS = (cluster, topology, publish, produce, run, groups, state, state_compare, replay, leader, verify, demo)
 """Modules of this package that register commands, in the order of `--help`."""
 
 

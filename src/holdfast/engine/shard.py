@@ -7,6 +7,7 @@ and judges those that failed by the processor's policies.
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from holdfast.engine.state import CACHED_VALUE_BYTES, ShardTable, State
 from holdfast.engine.step import make_run
 from holdfast.engine.unit import ShardChanges, Unit
 from holdfast.errors import DecodeError, StateError, StoreError, UnexpectedTombstone
-from holdfast.record import Message, Position, TopicPartition
+from holdfast.record import Message, Output, Position, TopicPartition
 from holdfast.schema import EventDecoder, ValueCodec
 
 Policy = Literal["stop", "dead-letter"]
@@ -89,6 +90,7 @@ class ShardTask:
         store: its committed state.
         positions: for each input topic, the next offset to handle.
         fence: the fencing token of this ownership.
+        muted: for each input that is replayed, the offset up to which records make state but no outputs.
     """
 
     def __init__(
@@ -97,13 +99,16 @@ class ShardTask:
         partition: int,
         store: Store,
         positions: Mapping[str, int],
+        *,
         fence: int = 0,
+        muted: Mapping[str, int] | None = None,
     ) -> None:
         self.partition = partition
         self.failure: ShardFailure | None = None
         self._plan = plan
         self._committed = dict(positions)
         self._positions = dict(positions)
+        self._muted = dict(muted or {})
         self._sealed: dict[str, int] = {}
         self._moved: set[str] = set()
         self._context = Context(partition, fence)
@@ -152,10 +157,19 @@ class ShardTask:
         Raises:
             StoreError: the local store cannot be read. The unit holds part of a batch then: give it up.
         """
+        until = self._muted.get(topic)
+        if until is not None and messages and messages[0].offset() < until:
+            # Their outputs were written when they were handled for the first time.
+            split = bisect_left(messages, until, key=lambda message: message.offset())
+            self._handle(topic, messages[:split], unit, [])
+            messages = messages[split:]
+        self._handle(topic, messages, unit, unit.outputs)
+
+    def _handle(self, topic: str, messages: Sequence[Message], unit: Unit, outputs: list[Output]) -> None:
         if self.failure is not None or not messages:
             return
         self._context._topic = topic
-        run, outputs = self._runs[topic], unit.outputs
+        run = self._runs[topic]
         done, error = run(messages, outputs)
         while error is not None and self._set_aside(topic, messages[done], error, unit):
             more, error = run(messages[done + 1 :], outputs)

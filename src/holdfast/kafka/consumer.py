@@ -21,7 +21,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 
 from holdfast.errors import ClusterError, Fenced
 from holdfast.kafka.errors import translate
-from holdfast.kafka.positions import FenceOf, TopicId, no_fence, noted
+from holdfast.kafka.positions import NoteOf, noted
 from holdfast.record import Message, TopicPartition
 
 log = logging.getLogger(__name__)
@@ -207,20 +207,17 @@ class ShardConsumer:
         """
         return self._client.consumer_group_metadata()
 
-    def commit(
-        self, positions: Mapping[TopicPartition, int], topic_id: TopicId, fence_of: FenceOf = no_fence
-    ) -> None:
+    def commit(self, positions: Mapping[TopicPartition, int], note_of: NoteOf) -> None:
         """Commit offsets outside a transaction, and wait for the answer.
 
         Args:
             positions: the offsets.
-            topic_id: the inputs' ids, noted with their positions.
-            fence_of: the shards' fencing tokens, noted in the same way.
+            note_of: what is noted beside them.
 
         Raises:
             ClusterError: the broker refused, for example since the group moved on.
         """
-        offsets = noted(positions, topic_id, fence_of)
+        offsets = noted(positions, note_of)
         self._call(lambda: self._client.commit(offsets=offsets, asynchronous=False))
 
     def hand_over(self, timeout: float) -> None:

@@ -1,10 +1,14 @@
-"""Positions as they are committed: each with a note of the topic's id and of its owner's fencing token.
+"""Positions as they are committed: each with a note of what the next owner has to know.
 
-A topic that is deleted and created again keeps its name, and a member that has not noticed may commit a
-position of the old topic for the new one. The note tells the next member that it means nothing there.
+The topic's id: a topic that is deleted and created again keeps its name, and a member that has not noticed
+may commit a position of the old topic for the new one. The note tells the next member that it means nothing
+there.
 
-The token is the number of an ownership. It is noted with every position that the owner commits, so the
+The fencing token: the number of an ownership. It is noted with every position that the owner commits, so the
 next owner, who reads the position anyway, knows which number it has to exceed.
+
+A replay under way: up to which offset outputs are not written again. It goes from commit to commit, so that
+it survives whoever commits, and ends with the first position beyond it.
 """
 
 from __future__ import annotations
@@ -20,13 +24,32 @@ from holdfast.record import TopicPartition
 _MARK: Final = "holdfast: "
 _TOPIC_ID: Final = "topic id "
 _FENCE: Final = "fence "
-_NOTE: Final = re.compile(rf"{_MARK}(?:{_TOPIC_ID}(?P<topic>[^\s;]+))?(?:; )?(?:{_FENCE}(?P<fence>\d+))?")
+_MUTED: Final = "muted up to "
+_NOTE: Final = re.compile(
+    rf"{_MARK}(?:{_TOPIC_ID}(?P<topic>[^\s;]+))?(?:; )?"
+    rf"(?:{_FENCE}(?P<fence>\d+))?(?:; )?(?:{_MUTED}(?P<muted>\d+))?"
+)
 
 TopicId = Callable[[str], str | None]
 """A topic's name to the id that it had when work on it began; None when that is not known."""
 
-FenceOf = Callable[[int], int]
-"""A shard's number to the fencing token under which it is owned; 0 when there is none."""
+
+class Note(NamedTuple):
+    """What is noted beside a position.
+
+    Attributes:
+        topic_id: the topic's id; None when it is not known.
+        fence: the fencing token of the ownership; 0 when there is none.
+        muted: the offset up to which outputs are not written again; None when all are written.
+    """
+
+    topic_id: str | None = None
+    fence: int = 0
+    muted: int | None = None
+
+
+NoteOf = Callable[[TopicPartition], Note]
+"""What is noted beside a partition's position. Any thread may ask."""
 
 
 class Committed(NamedTuple):
@@ -35,26 +58,23 @@ class Committed(NamedTuple):
     Attributes:
         offset: the next offset to handle; None when none is committed that means anything.
         fence: the fencing token of the ownership that committed last; 0 when none did.
+        muted: the offset up to which outputs are not written again; None when all are written.
     """
 
     offset: int | None
-    fence: int
+    fence: int = 0
+    muted: int | None = None
 
 
-def no_fence(partition: int) -> int:  # noqa: ARG001
+def no_note(place: TopicPartition) -> Note:  # noqa: ARG001
     """For those who own no shards."""
-    return 0
+    return Note()
 
 
-def noted(
-    positions: Mapping[TopicPartition, int], topic_id: TopicId, fence_of: FenceOf = no_fence
-) -> list[ClientPartition]:
+def noted(positions: Mapping[TopicPartition, int], note_of: NoteOf) -> list[ClientPartition]:
     """Positions for the client, with their notes as metadata."""
-    ids = {topic: topic_id(topic) for topic in {place.topic for place in positions}}
     return [
-        ClientPartition(
-            place.topic, place.partition, offset, _note(ids[place.topic], fence_of(place.partition))
-        )
+        ClientPartition(place.topic, place.partition, offset, _text(note_of(place), offset))
         for place, offset in positions.items()
     ]
 
@@ -70,11 +90,13 @@ def read(offset: int, metadata: str | None, id_: str | None) -> Committed:
     found = _NOTE.fullmatch(metadata or "")
     topic = found["topic"] if found else None
     fence = int(found["fence"] or 0) if found else 0
-    is_foreign = id_ is not None and topic is not None and topic != id_
-    return Committed(None if offset < 0 or is_foreign else offset, fence)
+    if offset < 0 or (id_ is not None and topic is not None and topic != id_):
+        return Committed(None, fence)
+    return Committed(offset, fence, int(found["muted"]) if found and found["muted"] else None)
 
 
-def _note(id_: str | None, fence: int) -> str:
-    parts = [f"{_TOPIC_ID}{id_}"] if id_ else []
-    parts += [f"{_FENCE}{fence}"] if fence else []
+def _text(note: Note, offset: int) -> str:
+    parts = [f"{_TOPIC_ID}{note.topic_id}"] if note.topic_id else []
+    parts += [f"{_FENCE}{note.fence}"] if note.fence else []
+    parts += [f"{_MUTED}{note.muted}"] if note.muted is not None and offset < note.muted else []
     return _MARK + "; ".join(parts) if parts else ""

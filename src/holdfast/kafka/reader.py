@@ -93,7 +93,7 @@ class PartitionReader:
     def standing(
         self, places: Sequence[TopicPartition], timeout: float, topic_id: TopicId | None = None
     ) -> dict[TopicPartition, Committed]:
-        """The same with the fencing tokens under which the offsets were committed.
+        """The same with what was noted beside the offsets.
 
         Raises:
             ClusterError: no answer in time.

@@ -32,7 +32,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from holdfast.errors import ClusterError
 from holdfast.kafka.errors import FENCED, mapped, translate
 from holdfast.kafka.lost_requests import LEVEL, LostRequests
-from holdfast.kafka.positions import FenceOf, TopicId, no_fence, noted
+from holdfast.kafka.positions import NoteOf, no_note, noted
 from holdfast.kafka.settings import client_log
 from holdfast.record import Output, TopicPartition
 
@@ -202,22 +202,15 @@ class TransactionalWriter(_Writer):
     Args:
         settings: client settings, `transactional.id` included.
         timeout: seconds that one call to the brokers may take.
-        topic_id: the inputs' ids, noted with their positions.
-        fence_of: the shards' fencing tokens, noted in the same way.
+        note_of: what is noted beside the inputs' positions.
 
     Raises:
         ClusterError: the client refuses the settings.
     """
 
-    def __init__(
-        self,
-        settings: Mapping[str, Any],
-        timeout: float,
-        topic_id: TopicId,
-        fence_of: FenceOf = no_fence,
-    ) -> None:
+    def __init__(self, settings: Mapping[str, Any], timeout: float, note_of: NoteOf = no_note) -> None:
         super().__init__(settings, timeout)
-        self._topic_id, self._fence_of = topic_id, fence_of
+        self._note_of = note_of
         self._initialised = self._initialise()
 
     def _connect(self) -> Producer:
@@ -247,7 +240,7 @@ class TransactionalWriter(_Writer):
         """Send the offsets and commit."""
         # By name, not by `self`: a call that hangs may return when there is a new client already.
         client, ends = self._client, self._ends
-        offsets = noted(positions, self._topic_id, self._fence_of)
+        offsets = noted(positions, self._note_of)
         try:
             client.send_offsets_to_transaction(offsets, group_metadata, self._timeout)
             client.commit_transaction(self._timeout)

@@ -10,15 +10,15 @@ from typing import Any
 from holdfast.engine.plan import plan_processor
 from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
 from holdfast.kafka.group_settings import set_session
-from holdfast.kafka.positions import FenceOf, TopicId
+from holdfast.kafka.positions import NoteOf
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.settings import CONSUMER_PROTOCOL, GROUP_PROTOCOL, consumer_config, producer_config
 from holdfast.kafka.transaction import AtLeastOnceWriter, TransactionalWriter, UnitWriter
 from holdfast.record import TopicPartition
-from holdfast.runtime.claims import Fences
 from holdfast.runtime.commit import CommitPipeline
 from holdfast.runtime.known_topics import KnownTopics
 from holdfast.runtime.opening import RestoreSettings
+from holdfast.runtime.owner_notes import OwnerNotes
 from holdfast.runtime.peers import Peers
 from holdfast.runtime.restore import Restorer
 from holdfast.runtime.stall import InputEnds, StallWatch
@@ -72,8 +72,8 @@ def build_worker(
     topics = KnownTopics((*decl.reads, *changelogs.values()), CALL_TIMEOUT_S)
     shards = declared.partitions(decl.name)
     peers = Peers(decl.group_id, decl.slot_id(identity.slot), shards, CALL_TIMEOUT_S)
-    fences = Fences()
-    late = _LateConsumer(topics.id_of, fences.of)
+    notes = OwnerNotes(topics.id_of)
+    late = _LateConsumer(notes)
     writer = _writer(decl, identity, {**record_sizes(declared, decl), **declared.kafka}, late)
 
     def connect(listener: OwnershipListener) -> ShardConsumer:
@@ -87,7 +87,7 @@ def build_worker(
             identity.folder,
             decl.start,
             standby=decl.standby,
-            fences=fences,
+            notes=notes,
         ),
         lambda: PartitionReader(reader_settings(_plain(settings))),
         StoreMemory(),
@@ -162,14 +162,14 @@ def record_sizes(topology: Topology, decl: ProcessorDecl) -> dict[str, Any]:
 class _LateConsumer:
     """Commits offsets through the consumer, which is made after the writer."""
 
-    def __init__(self, topic_id: TopicId, fence_of: FenceOf) -> None:
+    def __init__(self, note_of: NoteOf) -> None:
         self.consumer: ShardConsumer | None = None
-        self.topic_id, self.fence_of = topic_id, fence_of
+        self.note_of = note_of
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         """See `ShardConsumer.commit`."""
         assert self.consumer is not None
-        self.consumer.commit(positions, self.topic_id, self.fence_of)
+        self.consumer.commit(positions, self.note_of)
 
 
 def _writer(
@@ -186,7 +186,7 @@ def _writer(
         # The client refuses a record that could outlive its transaction.
         "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
     }
-    return TransactionalWriter(settings, CALL_TIMEOUT_S, late.topic_id, late.fence_of)
+    return TransactionalWriter(settings, CALL_TIMEOUT_S, late.note_of)
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

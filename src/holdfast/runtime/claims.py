@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from holdfast.errors import HoldfastError
 from holdfast.runtime.store import RocksStore
@@ -18,31 +17,6 @@ class Claim:
     epoch: int
 
 
-class Fences:
-    """The fencing tokens of a worker's shards. Tokens are chosen on one thread, and read on others.
-
-    A token exceeds the one that the shard's positions were last committed with, by 1 at least. It is the
-    time of day where that is more: if the positions are deleted or reset, and the notes with them, tokens go
-    on from where no system outside has seen one yet.
-
-    Args:
-        now: the time of day in seconds.
-    """
-
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
-        self._now = now
-        self._tokens: dict[int, int] = {}
-
-    def choose(self, partition: int, last: int) -> int:
-        """The token of a new ownership of a shard, after one with the token `last`."""
-        token = self._tokens[partition] = max(last + 1, int(self._now() * 1000))
-        return token
-
-    def of(self, partition: int) -> int:
-        """The token of a shard; 0 before one was chosen."""
-        return self._tokens.get(partition, 0)
-
-
 @dataclass(frozen=True, slots=True)
 class Restored:
     """A shard that is ready for work.
@@ -54,6 +28,7 @@ class Restored:
         records: changelog records read.
         seconds: how long it took.
         fence: the fencing token of this ownership, which holds once a commit has noted it.
+        muted: for each input that is replayed, the offset up to which outputs are not written again.
     """
 
     claim: Claim
@@ -62,6 +37,7 @@ class Restored:
     records: int
     seconds: float
     fence: int = 0
+    muted: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ class LeaderClients:
             "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
         }
         # Positions mean nothing in this group, so they need no note of the topic that they are of.
-        return TransactionalWriter(settings, CALL_TIMEOUT_S, lambda _: None)
+        return TransactionalWriter(settings, CALL_TIMEOUT_S)
 
     def history(self) -> History:
         """Read the leader's topic.

@@ -12,7 +12,8 @@ from holdfast.errors import CorruptStore
 from holdfast.kafka.positions import TopicId
 from holdfast.kafka.reader import PartitionReader
 from holdfast.record import Message, TopicPartition
-from holdfast.runtime.claims import Claim, Fences
+from holdfast.runtime.claims import Claim
+from holdfast.runtime.owner_notes import OwnerNotes
 from holdfast.runtime.store import RocksStore, StoreMemory
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class RestoreSettings:
         timeout: seconds for one question to the brokers.
         retry: seconds until brokers that did not answer are asked again.
         standby: warm copies of each shard on other workers.
-        fences: gives the shards their fencing tokens.
+        notes: what is noted beside the shards' positions.
     """
 
     inputs: tuple[str, ...]
@@ -44,7 +45,7 @@ class RestoreSettings:
     timeout: float = 10.0
     retry: float = 0.5
     standby: int = 0
-    fences: Fences = field(default_factory=Fences)
+    notes: OwnerNotes = field(default_factory=OwnerNotes)
 
 
 @dataclass(slots=True)
@@ -99,7 +100,8 @@ class RestoringShard(OpenShard):
     claim: Claim
     positions: dict[str, int]
     started: float
-    fence: int = 0
+    fence: int
+    muted: dict[str, int]
 
 
 class ShardOpener:
@@ -119,17 +121,21 @@ class ShardOpener:
     ) -> dict[int, dict[str, int]]:
         """Where each shard's inputs go on: committed offsets, else the declared start.
 
-        What was committed also tells which fencing token the shard had, so it gets its next one here.
+        What was committed also tells which fencing token the shard had, so it gets its next one here; and
+        how far it is muted.
         """
         places = [TopicPartition(topic, c.partition) for c in claims for topic in self._settings.inputs]
         standing = reader.standing(places, self._settings.timeout, topic_id) if places else {}
         positions: dict[int, dict[str, int]] = {claim.partition: {} for claim in claims}
         last = dict.fromkeys(positions, 0)
-        for place, (offset, fence) in standing.items():
-            positions[place.partition][place.topic] = self._first(reader, place) if offset is None else offset
-            last[place.partition] = max(last[place.partition], fence)
+        notes = self._settings.notes
+        for place, found in standing.items():
+            offset = self._first(reader, place) if found.offset is None else found.offset
+            positions[place.partition][place.topic] = offset
+            last[place.partition] = max(last[place.partition], found.fence)
+            notes.take_over(place, found)
         for partition, fence in last.items():
-            self._settings.fences.choose(partition, fence)
+            notes.begin(partition, fence)
         return positions
 
     def _first(self, reader: PartitionReader, place: TopicPartition) -> int:
@@ -167,7 +173,8 @@ class ShardOpener:
             claim=claim,
             positions=positions,
             started=started,
-            fence=self._settings.fences.of(claim.partition),
+            fence=self._settings.notes.fence(claim.partition),
+            muted=self._settings.notes.muted(self._settings.inputs, claim.partition),
         )
 
     def _take_over(self, reader: PartitionReader, warm: OpenShard) -> OpenShard | None:

@@ -339,7 +339,9 @@ class Restorer:
             self._answer(NotRestored(shard.claim, error))
             return
         seconds = time.monotonic() - shard.started
-        restored = Restored(shard.claim, shard.store, shard.positions, shard.records, seconds, shard.fence)
+        restored = Restored(
+            shard.claim, shard.store, shard.positions, shard.records, seconds, shard.fence, shard.muted
+        )
         if not self._answer(restored):
             shard.store.close()
 

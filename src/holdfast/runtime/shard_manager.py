@@ -127,7 +127,14 @@ class ShardManager:
     def _begin(self, shard: OwnedShard, restored: Restored) -> None:
         self.restored_records += restored.records
         store = WriteBehind(restored.store)
-        task = ShardTask(self._plan, shard.claim.partition, store, restored.positions, restored.fence)
+        task = ShardTask(
+            self._plan,
+            shard.claim.partition,
+            store,
+            restored.positions,
+            fence=restored.fence,
+            muted=restored.muted,
+        )
         shard.task, shard.store = task, store
         # Commits where the shard begins: `start: latest` is a moment that passes, and a successor
         # must not take a later one. The fencing token is noted by the same commit.

@@ -28,7 +28,9 @@ class MemoryShard:
         self._log = log
         self._store = MemoryStore()
         self._owners = 1
-        self.task = ShardTask(plan, partition, self._store, dict.fromkeys(plan.decoders, 0), self._owners)
+        self.task = ShardTask(
+            plan, partition, self._store, dict.fromkeys(plan.decoders, 0), fence=self._owners
+        )
 
     @property
     def lag(self) -> int:
@@ -63,7 +65,7 @@ class MemoryShard:
         if crash:
             self._owners += 1
             positions = task.committed_positions
-            self.task = ShardTask(self.plan, self._partition, self._store, positions, self._owners)
+            self.task = ShardTask(self.plan, self._partition, self._store, positions, fence=self._owners)
             return
         sealed = task.seal()
         for output in unit.outputs:

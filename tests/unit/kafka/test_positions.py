@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.kafka.positions import Committed, noted, read
+from holdfast.kafka.positions import Committed, Note, noted, read
 from holdfast.record import TopicPartition
 
 PLACE = TopicPartition("orders", 3)
@@ -13,16 +13,27 @@ ID = "wLNBn8lVS6yW-jSYqGwHFQ"
 
 @pytest.mark.parametrize("id_", [ID, None])
 @pytest.mark.parametrize("fence", [0, 1_795_000_000_000])
-def test_a_note_comes_back_as_it_was_written(id_: str | None, fence: int) -> None:
+@pytest.mark.parametrize("muted", [None, 8])
+def test_a_note_comes_back_as_it_was_written(id_: str | None, fence: int, muted: int | None) -> None:
     """With or without each of its parts."""
-    [written] = noted({PLACE: 7}, lambda _: id_, lambda partition: fence if partition == 3 else 99)
+    [written] = noted({PLACE: 7}, {PLACE: Note(id_, fence, muted)}.__getitem__)
     assert (written.topic, written.partition, written.offset) == (*PLACE, 7)
-    assert read(7, written.metadata, ID) == Committed(7, fence)
-    assert read(7, written.metadata, "another") == Committed(None if id_ else 7, fence)
-    assert read(7, written.metadata, None) == Committed(7, fence)
+    assert read(7, written.metadata, ID) == Committed(7, fence, muted)
+    assert read(7, written.metadata, None) == Committed(7, fence, muted)
+    elsewhere = Committed(None, fence) if id_ else Committed(7, fence, muted)
+    assert read(7, written.metadata, "another") == elsewhere
 
 
-@pytest.mark.parametrize("metadata", [None, "", "another tool's; fence 5", "holdfast: topic id a; fence x"])
+def test_a_replay_that_is_over_is_not_noted() -> None:
+    """The next position at or beyond its end says nothing of it."""
+    [written] = noted({PLACE: 8}, lambda _: Note(ID, 5, muted=8))
+    assert read(8, written.metadata, ID) == Committed(8, 5)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [None, "", "another tool's; fence 5", "holdfast: topic id a; fence x", "holdfast: muted up to"],
+)
 def test_other_notes_say_nothing(metadata: str | None) -> None:
     """The position counts as it is."""
     assert read(7, metadata, ID) == Committed(7, 0)

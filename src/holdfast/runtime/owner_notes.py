@@ -1,0 +1,55 @@
+"""What a worker notes beside the positions that it commits, for the next owners of its shards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from holdfast.kafka.positions import Committed, Note, TopicId
+from holdfast.record import TopicPartition
+
+
+def unknown(topic: str) -> str | None:  # noqa: ARG001
+    """The ids of topics of which none are known."""
+    return None
+
+
+class OwnerNotes:
+    """The notes of a worker's shards: a `NoteOf`. They change on one thread, and are read on others.
+
+    A fencing token exceeds the one that the shard's positions were last committed with, by 1 at least. It is
+    the time of day where that is more: if the positions are deleted or reset, and the notes with them, tokens
+    go on from where no system outside has seen one yet.
+
+    Args:
+        topic_id: the topics' ids.
+        now: the time of day in seconds.
+    """
+
+    def __init__(self, topic_id: TopicId = unknown, now: Callable[[], float] = time.time) -> None:
+        self._topic_id = topic_id
+        self._now = now
+        self._tokens: dict[int, int] = {}
+        self._muted: dict[TopicPartition, int | None] = {}
+
+    def __call__(self, place: TopicPartition) -> Note:
+        """What is noted beside a partition's position."""
+        return Note(self._topic_id(place.topic), self.fence(place.partition), self._muted.get(place))
+
+    def begin(self, partition: int, last: int) -> int:
+        """The fencing token of a new ownership of a shard, after one with the token `last`."""
+        token = self._tokens[partition] = max(last + 1, int(self._now() * 1000))
+        return token
+
+    def take_over(self, place: TopicPartition, committed: Committed) -> None:
+        """Pass on what a former owner noted of a replay."""
+        self._muted[place] = committed.muted
+
+    def fence(self, partition: int) -> int:
+        """The fencing token of a shard; 0 before it was owned."""
+        return self._tokens.get(partition, 0)
+
+    def muted(self, topics: Iterable[str], partition: int) -> dict[str, int]:
+        """For each input of a shard that is replayed, the offset up to which its outputs are not written."""
+        found = {topic: self._muted.get(TopicPartition(topic, partition)) for topic in topics}
+        return {topic: until for topic, until in found.items() if until is not None}

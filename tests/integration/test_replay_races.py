@@ -1,0 +1,144 @@
+"""A replay and workers at the same time: positions and tables belong to one of the two, never to both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from holdfast.errors import ReplayRefused
+from holdfast.kafka.groups import GroupAdmin, partitions_of
+from holdfast.kafka.rewind import Rewind, rewind
+from holdfast.kafka.scan import LogScanner
+from holdfast.kafka.standing import standing
+from holdfast.kafka.topic_reader import fold
+from holdfast.record import Message, TopicPartition
+from tests.support.application import PARTITIONS, Application, Run
+from tests.support.events import Added
+
+pytestmark = pytest.mark.integration
+
+RECORDS = 100
+
+
+@pytest.fixture
+def app(application: Callable[..., Application]) -> Application:
+    """Give an application that has handled its records; nobody is in its group any more."""
+    made = application()
+    work(made, RECORDS)
+    return made
+
+
+def work(app: Application, records: int) -> None:
+    """Publish records, handle them, and wait until the worker's session has ended."""
+    app.publish(*(Added(key=f"key-{n % 17}", n=n) for n in range(records)))
+    with app.run() as run:
+        run.until_drained()
+    with GroupAdmin(app.servers) as admin:
+        deadline = time.monotonic() + 20
+        while admin.describe(app.group).members:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def planned(app: Application) -> Rewind:
+    """A muted replay from the beginning, planned from what is there now."""
+    places = partitions_of([app.names.topic("adds")], PARTITIONS)
+    stands = standing(app.group, places, app.servers, {})
+    muted = {place: offset for place, offset in stands.positions.items() if offset}
+    changelogs = tuple(TopicPartition(app.changelog, n) for n in range(PARTITIONS))
+    return Rewind(
+        app.group,
+        stands.positions,
+        dict.fromkeys(places, 0),
+        {place: stands.note(place, muted.get(place)) for place in places},
+        changelogs,
+        RECORDS,
+    )
+
+
+def table(app: Application) -> dict[bytes, bytes]:
+    """The table `sums` in bytes."""
+    return fold(LogScanner(app.servers).topic(app.changelog))
+
+
+class Meddler(LogScanner):
+    """Lets something happen once, when the positions are in the transaction and the tables are to be read."""
+
+    def __init__(self, servers: str, happen: Callable[[], None]) -> None:
+        super().__init__(servers)
+        self._happen: Callable[[], None] | None = happen
+
+    def topic(self, name: str, only: Callable[[TopicPartition], bool] | None = None) -> Iterator[Message]:
+        """As ever, after what happens."""
+        happen, self._happen = self._happen, None
+        if happen is not None:
+            happen()
+        return super().topic(name, only)
+
+
+def test_a_worker_that_starts_during_a_replay_waits_for_its_end(app: Application) -> None:
+    """Then it replays: the table is the same, and no output is written twice."""
+    before = table(app)
+    run = Run(app, app.specs())
+    seen: list[int] = []
+
+    def start() -> None:
+        run.supervisor.start()
+        run.until(lambda: run.views[0].status.shards.get("restoring") == PARTITIONS, 30, "the shards")
+        run.let_run(2.0)
+        seen.append(run.running())
+
+    try:
+        assert rewind(planned(app), app.servers, {}, Meddler(app.servers, start)) == 17
+        assert seen == [0]
+        run.until_drained()
+    finally:
+        run.stop()
+    assert table(app) == before
+    assert len(app.read("sums")) == RECORDS
+    assert run.views[0].records == RECORDS
+
+
+def test_a_worker_that_came_before_is_seen(app: Application) -> None:
+    """It has its positions already: the replay gives way, and the worker goes on."""
+    before, stood, todo = table(app), app.committed(), planned(app)
+    with app.run() as run:
+        run.until_running()
+        with pytest.raises(ReplayRefused, match=r"workers are in the group.*slot-0"):
+            rewind(todo, app.servers, {}, LogScanner(app.servers))
+        app.publish(Added(key="more", n=1))
+        run.until_drained()
+    assert (len(table(app)), table(app).items() >= before.items()) == (18, True)
+    assert sum(app.committed().values()) == sum(stood.values()) + 1
+
+
+def test_a_worker_that_came_and_went_has_left_a_trace(app: Application) -> None:
+    """A plan that was made before it is not carried out."""
+    todo = planned(app)
+    work(app, 50)
+    before, stood = table(app), app.committed()
+    with pytest.raises(ReplayRefused, match="worked meanwhile"):
+        rewind(todo, app.servers, {}, LogScanner(app.servers))
+    assert (table(app), app.committed()) == (before, stood)
+
+
+def test_brokers_that_fail_in_the_middle_leave_all_as_it_was(app: Application) -> None:
+    """Deletions that were sent already are aborted, and readers do not see them."""
+    before, stood = table(app), app.committed()
+
+    class Failing(LogScanner):
+        calls = 0
+
+        def topic(self, name: str, only: Callable[[TopicPartition], bool] | None = None) -> Iterator[Message]:
+            self.calls += 1
+            if self.calls == 3:
+                raise ReplayRefused("the third partition cannot be read")
+            return super().topic(name, only)
+
+    with pytest.raises(ReplayRefused, match="third partition"):
+        rewind(planned(app), app.servers, {}, Failing(app.servers))
+    assert (table(app), app.committed()) == (before, stood)
+    assert rewind(planned(app), app.servers, {}, LogScanner(app.servers)) == 17
+    assert table(app) == {}
