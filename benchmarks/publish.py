@@ -1,6 +1,6 @@
 """Publishing speed: typed events against a bare client loop, in one run on the same topic.
 
-    python -m benchmarks.publish --bootstrap-servers HOST:PORT [--events N] [--rounds N]
+    python -m benchmarks.publish [--bootstrap-servers HOST:PORT] [--events N] [--rounds N]
 
 Three loops write the same orders of 128 bytes, with the same client settings (idempotent, acks=all, lz4, one
 header), and wait for all acknowledgements:
@@ -28,6 +28,7 @@ from confluent_kafka import Producer as Client
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import target
 from benchmarks.cluster import run_on
 from benchmarks.orders import ORDER_BYTES, Truth, make_orders
 from holdfast.kafka.producer import Producer
@@ -143,7 +144,7 @@ def report(rounds: dict[str, list[Measured]]) -> bool:
 def main() -> int:
     """Run the benchmark; exit code 1 if the bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--bootstrap-servers", required=True)
+    parser.add_argument("--bootstrap-servers", help="default: an embedded cluster, as in benchmarks.compare")
     parser.add_argument("--events", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--partitions", type=int, default=4)
@@ -152,9 +153,11 @@ def main() -> int:
     pool = [OrderPlaced.model_validate_json(order.value) for order in orders]
     sizes = [len(order.model_dump_json()) for order in pool]
     print(f"{arguments.events:,} events a round, {statistics.mean(sizes):.0f} bytes (input {ORDER_BYTES})")
-    with run_on(arguments.bootstrap_servers, partitions=arguments.partitions) as cluster:
+    with (
+        target.bootstrap_servers(arguments.bootstrap_servers) as servers,
+        run_on(servers, partitions=arguments.partitions) as cluster,
+    ):
         topic = cluster.create_topic("publish")
-        servers = arguments.bootstrap_servers
         makers = {"bare": bare_loop, "typed": typed_loop, "typed, built": built_loop}
         loops = {name: make(servers, topic, pool) for name, make in makers.items()}
         rounds: dict[str, list[Measured]] = {name: [] for name in loops}

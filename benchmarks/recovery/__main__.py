@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -28,6 +29,10 @@ QUIET_S = 3.0
 
 STEADY_S = 1.0
 """Seconds that the output has to stay fresh to count as recovered."""
+
+DOCS = Path(__file__).parents[2] / "docs" / "recovery.md"
+
+TITLES = ("fault", "runs", "p50", "p95", "max", "bar", "records checked")
 
 console = Console()
 
@@ -99,20 +104,35 @@ def _settle(lab: Lab, watch: OutputWatch) -> None:
 def table(found: list[Series]) -> Table:
     """The results for a terminal."""
     drawn = Table(title="longest gap in the committed output, in seconds")
-    for column in ("fault", "runs", "p50", "p95", "max", "bar", "records checked"):
+    for column in TITLES:
         drawn.add_column(column, justify="left" if column in {"fault", "bar"} else "right")
     for one in found:
-        figures = (one.percentile(0.5), one.percentile(0.95), max(one.gaps))
-        drawn.add_row(
-            one.title, str(len(one.gaps)), *(f"{it:.2f}" for it in figures), one.bar, f"{one.records:,}"
-        )
+        drawn.add_row(*cells(one))
     return drawn
+
+
+def cells(one: Series) -> list[str]:
+    """A row of the table, under `TITLES`."""
+    figures = (one.percentile(0.5), one.percentile(0.95), max(one.gaps))
+    return [one.title, str(len(one.gaps)), *(f"{it:.2f}" for it in figures), one.bar, f"{one.records:,}"]
+
+
+def write_rows(found: list[Series], facts: dict[str, Any]) -> None:
+    """Put the rows into docs/recovery.md, in place of earlier ones of the same faults."""
+    row = re.compile(r"^\| ([^|]+?) \|.*$", re.MULTILINE)
+    rows = {it[1]: it[0] for it in row.finditer(DOCS.read_text()) if it[1] != TITLES[0]}
+    where = f"{facts['machine']}, {facts['date']}, load {facts['load at the start']}"
+    rows |= {one.title: f"| {' | '.join([*cells(one), where])} |" for one in found}
+    ordered = [rows[fault.title] for fault in FAULTS.values() if fault.title in rows]
+    head = [f"| {' | '.join([*TITLES, 'measured on'])} |", "|---|---:|---:|---:|---:|---|---:|---|"]
+    report.replace_section(DOCS, "\n".join([*head, *ordered]), mark="results")
 
 
 def main(
     faults: Annotated[str, typer.Option(help="Comma-separated.")] = ",".join(FAULTS),
     runs: Annotated[int, typer.Option(help="Runs of each fault.", min=1)] = 20,
     rate: Annotated[int, typer.Option(help="Events per second.", min=50)] = 2_000,
+    markdown: Annotated[bool, typer.Option(help="Write the rows into docs/recovery.md.")] = False,
 ) -> None:
     """Break things again and again under load, and measure how long the committed output stands still."""
     machine = report.machine()
@@ -121,6 +141,8 @@ def main(
     path = RESULTS / f"recovery-{datetime.now(UTC).strftime('%Y%m%d-%H%M%S')}.json"
     content = {"facts": machine, "rate": rate, "results": [asdict(one) for one in found]}
     path.write_text(json.dumps(content, indent=1) + "\n")
+    if markdown:
+        write_rows(found, machine)
 
 
 if __name__ == "__main__":

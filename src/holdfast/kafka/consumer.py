@@ -18,15 +18,24 @@ from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as ClientPartition
+from confluent_kafka.admin import AdminClient
 
 from holdfast.errors import ClusterError, Fenced
-from holdfast.kafka.errors import translate
+from holdfast.kafka.errors import mapped, translate
+from holdfast.kafka.members import GroupQuestion, waits_for_members
 from holdfast.kafka.positions import NoteOf, noted
+from holdfast.kafka.settings import CONSUMER_PROTOCOL, GROUP_PROTOCOL
 from holdfast.record import Message, TopicPartition
 
 log = logging.getLogger(__name__)
 
+_LOG_ERRORS = 3
+"""The client's log level for errors and worse."""
+
 _LOST_POSITION = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
+JOIN_PAUSE_S = 1.0
+"""The client joins a group at most once in so many seconds when others cause the rebalance; not a setting."""
+
 _FORBIDDEN = (KafkaError.TOPIC_AUTHORIZATION_FAILED,)
 
 
@@ -77,6 +86,9 @@ class ShardConsumer:
         topic: the processor's first input, whose partitions stand for the shards.
         listener: told about ownership.
 
+    Attributes:
+        rebalanced: when the group last gave or took shards, by `time.monotonic`.
+
     Raises:
         ClusterError: the client refuses the settings.
     """
@@ -89,10 +101,16 @@ class ShardConsumer:
         self._stopped: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
         self._broker_error: KafkaError | None = None
-        try:
+        self.rebalanced = time.monotonic()
+        self._group_id = str(settings["group.id"])
+        self._newcomer: AdminClient | None = None
+        with mapped("starting the consumer"):
             self._client = Consumer({**settings, "error_cb": self._note_error})
-        except KafkaException as error:
-            raise translate(error, "starting the consumer") from error
+            if settings.get(GROUP_PROTOCOL) != CONSUMER_PROTOCOL:
+                # It would warn of every setting that is a consumer's.
+                self._newcomer = AdminClient({**settings, "log_level": _LOG_ERRORS})
+                # Only for the connections: the answer of later must not wait for them.
+                GroupQuestion(self._newcomer, self._group_id, JOIN_PAUSE_S)
         self._subscribe()
 
     def _subscribe(self) -> None:
@@ -252,11 +270,34 @@ class ShardConsumer:
         """Go, but stay a member until the session ends; the listener hears `revoked` for what is owned."""
         self._call(self._client.close)
 
+    @property
+    def seconds_to_join(self) -> float:
+        """Seconds until every member may join again at once, counted from the last rebalance."""
+        return max(self.rebalanced + JOIN_PAUSE_S - time.monotonic(), 0.0)
+
     def _on_assign(self, client: Consumer, partitions: list[ClientPartition]) -> None:
+        newcomer, self._newcomer = self._newcomer, None
+        if newcomer is not None and not partitions:
+            self._join_with_the_others(newcomer)
+        self.rebalanced = time.monotonic()
         # Nothing is fetched yet; without a call of ours the client would start by itself.
         client.incremental_assign([])
         self._owned.update(p.partition for p in partitions)
         self._listener.assigned([p.partition for p in partitions])
+
+    def _join_with_the_others(self, admin: AdminClient) -> None:
+        """Join again as soon as the others have given up what is to be ours.
+
+        A newcomer's first rebalance takes shards from the others, and the second hands them out. In between
+        they belong to nobody, and the client would not join before a second has passed since the first.
+        A subscription that is made inside of this callback is applied at its end, without that pause
+        (librdkafka's `rd_kafka_trigger_waiting_subscribe_maybe`).
+        """
+        try:
+            if waits_for_members(admin, self._group_id, JOIN_PAUSE_S):
+                self._subscribe()
+        except ClusterError as error:
+            log.debug("it is only slower without: %s", error)
 
     def _on_revoke(self, client: Consumer, partitions: list[ClientPartition]) -> None:
         self._give_up(client, partitions, self._listener.revoked)
@@ -266,6 +307,7 @@ class ShardConsumer:
 
     def _give_up(self, client: Consumer, partitions: list[ClientPartition], tell: Any) -> None:
         numbers = {p.partition for p in partitions}
+        self.rebalanced = time.monotonic()
         self._owned -= numbers
         tell(sorted(numbers))
         self.stop([p for p in self._reading if p.partition in numbers])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,11 @@ from confluent_kafka.admin import AdminClient
 from holdfast.kafka.errors import kafka_error, mapped, translate
 from holdfast.kafka.offsets import silence
 from holdfast.record import TopicPartition
+
+_AGAIN_S = 0.02
+"""Seconds between two questions for a group's state."""
+
+_PREPARING = ConsumerGroupState.PREPARING_REBALANCING.name.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +86,9 @@ class GroupQuestion:
             BrokersUnreachable: the coordinator does not answer.
             ClusterError: this user may not see the group.
         """
+        wait_for([self._answer], self._timeout + 1.0)
         try:
-            found = self._answer.result(self._timeout + 1.0)
+            found = self._answer.result(0.0)
         except KafkaException as error:
             if kafka_error(error).code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return Group(self._group_id, ConsumerGroupState.DEAD.name.lower())
@@ -89,6 +97,28 @@ class GroupQuestion:
             raise silence(self._doing, self._timeout) from error
         members = tuple(sorted(map(_member, found.members), key=lambda it: (it.client_id, it.host)))
         return Group(self._group_id, found.state.name.lower(), members)
+
+
+def waits_for_members(client: AdminClient, group_id: str, within: float) -> bool:
+    """Wait until a group waits for its members to join again.
+
+    Args:
+        client: asks.
+        group_id: the group.
+        within: the most seconds to wait.
+
+    Returns:
+        Whether it does.
+
+    Raises:
+        ClusterError: the brokers do not tell.
+    """
+    deadline = time.monotonic() + within
+    while GroupQuestion(client, group_id, within).wait().state != _PREPARING:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_AGAIN_S)
+    return True
 
 
 def _member(found: Any) -> Member:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import socket
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from holdfast.errors import TopologyError
 from holdfast.runtime.orders import WorkerOrders
+from holdfast.runtime.spare import Waiting
 from holdfast.runtime.supervisor import WorkerSpec
 from holdfast.topology.model import LEADER, FaustDecl, ProcessorDecl, Topology
 
@@ -19,6 +20,8 @@ _ENVIRONMENT = {
     # measured to hold 50-100 MB that nobody uses.
     "MALLOC_ARENA_MAX": "2",
 }
+_WORKER = "holdfast.runtime.process"
+
 HUNG_S = 60.0
 """A native worker speaks several times a second. One call of a handler may keep it for as long as a
 transaction lives (10 s), and the end of a commit whose coordinator is gone for half a minute."""
@@ -87,7 +90,7 @@ def _spec(
     place = _Place(topology, decl.name, settings, index)
     if isinstance(decl, FaustDecl):
         return _faust_spec(topology, decl, settings, place)
-    return _ordered(topology, settings, place, "holdfast.runtime.process")
+    return _ordered(topology, settings, place, _WORKER)
 
 
 def _candidate_spec(topology: Topology, settings: LaunchSettings, index: int) -> WorkerSpec:
@@ -109,20 +112,22 @@ class _Place:
 
 def _ordered(topology: Topology, settings: LaunchSettings, place: _Place, program: str) -> WorkerSpec:
     """A worker that is told by its orders what to do."""
-
-    def command(descriptor: int) -> Sequence[str]:
-        orders = WorkerOrders(
-            topology=str(topology.source.path.resolve()),
-            processor=place.name,
-            slot=place.slot,
-            folder=str(place.state),
-            bootstrap_servers=settings.bootstrap_servers,
-            status=descriptor,
-        )
-        return [sys.executable, "-m", program, orders.to_json()]
-
+    orders = WorkerOrders(
+        topology=str(topology.source.path.resolve()),
+        processor=place.name,
+        slot=place.slot,
+        folder=str(place.state),
+        bootstrap_servers=settings.bootstrap_servers,
+    )
+    started = (sys.executable, "-m", program)
     return WorkerSpec(
-        place.name, place.slot, command, environment=_ENVIRONMENT, log=place.log, silence=HUNG_S
+        place.name,
+        place.slot,
+        lambda descriptor: [*started, replace(orders, status=descriptor).to_json()],
+        environment=_ENVIRONMENT,
+        log=place.log,
+        silence=HUNG_S,
+        waiting=Waiting(started, orders) if program == _WORKER else None,
     )
 
 

@@ -35,12 +35,12 @@ class Peers:
     Attributes:
         owners: the shards of each member, by what it calls itself; read it on any thread. Members that
             have none are in it.
-        has_others: whether another worker was in the group when it was last asked for.
     """
 
     def __init__(self, group_id: str, own_id: str, shards: int, timeout: float) -> None:
         self.owners: Mapping[str, frozenset[int]] = {}
-        self.has_others = False
+        self._alone_since: float | None = None
+        self._asked = 0.0
         self._group_id = group_id
         self.own_id = own_id
         self._shards = frozenset(range(shards))
@@ -48,6 +48,14 @@ class Peers:
         self._orphaned = 0
         self._due = 0.0
         self._question: GroupQuestion | None = None
+
+    def has_others(self, since: float) -> bool:
+        """Whether another worker may be in the group.
+
+        Args:
+            since: when the last rebalance was, by `time.monotonic`. What was heard before counts for nothing.
+        """
+        return self._alone_since is None or self._alone_since < since
 
     @property
     def orphans(self) -> frozenset[int]:
@@ -84,7 +92,8 @@ class Peers:
         try:
             if self._question is None:
                 if time.monotonic() >= self._due:
-                    self._due = time.monotonic() + LOOK_S
+                    self._asked = time.monotonic()
+                    self._due = self._asked + LOOK_S
                     self._question = reader.ask_group(self._group_id, self._timeout)
             elif self._question.is_answered:
                 question, self._question = self._question, None
@@ -97,7 +106,7 @@ class Peers:
             member.client_id: frozenset(place.partition for place in member.partitions)
             for member in group.members
         }
-        self.has_others = bool(owners.keys() - {self.own_id})
+        self._alone_since = None if owners.keys() - {self.own_id} else self._asked
         if group.state in ("stable", "empty"):
             # In between, members are listed without what they own.
             self.owners = owners

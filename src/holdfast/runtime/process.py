@@ -15,6 +15,7 @@ from holdfast.runtime.assembly import WorkerIdentity, build_worker
 from holdfast.runtime.ending import run_to_the_end
 from holdfast.runtime.orders import WorkerOrders
 from holdfast.runtime.slot import SlotLock
+from holdfast.runtime.spare import take_orders
 from holdfast.runtime.status import StatusPipe
 from holdfast.schema.strict import refuse_misfits
 from holdfast.topology.load import load
@@ -65,4 +66,4 @@ if __name__ == "__main__":
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
     _limit_dead_letters()
-    sys.exit(main(WorkerOrders.from_json(sys.argv[1])))
+    sys.exit(main(take_orders(sys.argv[1:])))

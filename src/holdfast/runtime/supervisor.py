@@ -22,12 +22,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from holdfast.runtime.orders import EXIT_FENCED, EXIT_FINAL
+from holdfast.runtime.spare import Reserve, Waiting
 from holdfast.runtime.status import WorkerStatus
 
 FIRST_PAUSE_S = 0.1
 MAX_PAUSE_S = 10.0
 STEADY_S = 10.0
 """A worker that lived this long starts again with the first pause."""
+
+SPARE_AFTER_S = 10.0
+"""From the last start of a worker to that of a process in waiting, which takes a processor's time from it."""
 
 FENCED_LIMIT = 3
 FENCED_WITHIN_S = 60.0
@@ -66,6 +70,7 @@ class WorkerSpec:
         log: the file that its output goes to; None for ours.
         counts: what its records are called, one of them.
         silence: seconds without a word, once it has said one, after which it counts as hung; None for never.
+        waiting: how to keep a process in waiting for it; None for none.
     """
 
     processor: str
@@ -76,6 +81,7 @@ class WorkerSpec:
     log: Path | None = None
     counts: str = "record"
     silence: float | None = None
+    waiting: Waiting | None = None
 
 
 @dataclass(slots=True)
@@ -171,6 +177,8 @@ class Supervisor:
         self._lives: list[_Life] = []
         self._due: list[tuple[float, WorkerView]] = []
         self._selector = selectors.DefaultSelector()
+        self._reserve = Reserve()
+        self._launched = 0.0
 
     @property
     def failed(self) -> tuple[WorkerView, ...]:
@@ -211,11 +219,14 @@ class Supervisor:
         for view in ready:
             view.restarts += 1
             self._launch(view)
+        if self._lives and now - self._launched >= SPARE_AFTER_S:
+            self._keep_spare()
 
     def stop(self, timeout: float = STOP_TIMEOUT_S) -> None:
         """Ask every worker to end in good order; kill those that do not within `timeout` seconds."""
         self._due.clear()
         self._signal(signal.SIGTERM)
+        self._reserve.close()
         deadline = time.monotonic() + timeout
         while self._lives and time.monotonic() < deadline:
             for key, _ in self._selector.select(0.05):
@@ -250,18 +261,10 @@ class Supervisor:
                 spec.log.parent.mkdir(parents=True, exist_ok=True)
                 _roll(spec.log)
                 output = spec.log.open("ab")
+        self._launched = time.monotonic()
         try:
-            process = subprocess.Popen(
-                list(spec.command(write_end)),
-                pass_fds=[write_end],
-                env={**os.environ, **spec.environment},
-                cwd=spec.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                # Ctrl-C in a terminal reaches the supervisor only; it stops its workers in order.
-                start_new_session=True,
-            )
+            process = self._reserve.take(spec.waiting, write_end, output.fileno() if output else None)
+            process = process or _start(spec, write_end, output)
         finally:
             os.close(write_end)
             if output is not None:
@@ -273,6 +276,14 @@ class Supervisor:
         view.pid = process.pid
         view.state = WorkerState.STARTING
         view.shard_failures = {}
+
+    def _keep_spare(self) -> None:
+        """Have a process in waiting, if a worker can make use of it."""
+        for life in self._lives:
+            spec = life.view.spec
+            if spec.waiting is not None:
+                self._reserve.fill(spec.waiting, spec.environment)
+                return
 
     def _read(self, life: _Life) -> None:
         try:
@@ -343,6 +354,20 @@ class Supervisor:
         if not life.pipe.closed:
             self._selector.unregister(life.pipe)
             life.pipe.close()
+
+
+def _start(spec: WorkerSpec, status: int, output: IO[bytes] | None) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        list(spec.command(status)),
+        pass_fds=[status],
+        env={**os.environ, **spec.environment},
+        cwd=spec.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        # Ctrl-C in a terminal reaches the supervisor only; it stops its workers in order.
+        start_new_session=True,
+    )
 
 
 def _roll(log: Path) -> None:

@@ -21,12 +21,13 @@ takes commits and shards together, a rebalance and a store that fails, is done h
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from holdfast.engine.shard import ProcessorPlan
 from holdfast.errors import WorkerError
-from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
+from holdfast.kafka.consumer import JOIN_PAUSE_S, OwnershipListener, ShardConsumer
 from holdfast.runtime.commit import CommitPipeline
 from holdfast.runtime.committer import Committer
 from holdfast.runtime.handling import BatchHandler
@@ -133,8 +134,13 @@ class Worker(OwnershipListener):
         """
         while not self._stopping:
             self.turn()
+        is_alone = self._peers is None or not self._peers.has_others(self._consumer.rebalanced)
+        # Soon after a rebalance the others could not join again at once, and nobody would have the shards.
+        deadline = time.monotonic() + (0.0 if is_alone else JOIN_PAUSE_S)
+        while self._consumer.seconds_to_join > 0 and time.monotonic() < deadline:
+            self.turn()
         self._committer.settle()
-        if self._peers is not None and self._peers.has_others:
+        if not is_alone:
             self._consumer.hand_over(HAND_OVER_S)
         self._consumer.close()
 

@@ -214,6 +214,6 @@ def test_without_standbys_nobody_is_followed(tmp_path: Path) -> None:
     restorer.ask(Claim(2, 1))
     wait_until(lambda: not restorer.results.empty())
     restorer.results.get().store.close()  # type: ignore[union-attr]
-    wait_until(lambda: peers.has_others)
+    wait_until(lambda: peers.owners)
     assert restorer.standbys == StandbyStatus()
     restorer.close()

@@ -79,8 +79,10 @@ class SimConsumer(Client):
         on_revoke: Callable[[Any, list[Any]], None],
         on_lost: Callable[[Any, list[Any]], None],
     ) -> None:
-        """Join the group."""
+        """Join the group; inside a callback, join it again at its end."""
         (topic,) = topics
+        if self._member is not None and self._member.joins_again():
+            return
         self._callbacks = {Change.ASSIGN: on_assign, Change.REVOKE: on_revoke, Change.LOST: on_lost}
         self._member = Membership(self.cluster, self.process, self.settings, topic, self._awake)
 

@@ -81,6 +81,13 @@ class Membership:
         else:
             self._leave()
 
+    def joins_again(self) -> bool:
+        """Join again when the application has dealt with a change; False for one that has left."""
+        if self._ended or self._leaving:
+            return False
+        self._rejoin_when_told = True
+        return True
+
     def take(self) -> tuple[Change, list[int]]:
         """The next change, which the application is told of now."""
         self._telling = True
