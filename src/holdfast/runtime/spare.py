@@ -128,7 +128,10 @@ class Reserve:
         if self._spare is None or waiting is None or waiting.program != self._program:
             return None
         spare, self._spare = self._spare, None
-        return spare.process if spare.give(waiting.orders, status, output) else None
+        if spare.give(waiting.orders, status, output):
+            return spare.process
+        self._not_before = time.monotonic() + AGAIN_S
+        return None
 
     def close(self) -> None:
         """Let it go."""
