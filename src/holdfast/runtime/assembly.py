@@ -34,7 +34,7 @@ TRANSACTION_TIMEOUT_MS = 10_000
 CALL_TIMEOUT_S = 10.0
 """How long one call to the brokers may take before its outcome counts as unknown."""
 
-_HEARTBEAT_MS = 200
+_HEARTBEAT_MS = 100
 """How soon a member hears of a rebalance: a shard that moves waits for it twice."""
 
 
