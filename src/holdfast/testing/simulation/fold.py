@@ -1,8 +1,9 @@
 """The application that Holdfast itself is simulated with, and the validator of what it commits.
 
-A sum per key over two co-partitioned inputs. Every output names the input that it came from and the state
-after it, so that Kafka's own strongest check of a stateful processor (EosTestDriver) can be made: no input
-twice, none missing, those of one partition in their order, and every intermediate state equal to the fold.
+A sum per key over two co-partitioned inputs. Every output names the input that it came from, the state
+after it, and the fencing token under which it was handled, so that Kafka's own strongest check of a stateful
+processor (EosTestDriver) can be made: no input twice, none missing, those of one partition in their order,
+and every intermediate state equal to the fold. A fencing token never falls.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Folded(Event):
     n: int
     count: int
     total: int
+    fence: int
 
 
 @processor
@@ -67,6 +69,7 @@ def fold(event: Added, sums: State[Sum], at: Context) -> Folded:
         n=event.n,
         count=now.count,
         total=now.total,
+        fence=at.fencing_token,
     )
 
 
@@ -111,6 +114,7 @@ def fold_problems(log: TopicReader, published: Sequence[tuple[str, int, int, Add
     wanted: dict[tuple[Any, ...], Added] = {tuple(place): event for *place, event in published}
     seen: set[tuple[Any, ...]] = set()
     last: dict[tuple[Any, ...], int] = {}
+    fences: dict[int, int] = {}
     states: defaultdict[str, Sum] = defaultdict(Sum)
     for record in log.events("sums"):
         output = record.event
@@ -124,6 +128,9 @@ def fold_problems(log: TopicReader, published: Sequence[tuple[str, int, int, Add
         if last.get((output.key, *origin[:2]), -1) >= output.offset:
             yield f"out of order: {output!r}"
         last[output.key, output.topic, output.partition] = output.offset
+        if output.fence < fences.get(output.partition, 0):
+            yield f"a fencing token fell from {fences[output.partition]}: {output!r}"
+        fences[output.partition] = output.fence
         before = states[output.key]
         now = Sum(count=before.count + 1, total=before.total + output.n)
         if (now.count, now.total) != (output.count, output.total):

@@ -22,6 +22,7 @@ from holdfast.record import Message, TopicPartition
 from holdfast.runtime import assembly
 from holdfast.runtime.commit import CommitPipeline
 from holdfast.runtime.committer import Committer
+from holdfast.runtime.owner_notes import OwnerNotes
 from holdfast.runtime.ownership import OwnedShard, Ownership
 from holdfast.runtime.peers import Peers
 from holdfast.runtime.restore import Restorer
@@ -217,6 +218,18 @@ def orphans_left() -> list[Patch]:
     return [(Peers, "orphans", property(lambda _: frozenset()))]
 
 
+def token_forgotten() -> list[Patch]:
+    """A new ownership takes the time of day for its token, whatever the last one was."""
+    original = OwnerNotes.begin
+
+    def begin(self: OwnerNotes, partition: int, last: int) -> int:  # noqa: ARG001
+        # As on machines whose clocks differ by minutes.
+        self._tokens[partition] = original(self, partition, 0) % 60_000
+        return self._tokens[partition]
+
+    return [(OwnerNotes, "begin", begin)]
+
+
 MUTANTS: Mapping[str, Callable[[], list[Patch]]] = {
     "metadata-cached": metadata_cached,
     "checkpoint-before-commit": checkpoint_before_commit,
@@ -231,6 +244,7 @@ MUTANTS: Mapping[str, Callable[[], list[Patch]]] = {
     "positions-kept": positions_kept,
     "timeout-taken-for-abort": timeout_taken_for_abort,
     "orphans-left": orphans_left,
+    "token-forgotten": token_forgotten,
 }
 """Mutants by name."""
 
