@@ -19,6 +19,7 @@ from holdfast.cli import (
     run,
     state,
     state_compare,
+    switch,
     topology,
     verify,
 )
@@ -26,7 +27,10 @@ from holdfast.cli.app import App
 from holdfast.cli.console import err
 from holdfast.errors import HoldfastError
 
-AREAS = (cluster, topology, publish, produce, run, groups, state, state_compare, replay, leader, verify, demo)
+AREAS = (
+    *(cluster, topology, publish, produce, run, groups, state, state_compare, replay, switch, leader, verify),
+    demo,
+)
 """Modules of this package that register commands, in the order of `--help`."""
 
 

@@ -162,7 +162,7 @@ def _native(declared: Topology, processor: str, shard: int | None, table: str | 
 
 
 def _folder(declared: Topology, owner: ProcessorDecl) -> Path:
-    return home() / "state" / declared.app / owner.name
+    return home() / "state" / declared.app / owner.full_name
 
 
 def _check(

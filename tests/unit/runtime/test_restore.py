@@ -398,13 +398,13 @@ def test_topics_made_anew_under_a_running_worker_end_it(
     bench.changes(0, (b"a", b"1"))
     bench.ask(0)
     bench.restored_and_closed()
-    assert bench.restorer.replaced is None
+    assert bench.restorer.ended is None
     bench.topics.ids[topic] = "made anew"
     if claimed:
         bench.ask(0, epoch=2)
-    wait_until(lambda: bench.restorer.replaced)
-    assert isinstance(bench.restorer.replaced, TopicReplaced)
-    assert topic in str(bench.restorer.replaced)
+    wait_until(lambda: bench.restorer.ended)
+    assert isinstance(bench.restorer.ended, TopicReplaced)
+    assert topic in str(bench.restorer.ended)
     assert bench.restorer.results.empty()
 
 
@@ -421,7 +421,7 @@ def test_a_look_at_the_topics_that_is_not_answered_changes_nothing(
     wait_until(lambda: bench.topics.calls["topics"] >= before + 4)
     bench.ask(0, epoch=2)
     bench.restored_and_closed()
-    assert bench.restorer.replaced is None
+    assert bench.restorer.ended is None
 
 
 def test_a_shard_without_a_changelog_partition_is_refused(bench: Bench) -> None:
