@@ -18,7 +18,9 @@ Rows = dict[int, list[tuple[bytes | None, bytes | None]]]
 """Keys and values of a topic, in the order of each partition."""
 
 
-def another_version(app: Application, folder: Path, version: str, handler: str = FOLD, **options: Any) -> Application:
+def another_version(
+    app: Application, folder: Path, version: str, handler: str = FOLD, **options: Any
+) -> Application:
     """The same application with its processor in another version; it creates no topics."""
     return Application(
         folder / version,

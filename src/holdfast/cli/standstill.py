@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from holdfast.cli.console import err, out
 from holdfast.cli.rows import plain_table, print_json_lines, print_table, wants_json
-from holdfast.errors import ReplayRefused, TopologyError
+from holdfast.errors import BrokersUnreachable, ReplayRefused, TopologyError
 from holdfast.kafka.groups import GroupAdmin, partitions_of
 from holdfast.kafka.moves import Mover
 from holdfast.kafka.reader import PartitionReader, reader_settings
@@ -30,6 +30,10 @@ _LEAVING_S = 2.0
 """Seconds beyond a session in which a worker that was stopped is still in the group."""
 
 _POLL_S = 0.25
+
+OPEN_TRANSACTION_S = 20.0
+"""How long a worker that hangs may hold its group's positions back: a transaction's time-out, 10 s, and the
+time until brokers look for those that are over, 10 s."""
 
 
 def native(declared: Topology, processor: str) -> ProcessorDecl:
@@ -110,10 +114,18 @@ def versions(declared: Topology, owner: ProcessorDecl, servers: str) -> tuple[Kn
         ClusterError: the brokers do not tell.
     """
     settings = reader_settings(consumer_config(servers, SCAN_GROUP, declared.kafka))
+    deadline = time.monotonic() + OPEN_TRANSACTION_S
     with contextlib.closing(PartitionReader(settings)) as reader:
         for decl in version_decls(reader, owner):
             end_unfinished(decl, servers, declared.kafka)
-        return known_versions(reader, owner, inputs_of(declared, owner), servers, declared.kafka)
+        while True:
+            try:
+                return known_versions(reader, owner, inputs_of(declared, owner), servers, declared.kafka)
+            except BrokersUnreachable:
+                # A worker that was killed, or hangs, may have left a transaction open.
+                if time.monotonic() > deadline:
+                    raise
+                err.print("positions cannot be read yet; brokers end open transactions within 20 s ...")
 
 
 def show_positions(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:

@@ -129,6 +129,8 @@ class Mover:
         for _ in range(_ATTEMPTS):
             began = time.monotonic()
             for each in moves:
+                # Who is there is a better answer than that somebody was.
+                self._require_alone(each.group_id)
                 self._require_unmoved(each, "read_committed")
             with mapped(doing):
                 client.begin_transaction()
