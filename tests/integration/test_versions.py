@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -333,3 +334,62 @@ def test_what_cannot_be_prepared_or_switched_is_refused(app: Application, tmp_pa
     assert switch(v2, "unversioned").returncode == 0
     assert {n: it.offset for n, it in stands(app).items()} == {n: it.offset for n, it in before.items()}
     assert roles(app, v2) == (Role.LIVE, Role.SHADOW)
+
+
+def compared(app: Application) -> tuple[int, dict[str, dict[str, Any]], str]:
+    """Exit code, counts by name and remarks of a comparison."""
+    done = command(app, "compare", COUNTER)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert "Traceback" not in done.stderr
+    return done.returncode, {row["name"]: row for row in rows if row["type"] != "position"}, done.stderr
+
+
+def test_a_shadow_is_compared_with_the_live_version(app: Application, tmp_path: Path) -> None:
+    """As far as both have come; then all of it. Another handler is told by its outputs and its tables."""
+    v2 = another_version(app, tmp_path, "v2")
+    sums, places = app.names.topic("sums"), len(table(app))
+    assert prepare(v2).returncode == 0
+    code, found, said = compared(v2)
+    assert (code, found[sums]["only_live"], "sums" in found) == (3, RECORDS, False), said
+    assert "not compared: sums (not at the same positions)" in said
+    drain(v2)
+    code, found, said = compared(v2)
+    assert (code, "they are the same" in said) == (0, True), said
+    assert (found[sums]["equal"], found["sums"]["equal"]) == (RECORDS, places)
+    app.publish(*(Added(key="key-3", n=n) for n in range(10)))
+    drain(app)
+    code, found, said = compared(v2)
+    assert (code, found[sums]["equal"], found[sums]["only_live"]) == (3, RECORDS, 10), said
+    # One key is counted in another way.
+    odd = FOLD.replace(
+        "total=before.total + event.n", 'total=before.total + event.n + (event.key == "key-3")'
+    )
+    v3 = another_version(app, tmp_path, "v3", handler=odd)
+    assert prepare(v3).returncode == 0
+    drain(v3)
+    code, found, said = compared(v3)
+    assert (code, "they differ" in said) == (1, True), said
+    assert (found["sums"]["differ"], found["sums"]["equal"]) == (1, places - 1)
+    with_key = sum(event.key == "key-3" for event in app.decoded("sums"))
+    assert found[sums]["differ"] == with_key
+    assert {it["key"] for it in found[sums]["differences"]} == {"key-3"}
+    refused = command(app, "compare", COUNTER)
+    assert (refused.returncode, "is not a shadow" in refused.stderr) == (1, True), refused.stderr
+
+
+def test_outputs_that_are_missing_differ_although_the_rest_is_the_same(
+    application: Callable[..., Application], tmp_path: Path
+) -> None:
+    """A version that is at the same place cannot be about to write them."""
+    app = application(handler=FOLD)
+    app.publish(*(Added(key=f"key-{n % 17}", n=n) for n in range(RECORDS)))
+    drain(app)
+    silent = FOLD.replace(
+        "    return Folded", "    if now.count == 12:\n        return None\n    return Folded"
+    )
+    v2 = another_version(app, tmp_path, "v2", handler=silent.replace("-> Folded", "-> Folded | None"))
+    assert prepare(v2).returncode == 0
+    drain(v2)
+    code, found, said = compared(v2)
+    assert (code, found["sums"]["differ"]) == (1, 0), said
+    assert found[app.names.topic("sums")]["only_live"] == sum(e.count == 12 for e in app.decoded("sums"))

@@ -10,6 +10,7 @@ from rich.markup import escape
 from holdfast import __version__
 from holdfast.cli import (
     cluster,
+    compare,
     demo,
     groups,
     leader,
@@ -28,8 +29,8 @@ from holdfast.cli.console import err
 from holdfast.errors import HoldfastError
 
 AREAS = (
-    *(cluster, topology, publish, produce, run, groups, state, state_compare, replay, switch, leader, verify),
-    demo,
+    *(cluster, topology, publish, produce, run, groups, state, state_compare, replay, compare, switch),
+    *(leader, verify, demo),
 )
 """Modules of this package that register commands, in the order of `--help`."""
 
