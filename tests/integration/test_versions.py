@@ -12,11 +12,15 @@ from typing import Any
 
 import pytest
 
+from holdfast.cli.switch import _switch
+from holdfast.kafka import moves
 from holdfast.kafka.positions import Committed, Role
-from tests.support.application import COUNTER, FOLD, Application
+from tests.support.application import COUNTER, FOLD, PARTITIONS, Application, Run
 from tests.support.events import Added
 from tests.support.fold import assert_exactly_once
 from tests.support.load import Load
+from tests.support.uncommitted import outputs as written_places
+from tests.support.uncommitted import uncommitted
 from tests.support.versions import (
     another_version,
     command,
@@ -173,13 +177,43 @@ def test_a_killed_switch_is_done_or_not_and_no_output_is_lost_or_doubled(
     assert assert_exactly_once(app) > RECORDS
 
 
-def test_a_worker_that_was_frozen_during_a_switch_writes_nothing(app: Application, tmp_path: Path) -> None:
-    """Its group has moved on without it, and it ends when it learns that its version is retired."""
-    v2 = another_version(app, tmp_path, "v2")
+FREEZING = f"""
+import os, pathlib, signal
+from holdfast.kafka import transaction
+
+class Freezing(transaction.Producer):
+    def commit_transaction(self, *arguments):
+        flag = pathlib.Path(__file__).parent / "freeze"
+        if flag.exists():
+            flag.unlink()
+            os.kill(os.getpid(), signal.SIGSTOP)
+        super().commit_transaction(*arguments)
+
+transaction.Producer = Freezing
+{FOLD}"""
+"""A handler module whose worker freezes when all of a transaction is sent but its end, the positions too."""
+
+
+@pytest.mark.parametrize("moment", ["before its positions are sent", "before its commit"])
+def test_a_worker_that_was_frozen_during_a_switch_writes_nothing(
+    application: Callable[..., Application], tmp_path: Path, moment: str
+) -> None:
+    """What it had open is aborted, and when it wakes it ends: its version is retired."""
+    app = application(commit_interval="3s", handler=FREEZING)
+    v2, flag = another_version(app, tmp_path, "v2"), app.folder / "freeze"
+    app.publish(*(Added(key=f"key-{n % 17}", n=n) for n in range(RECORDS)))
+    drain(app)
     assert prepare(v2).returncode == 0
-    with Load(app, rate=500) as load, app.run() as run:
-        run.until(lambda: run.views[0].records > 300, 40, "records")
-        run.signal(signal.SIGSTOP)
+    with Load(app, rate=300) as load, app.run() as run:
+        run.until(lambda: app_total(app) > 2 * RECORDS, 40, "records")
+        if moment == "before its commit":
+            flag.touch()
+            run.until(lambda: not flag.exists(), 20, "the freeze")
+        else:
+            run.until(lambda: uncommitted(app, set(range(PARTITIONS))), 20, "an open transaction")
+            run.signal(signal.SIGSTOP)
+        left = uncommitted(app, set(range(PARTITIONS)))
+        assert left, "it had just committed"
         done = switch(v2, "v2")
         assert done.returncode == 0, done.stderr
         run_some(v2, load)
@@ -189,6 +223,42 @@ def test_a_worker_that_was_frozen_during_a_switch_writes_nothing(app: Applicatio
         run_some(v2, load)
     drain(v2)
     assert assert_exactly_once(app) > RECORDS
+    assert not left & written_places(app, "read_committed").keys()
+
+
+def test_workers_that_start_during_a_switch_wait_for_its_end(
+    app: Application, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of both versions: then the one works, and the other does not."""
+    v2 = another_version(app, tmp_path, "v2")
+    assert prepare(v2).returncode == 0
+    drain(v2)
+    app.publish(*(Added(key=f"key-{n % 17}", n=n) for n in range(50)))
+    runs = [Run(version, version.specs()) for version in (app, v2)]
+    seen: list[int] = []
+
+    def commit(client: Any, doing: str, usual: Callable[[Any, str], None] = moves._commit) -> None:
+        for run in runs:
+            run.supervisor.start()
+            run.until(lambda: run.views[0].status.shards.get("restoring") == PARTITIONS, 30, "its shards")  # noqa: B023
+        for run in runs:
+            run.let_run(1.0)
+            seen.append(run.running())
+        usual(client, doing)
+
+    monkeypatch.setattr(moves, "_commit", commit)
+    old, new = app.topology.native[COUNTER], v2.topology.native[COUNTER]
+    try:
+        _switch(v2.topology, old, new, app.servers, yes=True, as_json=True)
+        assert seen == [0, 0]
+        runs[0].until(lambda: runs[0].supervisor.failed, 40, "a refusal", failing=True)
+        assert "retired" in runs[0].views[0].error
+        runs[1].until_drained()
+    finally:
+        for run in runs:
+            run.stop()
+    assert roles(app, v2) == (Role.RETIRED, Role.LIVE)
+    assert assert_exactly_once(app) == RECORDS + 50
 
 
 def failure_of(app: Application) -> str:

@@ -208,8 +208,9 @@ def plan_into(
     unknown = sorted(place for place, it in known.items() if it.committed is None)
     if unknown:
         raise ReplayRefused(
-            f"the live version has no position in {', '.join(map(str, unknown))}: it has not worked there "
-            "yet. Let it run (`holdfast run`) until it has one for every partition."
+            f"the live version has no position in {', '.join(map(str, unknown))}. Two versions have to read "
+            "the same inputs. If it does read that one, let it run (`holdfast run`) until it has a position "
+            "in every partition."
         )
     asked = named_offsets(start, known)
     notes: list[str] = []

@@ -85,9 +85,10 @@ def _require_positions(side: Side) -> None:
     ]
     if unknown:
         raise ReplayRefused(
-            f"{side.name} has no position of its own in {', '.join(unknown)}: it has not worked there yet, "
-            "another tool has set its position, or the topic was made anew. Let it run (`holdfast run`) "
-            "until it has one for every partition. Nothing was changed."
+            f"{side.name} has no position of its own in {', '.join(unknown)}: it does not read that input, "
+            "has not worked there yet, another tool has set its position, or the topic was made anew. Both "
+            "versions have to read the same inputs; let it run (`holdfast run`) until it has a position in "
+            "every partition. Nothing was changed."
         )
 
 

@@ -103,7 +103,7 @@ def _tables(topology: Topology) -> Iterator[Problem]:
 def _shadows(topology: Topology) -> Iterator[Problem]:
     """A version's names have to fit before it is prepared, when nobody reads the file any more."""
     for name, processor in topology.native.items():
-        for topic in processor.writes if processor.version else ():
+        for topic in (*processor.writes, topology.dead_letter_topic) if processor.version else ():
             shadow = processor.shadow(topic)
             if len(shadow) > TOPIC_NAME_LIMIT:
                 text = f"the shadow topic's name {shadow} is longer than {TOPIC_NAME_LIMIT} characters"
