@@ -32,6 +32,7 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   │   └── CorruptStore       its folder is damaged; it is rebuilt
     │   └── NoSuchKey              a table holds nothing under the key that was asked for
     ├── ReplayRefused              a replay that would skip records, or give a state that looks right
+    ├── VersionRefused             a version of a processor that must not work
     ├── SlotTaken                  another process works in the same slot
     └── WorkerError                a worker process cannot go on
 """
@@ -173,7 +174,11 @@ class WorkerError(HoldfastError):
 
 
 class ReplayRefused(HoldfastError):
-    """A replay cannot be done as it was asked for; nothing was changed."""
+    """A replay, or a switch of versions, cannot be done as it was asked for; nothing was changed."""
+
+
+class VersionRefused(HoldfastError):
+    """A version of a processor must not work: another one is live."""
 
 
 class SlotTaken(HoldfastError):

@@ -189,14 +189,14 @@ def test_without_tables_a_replay_may_start_anywhere(application: Callable[..., A
 KILLED = """
 import os, signal, sys
 from confluent_kafka import Producer
-from holdfast.kafka import rewind
+from holdfast.kafka import moves
 
 class Dying(Producer):
     def commit_transaction(self, *arguments):
         self.flush(30)
         os.kill(os.getpid(), signal.SIGKILL)
 
-rewind.Producer = Dying
+moves.Producer = Dying
 from holdfast.cli.main import main
 sys.argv = ["holdfast", *sys.argv[1:]]
 main()

@@ -50,7 +50,7 @@ def planned(app: Application) -> Rewind:
     changelogs = tuple(TopicPartition(app.changelog, n) for n in range(PARTITIONS))
     return Rewind(
         app.group,
-        stands.positions,
+        stands.committed,
         dict.fromkeys(places, 0),
         {place: stands.note(place, muted.get(place)) for place in places},
         changelogs,

@@ -10,6 +10,7 @@ from rich.markup import escape
 from holdfast import __version__
 from holdfast.cli import (
     cluster,
+    compare,
     demo,
     groups,
     leader,
@@ -19,6 +20,7 @@ from holdfast.cli import (
     run,
     state,
     state_compare,
+    switch,
     topology,
     verify,
 )
@@ -26,7 +28,10 @@ from holdfast.cli.app import App
 from holdfast.cli.console import err
 from holdfast.errors import HoldfastError
 
-AREAS = (cluster, topology, publish, produce, run, groups, state, state_compare, replay, leader, verify, demo)
+AREAS = (
+    *(cluster, topology, publish, produce, run, groups, state, state_compare, replay, compare, switch),
+    *(leader, verify, demo),
+)
 """Modules of this package that register commands, in the order of `--help`."""
 
 

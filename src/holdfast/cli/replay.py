@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import typer
 from rich.markup import escape
 
 from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
-from holdfast.cli.console import err, out
-from holdfast.cli.rows import AsJson, plain_table, print_json_lines, print_table, wants_json
+from holdfast.cli.console import err
+from holdfast.cli.replay_into import Into, replay_into
+from holdfast.cli.rows import AsJson
 from holdfast.cli.scan_progress import ScanProgress
+from holdfast.cli.standstill import await_alone, confirm, end_unfinished, look, native, show_plan
 from holdfast.cli.state import Processor, require_changelog
 from holdfast.cli.topology import TopologyFile
 from holdfast.cli.words import counted
-from holdfast.errors import ReplayRefused, TopologyError
-from holdfast.kafka.groups import GroupAdmin, partitions_of
-from holdfast.kafka.rewind import Rewind, end_unfinished, rewind
+from holdfast.errors import ReplayRefused
+from holdfast.kafka.groups import GroupAdmin
+from holdfast.kafka.rewind import Rewind, rewind
 from holdfast.kafka.scan import LogScanner
-from holdfast.kafka.standing import GroupStanding, offsets_at, standing
+from holdfast.kafka.standing import GroupStanding
 from holdfast.record import TopicPartition
-from holdfast.runtime.replay import BEGINNING, Known, ReplayPlan, Start, parse_start, plan_replay
+from holdfast.runtime.replay import BEGINNING, ReplayPlan, Start, parse_start, plan_replay
 from holdfast.topology import ProcessorDecl, Topology, load
-
-_LEAVING_S = 2.0
-"""Seconds beyond a session in which a worker that was stopped is still in the group."""
-
-_POLL_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +54,33 @@ def replay(
     incomplete: bool = typer.Option(
         False, "--incomplete", help="Replay although inputs no longer keep their first records."
     ),
+    into: str | None = typer.Option(
+        None,
+        "--into",
+        metavar="VERSION",
+        help="Prepare this new version, the topology's, as a shadow beside the one that is live.",
+    ),
+    again: bool = typer.Option(
+        False, "--again", help="With --into: begin anew although that version has positions already."
+    ),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do it without asking."),
     topology: Path = TopologyFile,
     bootstrap_servers: str | None = BootstrapServers,
     as_json: bool = AsJson,
 ) -> None:
-    """Set a processor back, its tables emptied, so that its workers handle records again."""
-    wanted = _Wanted(parse_start(start), emit, keep_state, incomplete)
+    """Set a processor back, its tables emptied, or prepare a new version of it beside the one that runs."""
     declared = load(topology)
-    owner = _native(declared, processor)
+    owner = native(declared, processor)
     servers = resolve_bootstrap_servers(bootstrap_servers, declared)
+    if into is not None or again:
+        if emit or keep_state:
+            raise ReplayRefused("--emit and --keep-state belong to a replay in place: leave them out")
+        replay_into(declared, owner, Into(parse_start(start), into, again, incomplete, yes, as_json), servers)
+        return
+    wanted = _Wanted(parse_start(start), emit, keep_state, incomplete)
     plan, todo = _prepare(declared, owner, wanted, servers)
     _show(owner, plan, wanted, as_json)
-    _confirm(yes)
+    confirm(yes)
     with ScanProgress() as progress:
         scanner = LogScanner(servers, declared.kafka, on_progress=progress.update)
         deleted = rewind(todo, servers, declared.kafka, scanner)
@@ -84,17 +91,6 @@ def replay(
     )
 
 
-def _native(declared: Topology, processor: str) -> ProcessorDecl:
-    """The processor, which our own engine runs."""
-    owner = declared.processor(processor)
-    if not isinstance(owner, ProcessorDecl):
-        raise TopologyError(
-            f'processor "{processor}" is a Faust application: it keeps positions and tables in a way of its '
-            "own. Holdfast replays only what its own engine runs."
-        )
-    return owner
-
-
 def _prepare(
     declared: Topology, owner: ProcessorDecl, wanted: _Wanted, servers: str
 ) -> tuple[ReplayPlan, Rewind]:
@@ -103,9 +99,9 @@ def _prepare(
         scanner = LogScanner(servers, declared.kafka)
         for table in owner.tables:
             require_changelog(scanner, owner.changelog(table))
-        _await_alone(admin, owner)
-        end_unfinished(owner.group_id, servers, declared.kafka)
-        stands, known = _look(declared, owner, wanted.start, admin, servers)
+        await_alone(admin, owner)
+        end_unfinished(owner, servers, declared.kafka)
+        stands, known = look(declared, owner, wanted.start, admin, servers)
         plan = plan_replay(
             wanted.start,
             known,
@@ -114,46 +110,6 @@ def _prepare(
             incomplete=wanted.incomplete,
         )
         return plan, _todo(owner, stands, plan, wanted, admin)
-
-
-def _await_alone(admin: GroupAdmin, owner: ProcessorDecl) -> None:
-    """Wait until nobody is in the group, as long as the session of a worker that was stopped lasts."""
-    deadline = time.monotonic() + owner.session_timeout_ms / 1000 + _LEAVING_S
-    told = False
-    while members := admin.describe(owner.group_id).members:
-        names = ", ".join(sorted(member.client_id for member in members))
-        if time.monotonic() > deadline:
-            raise ReplayRefused(
-                f"workers of {owner.name} run: {names}. Stop them (`holdfast run`), on every machine, and "
-                "try again. Nothing was changed."
-            )
-        if not told:
-            told = True
-            err.print(f"waiting for the sessions of {escape(names)} to end ...")
-        time.sleep(_POLL_S)
-
-
-def _look(
-    declared: Topology, owner: ProcessorDecl, start: Start, admin: GroupAdmin, servers: str
-) -> tuple[GroupStanding, Mapping[TopicPartition, Known]]:
-    """What the brokers know of the processor's inputs."""
-    places = partitions_of(owner.reads, declared.topic(owner.reads[0]).partitions)
-    stands = standing(owner.group_id, places, servers, declared.kafka)
-    begins, ends = admin.begins(places), admin.ends(places)
-    times: Mapping[TopicPartition, int] = {}
-    if start.time is not None:
-        times = offsets_at(start.time, places, admin, servers, declared.kafka)
-    known = {
-        place: Known(
-            begins[place],
-            ends[place],
-            stands.committed[place].offset,
-            stands.committed[place].muted,
-            times.get(place),
-        )
-        for place in places
-    }
-    return stands, known
 
 
 def _todo(
@@ -165,7 +121,7 @@ def _todo(
     begins, ends = admin.begins(places), admin.high_watermarks(places)
     return Rewind(
         owner.group_id,
-        stands.positions,
+        stands.committed,
         {step.place: step.start for step in plan.steps},
         {it.place: stands.note(it.place, None if wanted.emit else it.muted) for it in plan.steps},
         places,
@@ -175,19 +131,7 @@ def _todo(
 
 def _show(owner: ProcessorDecl, plan: ReplayPlan, wanted: _Wanted, as_json: bool) -> None:
     """Say what will be done: the partitions as a result, the rest as remarks."""
-    rows: list[dict[str, Any]] = [
-        {"input": it.place.topic, "partition": it.place.partition, "from": it.start, "to": it.until}
-        for it in plan.steps
-    ]
-    if wants_json(as_json):
-        print_json_lines(rows)
-    else:
-        shown = plain_table("input", "partition", "from", "to", numbers=("partition", "from", "to"))
-        for row in rows:
-            shown.add_row(escape(row["input"]), str(row["partition"]), f"{row['from']:,}", f"{row['to']:,}")
-        print_table(shown, out)
-    for note in plan.notes:
-        err.print(note, markup=False, highlight=False)
+    show_plan(plan, as_json)
     if owner.tables:
         tables = f"{escape(', '.join(owner.tables))} in {counted(len(plan.shards), 'shard')}"
         if wanted.keep_state:
@@ -197,16 +141,6 @@ def _show(owner: ProcessorDecl, plan: ReplayPlan, wanted: _Wanted, as_json: bool
     err.print(
         "outputs are written again" if wanted.emit else "outputs are not written again below the offsets `to`"
     )
-
-
-def _confirm(yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise ReplayRefused(
-            "nothing was changed: without a terminal to ask in, say --yes to do what is shown here"
-        )
-    typer.confirm("Do it?", abort=True, err=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -132,7 +132,7 @@ def _get_local(declared: Topology, owner: ProcessorDecl, table: str, key: str, s
     with contextlib.closing(PartitionReader(settings)) as reader:
         facts = reader.topics([changelog], CALL_S)[changelog]
         partition = partition_of(key.encode(), facts.partitions)
-        folder = home() / "state" / declared.app / owner.name
+        folder = home() / "state" / declared.app / owner.full_name
         found = read_local(folder, table, facts.id, key.encode(), partition)
         if found is None:
             raise StateError(

@@ -119,7 +119,7 @@ def state_diff(
     else:
         theirs = load(other_topology) if other_topology else declared
         rival = _rival(theirs, other or processor, owner, tables)
-        pairs = list(_compare_tables(declared, (owner, rival), tables, servers, shard, first))
+        pairs = list(compare_tables(declared, (owner, rival), tables, servers, shard, first))
         rows, same = [_row({"table": name}, it) for name, it in pairs], all(it.same for _, it in pairs)
     _print(rows, as_json)
     if not same:
@@ -162,7 +162,7 @@ def _native(declared: Topology, processor: str, shard: int | None, table: str | 
 
 
 def _folder(declared: Topology, owner: ProcessorDecl) -> Path:
-    return home() / "state" / declared.app / owner.name
+    return home() / "state" / declared.app / owner.full_name
 
 
 def _check(
@@ -192,7 +192,7 @@ def _check(
         ]
 
 
-def _compare_tables(
+def compare_tables(
     declared: Topology,
     owners: tuple[ProcessorDecl, ProcessorDecl],
     tables: Iterable[str],
@@ -200,7 +200,20 @@ def _compare_tables(
     shard: int | None,
     first: int,
 ) -> Iterator[tuple[str, Comparison]]:
-    """Compare the tables of two processors, folded from their changelogs."""
+    """Compare the tables of two processors, or of two versions of one, folded from their changelogs.
+
+    Args:
+        declared: the application.
+        owners: the two.
+        tables: which tables.
+        servers: the brokers.
+        shard: only this shard.
+        first: how many differences to keep of each table.
+
+    Raises:
+        ClusterError: the brokers cannot be read.
+        StateError: a changelog does not exist, or the disk is full.
+    """
     with ScanProgress() as progress, ScratchFolder(_SCRATCH) as scratch:
         scanner = LogScanner(servers, declared.kafka, on_progress=progress.update)
         for table in tables:

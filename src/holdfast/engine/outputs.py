@@ -25,6 +25,7 @@ class Router:
         encoders: for each topic in the processor's `writes`, its encoder.
         limits: for each of them, the largest key and value together that the broker accepts, in bytes.
         kind: what the writer is.
+        redirect: for each of these topics, the one that its outputs are written to instead.
 
     Attributes:
         direct: for each event class that only one topic takes, and with a key, its whole way to an
@@ -38,8 +39,12 @@ class Router:
         limits: Mapping[str, int],
         *,
         kind: WriterKind = "processor",
+        redirect: Mapping[str, str] | None = None,
     ) -> None:
+        self._given = writer, kind
         self._writer = f"{kind} {writer!r}"
+        # Each topic has to be there: none may be written to by oversight.
+        self._names = {topic: redirect[topic] if redirect else topic for topic in encoders}
         self._encoders = encoders
         self._limits = limits
         self._by_class: dict[type, tuple[str, Route] | None] = {}
@@ -53,6 +58,18 @@ class Router:
             for event_type, route in self._by_class.items()
             if route is not None
         }
+
+    def redirected(self, topics: Mapping[str, str]) -> Router:
+        """The same way from events to outputs, which are written to other topics.
+
+        Args:
+            topics: for each declared topic, the one that takes its place.
+
+        Raises:
+            KeyError: one has no such topic.
+        """
+        writer, kind = self._given
+        return Router(writer, self._encoders, self._limits, kind=kind, redirect=topics)
 
     def one(self, result: Any, timestamp: int) -> Output:
         """The output for one event.
@@ -68,7 +85,7 @@ class Router:
         key, value, headers = encode(result)
         if value is not None and len(value) + len(key or b"") > self._limits[topic]:
             raise self._too_large(topic, key, value)
-        return Output(topic, value, key, timestamp, headers)
+        return Output(self._names[topic], value, key, timestamp, headers)
 
     def many(self, results: Iterable[Any], timestamp: int) -> list[Output]:
         """The outputs for everything that a handler yielded.
@@ -92,7 +109,7 @@ class Router:
         to_json, key_of, headers = encoder.by_class[event_type]
         if headers is None or key_of is None:
             return self.one
-        new, settled = tuple.__new__, headers
+        new, settled, target = tuple.__new__, headers, self._names[topic]
 
         def direct(event: Any, timestamp: int) -> Output:
             name = key_of(event)
@@ -109,7 +126,7 @@ class Router:
             if len(key) + len(value) > limit:
                 raise self._too_large(topic, key, value)
             # A named tuple's own constructor takes twice as long.
-            return new(Output, (topic, value, key, timestamp, settled))
+            return new(Output, (target, value, key, timestamp, settled))
 
         return direct
 

@@ -43,6 +43,7 @@ def plan_processor(resolved: ResolvedProcessor, app: str, dead_letter_topic: str
         on_error=decl.on_error,
         on_bad_record=decl.on_bad_record,
         max_bytes=RECORD_BYTES,
+        shadow={topic: decl.shadow(topic) for topic in (*decl.writes, dead_letter_topic)},
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -47,6 +47,8 @@ class ProcessorPlan:
         on_error: what to do when the handler raises.
         on_bad_record: what to do with a record that cannot be decoded.
         max_bytes: the largest state value, with its key, that the changelog accepts.
+        shadow: for each topic that it writes to, dead letters included, the topic that takes its place while
+            this version of the processor is a shadow.
     """
 
     name: str
@@ -58,6 +60,15 @@ class ProcessorPlan:
     on_error: Policy = "stop"
     on_bad_record: Policy = "dead-letter"
     max_bytes: int = 1_000_000
+    shadow: Mapping[str, str] = field(default_factory=dict)
+
+    def as_shadow(self) -> ProcessorPlan:
+        """The same processor, whose outputs and dead letters go to its shadow topics."""
+        return replace(
+            self,
+            router=self.router.redirected(self.shadow),
+            dead_letter_topic=self.shadow[self.dead_letter_topic],
+        )
 
 
 CACHE_ENTRIES = 50_000

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # it re-exports them without saying so
     AdminClient,
     ConfigResource,
@@ -150,6 +151,30 @@ class TopicAdmin:
         for place, end in ends.items():
             counts[place.topic] += end - begins[place]
         return counts
+
+    def empty(self, names: Collection[str]) -> None:
+        """Delete all records of topics; those that do not exist or hold none are left as they are.
+
+        Raises:
+            BrokersUnreachable: the brokers do not answer any more.
+            ClusterError: this user may not, or a topic is compacted.
+        """
+        places = [
+            TopicPartition(name, number)
+            for name, it in self.topics(names).items()
+            for number in range(it.spec.partitions)
+        ]
+        offsets = OffsetAdmin(self._servers, self._properties, timeout=self._timeout)
+        begins, ends = offsets.begins(places), offsets.high_watermarks(places)
+        filled = [ClientPartition(*it, ends[it]) for it in places if begins[it] < ends[it]]
+        if not filled:
+            return
+        with mapped(f"emptying {', '.join(names)}"):
+            answers = self._client.delete_records(filled, request_timeout=self._timeout)
+        for place, answer in answers.items():
+            error = self._error(answer)
+            if error is not None:
+                raise translate(error, f"emptying {place.topic}[{place.partition}]")
 
     def _configs(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
         resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]

@@ -9,12 +9,16 @@ next owner, who reads the position anyway, knows which number it has to exceed.
 
 A replay under way: up to which offset outputs are not written again. It goes from commit to commit, so that
 it survives whoever commits, and ends with the first position beyond it.
+
+The role of the group among the versions of its processor: a shadow's outputs go to topics of its own, and a
+retired version must not work any more. It is as durable as the position, and changes only with it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Final, NamedTuple
 
 from confluent_kafka import TopicPartition as ClientPartition
@@ -27,8 +31,26 @@ _FENCE: Final = "fence "
 _MUTED: Final = "muted up to "
 _NOTE: Final = re.compile(
     rf"{_MARK}(?:{_TOPIC_ID}(?P<topic>[^\s;]+))?(?:; )?"
-    rf"(?:{_FENCE}(?P<fence>\d+))?(?:; )?(?:{_MUTED}(?P<muted>\d+))?"
+    rf"(?:{_FENCE}(?P<fence>\d+))?(?:; )?(?:{_MUTED}(?P<muted>\d+))?(?:; )?"
+    r"(?P<role>live|shadow|retired|unknown)?"
 )
+
+
+class Role(Enum):
+    """What a group is among the versions of its processor."""
+
+    LIVE = "live"
+    """Its outputs go to the declared topics."""
+
+    SHADOW = "shadow"
+    """Its outputs go to topics of its own."""
+
+    RETIRED = "retired"
+    """Another version is live in its place: it must not work."""
+
+    UNKNOWN = "unknown"
+    """There is no position, or not one that a worker committed."""
+
 
 TopicId = Callable[[str], str | None]
 """A topic's name to the id that it had when work on it began; None when that is not known."""
@@ -41,11 +63,13 @@ class Note(NamedTuple):
         topic_id: the topic's id; None when it is not known.
         fence: the fencing token of the ownership; 0 when there is none.
         muted: the offset up to which outputs are not written again; None when all are written.
+        role: the group's role.
     """
 
     topic_id: str | None = None
     fence: int = 0
     muted: int | None = None
+    role: Role = Role.LIVE
 
 
 NoteOf = Callable[[TopicPartition], Note]
@@ -59,11 +83,13 @@ class Committed(NamedTuple):
         offset: the next offset to handle; None when none is committed that means anything.
         fence: the fencing token of the ownership that committed last; 0 when none did.
         muted: the offset up to which outputs are not written again; None when all are written.
+        role: the group's role; it is told by positions that mean nothing any more, too.
     """
 
     offset: int | None
     fence: int = 0
     muted: int | None = None
+    role: Role = Role.LIVE
 
 
 def no_note(place: TopicPartition) -> Note:  # noqa: ARG001
@@ -88,15 +114,18 @@ def read(offset: int, metadata: str | None, id_: str | None) -> Committed:
         id_: the topic's id, as far as it is known.
     """
     found = _NOTE.fullmatch(metadata or "")
-    topic = found["topic"] if found else None
-    fence = int(found["fence"] or 0) if found else 0
+    if found is None:
+        return Committed(offset if offset >= 0 else None, role=Role.UNKNOWN)
+    topic, fence, muted = found["topic"], int(found["fence"] or 0), found["muted"]
+    # The first notes told no role: nothing had versions.
+    role = Role(found["role"] or Role.LIVE.value)
     if offset < 0 or (id_ is not None and topic is not None and topic != id_):
-        return Committed(None, fence)
-    return Committed(offset, fence, int(found["muted"]) if found and found["muted"] else None)
+        return Committed(None, fence, role=role)
+    return Committed(offset, fence, int(muted) if muted else None, role)
 
 
 def _text(note: Note, offset: int) -> str:
     parts = [f"{_TOPIC_ID}{note.topic_id}"] if note.topic_id else []
     parts += [f"{_FENCE}{note.fence}"] if note.fence else []
     parts += [f"{_MUTED}{note.muted}"] if note.muted is not None and offset < note.muted else []
-    return _MARK + "; ".join(parts) if parts else ""
+    return _MARK + "; ".join([*parts, note.role.value])

@@ -157,6 +157,23 @@ class PartitionReader:
                 raise ClusterError(f"{what}: no answer within {timeout:.0f} s") from None
         return {name: TopicFacts(str(each.topic_id), len(each.partitions)) for name, each in found.items()}
 
+    def groups(self, timeout: float) -> tuple[str, ...]:
+        """Names of all groups that this user may see, sorted.
+
+        Raises:
+            ClusterError: no answer in time, or a broker does not tell: its groups would be missing.
+        """
+        doing = "listing the groups"
+        with mapped(doing):
+            answer = self._admin_client().list_consumer_groups(request_timeout=timeout)
+            try:
+                found = answer.result(timeout + 1.0)
+            except FutureTimeout:
+                raise ClusterError(f"{doing}: no answer within {timeout:.0f} s") from None
+        for error in found.errors or ():
+            raise translate(error, doing)
+        return tuple(sorted(group.group_id for group in found.valid))
+
     def ask_group(self, group_id: str, timeout: float) -> GroupQuestion:
         """Ask who is in a group, without waiting for the answer.
 

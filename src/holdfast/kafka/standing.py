@@ -35,8 +35,9 @@ class GroupStanding:
         return {place: it.offset for place, it in self.committed.items()}
 
     def note(self, place: TopicPartition, muted: int | None) -> Note:
-        """What to note beside a new position: a fencing token must not be forgotten."""
-        return Note(self.ids.get(place.topic), self.committed[place].fence, muted)
+        """What to note beside a new position: fencing token and role must not be forgotten."""
+        found = self.committed[place]
+        return Note(self.ids.get(place.topic), found.fence, muted, found.role)
 
 
 def standing(

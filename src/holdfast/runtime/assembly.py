@@ -10,10 +10,12 @@ from typing import Any
 from holdfast.engine.plan import plan_processor
 from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
 from holdfast.kafka.group_settings import set_session
+from holdfast.kafka.groups import partitions_of
 from holdfast.kafka.positions import NoteOf
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.settings import CONSUMER_PROTOCOL, GROUP_PROTOCOL, consumer_config, producer_config
 from holdfast.kafka.transaction import AtLeastOnceWriter, TransactionalWriter, UnitWriter
+from holdfast.kafka.versions import require_sole
 from holdfast.record import TopicPartition
 from holdfast.runtime.commit import CommitPipeline
 from holdfast.runtime.known_topics import KnownTopics
@@ -88,6 +90,9 @@ def build_worker(
             decl.start,
             standby=decl.standby,
             notes=notes,
+            admit=lambda reader: require_sole(
+                reader, decl, partitions_of(decl.reads, shards), identity.bootstrap_servers, declared.kafka
+            ),
         ),
         lambda: PartitionReader(reader_settings(_plain(settings))),
         StoreMemory(),

@@ -29,6 +29,7 @@ class Restored:
         seconds: how long it took.
         fence: the fencing token of this ownership, which holds once a commit has noted it.
         muted: for each input that is replayed, the offset up to which outputs are not written again.
+        shadow: whether outputs go to topics of the version's own.
     """
 
     claim: Claim
@@ -38,6 +39,7 @@ class Restored:
     seconds: float
     fence: int = 0
     muted: Mapping[str, int] = field(default_factory=dict)
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,24 +87,26 @@ def worker_specs(
 def _spec(
     topology: Topology, decl: ProcessorDecl | FaustDecl, settings: LaunchSettings, index: int
 ) -> WorkerSpec:
-    place = _Place(topology, decl.name, settings, index)
+    place = _Place(topology, decl.name, decl.full_name, settings, index)
     if isinstance(decl, FaustDecl):
         return _faust_spec(topology, decl, settings, place)
     return _ordered(topology, settings, place, _WORKER)
 
 
 def _candidate_spec(topology: Topology, settings: LaunchSettings, index: int) -> WorkerSpec:
-    place = _Place(topology, LEADER, settings, index)
+    place = _Place(topology, LEADER, LEADER, settings, index)
     return replace(_ordered(topology, settings, place, "holdfast.runtime.leader_process"), counts="run")
 
 
 class _Place:
     """Where a worker works: its slot, and its files."""
 
-    def __init__(self, topology: Topology, name: str, settings: LaunchSettings, index: int) -> None:
+    def __init__(
+        self, topology: Topology, name: str, folder: str, settings: LaunchSettings, index: int
+    ) -> None:
         self.name = name
         self.slot = f"{settings.slot_prefix}-{index}"
-        place = Path(topology.app) / name / self.slot
+        place = Path(topology.app) / folder / self.slot
         # Not with_suffix: a slot is named after a host, which may have dots.
         self.log = settings.home / "logs" / place.with_name(f"{self.slot}.log") if settings.logs else None
         self.state = settings.home / "state" / place

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from holdfast.errors import CorruptStore
-from holdfast.kafka.positions import TopicId
+from holdfast.errors import CorruptStore, VersionRefused
+from holdfast.kafka.positions import Committed, Role, TopicId
 from holdfast.kafka.reader import PartitionReader
+from holdfast.kafka.versions import role_of
 from holdfast.record import Message, TopicPartition
 from holdfast.runtime.claims import Claim
 from holdfast.runtime.owner_notes import OwnerNotes
@@ -21,6 +22,10 @@ log = logging.getLogger(__name__)
 MAX_AGE_S = 12 * 3600.0
 """Local state that was last complete longer ago is rebuilt. Compaction drops a deletion a day after it was
 written (`delete.retention.ms`): older state, read on from its checkpoint, could keep deleted keys."""
+
+
+def admit_all(reader: PartitionReader) -> None:
+    """For a processor that has no other versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,8 @@ class RestoreSettings:
         retry: seconds until brokers that did not answer are asked again.
         standby: warm copies of each shard on other workers.
         notes: what is noted beside the shards' positions.
+        admit: called before a shard begins whose positions tell no role; raises `VersionRefused` if another
+            version of the processor is live.
     """
 
     inputs: tuple[str, ...]
@@ -46,6 +53,7 @@ class RestoreSettings:
     retry: float = 0.5
     standby: int = 0
     notes: OwnerNotes = field(default_factory=OwnerNotes)
+    admit: Callable[[PartitionReader], None] = admit_all
 
 
 @dataclass(slots=True)
@@ -102,6 +110,7 @@ class RestoringShard(OpenShard):
     started: float
     fence: int
     muted: dict[str, int]
+    shadow: bool
 
 
 class ShardOpener:
@@ -122,7 +131,11 @@ class ShardOpener:
         """Where each shard's inputs go on: committed offsets, else the declared start.
 
         What was committed also tells which fencing token the shard had, so it gets its next one here; and
-        how far it is muted.
+        how far it is muted; and what the group is among the versions of its processor.
+
+        Raises:
+            ClusterError: the brokers do not tell.
+            VersionRefused: another version is live in its place.
         """
         places = [TopicPartition(topic, c.partition) for c in claims for topic in self._settings.inputs]
         standing = reader.standing(places, self._settings.timeout, topic_id) if places else {}
@@ -134,9 +147,31 @@ class ShardOpener:
             positions[place.partition][place.topic] = offset
             last[place.partition] = max(last[place.partition], found.fence)
             notes.take_over(place, found)
+        self._take_roles(reader, standing)
         for partition, fence in last.items():
             notes.begin(partition, fence)
         return positions
+
+    def _take_roles(self, reader: PartitionReader, standing: Mapping[TopicPartition, Committed]) -> None:
+        """Note what each shard's positions say of the group.
+
+        Raises:
+            ClusterError: the brokers do not tell.
+            VersionRefused: another version is live in its place.
+        """
+        roles: dict[int, list[Role]] = {}
+        for place, found in standing.items():
+            roles.setdefault(place.partition, []).append(found.role)
+        decided = {partition: role_of(each) for partition, each in roles.items()}
+        if Role.RETIRED in decided.values():
+            raise VersionRefused(
+                "this version of the processor is retired: another one is live in its place. Run that one, "
+                "or make this one live again with `holdfast switch`"
+            )
+        if Role.UNKNOWN in decided.values():
+            self._settings.admit(reader)
+        for partition, role in decided.items():
+            self._settings.notes.set_role(partition, Role.LIVE if role is Role.UNKNOWN else role)
 
     def _first(self, reader: PartitionReader, place: TopicPartition) -> int:
         first, end = reader.bounds(place, self._settings.timeout)
@@ -175,6 +210,7 @@ class ShardOpener:
             started=started,
             fence=self._settings.notes.fence(claim.partition),
             muted=self._settings.notes.muted(self._settings.inputs, claim.partition),
+            shadow=self._settings.notes.is_shadow(claim.partition),
         )
 
     def _take_over(self, reader: PartitionReader, warm: OpenShard) -> OpenShard | None:

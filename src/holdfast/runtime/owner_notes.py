@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from holdfast.kafka.positions import Committed, Note, TopicId
+from holdfast.kafka.positions import Committed, Note, Role, TopicId
 from holdfast.record import TopicPartition
 
 
@@ -31,10 +31,12 @@ class OwnerNotes:
         self._now = now
         self._tokens: dict[int, int] = {}
         self._muted: dict[TopicPartition, int | None] = {}
+        self._roles: dict[int, Role] = {}
 
     def __call__(self, place: TopicPartition) -> Note:
         """What is noted beside a partition's position."""
-        return Note(self._topic_id(place.topic), self.fence(place.partition), self._muted.get(place))
+        role = self._roles.get(place.partition, Role.LIVE)
+        return Note(self._topic_id(place.topic), self.fence(place.partition), self._muted.get(place), role)
 
     def begin(self, partition: int, last: int) -> int:
         """The fencing token of a new ownership of a shard, after one with the token `last`."""
@@ -44,6 +46,14 @@ class OwnerNotes:
     def take_over(self, place: TopicPartition, committed: Committed) -> None:
         """Pass on what a former owner noted of a replay."""
         self._muted[place] = committed.muted
+
+    def set_role(self, partition: int, role: Role) -> None:
+        """Note what the group is among its versions, as a shard's positions tell it."""
+        self._roles[partition] = role
+
+    def is_shadow(self, partition: int) -> bool:
+        """Whether a shard's outputs go to topics of its version's own."""
+        return self._roles.get(partition) is Role.SHADOW
 
     def fence(self, partition: int) -> int:
         """The fencing token of a shard; 0 before it was owned."""

@@ -1,7 +1,8 @@
-"""What a replay in place will do: where each input starts again, and what becomes of the tables. Pure.
+"""What a replay will do: where each input starts again, and what becomes of the tables. Pure.
 
 A replay goes back: records below the position where the group stands are handled again. Positions are those
 of a processor's inputs; a shard is replayed with all of its inputs, since its state comes from all of them.
+A replay into a new version begins where one in place would, with all shards.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from holdfast.errors import ReplayRefused
 from holdfast.record import TopicPartition
 
 BEGINNING: Final = "beginning"
+_KEEP: Final = (
+    " With --keep-state they stay as they are now, and the replayed records change them a second time "
+    "(a sum counts them twice)."
+)
 _OFFSET: Final = re.compile(r"(?:(?P<topic>[A-Za-z0-9._-]+):)?(?P<partition>\d+):(?P<offset>\d+)")
 
 
@@ -186,6 +191,35 @@ def plan_replay(
     return ReplayPlan(chosen, tuple(shards), tuple(notes))
 
 
+def plan_into(
+    start: Start, known: Mapping[TopicPartition, Known], *, has_tables: bool, incomplete: bool = False
+) -> ReplayPlan:
+    """Where a new version begins, beside the one that is live.
+
+    Args:
+        start: where to start; partitions for which no offset is given start where the live version stands.
+        known: all partitions of the processor's inputs, with where the live version stands.
+        has_tables: whether the processor keeps state.
+        incomplete: whether to make state from inputs that no longer keep their first records.
+
+    Raises:
+        ReplayRefused: it cannot be done, or not without saying that its consequences are meant.
+    """
+    unknown = sorted(place for place, it in known.items() if it.committed is None)
+    if unknown:
+        raise ReplayRefused(
+            f"the live version has no position in {', '.join(map(str, unknown))}. Two versions have to read "
+            "the same inputs. If it does read that one, let it run (`holdfast run`) until it has a position "
+            "in every partition."
+        )
+    asked = named_offsets(start, known)
+    notes: list[str] = []
+    steps = tuple(_step(place, it, start, asked, notes) for place, it in sorted(known.items()))
+    if has_tables:
+        _require_beginning(steps, known, incomplete=incomplete, keepable=False)
+    return ReplayPlan(steps, tuple(sorted({it.place.partition for it in steps})), tuple(notes))
+
+
 def _step(
     place: TopicPartition,
     known: Known,
@@ -218,21 +252,31 @@ def _step(
 
 
 def _require_beginning(
-    steps: Iterable[Step], known: Mapping[TopicPartition, Known], *, incomplete: bool
+    steps: Iterable[Step],
+    known: Mapping[TopicPartition, Known],
+    *,
+    incomplete: bool,
+    keepable: bool = True,
 ) -> None:
-    """Refuse to empty tables whose records will not all come again."""
+    """Refuse to empty tables whose records will not all come again.
+
+    Args:
+        steps: what is to be done.
+        known: what the brokers know.
+        incomplete: whether inputs that lost their first records are good enough.
+        keepable: whether there are tables that could be kept as they are.
+    """
     later = [f"{it.place} at {it.start}" for it in steps if it.start > known[it.place].begin]
     if later:
         raise ReplayRefused(
             f"the replay would not start at the beginning ({', '.join(later)}), and the state of that moment "
-            "is not kept anywhere. Start at the beginning of all inputs, and the tables are made anew. With "
-            "--keep-state they stay as they are now, and the replayed records change them a second time "
-            "(a sum counts them twice)."
+            "is not kept anywhere. Start at the beginning of all inputs, and the tables are made anew."
+            + (_KEEP if keepable else "")
         )
     gone = [f"{it.place} before {it.start}" for it in steps if it.start]
     if gone and not incomplete:
         raise ReplayRefused(
             f"the inputs no longer keep their first records ({', '.join(gone)}): tables made anew would lack "
-            "what came from them, for good. Say --incomplete if that is meant, or --keep-state to leave the "
-            "tables as they are."
+            "what came from them, for good. Say --incomplete if that is meant"
+            + (", or --keep-state to leave the tables as they are." if keepable else ".")
         )

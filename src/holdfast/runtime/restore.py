@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from holdfast.errors import ClusterError, HoldfastError, StateError, TopicReplaced
+from holdfast.errors import ClusterError, HoldfastError, StateError, TopicReplaced, VersionRefused
 from holdfast.kafka.reader import PartitionReader, TopicFacts
 from holdfast.record import Message, TopicPartition
 from holdfast.runtime.claims import Claim, NotRestored, Progress, Restored
@@ -53,7 +53,8 @@ class Restorer:
 
     Attributes:
         results: the answers.
-        replaced: set when a topic was replaced: nothing is answered any more, and the worker must start anew.
+        ended: why nothing is answered any more: a topic was replaced, and the worker must start anew; or this
+            version of the processor must not work.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Restorer:
         self._wanted: dict[int, int] = {}
         self._owned: set[int] = set()
         self._lock = threading.Lock()
-        self.replaced: TopicReplaced | None = None
+        self.ended: TopicReplaced | VersionRefused | None = None
         self._topics = topics
         self._peers = peers
         self._ends = ends
@@ -109,13 +110,14 @@ class Restorer:
 
         Raises:
             TopicReplaced: they are not. When nobody answers in time nothing is raised.
+            VersionRefused: this version of the processor must not work.
         """
-        if self.replaced is None:
+        if self.ended is None:
             looked = threading.Event()
             self._requests.put(looked)
             looked.wait(self._settings.timeout)
-        if self.replaced is not None:
-            raise self.replaced
+        if self.ended is not None:
+            raise self.ended
 
     @property
     def standbys(self) -> StandbyStatus:
@@ -159,9 +161,9 @@ class Restorer:
                     self._standbys.adjust(reader, self._owned_now(), self._peers)
                 if self._ends is not None:
                     self._ends.look(reader)
-            except TopicReplaced as error:
+            except (TopicReplaced, VersionRefused) as error:
                 # Nothing can be answered any more: the worker ends.
-                self.replaced, stopping = error, True
+                self.ended, stopping = error, True
             except HoldfastError as error:
                 self._start_over(reader, claims, error)
                 reader = None
@@ -340,7 +342,14 @@ class Restorer:
             return
         seconds = time.monotonic() - shard.started
         restored = Restored(
-            shard.claim, shard.store, shard.positions, shard.records, seconds, shard.fence, shard.muted
+            shard.claim,
+            shard.store,
+            shard.positions,
+            shard.records,
+            seconds,
+            shard.fence,
+            shard.muted,
+            shard.shadow,
         )
         if not self._answer(restored):
             shard.store.close()

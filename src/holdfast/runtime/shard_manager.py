@@ -84,9 +84,10 @@ class ShardManager:
 
         Raises:
             TopicReplaced: the worker must start anew.
+            VersionRefused: this version of the processor must not work.
         """
-        if self._restorer.replaced is not None:
-            raise self._restorer.replaced
+        if self._restorer.ended is not None:
+            raise self._restorer.ended
         begins = False
         while not self._restorer.results.empty():
             result = self._restorer.results.get()
@@ -106,6 +107,7 @@ class ShardManager:
 
         Raises:
             TopicReplaced: the worker must start anew.
+            VersionRefused: this version of the processor must not work.
         """
         self._restorer.confirm_topics()
 
@@ -128,7 +130,7 @@ class ShardManager:
         self.restored_records += restored.records
         store = WriteBehind(restored.store)
         task = ShardTask(
-            self._plan,
+            self._plan.as_shadow() if restored.shadow else self._plan,
             shard.claim.partition,
             store,
             restored.positions,

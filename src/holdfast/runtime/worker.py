@@ -129,6 +129,7 @@ class Worker(OwnershipListener):
 
         Raises:
             Fenced: another process took this worker's slot.
+            VersionRefused: this version of the processor must not work.
             WorkerError: none of its shards can go on.
             ClusterError: the brokers refuse this worker for good.
         """

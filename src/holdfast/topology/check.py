@@ -22,6 +22,7 @@ def cross_check(topology: Topology, topic_names: Collection[str]) -> tuple[Probl
         *_topic_references(topology, topic_names),
         *_co_partitioning(topology),
         *_tables(topology),
+        *_shadows(topology),
         *_topic_names(topology),
         *_leader_tasks(topology),
     )
@@ -99,6 +100,16 @@ def _tables(topology: Topology) -> Iterator[Problem]:
                 yield Problem(("processors", name, "tables", table), text)
 
 
+def _shadows(topology: Topology) -> Iterator[Problem]:
+    """A version's names have to fit before it is prepared, when nobody reads the file any more."""
+    for name, processor in topology.native.items():
+        for topic in (*processor.writes, topology.dead_letter_topic) if processor.version else ():
+            shadow = processor.shadow(topic)
+            if len(shadow) > TOPIC_NAME_LIMIT:
+                text = f"the shadow topic's name {shadow} is longer than {TOPIC_NAME_LIMIT} characters"
+                yield Problem(("processors", name, "version"), text)
+
+
 def _topic_names(topology: Topology) -> Iterator[Problem]:
     """Kafka takes "." and "_" for the same in metric names and refuses the second of two such topics."""
     taken = {name.replace(".", "_"): "a topic of Holdfast's own" for name in _internal_names(topology)}
@@ -114,7 +125,9 @@ def _topic_names(topology: Topology) -> Iterator[Problem]:
 def _internal_names(topology: Topology) -> list[str]:
     changelogs = [by.changelog(table) for by in topology.native.values() for table in by.tables]
     leader = [topology.leader_id] if topology.leader_tasks else []
-    return [topology.dead_letter_topic, *changelogs, *leader]
+    versions = [by for by in topology.native.values() if by.version]
+    shadows = [by.shadow(topic) for by in versions for topic in (*by.writes, topology.dead_letter_topic)]
+    return [topology.dead_letter_topic, *changelogs, *shadows, *leader]
 
 
 def _leader_tasks(topology: Topology) -> Iterator[Problem]:

@@ -140,6 +140,23 @@ Name = Annotated[
     Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]{0,79}$"),
     expected('a name (1 to 80 letters, digits, "_" or "-", starting with a letter or digit)'),
 ]
+UNVERSIONED = "unversioned"
+"""What a processor without a version is called where versions are named."""
+
+VERSION_PATTERN = r"[a-z0-9-]{1,20}"
+
+
+def _version(value: str) -> str:
+    if not re.fullmatch(VERSION_PATTERN, value) or value == UNVERSIONED:
+        raise ValueError
+    return value
+
+
+Version = Annotated[
+    StrictStr,
+    AfterValidator(_version),
+    expected(f'a version (1 to 20 lower-case letters, digits or "-"; not "{UNVERSIONED}"), such as v2'),
+]
 TableName = Annotated[
     StrictStr,
     Field(max_length=80, pattern=r"^[a-zA-Z0-9_]+$"),

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, Ta
 
 from holdfast.errors import TopologyError
 from holdfast.topology.fields import (
+    UNVERSIONED,
     AppName,
     CommitInterval,
     ConfigValue,
@@ -34,6 +35,7 @@ from holdfast.topology.fields import (
     TableType,
     TimeZone,
     TopicName,
+    Version,
 )
 from holdfast.topology.source import Source, did_you_mean
 from holdfast.topology.spec import TopicSpec, durable
@@ -124,13 +126,18 @@ class GroupDecl(Declared):
     """How many worker processes `holdfast run` starts."""
 
     @property
+    def full_name(self) -> str:
+        """What starts the names of all that belongs to it: its name, with its version if it has one."""
+        return self.name
+
+    @property
     def group_id(self) -> str:
         """Name of the consumer group."""
-        return f"{self.app}.{self.name}"
+        return f"{self.app}.{self.full_name}"
 
     def slot_id(self, slot: str) -> str:
         """Return the `transactional.id` and `group.instance.id` of the worker in `slot`."""
-        return f"{self.app}.{self.name}.{slot}"
+        return f"{self.group_id}.{slot}"
 
 
 class ProcessorDecl(GroupDecl):
@@ -141,6 +148,13 @@ class ProcessorDecl(GroupDecl):
 
     handler: Reference
     """The function that is called for every event (`module:name`)."""
+
+    version: Version | None = None
+    """Which version of the processor this is.
+
+    Its group, changelogs and local state have names of their own, so that two versions can be beside each
+    other. See the page on replay.
+    """
 
     tables: Mapping[TableName, TableType] = {}
     """State by key: each table's name and the type of its values.
@@ -181,9 +195,32 @@ class ProcessorDecl(GroupDecl):
     Brokers refuse less than their `group.min.session.timeout.ms`.
     """
 
+    @property
+    def full_name(self) -> str:
+        """What starts the names of all that belongs to it: its name, with its version if it has one."""
+        return f"{self.name}.{self.version}" if self.version else self.name
+
     def changelog(self, table: str) -> str:
         """Return the name of the topic that holds the changes of `table`."""
-        return f"{self.app}.{self.name}.{table}.changelog"
+        return f"{self.group_id}.{table}.changelog"
+
+    def shadow(self, topic: str) -> str:
+        """Return the name of the topic that takes the place of `topic` while this version is a shadow."""
+        return f"{self.group_id}.{topic}.shadow"
+
+    def in_version(self, version: str | None) -> ProcessorDecl:
+        """Return the declaration of another version with the same inputs; None for the one without a name."""
+        return self.model_copy(update={"version": version})
+
+    @property
+    def switch_id(self) -> str:
+        """The `transactional.id` of whoever makes another version live; the same for all versions."""
+        return f"{self.app}.{self.name}.switch"
+
+    @property
+    def version_name(self) -> str:
+        """What its version is called on the command line."""
+        return self.version or UNVERSIONED
 
 
 class FaustDecl(GroupDecl):
@@ -367,6 +404,22 @@ class Topology(Declared):
         )
         letters = (self._dead_letters(),) if self.native else ()
         return (*changelogs, *letters, *((self._leader_topic(),) if self.leader_tasks else ()))
+
+    def shadow_topics(self, processor: ProcessorDecl) -> tuple[TopicSpec, ...]:
+        """Return the topics that a processor writes to instead of the declared ones while it is a shadow.
+
+        They are not compacted: outputs are compared record by record.
+        """
+        written = [self._spec(self.topic(name)) for name in processor.writes]
+        return tuple(
+            TopicSpec(
+                processor.shadow(spec.name),
+                spec.partitions,
+                spec.replication,
+                {**spec.config, "cleanup.policy": "delete"},
+            )
+            for spec in (*written, self._dead_letters())
+        )
 
     def _spec(self, topic: TopicDecl) -> TopicSpec:
         stateful = tuple(name for name, by in self.native.items() if by.tables and topic.name in by.reads)

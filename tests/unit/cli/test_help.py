@@ -11,7 +11,7 @@ from holdfast.cli.main import build_app
 
 COMMANDS = [
     *("up", "down", "status", "check", "apply", "topics", "publish", "produce", "run", "groups", "demo"),
-    *("state list", "state get", "verify invariants", "verify replicas"),
+    *("state list", "state get", "verify invariants", "verify replicas", "replay", "compare", "switch"),
 ]
 
 

@@ -7,7 +7,7 @@ import io
 import pytest
 import typer
 
-from holdfast.cli.replay import _confirm
+from holdfast.cli.standstill import confirm
 from holdfast.errors import ReplayRefused
 
 
@@ -23,8 +23,8 @@ def test_without_a_terminal_it_has_to_be_said(monkeypatch: pytest.MonkeyPatch) -
     """A script that forgot it changes nothing."""
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     with pytest.raises(ReplayRefused, match="--yes"):
-        _confirm(yes=False)
-    _confirm(yes=True)
+        confirm(yes=False)
+    confirm(yes=True)
 
 
 @pytest.mark.parametrize("answer", ["n", ""])
@@ -32,10 +32,10 @@ def test_in_a_terminal_anything_but_yes_is_no(monkeypatch: pytest.MonkeyPatch, a
     """Enter alone too."""
     monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
     with pytest.raises(typer.Abort):
-        _confirm(yes=False)
+        confirm(yes=False)
 
 
 def test_yes_is_yes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then it goes on."""
     monkeypatch.setattr("sys.stdin", Terminal("y\n"))
-    _confirm(yes=False)
+    confirm(yes=False)

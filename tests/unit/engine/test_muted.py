@@ -1,12 +1,14 @@
-"""A shard that is replayed: state is made, outputs are not, up to where the group stood."""
+"""A shard that is replayed: state is made, outputs are not, up to where the group stood. And a shadow."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from holdfast import State
+import pytest
+
+from holdfast import State, To, Tombstone
 from holdfast.engine.shard import ShardTask
-from tests.unit.engine.kit import IN, LETTERS, Added, Bench, Sum, Totalled, added, make_plan
+from tests.unit.engine.kit import IN, LETTERS, OUT, Added, Bench, Sum, Totalled, added, make_plan
 
 
 def totals(event: Added, sums: State[Sum]) -> Totalled:
@@ -73,3 +75,26 @@ def test_a_shard_that_stops_while_muted_goes_no_further() -> None:
     assert bench.task.failure is not None
     assert bench.task.failure.position.offset == 1
     assert (bench.task.positions[IN], bench.unit.outputs) == (1, [])
+
+
+def test_a_shadow_writes_to_topics_of_its_own() -> None:
+    """Outputs, those that are routed the long way, and dead letters."""
+
+    def handler(event: Added) -> object:
+        if event.n < 0:
+            raise ValueError("negative")
+        out = Totalled(key=event.key, total=event.n)
+        return out if event.n else [out, To(OUT, out), Tombstone(Totalled, event.key)]
+
+    plan = make_plan(handler, tables={}, on_error="dead-letter", shadow={OUT: "own", LETTERS: "own-letters"})
+    records = (added(0, n=1), added(1, n=0), added(2, n=-1))
+    for chosen, names in ((plan, [OUT] * 4 + [LETTERS]), (plan.as_shadow(), ["own"] * 4 + ["own-letters"])):
+        bench = Bench(chosen)
+        bench.handle(*records)
+        assert [out.topic for out in bench.unit.outputs] == names
+
+
+def test_a_shadow_without_a_topic_for_each_output_is_no_plan() -> None:
+    """Rather than write to a live one."""
+    with pytest.raises(KeyError):
+        make_plan(totals, shadow={LETTERS: "own-letters"}).as_shadow()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.kafka.positions import Committed, Note, noted, read
+from holdfast.kafka.positions import Committed, Note, Role, noted, read
 from holdfast.record import TopicPartition
 
 PLACE = TopicPartition("orders", 3)
@@ -14,13 +14,17 @@ ID = "wLNBn8lVS6yW-jSYqGwHFQ"
 @pytest.mark.parametrize("id_", [ID, None])
 @pytest.mark.parametrize("fence", [0, 1_795_000_000_000])
 @pytest.mark.parametrize("muted", [None, 8])
-def test_a_note_comes_back_as_it_was_written(id_: str | None, fence: int, muted: int | None) -> None:
+@pytest.mark.parametrize("role", Role)
+def test_a_note_comes_back_as_it_was_written(
+    id_: str | None, fence: int, muted: int | None, role: Role
+) -> None:
     """With or without each of its parts."""
-    [written] = noted({PLACE: 7}, {PLACE: Note(id_, fence, muted)}.__getitem__)
+    [written] = noted({PLACE: 7}, {PLACE: Note(id_, fence, muted, role)}.__getitem__)
     assert (written.topic, written.partition, written.offset) == (*PLACE, 7)
-    assert read(7, written.metadata, ID) == Committed(7, fence, muted)
-    assert read(7, written.metadata, None) == Committed(7, fence, muted)
-    elsewhere = Committed(None, fence) if id_ else Committed(7, fence, muted)
+    assert read(7, written.metadata, ID) == Committed(7, fence, muted, role)
+    assert read(7, written.metadata, None) == Committed(7, fence, muted, role)
+    # The role is not the topic's: a shadow stays one when its input is made anew.
+    elsewhere = Committed(None, fence, role=role) if id_ else Committed(7, fence, muted, role)
     assert read(7, written.metadata, "another") == elsewhere
 
 
@@ -35,16 +39,16 @@ def test_a_replay_that_is_over_is_not_noted() -> None:
     [None, "", "another tool's; fence 5", "holdfast: topic id a; fence x", "holdfast: muted up to"],
 )
 def test_other_notes_say_nothing(metadata: str | None) -> None:
-    """The position counts as it is."""
-    assert read(7, metadata, ID) == Committed(7, 0)
+    """The position counts as it is, and nobody knows whether the group may be live."""
+    assert read(7, metadata, ID) == Committed(7, 0, role=Role.UNKNOWN)
 
 
 def test_a_note_of_the_first_form_is_understood() -> None:
-    """It had no token."""
+    """It had no token, and there were no versions."""
     assert read(7, f"holdfast: topic id {ID}", ID) == Committed(7, 0)
     assert read(7, "holdfast: topic id another", ID) == Committed(None, 0)
 
 
 def test_no_position_is_none() -> None:
     """The client says so by a negative offset."""
-    assert read(-1001, "", ID) == Committed(None, 0)
+    assert read(-1001, "", ID) == Committed(None, 0, role=Role.UNKNOWN)

@@ -10,7 +10,7 @@ from typing import Any
 
 from holdfast.errors import ClusterError
 from holdfast.kafka.members import Group, Member
-from holdfast.kafka.positions import Committed, TopicId
+from holdfast.kafka.positions import Committed, Role, TopicId
 from holdfast.kafka.reader import TopicFacts
 from holdfast.record import Message, TopicPartition
 from holdfast.testing import MemoryMessage
@@ -43,6 +43,7 @@ class MemoryTopics:
         self.group_state = "stable"
         self.partitions: dict[str, int] = {}
         self.firsts: dict[TopicPartition, int] = {}
+        self.roles: dict[TopicPartition, Role] = {}
         self.calls: Counter[str] = Counter()
         self.holds: dict[str, threading.Event] = {}
 
@@ -87,8 +88,11 @@ class MemoryReader:
         self, places: Sequence[TopicPartition], timeout: float, topic_id: TopicId
     ) -> dict[TopicPartition, Committed]:
         """Committed offsets with their fencing tokens."""
-        fences, offsets = self._topics.fences, self.committed(places, timeout, topic_id)
-        return {place: Committed(offset, fences.get(place, 0)) for place, offset in offsets.items()}
+        fences, roles = self._topics.fences, self._topics.roles
+        return {
+            place: Committed(offset, fences.get(place, 0), role=roles.get(place, Role.LIVE))
+            for place, offset in self.committed(places, timeout, topic_id).items()
+        }
 
     def bounds(self, place: TopicPartition, timeout: float) -> tuple[int, int]:  # noqa: ARG002
         """First offset and last stable offset."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.kafka.positions import Committed, Note, noted, read
+from holdfast.kafka.positions import Committed, Note, Role, noted, read
 from holdfast.record import TopicPartition
 from holdfast.runtime.owner_notes import OwnerNotes
 
@@ -42,3 +42,13 @@ def test_a_replay_is_passed_on_until_the_position_has_passed_it() -> None:
     successor = OwnerNotes({"a": "id-1"}.get)
     successor.take_over(A3, read(7, beyond.metadata, "id-1"))
     assert successor.muted(["a"], 3) == {}
+
+
+def test_the_role_goes_from_owner_to_owner() -> None:
+    """Beside every position of the shard; other shards have their own."""
+    notes = OwnerNotes({"a": "id-1"}.get)
+    notes.set_role(3, Role.SHADOW)
+    assert notes(A3).role is Role.SHADOW
+    assert (notes.is_shadow(3), notes.is_shadow(4)) == (True, False)
+    [written] = noted({A3: 6}, notes)
+    assert read(6, written.metadata, "id-1").role is Role.SHADOW

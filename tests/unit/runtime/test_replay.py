@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.errors import ReplayRefused
 from holdfast.record import TopicPartition
-from holdfast.runtime.replay import Known, Start, Step, parse_start, plan_replay
+from holdfast.runtime.replay import Known, ReplayPlan, Start, Step, parse_start, plan_into, plan_replay
 
 A0, A1, B0 = TopicPartition("a", 0), TopicPartition("a", 1), TopicPartition("b", 0)
 
@@ -93,3 +93,29 @@ def test_what_is_no_longer_kept_is_told_and_state_made_anew_without_it_is_refuse
 def test_a_replay_of_a_replay_stays_muted_as_far_as_the_first_one() -> None:
     """Outputs beyond the group's present position are there already."""
     assert plan("beginning", {A0: Known(0, 99, 5, muted=50)}).steps == (Step(A0, 0, 5, 50),)
+
+
+def into(text: str, known: dict[TopicPartition, Known], **options: Any) -> ReplayPlan:
+    """Plan a replay into a new version."""
+    return plan_into(parse_start(text), known, **{"has_tables": True, **options})
+
+
+def test_a_new_version_begins_in_all_partitions() -> None:
+    """Also where nothing was ever written; partitions that are not named begin where the live one stands."""
+    known = {A0: Known(0, 9, 5), A1: Known(0, 0, 0)}
+    assert into("beginning", known).steps == (Step(A0, 0, 5, 5), Step(A1, 0, 0, 0))
+    assert into("1:0", known, has_tables=False).steps == (Step(A0, 5, 5, 5), Step(A1, 0, 0, 0))
+
+
+def test_a_new_version_is_refused_what_would_give_wrong_tables_or_lost_outputs() -> None:
+    """There are no tables that could be kept as they are."""
+    for text, known, told in (
+        ("0:3", {A0: Known(0, 9, 5)}, "beginning of all inputs"),
+        ("beginning", {A0: Known(3, 9, 5)}, "--incomplete"),
+        ("0:7", {A0: Known(0, 9, 5)}, "would skip records"),
+        ("beginning", {A0: Known(0, 9, 5), A1: Known(0, 9, None)}, "has no position in a"),
+    ):
+        with pytest.raises(ReplayRefused, match=told) as refused:
+            into(text, known)
+        assert "--keep-state" not in str(refused.value)
+    assert into("beginning", {A0: Known(3, 9, 5)}, incomplete=True).steps == (Step(A0, 3, 5, 5),)

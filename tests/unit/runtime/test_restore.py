@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.errors import ClusterMismatch, CorruptStore, StateError, TopicReplaced
+from holdfast.errors import ClusterMismatch, CorruptStore, StateError, TopicReplaced, VersionRefused
+from holdfast.kafka.positions import Role
 from holdfast.record import TopicPartition
 from holdfast.runtime.claims import Claim, NotRestored, Restored
 from holdfast.runtime.known_topics import KnownTopics
@@ -31,12 +32,21 @@ class Bench:
         self.folder = folder
         self.readers: list[MemoryReader] = []
         self._results: list[Restored | NotRestored] = []
-        self._settings = RestoreSettings((IN,), {"sums": LOG}, folder, start, timeout=5.0, retry=0.01)
+        self.asked = 0
+        self.refused: Exception | None = None
+        self._settings = RestoreSettings(
+            (IN,), {"sums": LOG}, folder, start, timeout=5.0, retry=0.01, admit=self._admit
+        )
         self.restorer = self._start()
 
     def _start(self) -> Restorer:
         topics = KnownTopics((IN, LOG), 5.0)
         return Restorer(self._settings, self._connect, MEMORY, topics)  # type: ignore[arg-type]
+
+    def _admit(self, _: object) -> None:
+        self.asked += 1
+        if self.refused is not None:
+            raise self.refused
 
     def start_anew(self) -> None:
         """A new life of the worker."""
@@ -398,13 +408,13 @@ def test_topics_made_anew_under_a_running_worker_end_it(
     bench.changes(0, (b"a", b"1"))
     bench.ask(0)
     bench.restored_and_closed()
-    assert bench.restorer.replaced is None
+    assert bench.restorer.ended is None
     bench.topics.ids[topic] = "made anew"
     if claimed:
         bench.ask(0, epoch=2)
-    wait_until(lambda: bench.restorer.replaced)
-    assert isinstance(bench.restorer.replaced, TopicReplaced)
-    assert topic in str(bench.restorer.replaced)
+    wait_until(lambda: bench.restorer.ended)
+    assert isinstance(bench.restorer.ended, TopicReplaced)
+    assert topic in str(bench.restorer.ended)
     assert bench.restorer.results.empty()
 
 
@@ -421,7 +431,7 @@ def test_a_look_at_the_topics_that_is_not_answered_changes_nothing(
     wait_until(lambda: bench.topics.calls["topics"] >= before + 4)
     bench.ask(0, epoch=2)
     bench.restored_and_closed()
-    assert bench.restorer.replaced is None
+    assert bench.restorer.ended is None
 
 
 def test_a_shard_without_a_changelog_partition_is_refused(bench: Bench) -> None:
@@ -435,3 +445,40 @@ def test_a_shard_without_a_changelog_partition_is_refused(bench: Bench) -> None:
     assert isinstance(results[1], NotRestored)
     assert isinstance(results[1].error, ClusterMismatch)
     assert f"no partition 2 of {LOG}" in str(results[1].error)
+
+
+def test_each_shard_is_what_its_positions_say(bench: Bench) -> None:
+    """Nobody is asked for those that tell it, whatever `start` says."""
+    bench.topics.roles = {TopicPartition(IN, 0): Role.SHADOW, TopicPartition(IN, 1): Role.LIVE}
+    bench.ask(0, 1)
+    found = {}
+    for _ in range(2):
+        restored = bench.restored()
+        restored.store.close()
+        found[restored.claim.partition] = restored.shadow
+    assert (found, bench.asked) == ({0: True, 1: False}, 0)
+
+
+def test_a_shard_that_nothing_is_known_of_is_admitted_first(bench: Bench) -> None:
+    """Then it is live; else the worker ends with the reason, and nothing was opened."""
+    bench.topics.roles = {TopicPartition(IN, 0): Role.UNKNOWN}
+    bench.ask(0)
+    restored = bench.restored()
+    restored.store.close()
+    assert (restored.shadow, bench.asked) == (False, 1)
+    bench.refused = VersionRefused("another one is live")
+    bench.start_anew()
+    bench.ask(0, epoch=2)
+    wait_until(lambda: bench.restorer.ended is not None)
+    with pytest.raises(VersionRefused, match="another one is live"):
+        bench.restorer.confirm_topics()
+    assert bench.restorer.results.empty()
+
+
+def test_a_retired_version_ends(bench: Bench) -> None:
+    """With all of its shards, and without asking anybody."""
+    bench.topics.roles = {TopicPartition(IN, 1): Role.RETIRED}
+    bench.ask(0, 1)
+    wait_until(lambda: bench.restorer.ended is not None)
+    assert "is retired" in str(bench.restorer.ended)
+    assert (bench.restorer.results.empty(), bench.asked) == (True, 0)

@@ -52,6 +52,52 @@ def test_names_on_the_cluster_start_with_the_application() -> None:
     assert topology.dead_letter_topic == "shop.dead-letters"
 
 
+def test_a_version_has_names_of_its_own() -> None:
+    """Two of them can be beside each other; what they share is their inputs and the command that switches."""
+    old = shop().native["saga"]
+    new = old.in_version("v2")
+    assert new.group_id == "shop.saga.v2"
+    assert new.changelog("state") == "shop.saga.v2.state.changelog"
+    assert new.slot_id("host/0") == "shop.saga.v2.host/0"
+    assert new.shadow("spending") == "shop.saga.v2.spending.shadow"
+    assert (old.version_name, new.version_name) == ("unversioned", "v2")
+    assert old.switch_id == new.switch_id == "shop.saga.switch"
+    assert new.in_version(None).group_id == old.group_id
+
+
+def test_shadow_topics_are_as_declared_but_never_compacted() -> None:
+    """Dead letters have one too. They are no part of what `apply` creates: preparing a version does."""
+    topics = {
+        "orders": {"event": "a:Order", "partitions": 12},
+        "spending": {
+            "event": "a:Spending",
+            "key": "k",
+            "partitions": 3,
+            "config": {"cleanup.policy": "compact", "max.message.bytes": 5},
+        },
+    }
+    saga = {"handler": "a:saga", "reads": ["orders"], "writes": ["spending"], "version": "v2"}
+    topology = shop(topics=topics, processors={"saga": saga})
+    spending, letters = topology.shadow_topics(topology.native["saga"])
+    assert (spending.name, spending.partitions, spending.replication) == (
+        "shop.saga.v2.spending.shadow",
+        3,
+        3,
+    )
+    assert spending.config["cleanup.policy"] == "delete"
+    assert spending.config["max.message.bytes"] == "5"
+    assert letters.name == "shop.saga.v2.shop.dead-letters.shadow"
+    assert not [spec for spec in topology.topic_specs() if spec.name.endswith(".shadow")]
+
+
+@pytest.mark.parametrize("version", ["V2", "v.2", "", "x" * 21, "unversioned", 2])
+def test_a_version_is_a_short_plain_word(version: Any) -> None:
+    """It is part of names on the cluster, and of commands."""
+    saga = {"handler": "a:saga", "reads": ["orders"], "version": version}
+    with pytest.raises(ValidationError, match="expected a version"):
+        shop(processors={"saga": saga})
+
+
 def test_a_processor_has_as_many_shards_as_its_inputs_partitions() -> None:
     """Whatever runs it."""
     assert shop().partitions("saga") == 12

@@ -109,6 +109,20 @@ class SimAdmin(Client):
             for name in group_ids
         }
 
+    def list_consumer_groups(self, request_timeout: float) -> Future[Any]:
+        """The groups of all coordinators."""
+        self.kernel.step("list groups")
+        answer: Future[Any] = Future()
+        names = self.cluster.groups.by_name
+        try:
+            self.ask(internal(OFFSETS_TOPIC, ""), lambda: None, request_timeout)
+        except KafkaException as error:
+            answer.set_exception(error)
+        else:
+            valid = [SimpleNamespace(group_id=name) for name in names]
+            answer.set_result(SimpleNamespace(valid=valid, errors=[]))
+        return answer
+
     def list_offsets(
         self,
         wanted: Mapping[Any, Any],

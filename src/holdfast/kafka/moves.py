@@ -1,0 +1,263 @@
+"""New positions of groups in one transaction: all of them, with what goes with them, or none.
+
+The order of the steps keeps workers out without a lock. Nothing may be open that could still change the
+groups' positions, and these must be what was looked at. Then the new positions go into the open
+transaction: from then on a worker that starts waits, since it reads positions only when no transaction can
+still change them. Then nobody may be in the groups, and their positions must still be the same: whoever came
+before that is seen, or has left a trace. A crash at any moment leaves an open transaction, which the
+brokers abort.
+
+A worker could leave no trace yet but an open transaction: one that came, wrote and froze between the first
+look and the last. It needs a whole session to be gone from the group again, so the looks must not be further
+apart than that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import TopicPartition as ClientPartition
+from confluent_kafka.admin import AdminClient
+
+from holdfast.errors import ClusterError, ReplayRefused
+from holdfast.kafka.errors import kafka_error, mapped, translate
+from holdfast.kafka.members import GroupQuestion
+from holdfast.kafka.offsets import CALL_S
+from holdfast.kafka.positions import Committed, Note, noted, read
+from holdfast.kafka.settings import Properties, admin_config, consumer_config, producer_config
+from holdfast.record import TopicPartition
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LEAST_TRANSACTION_S: Final = 60.0
+
+LOOKS_APART_S: Final = 1.5
+"""Less than the shortest session that a processor may have (2 s)."""
+
+_ATTEMPTS: Final = 5
+_COMMIT_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """New positions of one group.
+
+    Attributes:
+        group_id: the group.
+        before: its positions as they were looked at, with their notes.
+        after: where it is to stand; a subset of these places.
+        notes: what is noted beside each of the new positions.
+    """
+
+    group_id: str
+    before: Mapping[TopicPartition, Committed]
+    after: Mapping[TopicPartition, int]
+    notes: Mapping[TopicPartition, Note]
+
+
+@dataclass(frozen=True, slots=True)
+class Mover:
+    """Who moves groups.
+
+    Attributes:
+        transactional_id: whoever began a move under it before is fenced, and what he left open is aborted.
+        servers: the brokers.
+        properties: the user's client properties.
+        seconds: how long the transaction may take.
+    """
+
+    transactional_id: str
+    servers: str
+    properties: Properties
+    seconds: float = LEAST_TRANSACTION_S
+
+    def end_unfinished(self) -> None:
+        """Abort what an earlier move left open when it was killed.
+
+        Its groups' positions cannot be read before. One that still runs on another machine is
+        fenced, and changes nothing.
+
+        Raises:
+            ClusterError: the brokers fail.
+        """
+        self._connect()
+
+    def move(self, moves: Sequence[Move], doing: str, also: Callable[[Producer], T]) -> T:
+        """Move groups.
+
+        Args:
+            moves: each group's new positions.
+            doing: what it is, for messages.
+            also: called when nobody can change the groups any more; writes what belongs to the transaction.
+
+        Returns:
+            What `also` returned.
+
+        Raises:
+            ReplayRefused: somebody works in a group, or did meanwhile. Nothing was changed.
+            ClusterError: the brokers failed. Nothing was changed, unless the text says otherwise.
+        """
+        client = self._connect()
+        try:
+            self._hold(client, moves, doing)
+            done = also(client)
+        except BaseException:
+            # The brokers abort it anyway; this is sooner.
+            with contextlib.suppress(KafkaException):
+                client.purge()
+                client.abort_transaction(CALL_S)
+            raise
+        _commit(client, doing)
+        return done
+
+    def _hold(self, client: Producer, moves: Sequence[Move], doing: str) -> None:
+        """Have the new positions in an open transaction, and nobody in the groups.
+
+        Raises:
+            ReplayRefused: somebody works in a group, or did meanwhile.
+            ClusterError: the brokers fail, or are too slow.
+        """
+        outsiders = [self._outsider(it.group_id) for it in moves]
+        for _ in range(_ATTEMPTS):
+            began = time.monotonic()
+            for each in moves:
+                # Who is there is a better answer than that somebody was.
+                self._require_alone(each.group_id)
+                self._require_unmoved(each, "read_committed")
+            with mapped(doing):
+                client.begin_transaction()
+                for each, outsider in zip(moves, outsiders, strict=True):
+                    positions = noted(each.after, each.notes.__getitem__)
+                    client.send_offsets_to_transaction(positions, outsider, CALL_S)
+            for each in moves:
+                self._require_alone(each.group_id)
+                # A reader of committed positions would wait for our own transaction.
+                self._require_unmoved(each, "read_uncommitted")
+            if time.monotonic() - began < LOOKS_APART_S:
+                return
+            log.info("%s: the brokers took %.1f s; again", doing, time.monotonic() - began)
+            with mapped(doing):
+                client.abort_transaction(CALL_S)
+        raise ReplayRefused(
+            f"{doing}: the brokers answer too slowly to be sure that nobody works meanwhile. Nothing was "
+            "changed; try again."
+        )
+
+    def _connect(self) -> Producer:
+        """Take over the transactional id."""
+        settings: dict[str, Any] = producer_config(
+            self.servers, self.properties, transactional_id=self.transactional_id
+        )
+        milliseconds = int(self.seconds * 1000)
+        settings |= {"transaction.timeout.ms": milliseconds, "delivery.timeout.ms": milliseconds}
+        deadline = time.monotonic() + _COMMIT_S
+        with mapped(f"taking over {self.transactional_id}"):
+            client = Producer(settings)
+            while True:
+                try:
+                    client.init_transactions(CALL_S)
+                except KafkaException as error:
+                    # A coordinator may be loading, or still ending what was open.
+                    if not kafka_error(error).retriable() or time.monotonic() > deadline:
+                        raise
+                else:
+                    return client
+
+    def _outsider(self, group_id: str) -> Any:
+        """The standing of one who is not in the group."""
+        with mapped("starting a reader"):
+            client = Consumer(consumer_config(self.servers, group_id, self.properties))
+            try:
+                return client.consumer_group_metadata()
+            finally:
+                client.close()
+
+    def _require_alone(self, group_id: str) -> None:
+        admin = AdminClient(admin_config(self.servers, self.properties))
+        require_no_members(GroupQuestion(admin, group_id, CALL_S))
+
+    def _require_unmoved(self, move: Move, isolation: str) -> None:
+        """Refuse if a worker was in the group since its positions were looked at.
+
+        Raises:
+            ReplayRefused: it is so.
+            ClusterError: the brokers do not tell.
+        """
+        found = self._committed(move, isolation)
+        moved = [place for place, before in move.before.items() if found[place] != before]
+        if moved:
+            raise ReplayRefused(
+                f"a worker of the group {move.group_id} worked meanwhile ({', '.join(map(str, moved))}). "
+                "Nothing was changed. Keep its workers stopped, and try again."
+            )
+
+    def _committed(self, move: Move, isolation: str) -> dict[TopicPartition, Committed]:
+        """A group's positions; with `read_committed` after whatever is open has ended."""
+        doing = f"reading the positions of {move.group_id}"
+        # The admin client's question for positions is no way: see `holdfast.kafka.probe`.
+        config = consumer_config(self.servers, move.group_id, self.properties)
+        with mapped(doing):
+            client = Consumer({**config, "isolation.level": isolation})
+            try:
+                found = client.committed([ClientPartition(*place) for place in move.before], timeout=CALL_S)
+            finally:
+                client.close()
+        ids = {place.topic: note.topic_id for place, note in move.notes.items()}
+        standing = {}
+        for each in found:
+            if each.error is not None:
+                raise translate(each.error, doing)
+            place = TopicPartition(each.topic, each.partition)
+            standing[place] = read(each.offset, each.metadata, ids.get(each.topic))
+        return standing
+
+
+def require_no_members(question: GroupQuestion) -> None:
+    """Refuse if anybody is in a group.
+
+    Raises:
+        ReplayRefused: somebody is.
+        ClusterError: the brokers do not tell.
+    """
+    group = question.wait()
+    if group.members:
+        names = ", ".join(sorted(member.client_id for member in group.members))
+        raise ReplayRefused(
+            f"workers are in the group {group.group_id}: {names}. Stop them (`holdfast run`), on every "
+            "machine; one that was killed counts until its session has ended. Nothing was changed."
+        )
+
+
+def _commit(client: Producer, doing: str) -> None:
+    """Commit; asked again while the outcome is not known.
+
+    Raises:
+        ClusterError: it was aborted, or nobody knows.
+    """
+    deadline = time.monotonic() + _COMMIT_S
+    while True:
+        try:
+            client.commit_transaction(CALL_S)
+        except KafkaException as error:
+            failure = kafka_error(error)
+            if failure.retriable() and time.monotonic() < deadline:
+                log.info("%s: %s", doing, failure.str())
+                continue
+            if failure.txn_requires_abort():
+                with contextlib.suppress(KafkaException):
+                    client.abort_transaction(CALL_S)
+                raise translate(error, f"{doing} was refused, and nothing was changed") from error
+            raise ClusterError(
+                f"{doing}: it is not known whether it was committed ({failure.str()}). It was done as a "
+                "whole or not at all; `holdfast groups` shows where the group stands."
+            ) from error
+        else:
+            return

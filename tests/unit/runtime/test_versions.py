@@ -1,0 +1,53 @@
+"""What a switch does: the front of the outputs, and what is noted beside the positions."""
+
+from __future__ import annotations
+
+import pytest
+
+from holdfast.errors import ReplayRefused
+from holdfast.kafka.positions import Committed, Note, Role
+from holdfast.record import TopicPartition
+from holdfast.runtime.versions import Side, SwitchStep, plan_switch, switch_notes
+
+A0, A1 = TopicPartition("a", 0), TopicPartition("a", 1)
+
+
+def side(name: str, first: Committed, second: Committed) -> Side:
+    """A version that stands so in its two partitions."""
+    return Side(name, {A0: first, A1: second})
+
+
+OLD = side("v1", Committed(10, fence=50), Committed(20, fence=3, muted=25))
+NEW = side("v2", Committed(10, fence=7, role=Role.SHADOW), Committed(21, fence=60, role=Role.SHADOW))
+
+
+def test_the_front_is_where_the_outputs_of_the_live_version_end() -> None:
+    """Its position, or the end of its own mute where that is further: there others have written them."""
+    assert plan_switch(OLD, NEW) == (SwitchStep(A0, 10, 10, 10), SwitchStep(A1, 20, 21, 25))
+
+
+def test_the_notes_of_a_switch_and_of_the_way_back_keep_the_front() -> None:
+    """Fencing tokens only grow, whichever version is live."""
+    steps = plan_switch(OLD, NEW)
+    retired, begins = switch_notes(steps, OLD, NEW, {"a": "id"})
+    assert retired == {A0: Note("id", 50, None, Role.RETIRED), A1: Note("id", 3, 25, Role.RETIRED)}
+    assert begins == {A0: Note("id", 50, 10, Role.LIVE), A1: Note("id", 60, 25, Role.LIVE)}
+    # It has come to 23 of 25 when it is switched back.
+    now = side("v2", Committed(12, fence=51), Committed(23, fence=61, muted=25))
+    old = side("v1", Committed(10, fence=50, role=Role.RETIRED), Committed(20, 3, 25, Role.RETIRED))
+    assert plan_switch(now, old) == (SwitchStep(A0, 12, 10, 12), SwitchStep(A1, 23, 20, 25))
+
+
+@pytest.mark.parametrize(
+    ("live", "target", "told"),
+    [
+        (OLD, side("v2", Committed(11), Committed(20)), r"v2 is ahead of v1 \(a\[0\] at 11, beyond 10\)"),
+        (OLD, side("v2", Committed(10), Committed(None)), r"v2 has no position of its own in a\[1\]"),
+        (side("v1", Committed(None), Committed(20)), NEW, r"v1 has no position of its own in a\[0\]"),
+        (OLD, side("v2", Committed(10), Committed(2, role=Role.UNKNOWN)), "another tool has set"),
+    ],
+)
+def test_what_would_lose_outputs_is_refused(live: Side, target: Side, told: str) -> None:
+    """With the partitions."""
+    with pytest.raises(ReplayRefused, match=told):
+        plan_switch(live, target)
