@@ -67,7 +67,7 @@ def compare(
     declared = load(topology)
     owner = native(declared, processor)
     servers = resolve_bootstrap_servers(bootstrap_servers, declared)
-    found = versions(declared, owner, servers)
+    found = versions(declared, owner, servers, only_look=True)
     live, shadow = the_live_one(owner, found), _require_shadow(owner, found)
     alone = [name for name in owner.writes if _is_alone(declared, owner, name)]
     diffs = dict(_outputs(declared, owner, alone, servers, first))
@@ -76,7 +76,7 @@ def compare(
     same = dict(compare_tables(declared, pairs, tables, servers, None, first))
     sides = _Sides(live, shadow, _offsets(live, shadow), _now(declared, owner, live, shadow, servers))
     if not sides.are_level:
-        left_out, same = list(owner.tables), {}
+        left_out, same = [*owner.tables, *alone], {}
     rows = [*_position_rows(sides), *map(_output_row, diffs.items()), *map(_table_row, same.items())]
     _print(rows, as_json)
     differs = any(_differs(it, sides) for it in diffs.values()) or any(not it.same for it in same.values())

@@ -105,10 +105,13 @@ def look(
     return stands, known
 
 
-def versions(declared: Topology, owner: ProcessorDecl, servers: str) -> tuple[KnownVersion, ...]:
+def versions(
+    declared: Topology, owner: ProcessorDecl, servers: str, *, only_look: bool = False
+) -> tuple[KnownVersion, ...]:
     """The versions of a processor that the cluster knows of.
 
-    What killed commands left open is ended first: positions cannot be read before.
+    What killed commands left open is ended first: positions cannot be read before. `only_look` waits for the
+    brokers to end it instead, as it may be a command that still runs.
 
     Raises:
         ClusterError: the brokers do not tell.
@@ -116,7 +119,7 @@ def versions(declared: Topology, owner: ProcessorDecl, servers: str) -> tuple[Kn
     settings = reader_settings(consumer_config(servers, SCAN_GROUP, declared.kafka))
     deadline = time.monotonic() + OPEN_TRANSACTION_S
     with contextlib.closing(PartitionReader(settings)) as reader:
-        for decl in version_decls(reader, owner):
+        for decl in () if only_look else version_decls(reader, owner):
             end_unfinished(decl, servers, declared.kafka)
         while True:
             try:

@@ -249,6 +249,7 @@ class ShardConsumer:
         Raises:
             ClusterError: the group can no longer be reached.
         """
+        self._newcomer = None
         self._call(self._client.unsubscribe)
         deadline = time.monotonic() + timeout
         while self._owned and time.monotonic() < deadline:
@@ -268,6 +269,7 @@ class ShardConsumer:
 
     def close(self) -> None:
         """Go, but stay a member until the session ends; the listener hears `revoked` for what is owned."""
+        self._newcomer = None
         self._call(self._client.close)
 
     @property

@@ -114,11 +114,11 @@ def waits_for_members(client: AdminClient, group_id: str, within: float) -> bool
         ClusterError: the brokers do not tell.
     """
     deadline = time.monotonic() + within
-    while GroupQuestion(client, group_id, within).wait().state != _PREPARING:
-        if time.monotonic() > deadline:
-            return False
+    while (left := deadline - time.monotonic()) > 0:
+        if GroupQuestion(client, group_id, left).wait().state == _PREPARING:
+            return True
         time.sleep(_AGAIN_S)
-    return True
+    return False
 
 
 def _member(found: Any) -> Member:

@@ -133,8 +133,11 @@ def require_sole(
     places: Sequence[TopicPartition],
     servers: str,
     properties: Properties,
-) -> None:
-    """Refuse to let a version be live that has no positions, unless no other one is or was.
+) -> Role:
+    """What a partition is to a version that has no position of its own there.
+
+    Most often it has none anywhere: it may be live only if no other version is or was. But a position may
+    have been set by another tool, or an input have grown, and the version's other positions tell what it is.
 
     Whoever asks is in its group by then. So of two versions that start for the first time at the same
     moment, each or one of them sees the other.
@@ -150,10 +153,16 @@ def require_sole(
         VersionRefused: there is another one.
         ClusterError: the brokers do not tell.
     """
+    stands = standing(owner.group_id, places, servers, properties)
+    own = role_of(it.role for it in stands.committed.values())
+    if own is Role.SHADOW:
+        return own
     known = known_versions(reader, owner, places, servers, properties, but_this=True)
-    others = [it for it in known if it.role is not Role.SHADOW]
+    harmless = (Role.SHADOW, Role.RETIRED) if own is Role.LIVE else (Role.SHADOW,)
+    others = [it for it in known if it.role not in harmless]
     if others:
         raise VersionRefused(_not_sole(owner, others))
+    return Role.LIVE
 
 
 def _not_sole(owner: ProcessorDecl, others: Sequence[KnownVersion]) -> str:
@@ -162,9 +171,9 @@ def _not_sole(owner: ProcessorDecl, others: Sequence[KnownVersion]) -> str:
     prepare = f"{command} prepares it as a shadow. " if owner.version else ""
     groups = ", ".join(it.decl.group_id for it in others)
     return (
-        f"{owner.group_id} has no positions of its own, and {owner.name} has another version: {there}. It "
-        f"would write every output again, so it does not begin. {prepare}If the other version is not wanted "
-        f"any more, stop it and delete its group ({groups})."
+        f"{owner.group_id} has no position of its own in a partition, and {owner.name} has another version: "
+        f"{there}. It would write outputs again, so it does not begin. {prepare}If the other version is "
+        f"not wanted any more, stop it and delete its group ({groups})."
     )
 
 

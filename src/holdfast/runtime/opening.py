@@ -24,8 +24,9 @@ MAX_AGE_S = 12 * 3600.0
 written (`delete.retention.ms`): older state, read on from its checkpoint, could keep deleted keys."""
 
 
-def admit_all(reader: PartitionReader) -> None:
+def admit_all(reader: PartitionReader) -> Role:  # noqa: ARG001
     """For a processor that has no other versions."""
+    return Role.LIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,8 @@ class RestoreSettings:
         retry: seconds until brokers that did not answer are asked again.
         standby: warm copies of each shard on other workers.
         notes: what is noted beside the shards' positions.
-        admit: called before a shard begins whose positions tell no role; raises `VersionRefused` if another
-            version of the processor is live.
+        admit: called before a shard begins whose positions tell no role, for its role; raises
+            `VersionRefused` if another version of the processor is live.
     """
 
     inputs: tuple[str, ...]
@@ -53,7 +54,7 @@ class RestoreSettings:
     retry: float = 0.5
     standby: int = 0
     notes: OwnerNotes = field(default_factory=OwnerNotes)
-    admit: Callable[[PartitionReader], None] = admit_all
+    admit: Callable[[PartitionReader], Role] = admit_all
 
 
 @dataclass(slots=True)
@@ -168,10 +169,9 @@ class ShardOpener:
                 "this version of the processor is retired: another one is live in its place. Run that one, "
                 "or make this one live again with `holdfast switch`"
             )
-        if Role.UNKNOWN in decided.values():
-            self._settings.admit(reader)
+        unknown = self._settings.admit(reader) if Role.UNKNOWN in decided.values() else Role.LIVE
         for partition, role in decided.items():
-            self._settings.notes.set_role(partition, Role.LIVE if role is Role.UNKNOWN else role)
+            self._settings.notes.set_role(partition, unknown if role is Role.UNKNOWN else role)
 
     def _first(self, reader: PartitionReader, place: TopicPartition) -> int:
         first, end = reader.bounds(place, self._settings.timeout)

@@ -39,7 +39,7 @@ class Peers:
 
     def __init__(self, group_id: str, own_id: str, shards: int, timeout: float) -> None:
         self.owners: Mapping[str, frozenset[int]] = {}
-        self._alone_since: float | None = None
+        self._heard: tuple[float, bool] | None = None
         self._asked = 0.0
         self._group_id = group_id
         self.own_id = own_id
@@ -49,13 +49,14 @@ class Peers:
         self._due = 0.0
         self._question: GroupQuestion | None = None
 
-    def has_others(self, since: float) -> bool:
-        """Whether another worker may be in the group.
+    def has_others(self, since: float) -> bool | None:
+        """Whether another worker is in the group; None when that is not known.
 
         Args:
             since: when the last rebalance was, by `time.monotonic`. What was heard before counts for nothing.
         """
-        return self._alone_since is None or self._alone_since < since
+        heard = self._heard
+        return None if heard is None or heard[0] < since else heard[1]
 
     @property
     def orphans(self) -> frozenset[int]:
@@ -106,7 +107,8 @@ class Peers:
             member.client_id: frozenset(place.partition for place in member.partitions)
             for member in group.members
         }
-        self._alone_since = None if owners.keys() - {self.own_id} else self._asked
+        # One value, since it is read on another thread.
+        self._heard = self._asked, bool(owners.keys() - {self.own_id})
         if group.state in ("stable", "empty"):
             # In between, members are listed without what they own.
             self.owners = owners

@@ -158,7 +158,8 @@ def take_orders(arguments: Sequence[str]) -> WorkerOrders:
             descriptors += found
     status, *output = descriptors
     for descriptor in output:
-        os.dup2(descriptor, sys.stdout.fileno())
-        os.dup2(descriptor, sys.stderr.fileno())
+        # By number: Python has no stream for one that the supervisor had closed.
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
         os.close(descriptor)
     return replace(WorkerOrders.from_json(text.decode()), status=status)

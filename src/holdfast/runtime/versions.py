@@ -67,6 +67,15 @@ def plan_switch(live: Side, target: Side) -> tuple[SwitchStep, ...]:
             f"between would be missing. Start {live.name} and leave {target.name} stopped until {live.name} "
             f"has passed it; when both are to be stopped, stop {target.name} first. Nothing was changed."
         )
+    behind = [f"{it.place} at {it.target}, before {it.front}" for it in steps if it.target < it.front]
+    if behind and len({it.place.topic for it in steps}) > 1:
+        raise ReplayRefused(
+            f"{target.name} is behind {live.name} ({'; '.join(behind)}), and they read several inputs: new "
+            "records of one would be handled before old ones of another, whose outputs are not written "
+            f"again. Leave {live.name} stopped until {target.name} stands where it does. A retired version "
+            "has to be made a shadow again for that (`holdfast replay --into ... --again`). Nothing was "
+            "changed."
+        )
     return steps
 
 

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from holdfast.engine.shard import ProcessorPlan
 from holdfast.errors import WorkerError
-from holdfast.kafka.consumer import JOIN_PAUSE_S, OwnershipListener, ShardConsumer
+from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
 from holdfast.runtime.commit import CommitPipeline
 from holdfast.runtime.committer import Committer
 from holdfast.runtime.handling import BatchHandler
@@ -44,6 +44,9 @@ log = logging.getLogger(__name__)
 
 HAND_OVER_S = 5.0
 """Seconds for the rebalance that gives a stopping worker's shards to the others."""
+
+PARTING_S = 2.0
+"""The most seconds that a worker goes on working when it is to stop, until its shards can be taken over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +138,28 @@ class Worker(OwnershipListener):
         """
         while not self._stopping:
             self.turn()
-        is_alone = self._peers is None or not self._peers.has_others(self._consumer.rebalanced)
-        # Soon after a rebalance the others could not join again at once, and nobody would have the shards.
-        deadline = time.monotonic() + (0.0 if is_alone else JOIN_PAUSE_S)
-        while self._consumer.seconds_to_join > 0 and time.monotonic() < deadline:
-            self.turn()
+        others_wait = self._others_can_take_over()
         self._committer.settle()
-        if not is_alone:
+        if others_wait:
             self._consumer.hand_over(HAND_OVER_S)
         self._consumer.close()
+
+    def _others_can_take_over(self) -> bool:
+        """Whether there are other workers to hand the shards to.
+
+        Goes on working until that is known, and until they can join again at once: soon after a rebalance
+        nobody would have the shards.
+        """
+        peers, consumer = self._peers, self._consumer
+        if peers is None:
+            return False
+        deadline = time.monotonic() + PARTING_S
+        while time.monotonic() < deadline:
+            found = peers.has_others(consumer.rebalanced)
+            if found is False or (found and not consumer.seconds_to_join):
+                return found
+            self.turn()
+        return peers.has_others(consumer.rebalanced) is not False
 
     def close(self) -> None:
         """Let go of everything, also after a failure. A commit in flight is waited for."""

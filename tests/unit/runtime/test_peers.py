@@ -32,13 +32,13 @@ def ask(peers: Peers, topics: MemoryTopics) -> None:
     peers.look(reader)  # type: ignore[arg-type]
 
 
-def test_nobody_is_alone_before_it_was_asked(topics: MemoryTopics) -> None:
+def test_nothing_is_known_before_it_was_asked(topics: MemoryTopics) -> None:
     """The brokers said so after the last rebalance, or it is not known."""
     began = time.monotonic()
     peers = Peers("group", "me", 4, 5.0)
-    assert peers.has_others(began)
+    assert peers.has_others(began) is None
     ask(peers, topics)
-    assert not peers.has_others(began)
+    assert peers.has_others(began) is False
 
 
 def test_what_was_heard_before_a_rebalance_counts_for_nothing(
@@ -49,9 +49,9 @@ def test_what_was_heard_before_a_rebalance_counts_for_nothing(
     peers = Peers("group", "me", 4, 5.0)
     ask(peers, topics)
     rebalanced = time.monotonic()
-    assert peers.has_others(rebalanced)
+    assert peers.has_others(rebalanced) is None
     ask(peers, topics)
-    assert not peers.has_others(rebalanced)
+    assert peers.has_others(rebalanced) is False
 
 
 def test_others_are_there_while_the_group_names_them(
@@ -62,7 +62,7 @@ def test_others_are_there_while_the_group_names_them(
     topics.members.append(member("another"))
     peers = Peers("group", "me", 4, 5.0)
     ask(peers, topics)
-    assert peers.has_others(0.0)
+    assert peers.has_others(0.0) is True
     topics.members.pop()
     ask(peers, topics)
-    assert not peers.has_others(0.0)
+    assert peers.has_others(0.0) is False

@@ -33,6 +33,7 @@ class Bench:
         self.readers: list[MemoryReader] = []
         self._results: list[Restored | NotRestored] = []
         self.asked = 0
+        self.admitted = Role.LIVE
         self.refused: Exception | None = None
         self._settings = RestoreSettings(
             (IN,), {"sums": LOG}, folder, start, timeout=5.0, retry=0.01, admit=self._admit
@@ -43,10 +44,11 @@ class Bench:
         topics = KnownTopics((IN, LOG), 5.0)
         return Restorer(self._settings, self._connect, MEMORY, topics)  # type: ignore[arg-type]
 
-    def _admit(self, _: object) -> None:
+    def _admit(self, _: object) -> Role:
         self.asked += 1
         if self.refused is not None:
             raise self.refused
+        return self.admitted
 
     def start_anew(self) -> None:
         """A new life of the worker."""
@@ -473,6 +475,16 @@ def test_a_shard_that_nothing_is_known_of_is_admitted_first(bench: Bench) -> Non
     with pytest.raises(VersionRefused, match="another one is live"):
         bench.restorer.confirm_topics()
     assert bench.restorer.results.empty()
+
+
+def test_a_partition_without_a_role_has_that_of_the_others(bench: Bench) -> None:
+    """Another tool has set its position, or the input has grown: a shadow stays one."""
+    bench.topics.roles = {TopicPartition(IN, 0): Role.UNKNOWN}
+    bench.admitted = Role.SHADOW
+    bench.ask(0)
+    restored = bench.restored()
+    restored.store.close()
+    assert restored.shadow
 
 
 def test_a_retired_version_ends(bench: Bench) -> None:
