@@ -150,6 +150,7 @@ def roles(*versions: Application) -> tuple[Role, ...]:
     return tuple(found)
 
 
+@pytest.mark.timeout(420)
 def test_a_killed_switch_is_done_or_not_and_no_output_is_lost_or_doubled(
     app: Application, tmp_path: Path
 ) -> None:
