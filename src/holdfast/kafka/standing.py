@@ -56,7 +56,7 @@ def standing(
     """
     settings = reader_settings(consumer_config(servers, group_id, properties))
     with contextlib.closing(PartitionReader(settings)) as reader:
-        ids = {name: it.id for name, it in reader.topics({p.topic for p in places}, CALL_S).items()}
+        ids = {name: it.id for name, it in reader.topics(sorted({p.topic for p in places}), CALL_S).items()}
         return GroupStanding(reader.standing(places, CALL_S, ids.get), ids)
 
 
