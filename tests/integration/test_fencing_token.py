@@ -127,7 +127,7 @@ def test_shards_that_move_under_load_have_growing_tokens(application: Make) -> N
     with app.run(workers=2) as run:
         run.until_running()
         with Load(app, rate=400):
-            run.let_run(0.5)
+            run.until(lambda: len(tokens(app)) == 4, 30, "a record of every shard")
             run.kill(0)
             run.until(lambda: run.running() == 4 and run.views[0].restarts, 30, "all shards again")
             run.let_run(0.5)
