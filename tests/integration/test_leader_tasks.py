@@ -203,6 +203,7 @@ def test_a_task_that_fails_is_recorded_and_ends_nobody(leads: Make) -> None:
     assert 'raise ValueError("out of luck")' in app.logs()
 
 
+@pytest.mark.slow
 def test_a_task_that_takes_long_neither_overlaps_itself_nor_loses_the_leadership(leads: Make) -> None:
     """Longer than its interval, and than a client may go without a poll; other tasks run meanwhile."""
     app = leads(TICK | {"sleeps": {"every": "1s"}}, kafka={"max.poll.interval.ms": 6000})

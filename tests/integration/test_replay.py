@@ -14,10 +14,10 @@ import pytest
 
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.scan import LogScanner
-from holdfast.kafka.topic_reader import fold
 from tests.support.application import ADDS_AND_TAKES, COUNTER, FOLD, Application
 from tests.support.command import holdfast
 from tests.support.events import Added, Taken
+from tests.support.versions import command, drain, table
 
 pytestmark = pytest.mark.integration
 
@@ -33,29 +33,9 @@ def app(application: Callable[..., Application]) -> Application:
     return made
 
 
-def drain(app: Application) -> None:
-    """Let a worker handle what is there."""
-    with app.run() as run:
-        run.until_drained()
-        assert all(view.restarts == 0 for view in run.views)
-
-
 def replay(app: Application, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command, on the machine of the workers."""
-    return holdfast(
-        "replay",
-        COUNTER,
-        *arguments,
-        "--bootstrap-servers",
-        app.servers,
-        folder=app.folder,
-        HOLDFAST_HOME=str(app.home),
-    )
-
-
-def table(app: Application) -> dict[bytes, bytes]:
-    """The table `sums` in bytes."""
-    return fold(LogScanner(app.servers).topic(app.changelog))
+    return command(app, "replay", COUNTER, *arguments)
 
 
 def outputs(app: Application) -> dict[int, list[tuple[bytes | None, bytes | None]]]:
@@ -218,7 +198,7 @@ def test_a_replay_that_is_killed_has_changed_nothing(app: Application) -> None:
         [sys.executable, "-c", KILLED, *arguments], cwd=app.folder, capture_output=True, check=False
     )
     assert died.returncode == -signal.SIGKILL, died.stderr
-    assert fold(LogScanner(app.servers).topic(app.changelog)) == before
+    assert table(app) == before
     # This one takes over the transactional id: what was open is aborted, and nothing is asked to be done.
     refused = replay(app, "--from", "0:999")
     assert refused.returncode == 1

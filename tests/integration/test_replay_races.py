@@ -9,13 +9,14 @@ import pytest
 
 from holdfast.errors import ReplayRefused
 from holdfast.kafka.groups import GroupAdmin, partitions_of
+from holdfast.kafka.moves import Move
 from holdfast.kafka.rewind import Rewind, rewind
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.standing import standing
-from holdfast.kafka.topic_reader import fold
 from holdfast.record import Message, TopicPartition
 from tests.support.application import PARTITIONS, Application, Run
 from tests.support.events import Added
+from tests.support.versions import table
 
 pytestmark = pytest.mark.integration
 
@@ -48,19 +49,13 @@ def planned(app: Application) -> Rewind:
     stands = standing(app.group, places, app.servers, {})
     muted = {place: offset for place, offset in stands.positions.items() if offset}
     changelogs = tuple(TopicPartition(app.changelog, n) for n in range(PARTITIONS))
-    return Rewind(
+    move = Move(
         app.group,
         stands.committed,
         dict.fromkeys(places, 0),
         {place: stands.note(place, muted.get(place)) for place in places},
-        changelogs,
-        RECORDS,
     )
-
-
-def table(app: Application) -> dict[bytes, bytes]:
-    """The table `sums` in bytes."""
-    return fold(LogScanner(app.servers).topic(app.changelog))
+    return Rewind(move, changelogs, RECORDS)
 
 
 class Meddler(LogScanner):

@@ -151,10 +151,11 @@ def roles(*versions: Application) -> tuple[Role, ...]:
 
 
 @pytest.mark.timeout(420)
+@pytest.mark.parametrize("moments", [MOMENTS[2::2], pytest.param(MOMENTS, marks=pytest.mark.slow)])
 def test_a_killed_switch_is_done_or_not_and_no_output_is_lost_or_doubled(
-    app: Application, tmp_path: Path
+    app: Application, tmp_path: Path, moments: list[str]
 ) -> None:
-    """Under load, there and back, with the command killed at each moment of its transaction."""
+    """Under load, there and back, with the command killed at moments of its transaction."""
     v2 = another_version(app, tmp_path, "v2")
     names = {app: "unversioned", v2: "v2"}
     live, other = app, v2
@@ -162,7 +163,7 @@ def test_a_killed_switch_is_done_or_not_and_no_output_is_lost_or_doubled(
         assert prepare(v2).returncode == 0
         run_some(v2, load)
         run_some(app, load)
-        for when in MOMENTS:
+        for when in moments:
             before = roles(live, other)
             switch_and_die(app, names[other], when)
             # What is open is ended by the next command; only then positions can be read.
@@ -195,7 +196,9 @@ transaction.Producer = Freezing
 """A handler module whose worker freezes when all of a transaction is sent but its end, the positions too."""
 
 
-@pytest.mark.parametrize("moment", ["before its positions are sent", "before its commit"])
+@pytest.mark.parametrize(
+    "moment", ["before its commit", pytest.param("before its positions are sent", marks=pytest.mark.slow)]
+)
 def test_a_worker_that_was_frozen_during_a_switch_writes_nothing(
     application: Callable[..., Application], tmp_path: Path, moment: str
 ) -> None:
@@ -339,7 +342,12 @@ def test_a_shadow_that_is_ahead_is_not_made_live(app: Application, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "options", [{"guarantee": "at-least-once"}, {"kafka": {"group.protocol": "consumer"}}], ids=str
+    "options",
+    [
+        pytest.param({"guarantee": "at-least-once"}, marks=pytest.mark.slow),
+        {"kafka": {"group.protocol": "consumer"}},
+    ],
+    ids=str,
 )
 def test_versions_are_switched_whatever_commits_the_positions(
     application: Callable[..., Application], tmp_path: Path, options: dict[str, Any]

@@ -11,13 +11,13 @@ import typer
 from rich.markup import escape
 
 from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
-from holdfast.cli.console import err, out
+from holdfast.cli.console import err
 from holdfast.cli.replay_into import the_live_one
 from holdfast.cli.rows import AsJson, plain_table, print_json_lines, print_table, wants_json
 from holdfast.cli.scan_progress import ScanProgress
 from holdfast.cli.standstill import inputs_of, native, versions
 from holdfast.cli.state import Processor
-from holdfast.cli.state_compare import First, compare_tables
+from holdfast.cli.state_compare import First, compare_tables, print_differences, shown_value
 from holdfast.cli.topology import TopologyFile
 from holdfast.errors import ReplayRefused
 from holdfast.kafka.positions import Role
@@ -181,7 +181,11 @@ def _output_row(found: tuple[str, OutputDiff]) -> dict[str, Any]:
         "only_live": it.only_live,
         "only_shadow": it.only_shadow,
         "differences": [
-            {"key": _text(pair.live.key), "live": _text(pair.live.value), "shadow": _text(pair.shadow.value)}
+            {
+                "key": shown_value(pair.live.key),
+                "live": shown_value(pair.live.value),
+                "shadow": shown_value(pair.shadow.value),
+            }
             for pair in it.first
         ],
     }
@@ -197,14 +201,10 @@ def _table_row(found: tuple[str, Comparison]) -> dict[str, Any]:
         "only_live": it.only_left,
         "only_shadow": it.only_right,
         "differences": [
-            {"key": as_text(each.key), "live": _text(each.left), "shadow": _text(each.right)}
+            {"key": as_text(each.key), "live": shown_value(each.left), "shadow": shown_value(each.right)}
             for each in it.first
         ],
     }
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else as_text(value)
 
 
 def _print(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
@@ -223,10 +223,7 @@ def _print(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     for row in found:
         shown.add_row(row["type"], escape(row["name"]), *(f"{row[name]:,}" for name in counts))
     print_table(shown)
-    for row in found:
-        for it in row["differences"]:
-            text = f"{row['name']}, {it['key']}: {it['live'] or '-'} | {it['shadow'] or '-'}"
-            out.print(text, markup=False, highlight=False, soft_wrap=True)
+    print_differences(found, "name", ("live", "shadow"))
 
 
 def _tell(sides: _Sides, *, differs: bool, missing: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from holdfast.cli.topology import TopologyFile
 from holdfast.cli.words import counted
 from holdfast.errors import ReplayRefused
 from holdfast.kafka.groups import GroupAdmin
+from holdfast.kafka.moves import Move
 from holdfast.kafka.rewind import Rewind, rewind
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.standing import GroupStanding
@@ -120,11 +121,14 @@ def _todo(
     emptied = () if wanted.keep_state else tuple(map(owner.changelog, owner.tables))
     places = tuple(TopicPartition(name, shard) for name in emptied for shard in plan.shards)
     begins, ends = admin.begins(places), admin.high_watermarks(places)
-    return Rewind(
+    move = Move(
         owner.group_id,
         stands.committed,
         {step.place: step.start for step in plan.steps},
         {it.place: stands.note(it.place, None if wanted.emit else it.muted) for it in plan.steps},
+    )
+    return Rewind(
+        move,
         places,
         sum(ends[place] - begins[place] for place in places),
     )

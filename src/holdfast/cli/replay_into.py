@@ -11,6 +11,7 @@ from holdfast.cli.words import counted
 from holdfast.errors import ClusterMismatch, ReplayRefused, TopologyError
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.groups import GroupAdmin, partitions_of
+from holdfast.kafka.moves import Move
 from holdfast.kafka.positions import Note, Role
 from holdfast.kafka.rewind import Rewind, rewind
 from holdfast.kafka.scan import LogScanner
@@ -168,7 +169,7 @@ def _todo(
     shards = declared.partitions(owner.name)
     places: tuple[TopicPartition, ...] = partitions_of(map(owner.changelog, owner.tables), shards)
     begins, ends = admin.begins(places), admin.high_watermarks(places)
-    return Rewind(
+    move = Move(
         owner.group_id,
         stands.committed,
         {it.place: it.start for it in plan.steps},
@@ -176,6 +177,9 @@ def _todo(
             it.place: Note(stands.ids.get(it.place.topic), stands.committed[it.place].fence, role=Role.SHADOW)
             for it in plan.steps
         },
+    )
+    return Rewind(
+        move,
         places,
         sum(ends[place] - begins[place] for place in places),
     )

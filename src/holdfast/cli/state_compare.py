@@ -251,12 +251,14 @@ def _row(about: Mapping[str, Any], found: Comparison) -> dict[str, Any]:
         "only_right": found.only_right,
         "behind": found.behind,
         "differences": [
-            {"key": as_text(it.key), "left": _text(it.left), "right": _text(it.right)} for it in found.first
+            {"key": as_text(it.key), "left": shown_value(it.left), "right": shown_value(it.right)}
+            for it in found.first
         ],
     }
 
 
-def _text(value: bytes | None) -> str | None:
+def shown_value(value: bytes | None) -> str | None:
+    """A value as text; None for one that is not there."""
     return None if value is None else as_text(value)
 
 
@@ -272,9 +274,21 @@ def _print(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         cells = [escape(str(row[name])) for name in heads] + [f"{row[name]:,}" for name in counts]
         shown.add_row(*cells, escape(row.get("problem") or ""))
     print_table(shown)
+    print_differences(rows, "table", ("left", "right"))
+
+
+def print_differences(rows: Sequence[Mapping[str, Any]], title: str, sides: tuple[str, str]) -> None:
+    """Print the first differences of each row, both sides beside each other.
+
+    Args:
+        rows: rows with `differences`.
+        title: what names a row.
+        sides: what the two sides are called in a difference.
+    """
     for row in rows:
         for it in row["differences"]:
-            text = f"{row['table']}, {it['key']}: {it['left'] or '-'} | {it['right'] or '-'}"
+            left, right = (it[side] or "-" for side in sides)
+            text = f"{row[title]}, {it['key']}: {left} | {right}"
             out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -22,14 +22,14 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Producer
-from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import AdminClient
 
 from holdfast.errors import ClusterError, ReplayRefused
 from holdfast.kafka.errors import kafka_error, mapped, translate
 from holdfast.kafka.members import GroupQuestion
 from holdfast.kafka.offsets import CALL_S
-from holdfast.kafka.positions import Committed, Note, noted, read
+from holdfast.kafka.positions import Committed, Note, noted
+from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.settings import Properties, admin_config, consumer_config, producer_config
 from holdfast.record import TopicPartition
 
@@ -201,23 +201,11 @@ class Mover:
 
     def _committed(self, move: Move, isolation: str) -> dict[TopicPartition, Committed]:
         """A group's positions; with `read_committed` after whatever is open has ended."""
-        doing = f"reading the positions of {move.group_id}"
-        # The admin client's question for positions is no way: see `holdfast.kafka.probe`.
         config = consumer_config(self.servers, move.group_id, self.properties)
-        with mapped(doing):
-            client = Consumer({**config, "isolation.level": isolation})
-            try:
-                found = client.committed([ClientPartition(*place) for place in move.before], timeout=CALL_S)
-            finally:
-                client.close()
         ids = {place.topic: note.topic_id for place, note in move.notes.items()}
-        standing = {}
-        for each in found:
-            if each.error is not None:
-                raise translate(each.error, doing)
-            place = TopicPartition(each.topic, each.partition)
-            standing[place] = read(each.offset, each.metadata, ids.get(each.topic))
-        return standing
+        settings = {**reader_settings(config), "isolation.level": isolation}
+        with contextlib.closing(PartitionReader(settings)) as reader:
+            return reader.standing(list(move.before), CALL_S, ids.get)
 
 
 def require_no_members(question: GroupQuestion) -> None:

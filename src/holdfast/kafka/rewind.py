@@ -7,7 +7,7 @@ keys are read.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,6 @@ from confluent_kafka import Producer
 from holdfast.errors import BrokersUnreachable
 from holdfast.kafka.errors import mapped
 from holdfast.kafka.moves import LEAST_TRANSACTION_S, Move, Mover
-from holdfast.kafka.positions import Committed, Note
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.settings import Properties
 from holdfast.record import TopicPartition
@@ -35,18 +34,12 @@ class Rewind:
     """What is to be done.
 
     Attributes:
-        group_id: the group.
-        before: its positions as they were looked at, with their notes.
-        after: where it is to stand; a subset of these places.
-        notes: what is noted beside each of the new positions.
+        move: the group's new positions.
         emptied: partitions of changelogs in which every key is to be deleted.
         rows: changelog offsets in them, about.
     """
 
-    group_id: str
-    before: Mapping[TopicPartition, Committed]
-    after: Mapping[TopicPartition, int]
-    notes: Mapping[TopicPartition, Note]
+    move: Move
     emptied: tuple[TopicPartition, ...] = ()
     rows: int = 0
 
@@ -90,9 +83,9 @@ def rewind(
         before_commit()
         return deleted
 
-    mover = Mover(replay_id(todo.group_id), servers, properties, todo.seconds)
-    move = Move(todo.group_id, todo.before, todo.after, todo.notes)
-    return mover.move([move], f"setting the group {todo.group_id} back", empty)
+    group_id = todo.move.group_id
+    mover = Mover(replay_id(group_id), servers, properties, todo.seconds)
+    return mover.move([todo.move], f"setting the group {group_id} back", empty)
 
 
 def replay_id(group_id: str) -> str:
