@@ -33,6 +33,7 @@ UNIT_BYTES = 32 * 1024 * 1024
 
 _IDLE_WAIT_S = 0.2
 _COMMIT_WAIT_S = 0.005
+_RESTORE_WAIT_S = 0.01
 _TOUCH_S = 6 * 3600.0
 
 
@@ -85,10 +86,12 @@ class Committer:
             return _COMMIT_WAIT_S
         if self._shards.is_claiming:
             return 0.0
+        # A wait for records does not end when a shard is restored.
+        most = _RESTORE_WAIT_S if self._shards.is_restoring else _IDLE_WAIT_S
         if self.unit.records or self._has_moved():
             due = self._last_commit + self._interval - time.monotonic()
-            return min(max(due, 0.0), _IDLE_WAIT_S)
-        return _IDLE_WAIT_S
+            return min(max(due, 0.0), most)
+        return most
 
     def put_off(self) -> None:
         """Commit next after a whole interval: a shard has just begun, and its first records are on their way.

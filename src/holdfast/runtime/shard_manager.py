@@ -263,6 +263,11 @@ class ShardManager:
         """Whether a shard waits for the commit that notes its fencing token."""
         return any(shard.state is ShardState.CLAIMING for shard in self.owned)
 
+    @property
+    def is_restoring(self) -> bool:
+        """Whether a shard's state is on its way."""
+        return any(shard.state is ShardState.RESTORING for shard in self.owned)
+
     def states(self) -> dict[str, int]:
         """How many shards are in each state; one that claims is not ready yet, so it counts as restoring."""
         states = (ShardState.RESTORING if s.state is ShardState.CLAIMING else s.state for s in self.owned)

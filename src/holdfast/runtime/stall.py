@@ -48,7 +48,7 @@ class InputEnds:
     """
 
     def __init__(self, timeout: float) -> None:
-        self.places: frozenset[TopicPartition] = frozenset()
+        self.places: tuple[TopicPartition, ...] = ()
         self._timeout = timeout
         self._ends: Mapping[TopicPartition, int] = {}
         self._answered = 0.0
@@ -113,7 +113,7 @@ class StallWatch:
             for task in running
             for topic, position in task.positions.items()
         }
-        self._ends.places = frozenset(positions)
+        self._ends.places = tuple(positions)
         ends = self._ends.fresh
         waiting = {p: at for p, at in positions.items() if at < ends.get(p, 0)}
         restores = {one.partition: one for one in restoring if one.done < one.total and ends}
