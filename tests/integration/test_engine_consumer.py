@@ -155,6 +155,24 @@ def test_a_paused_shard_hands_out_nothing_until_it_is_started_again(
     assert offsets(again, 0)[0] == 0
 
 
+def test_a_paused_shard_goes_on_at_the_offset_that_it_is_told(
+    app: Application, member: tuple[ShardConsumer, Listener]
+) -> None:
+    """Records that were handed out before the pause come again from there, each once."""
+    consumer, _ = member
+    [place] = places(app, 0)
+    consumer.start(places(app, 0, 1))
+    batches: list[Batch] = []
+    wait_until(lambda: batches.append(consumer.fetch(50, 0.1)) or len(offsets(batches, 0)) > 20, 10)
+    consumer.pause([place])
+    wait_until(lambda: batches.append(consumer.fetch(500, 0.1)) or len(offsets(batches, 1)) > 400, 10)
+    consumer.resume(place, 7)
+    after: list[Batch] = []
+    wait_until(lambda: after.append(consumer.fetch(500, 0.1)) or len(offsets(after, 0)) > 400, 10)
+    assert offsets(after, 0) == list(range(7, 7 + len(offsets(after, 0))))
+    assert offsets(batches + after, 1) == list(range(len(offsets(batches + after, 1))))
+
+
 def test_the_older_of_two_members_with_one_slot_is_fenced(
     app: Application, member: tuple[ShardConsumer, Listener]
 ) -> None:

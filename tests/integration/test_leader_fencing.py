@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from holdfast.kafka.consumer import ShardConsumer
 from holdfast.kafka.reader import PartitionReader, reader_settings
+from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.settings import consumer_config
 from holdfast.kafka.transaction import Ending, Outcome, TransactionalWriter
 from holdfast.record import Output, TopicPartition
@@ -28,6 +30,19 @@ def app(cluster: TestCluster, tmp_path: Path, unique_name: Callable[[str], str])
     return LeaderApplication(tmp_path, cluster.bootstrap_servers, unique_name("app"), tasks)
 
 
+@pytest.fixture
+def member(app: LeaderApplication) -> Iterator[Callable[[str], Member]]:
+    """Make members of the candidates' group, by their slots. Those that did not go are closed in the end."""
+    with contextlib.ExitStack() as stack:
+
+        def make(slot: str) -> Member:
+            made = Member(app, slot)
+            stack.callback(made.close)
+            return made
+
+        yield make
+
+
 class Member:
     """A member of the candidates' group, and the writer of a leader."""
 
@@ -37,6 +52,7 @@ class Member:
         self.topic = app.topic
         self.owned: list[int] = []
         self.consumer: ShardConsumer = self.clients.consumer(self)
+        self._closed = False
 
     def assigned(self, partitions: list[int]) -> None:
         """It is the owner."""
@@ -58,7 +74,13 @@ class Member:
     def go(self) -> None:
         """Leave the group."""
         self.consumer.hand_over(5)
-        self.consumer.close()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the client, if that was not done."""
+        if not self._closed:
+            self._closed = True
+            self.consumer.close()
 
     def begin(self, writer: TransactionalWriter, text: str) -> None:
         """Open a transaction with one record in it."""
@@ -71,12 +93,15 @@ class Member:
         return writer.finish({self.place: 0}, standing)
 
 
-def written(app: LeaderApplication, *, committed: bool = True) -> list[bytes | None]:
-    """The records in the application's topic."""
+def written(app: LeaderApplication) -> list[bytes | None]:
+    """The committed records in the application's topic, after whatever is open has ended."""
+    return [record.value() for record in LogScanner(app.servers).topic(app.topic)]
+
+
+def written_at_all(app: LeaderApplication) -> list[bytes | None]:
+    """All records in the application's topic, those of open and aborted transactions too."""
     settings = reader_settings(consumer_config(app.servers, "test"))
-    if not committed:
-        settings["isolation.level"] = "read_uncommitted"
-    reader = PartitionReader(settings)
+    reader = PartitionReader({**settings, "isolation.level": "read_uncommitted"})
     left = {TopicPartition(app.topic, number): 0 for number in range(2)}
     found: list[bytes | None] = []
     reader.start(left)
@@ -88,30 +113,33 @@ def written(app: LeaderApplication, *, committed: bool = True) -> list[bytes | N
     return found
 
 
-def test_a_new_leader_ends_the_open_transaction_of_the_one_before(app: LeaderApplication) -> None:
+def test_a_new_leader_ends_the_open_transaction_of_the_one_before(
+    app: LeaderApplication, member: Callable[[str], Member]
+) -> None:
     """Frozen after it had sent: the record is in the log, and never becomes visible."""
-    member = Member(app, "a")
-    standing = member.standing()
-    old = member.clients.writer()
-    member.begin(old, "old")
+    leader = member("a")
+    standing = leader.standing()
+    old = leader.clients.writer()
+    leader.begin(old, "old")
     old._client.flush(10)
-    assert written(app, committed=False) == [b"old"]
-    new = member.clients.writer()
-    assert member.write(new, "new", standing).outcome is Outcome.COMMITTED
+    assert written_at_all(app) == [b"old"]
+    new = leader.clients.writer()
+    assert leader.write(new, "new", standing).outcome is Outcome.COMMITTED
     # The group would still let it pass: only the epoch is against it.
-    assert old.finish({member.place: 0}, standing).outcome is Outcome.FENCED
+    assert old.finish({leader.place: 0}, standing).outcome is Outcome.FENCED
     assert written(app) == [b"new"]
     for one in (old, new):
         one.close()
-    member.go()
 
 
-def test_a_member_that_the_group_has_moved_past_is_refused(app: LeaderApplication) -> None:
+def test_a_member_that_the_group_has_moved_past_is_refused(
+    app: LeaderApplication, member: Callable[[str], Member]
+) -> None:
     """Also when it was the last to take the transactional id: a candidate that was frozen in its election."""
-    first = Member(app, "a")
+    first = member("a")
     old = first.standing()
     first.go()
-    second = Member(app, "b")
+    second = member("b")
     new = second.standing()
     writer = first.clients.writer()
     assert first.write(writer, "old", old).outcome is not Outcome.COMMITTED
@@ -120,15 +148,13 @@ def test_a_member_that_the_group_has_moved_past_is_refused(app: LeaderApplicatio
     assert second.write(writer, "new", new).outcome is Outcome.COMMITTED
     assert written(app) == [b"new"]
     writer.close()
-    second.go()
 
 
-def test_a_candidate_that_leaves_is_gone_at_once(app: LeaderApplication) -> None:
+def test_a_candidate_that_leaves_is_gone_at_once(member: Callable[[str], Member]) -> None:
     """It is a static member, and would be expected back until its session ends."""
-    first, second = Member(app, "a"), Member(app, "b")
+    first, second = member("a"), member("b")
     first.standing()
     began = time.monotonic()
     first.go()
     second.standing()
     assert time.monotonic() - began < 5
-    second.go()

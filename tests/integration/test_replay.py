@@ -17,6 +17,7 @@ from holdfast.kafka.scan import LogScanner
 from tests.support.application import ADDS_AND_TAKES, COUNTER, FOLD, Application
 from tests.support.command import holdfast
 from tests.support.events import Added, Taken
+from tests.support.two_inputs import BOTH, outputs_since, publish_both, sums_of
 from tests.support.versions import command, drain, table
 
 pytestmark = pytest.mark.integration
@@ -117,31 +118,20 @@ def test_workers_that_are_killed_in_the_middle_stay_muted(application: Callable[
     assert (table(app), outputs(app)) == (before, written)
 
 
-BOTH = """
-from holdfast import Context, State, processor
-from test_events import Added, Folded, Sum, Taken
-
-@processor
-def handle(event: Added | Taken, sums: State[Sum], at: Context) -> Folded:
-    before = sums.get() or Sum()
-    n = event.n if isinstance(event, Added) else -event.n
-    now = Sum(count=before.count + 1, total=before.total + n)
-    sums.set(now)
-    return Folded(key=event.key, topic=at.topic, partition=at.partition, offset=at.offset,
-                  n=n, count=now.count, total=now.total)
-"""
-
-
-def test_a_shard_with_two_inputs_is_replayed_with_both(application: Callable[..., Application]) -> None:
-    """One of them alone would not give its state, and without outputs new records could overtake old ones."""
+@pytest.fixture
+def two_inputs(application: Callable[..., Application]) -> Application:
+    """Give an application of two inputs that has handled their records; one has many more of them."""
     app = application(handler=BOTH, inputs=ADDS_AND_TAKES)
-    app.publish(*(Added(key=f"key-{n % 17}", n=n) for n in range(RECORDS)))
-    app.publish(*(Taken(key=f"key-{n % 17}", n=1) for n in range(RECORDS)))
+    publish_both(app)
     drain(app)
+    return app
+
+
+def test_a_shard_with_two_inputs_is_replayed_with_both(two_inputs: Application) -> None:
+    """One of them alone would not give its state."""
+    app = two_inputs
     before, written = table(app), outputs(app)
     takes = app.names.topic("takes")
-    muted = replay(app, "--from", "beginning", "--yes")
-    assert (muted.returncode, "Say --emit" in muted.stderr) == (1, True), muted.stderr
     alone = replay(app, "--from", f"{takes}:1:0", "--emit", "--yes")
     assert (alone.returncode, "beginning of all inputs" in alone.stderr) == (1, True), alone.stderr
     both = replay(app, "--from", f"{takes}:1:0,{app.names.topic('adds')}:1:0", "--emit", "--yes")
@@ -153,6 +143,18 @@ def test_a_shard_with_two_inputs_is_replayed_with_both(application: Callable[...
     assert {p: len(it) for p, it in outputs(app).items()} == {
         p: len(it) * (2 if p == 1 else 1) for p, it in written.items()
     }
+
+
+def test_new_records_of_one_input_wait_for_the_old_ones_of_another(two_inputs: Application) -> None:
+    """They are not muted, and what they tell comes from the whole state."""
+    app = two_inputs
+    written, sums = outputs(app), sums_of(app)
+    app.publish(*(Added(key=f"key-{n % 17}", n=n) for n in range(50)))
+    done = replay(app, "--from", "beginning", "--yes")
+    assert done.returncode == 0, done.stderr
+    drain(app)
+    assert outputs_since(app, written, sums) == 50
+    assert sums_of(app) == sums
 
 
 def test_without_tables_a_replay_may_start_anywhere(application: Callable[..., Application]) -> None:

@@ -89,11 +89,11 @@ def test_a_worker_that_starts_during_a_replay_waits_for_its_end(app: Application
         assert rewind(planned(app), app.servers, {}, Meddler(app.servers, start)) == 17
         assert seen == [0]
         run.until_drained()
+        run.until(lambda: run.views[0].records == RECORDS, 10, "the last report")
     finally:
         run.stop()
     assert table(app) == before
     assert len(app.read("sums")) == RECORDS
-    assert run.views[0].records == RECORDS
 
 
 def test_a_worker_that_came_before_is_seen(app: Application) -> None:

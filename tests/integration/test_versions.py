@@ -15,10 +15,11 @@ import pytest
 from holdfast.cli.switch import _switch
 from holdfast.kafka import moves
 from holdfast.kafka.positions import Committed, Role
-from tests.support.application import COUNTER, FOLD, PARTITIONS, Application, Run
+from tests.support.application import ADDS_AND_TAKES, COUNTER, FOLD, PARTITIONS, Application, Run
 from tests.support.events import Added
 from tests.support.fold import assert_exactly_once
 from tests.support.load import Load
+from tests.support.two_inputs import BOTH, outputs_since, publish_both, sums_of
 from tests.support.uncommitted import outputs as written_places
 from tests.support.uncommitted import uncommitted
 from tests.support.versions import (
@@ -367,6 +368,24 @@ def test_versions_are_switched_whatever_commits_the_positions(
         app.publish(*(Added(key=f"key-{m % 17}", n=m) for m in range(50)))
         drain(live)
         assert assert_exactly_once(app) == RECORDS + 50 * (n + 1)
+
+
+def test_a_version_of_two_inputs_may_be_switched_to_while_it_is_behind(
+    application: Callable[..., Application], tmp_path: Path
+) -> None:
+    """It has handled nothing yet; still each output is written once, and comes from the whole state."""
+    app = application(handler=BOTH, inputs=ADDS_AND_TAKES)
+    publish_both(app)
+    drain(app)
+    v2 = another_version(app, tmp_path, "v2", handler=BOTH)
+    assert prepare(v2).returncode == 0
+    written, sums = outputs(app), sums_of(app)
+    done = switch(v2, "v2")
+    assert done.returncode == 0, done.stderr
+    app.publish(*(Added(key=f"key-{n % 17}", n=n) for n in range(50)))
+    drain(v2)
+    assert outputs_since(app, written, sums) == 50
+    assert sums_of(v2) == sums
 
 
 def test_a_shadows_dead_letters_are_its_own(application: Callable[..., Application], tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from holdfast.kafka.rewind import Rewind, rewind
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.standing import GroupStanding
 from holdfast.record import TopicPartition
-from holdfast.runtime.replay import BEGINNING, ReplayPlan, Start, parse_start, plan_replay, require_mutable
+from holdfast.runtime.replay import BEGINNING, ReplayPlan, Start, parse_start, plan_replay
 from holdfast.topology import ProcessorDecl, Topology, load
 
 
@@ -79,7 +79,6 @@ def replay(
         replay_into(declared, owner, Into(parse_start(start), into, again, incomplete, yes, as_json), servers)
         return
     wanted = _Wanted(parse_start(start), emit, keep_state, incomplete)
-    require_mutable(owner.reads, writes=bool(owner.writes), emit=emit)
     plan, todo = _prepare(declared, owner, wanted, servers)
     _show(owner, plan, wanted, as_json)
     confirm(yes)

@@ -7,7 +7,6 @@ and judges those that failed by the processor's policies.
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from holdfast.engine.blame import explain
 from holdfast.engine.context import Context
 from holdfast.engine.dead_letter import dead_letter
 from holdfast.engine.handler import HandlerSpec
+from holdfast.engine.mutes import Mutes
 from holdfast.engine.outputs import Router
 from holdfast.engine.ports import Store
 from holdfast.engine.state import CACHED_VALUE_BYTES, ShardTable, State
@@ -119,7 +119,7 @@ class ShardTask:
         self._plan = plan
         self._committed = dict(positions)
         self._positions = dict(positions)
-        self._muted = dict(muted or {})
+        self._mutes = Mutes(muted or {}, positions)
         self._sealed: dict[str, int] = {}
         self._moved: set[str] = set()
         self._context = Context(partition, fence)
@@ -168,12 +168,11 @@ class ShardTask:
         Raises:
             StoreError: the local store cannot be read. The unit holds part of a batch then: give it up.
         """
-        until = self._muted.get(topic)
-        if until is not None and messages and messages[0].offset() < until:
+        muted = self._mutes.count_muted(topic, messages)
+        if muted:
             # Their outputs were written when they were handled for the first time.
-            split = bisect_left(messages, until, key=lambda message: message.offset())
-            self._handle(topic, messages[:split], unit, [])
-            messages = messages[split:]
+            self._handle(topic, messages[:muted], unit, [])
+            messages = messages[muted:]
         self._handle(topic, messages, unit, unit.outputs)
 
     def _handle(self, topic: str, messages: Sequence[Message], unit: Unit, outputs: list[Output]) -> None:
@@ -187,8 +186,7 @@ class ShardTask:
             done += 1 + more
         self._require_read_state()
         if done:
-            self._positions[topic] = messages[done - 1].offset() + 1
-            self._moved.add(topic)
+            self._move(topic, messages[done - 1].offset() + 1)
             unit.records += done
             self._weigh(unit)
 
@@ -217,8 +215,34 @@ class ShardTask:
         is fully read would show lag forever.
         """
         if self.failure is None and offset > self._positions[topic]:
-            self._positions[topic] = offset
-            self._moved.add(topic)
+            self._move(topic, offset)
+
+    def _move(self, topic: str, position: int) -> None:
+        self._positions[topic] = position
+        self._moved.add(topic)
+        self._mutes.move(topic, position)
+
+    @property
+    def inputs_behind(self) -> frozenset[str]:
+        """Inputs that are replayed, and not as far yet as they were before."""
+        return self._mutes.behind
+
+    def waits(self, topic: str) -> bool:
+        """Whether an input may go on only when others are as far as they were before; see `engine.mutes`."""
+        return self._mutes.waits(topic, self._positions[topic])
+
+    def count_ready(self, topic: str, messages: Sequence[Message]) -> int:
+        """How many of these records, oldest first, need not wait for other inputs.
+
+        When some have to, all that are before the input's front are among `messages` or done.
+        """
+        if self._mutes.behind <= {topic}:
+            return len(messages)
+        return self._mutes.count_muted(topic, messages)
+
+    def reach_front(self, topic: str) -> None:
+        """Note that nothing is left to read of an input before the front that it is muted up to."""
+        self.advance(topic, self._mutes.front(topic))
 
     def touch(self) -> None:
         """Commit the positions again with the next unit, moved or not.
@@ -250,6 +274,7 @@ class ShardTask:
     def reset(self) -> None:
         """The transaction was aborted: forget all that was not committed, and go back."""
         self._positions = dict(self._committed)
+        self._mutes.go_back(self._positions)
         self._sealed = {}
         self._moved.clear()
         for table in self._tables.values():

@@ -210,6 +210,17 @@ class ShardConsumer:
             self._paused |= reading
             self._call(self._client.pause, [ClientPartition(*p) for p in reading])
 
+    def resume(self, place: TopicPartition, offset: int) -> None:
+        """Read a paused partition on, from `offset`.
+
+        Raises:
+            ClusterError: the client refuses.
+        """
+        self._paused.discard(place)
+        self._call(self._client.resume, [ClientPartition(*place)])
+        # Paused, the client forgets what it had fetched, but not how far it had handed out.
+        self.seek(place, offset)
+
     def seek(self, place: TopicPartition, offset: int) -> None:
         """Read a partition again from `offset`, of which records have just been fetched.
 

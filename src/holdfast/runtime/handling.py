@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 
@@ -13,6 +14,8 @@ from holdfast.record import Message, TopicPartition
 from holdfast.runtime.inputs import ShardInputs
 from holdfast.runtime.ownership import StoreFailure
 from holdfast.runtime.shard_manager import ShardManager
+
+log = logging.getLogger(__name__)
 
 FETCH_RECORDS = 4_000
 """The most records per turn: enough to make a turn's fixed cost small. Half of it was measured to be
@@ -69,6 +72,7 @@ class BatchHandler:
         failure = self._handle_records(batch, unit, began + LONGEST_TURN_S)
         if failure is None:
             self._note_ends(batch)
+            self._let_go_on()
         if batch.records:
             # What a full unit had no room for was fetched in vain, as in a turn that took too long. Turns
             # without records, as during a restore, tell nothing of how long one takes.
@@ -81,17 +85,40 @@ class BatchHandler:
             if shard is None or shard.task is None:
                 continue
             try:
-                self._handle_until(deadline, shard.task, topic, messages, unit)
+                self._handle_ready(deadline, shard.task, topic, messages, unit)
             except StoreError as error:
                 return StoreFailure(shard, error)
             if shard.task.failure is not None:
                 self._shards.fail(shard, shard.task.failure.cause, str(shard.task.failure.position))
         return None
 
-    def _handle_until(
+    def _handle_ready(
         self, deadline: float, task: ShardTask, topic: str, messages: Sequence[Message], unit: Unit
     ) -> None:
-        """Handle records; those left at the deadline, or when the unit is heavy, are read again next turn."""
+        """Handle records; those that have to wait for other inputs are held; see `holdfast.engine.mutes`."""
+        ready = task.count_ready(topic, messages)
+        if not self._handle_until(deadline, task, topic, messages[:ready], unit) or ready == len(messages):
+            return
+        task.reach_front(topic)
+        place = TopicPartition(topic, task.partition)
+        self._put_back.add(place)
+        self._inputs.hold(place, messages[ready].offset())
+
+    def _let_go_on(self) -> None:
+        """Read inputs on that were held, if nothing keeps them any more."""
+        for place in self._inputs.held:
+            shard = self._shards.owned.running_shard(place.partition)
+            if shard is not None and shard.task is not None and not shard.task.waits(place.topic):
+                self._inputs.go_on(place)
+
+    def _handle_until(
+        self, deadline: float, task: ShardTask, topic: str, messages: Sequence[Message], unit: Unit
+    ) -> bool:
+        """Handle records; those left at the deadline, or when the unit is heavy, are read again next turn.
+
+        Returns:
+            Whether all were handled.
+        """
         start = 0
         while start < len(messages) and task.failure is None:
             began = time.monotonic()
@@ -99,13 +126,14 @@ class BatchHandler:
                 place = TopicPartition(topic, task.partition)
                 self._put_back.add(place)
                 self._inputs.read_again(place, messages[start].offset())
-                return
+                return False
             task.handle(topic, messages[start : start + self._slice], unit)
             start += self._slice
             if time.monotonic() - began > TURN_S:
                 self._slice = max(self._slice // 8, 1)
             elif self._slice < SLICE_RECORDS:
                 self._slice *= 2
+        return task.failure is None
 
     def _note_ends(self, batch: Batch) -> None:
         """Stop shards whose inputs cannot be read on, and let the others know what they are read up to.
@@ -123,6 +151,14 @@ class BatchHandler:
             shard = self._shards.owned.running_shard(place.partition)
             if shard is not None and shard.task is not None and place not in self._put_back:
                 shard.task.advance(place.topic, end)
+                if place.topic in shard.task.inputs_behind:
+                    # Also where a new leader does not know all yet that its followers have (KIP-207).
+                    log.warning(
+                        "%s ends at %d, before the offset up to which it was handled already; the other "
+                        "inputs of the shard wait for the rest",
+                        place,
+                        end,
+                    )
 
     def _pace(self, seconds: float) -> None:
         if seconds > TURN_S:

@@ -25,6 +25,12 @@ class ShardInputs:
         self._consumer = consumer
         self._topics = tuple(topics)
         self._going_back: dict[TopicPartition, int] = {}
+        self._held: dict[TopicPartition, int] = {}
+
+    @property
+    def held(self) -> tuple[TopicPartition, ...]:
+        """What is held, to be read on later."""
+        return tuple(self._held)
 
     def fetch(self, most: int, wait: float) -> Batch:
         """Begin what went back, then return what is there; see `ShardConsumer.fetch`.
@@ -57,6 +63,8 @@ class ShardInputs:
             ClusterError: the client refuses.
         """
         back = _places(partition, positions)
+        for place in back:
+            self._held.pop(place, None)
         self._consumer.stop(back)
         self._going_back.update(back)
 
@@ -67,6 +75,23 @@ class ShardInputs:
             ClusterError: the client refuses.
         """
         self._consumer.seek(place, offset)
+
+    def hold(self, place: TopicPartition, offset: int) -> None:
+        """Hand out no more of one input; what was fetched of it from `offset` on is read again by `go_on`.
+
+        Raises:
+            ClusterError: the client refuses.
+        """
+        self._held[place] = offset
+        self._consumer.pause([place])
+
+    def go_on(self, place: TopicPartition) -> None:
+        """Read one input on that was held.
+
+        Raises:
+            ClusterError: the client refuses.
+        """
+        self._consumer.resume(place, self._held.pop(place))
 
     def pause(self, partition: int) -> None:
         """Hand out no more of a shard that stays ours; see `ShardConsumer.pause` for why it is not stopped.
@@ -88,6 +113,7 @@ class ShardInputs:
         places = [TopicPartition(topic, partition) for topic in self._topics]
         for place in places:
             self._going_back.pop(place, None)
+            self._held.pop(place, None)
         return places
 
 

@@ -8,7 +8,7 @@ A replay into a new version begins where one in place would, with all shards.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -151,24 +151,6 @@ def named_offsets(start: Start, known: Iterable[TopicPartition]) -> dict[TopicPa
             )
         found[place] = offset
     return found
-
-
-def require_mutable(inputs: Sequence[str], *, writes: bool, emit: bool) -> None:
-    """Refuse a replay without outputs of a processor with several inputs.
-
-    Inputs are muted each up to an offset of its own. Meanwhile new records of one would be handled before
-    old ones of another: their outputs, made from half a state, would be written, and those that the old
-    records make with them would not.
-
-    Raises:
-        ReplayRefused: it is one.
-    """
-    if len(inputs) > 1 and writes and not emit:
-        raise ReplayRefused(
-            f"several inputs ({', '.join(inputs)}) cannot be replayed without outputs: new records of one "
-            "would be handled before old ones of another. Say --emit to write all outputs again, or build a "
-            "new version beside this one (--into)."
-        )
 
 
 def plan_replay(

@@ -112,6 +112,7 @@ class StallWatch:
             TopicPartition(topic, task.partition): position
             for task in running
             for topic, position in task.positions.items()
+            if not task.waits(topic)
         }
         self._ends.places = tuple(positions)
         ends = self._ends.fresh

@@ -41,7 +41,7 @@ class StoreMemory:
 
     Args:
         block_cache: bytes for blocks read.
-        write_buffers: bytes for memtables; above it the largest one is flushed.
+        write_buffers: bytes for memtables; above it whichever is written to next is flushed.
     """
 
     def __init__(self, block_cache: int = 32 * _MIB, write_buffers: int = 48 * _MIB) -> None:

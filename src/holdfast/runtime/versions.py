@@ -3,7 +3,8 @@
 For each partition of an input there is an offset below which the outputs of all records are on the declared
 topics: the **front**. It is where the live version stands, or the end of its mute where that is further.
 Another version that becomes live goes on at its own position and is muted up to the front. So the outputs of
-each record are written by exactly one version. A version beyond the front would leave the outputs in between
+each record are written by exactly one version. Of several inputs none goes beyond its front before the others
+have come to theirs (`holdfast.engine.mutes`). A version beyond the front would leave the outputs in between
 unwritten, and is refused. The front never goes back, whoever is live, so the way back is always open.
 """
 
@@ -66,15 +67,6 @@ def plan_switch(live: Side, target: Side) -> tuple[SwitchStep, ...]:
             f"{target.name} is ahead of {live.name} ({'; '.join(ahead)}): the outputs of the records in "
             f"between would be missing. Start {live.name} and leave {target.name} stopped until {live.name} "
             f"has passed it; when both are to be stopped, stop {target.name} first. Nothing was changed."
-        )
-    behind = [f"{it.place} at {it.target}, before {it.front}" for it in steps if it.target < it.front]
-    if behind and len({it.place.topic for it in steps}) > 1:
-        raise ReplayRefused(
-            f"{target.name} is behind {live.name} ({'; '.join(behind)}), and they read several inputs: new "
-            "records of one would be handled before old ones of another, whose outputs are not written "
-            f"again. Leave {live.name} stopped until {target.name} stands where it does. A retired version "
-            "has to be made a shadow again for that (`holdfast replay --into ... --again`). Nothing was "
-            "changed."
         )
     return steps
 

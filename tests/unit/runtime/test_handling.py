@@ -21,7 +21,7 @@ SOME: Any = {TopicPartition(IN, 3): [added(0)]}
 
 def sizes(monkeypatch: pytest.MonkeyPatch, seconds: list[float], records: Any = SOME) -> list[int]:
     """How many records are fetched after turns that took so many seconds."""
-    nobody: Any = SimpleNamespace(owned=SimpleNamespace(running_shard=lambda _: None))
+    nobody: Any = SimpleNamespace(owned=SimpleNamespace(running_shard=lambda _: None), held=())
     handler = BatchHandler(nobody, nobody)
     found = []
     for turn in seconds:
@@ -67,6 +67,7 @@ class OneShard:
         self.bench = Bench(make_plan(handler, **(plan or {"tables": {"texts": str}})))
         self.task = self.bench.task
         self.again: dict[TopicPartition, int] = {}
+        self.held = ()
 
     def running_shard(self, partition: int) -> OneShard:  # noqa: ARG002
         """This one."""

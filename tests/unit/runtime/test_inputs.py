@@ -37,6 +37,10 @@ class NotingConsumer:
         """Note it."""
         self.calls.append(("pause", sorted(partitions)))
 
+    def resume(self, place: TopicPartition, offset: int) -> None:
+        """Note it."""
+        self.calls.append(("resume", (place, offset)))
+
 
 @pytest.fixture
 def consumer() -> NotingConsumer:
@@ -84,3 +88,23 @@ def test_the_last_position_that_a_shard_goes_back_to_counts(
     inputs.go_back(2, {"adds": 4})
     inputs.fetch(10, 0.5)
     assert [content for call, content in consumer.calls if call == "start"] == [{ADDS: 4}]
+
+
+def test_an_input_that_is_held_goes_on_where_it_was(inputs: ShardInputs, consumer: NotingConsumer) -> None:
+    """Once, and the shard's other inputs are read all the time."""
+    inputs.hold(ADDS, 5)
+    assert inputs.held == (ADDS,)
+    inputs.go_on(ADDS)
+    assert consumer.calls == [("pause", [ADDS]), ("resume", (ADDS, 5))]
+    assert inputs.held == ()
+
+
+@pytest.mark.parametrize("end", ["pause", "stop", "go back"])
+def test_a_shard_that_stops_holds_nothing(inputs: ShardInputs, end: str) -> None:
+    """It may begin elsewhere in the log, or with another worker."""
+    inputs.hold(ADDS, 5)
+    if end == "go back":
+        inputs.go_back(2, {"adds": 4, "more": 7})
+    else:
+        getattr(inputs, end)(2)
+    assert inputs.held == ()

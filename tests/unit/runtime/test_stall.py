@@ -17,6 +17,11 @@ from tests.unit.runtime.kit import MemoryReader, MemoryTopics, away
 PLACE = TopicPartition("in", 0)
 
 
+def shard(partition: int) -> Any:
+    """A shard at the beginning of its input, which waits for no other."""
+    return SimpleNamespace(partition=partition, positions={"in": 0}, waits=lambda _: False)
+
+
 class Bench:
     """A watch over one shard, and the time."""
 
@@ -26,7 +31,7 @@ class Bench:
         self.reader: Any = MemoryReader(self.topics)
         self.ends = InputEnds(5.0)
         self.watch = StallWatch("sums", self.ends)
-        self.task: Any = SimpleNamespace(partition=0, positions={"in": 0})
+        self.task = shard(0)
         self.restoring: tuple[Progress, ...] = ()
         self.tasks = [self.task]
 
@@ -68,6 +73,13 @@ def test_a_shard_at_the_end_may_stand_for_ever(bench: Bench) -> None:
     bench.turn(10 * STALLED_S)
 
 
+def test_an_input_that_waits_for_another_one_is_left_alone(bench: Bench) -> None:
+    """A replay of the other input may take hours."""
+    bench.publish(7)
+    bench.task.waits = lambda topic: topic == "in"
+    bench.turn(10 * STALLED_S)
+
+
 def test_a_shard_that_moves_slowly_is_left_alone(bench: Bench) -> None:
     """One record in twenty seconds is slow, not stuck."""
     bench.publish(1_000)
@@ -106,8 +118,7 @@ def test_a_shard_that_was_given_away_is_forgotten(bench: Bench) -> None:
 
 def test_a_restore_that_stands_still_ends_the_worker(bench: Bench) -> None:
     """It says where to look when a new process stands still too."""
-    other: Any = SimpleNamespace(partition=1, positions={"in": 0})
-    bench.tasks = [other]
+    bench.tasks = [shard(1)]
     bench.topics.log(TopicPartition("in", 1))
     bench.restoring = (Progress(0, 5, 9),)
     bench.turn(RESTORE_STALLED_S - 8)

@@ -16,6 +16,7 @@ import pytest
 
 from holdfast.errors import CorruptStore, StateError, StoreError
 from holdfast.runtime.store import RocksStore, StoreMemory
+from tests.unit.runtime.kit import wait_until
 
 MEMORY = StoreMemory()
 
@@ -40,6 +41,13 @@ def victims(path: Path, pattern: str) -> list[Path]:
     assert files
     assert all(file.stat().st_size for file in files)
     return files
+
+
+def unflushed(store: RocksStore) -> int:
+    """Bytes of a store that are not in its table files yet."""
+    size: int | None = store._families["sums"].property_int_value("rocksdb.cur-size-all-mem-tables")
+    assert size is not None
+    return size
 
 
 def require_rebuilt(path: Path) -> None:
@@ -87,6 +95,20 @@ def test_a_store_opens_with_fewer_and_with_more_tables(tmp_path: Path) -> None:
     more = open_store(tmp_path, "one", "two", "three")
     assert (more.get("two", b"k"), more.get("three", b"k"), more.checkpoint("two")) == (b"2", None, 4)
     more.close()
+
+
+def test_what_is_not_on_disk_yet_is_bounded_for_all_stores_together(tmp_path: Path) -> None:
+    """Not for each of them: giving away many shards flushes no more than giving away one."""
+    bound, count = 48 * 1024 * 1024, 32
+    memory = StoreMemory(write_buffers=bound)
+    stores = [RocksStore(tmp_path / str(n), ["sums"], memory) for n in range(count)]
+    for batch in range(30 * count):
+        rows = [(os.urandom(16), os.urandom(1000)) for _ in range(100)]
+        stores[batch % count].apply({"sums": rows}, {"sums": batch})
+    # What is on its way to the disk counts. Without the common bound they would hold all of it for good.
+    wait_until(lambda: sum(map(unflushed, stores)) < 1.25 * bound)
+    for store in stores:
+        store.close()
 
 
 def test_a_second_opener_is_refused_and_harms_nothing(tmp_path: Path) -> None:
@@ -155,6 +177,7 @@ OPEN_ALL = """
 import sys
 from pathlib import Path
 from holdfast.runtime.store import RocksStore, StoreMemory
+from tests.unit.runtime.kit import wait_until
 memory = StoreMemory()
 for path in sorted(Path(sys.argv[1]).iterdir()):
     store, discarded = RocksStore.open_or_discard(path, ["sums"], memory)
