@@ -64,9 +64,9 @@ def test_a_broker_killed_under_a_leader(
     with app.candidates(2) as candidates:
         candidates.until_led()
         candidates.until_ticks(3)
+        before = len(app.ticks())
         with killed(brokers, find(app)):
-            before = len(app.ticks())
-            candidates.until_ticks(before + 5, within=60)
+            candidates.until_ticks(before + 8, within=60)
     assert_each_time_ran_once(app)
 
 

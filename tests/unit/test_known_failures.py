@@ -12,10 +12,15 @@ NAMED = re.compile(r"^- `([^`]+)::([^`]+)`(?: \((.*)\))?$", flags=re.MULTILINE)
 
 
 def functions_of(path: Path) -> dict[str, str]:
-    """A test file's functions, each with the source of its marks and parameters."""
+    """A test file's functions, each with the source of its marks and parameters, and of the file's."""
     tree = ast.parse(path.read_text())
+    common = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark"
+    ]
     return {
-        node.name: " ".join(map(ast.unparse, node.decorator_list))
+        node.name: " ".join(map(ast.unparse, [*common, *node.decorator_list]))
         for node in tree.body
         if isinstance(node, ast.FunctionDef)
     }

@@ -122,11 +122,6 @@ def common_config(bootstrap_servers: str, properties: Properties | None = None) 
         # A broker that was replaced under the same name is found again within seconds.
         "reconnect.backoff.max.ms": 2_000,
         "socket.keepalive.enable": True,
-        # A transaction that begins right after another is refused until the markers of that one are written
-        # (CONCURRENT_TRANSACTIONS), as are positions that a transaction may still change: a matter of some
-        # milliseconds. The client's default of 100 ms made commits longer than their interval, so that the
-        # next one, due at once, met the same. Each further try waits twice as long, up to a second.
-        "retry.backoff.ms": 10,
         **checked(properties or {}),
         "bootstrap.servers": bootstrap_servers,
         "logger": client_log,

@@ -242,6 +242,10 @@ class TransactionalWriter(_Writer):
         client, ends = self._client, self._ends
         offsets = noted(positions, self._note_of)
         try:
+            # Right after another transaction the brokers refuse this one until the markers of that one are
+            # written. Of the records' partitions the client asks again after 20 ms, of the offsets only
+            # after 100 ms: when the records are there, the offsets are taken at once.
+            client.flush(self._timeout)
             client.send_offsets_to_transaction(offsets, group_metadata, self._timeout)
             client.commit_transaction(self._timeout)
         except KafkaException as error:

@@ -66,6 +66,10 @@ class BatchHandler:
         Returns:
             The failure, when a shard's store cannot be read. The unit then holds part of that shard's work
             without its positions: give it up, and with it the rest of the batch, which was not handled.
+
+        Raises:
+            ClusterError: the client refuses to read an input on, or again.
+            TopicReplaced: an input was deleted and created again.
         """
         began = time.monotonic()
         self._put_back.clear()
@@ -102,6 +106,7 @@ class BatchHandler:
         task.reach_front(topic)
         place = TopicPartition(topic, task.partition)
         self._put_back.add(place)
+        log.info("%s waits at offset %d for %s", place, messages[ready].offset(), sorted(task.inputs_behind))
         self._inputs.hold(place, messages[ready].offset())
 
     def _let_go_on(self) -> None:
@@ -154,8 +159,8 @@ class BatchHandler:
                 if place.topic in shard.task.inputs_behind:
                     # Also where a new leader does not know all yet that its followers have (KIP-207).
                     log.warning(
-                        "%s ends at %d, before the offset up to which it was handled already; the other "
-                        "inputs of the shard wait for the rest",
+                        "%s ends at %d, before the offset up to which it was handled already: outputs "
+                        "begin, and other inputs of the shard go on, only beyond that",
                         place,
                         end,
                     )

@@ -247,8 +247,14 @@ def _step(
         at = known.begin
     elif known.begin and at == known.begin and start.offsets is None and start.time is None:
         notes.append(f"{place} keeps offset {known.begin} and later: that is its beginning now")
-    until = max(stands, at)
-    return Step(place, at, until, max(until, known.muted or 0))
+    until, muted = max(stands, at), max(stands, at, known.muted or 0)
+    if muted > known.end:
+        notes.append(
+            f"{place} ends at offset {known.end}, before {muted}, where it was read to: records are lost"
+        )
+        # Records that come there now are others, whose outputs nobody has written.
+        muted = known.end
+    return Step(place, at, until, muted)
 
 
 def _require_beginning(

@@ -35,13 +35,6 @@ def test_a_consumer_reads_committed_records_and_commits_nothing() -> None:
     assert config["enable.auto.offset.store"] is False
 
 
-def test_every_client_asks_again_within_milliseconds_unless_told_otherwise() -> None:
-    """The markers of the last transaction hold up the next one for a few; a longer pause would add up."""
-    made = (producer_config(SERVERS), consumer_config(SERVERS, "shop.p"), admin_config(SERVERS))
-    assert [config["retry.backoff.ms"] for config in made] == [10, 10, 10]
-    assert producer_config(SERVERS, {"retry.backoff.ms": 50})["retry.backoff.ms"] == 50
-
-
 def test_the_users_properties_win_over_defaults() -> None:
     """Also under the other name that librdkafka knows for a property."""
     config = producer_config(SERVERS, {"queue.buffering.max.ms": 3, "compression.type": "zstd"})

@@ -91,7 +91,7 @@ class Reading:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_new_records_meet_the_whole_state_and_their_outputs_are_written_once(seed: int) -> None:
-    """However the inputs come in, with aborts in between, and with control records before the fronts."""
+    """However the inputs come in, with aborts, new owners, and control records before the fronts."""
     rng = random.Random(seed)
     logs = {
         topic: log_of(topic, sorted(rng.sample(range(front + 20), k=(front + 20) * 3 // 4)))
@@ -105,6 +105,14 @@ def test_new_records_meet_the_whole_state_and_their_outputs_are_written_once(see
     task = ShardTask(plan, PARTITION, store, dict.fromkeys(logs, 0), muted=MUTED)
     reading = Reading(logs, ends, rng)
     shard = SimpleNamespace(task=task)
+
+    def change_owner() -> ShardTask:
+        """Begin anew where the last commit was, with the mutes that are still noted, in a restored store."""
+        at = dict(shard.task.committed_positions)
+        noted = {topic: front for topic, front in MUTED.items() if at[topic] < front or rng.random() < 0.5}
+        reading.go_back(at)
+        return ShardTask(plan, PARTITION, store, at, muted=noted)
+
     shards: Any = SimpleNamespace(owned=SimpleNamespace(running_shard=lambda _: shard))
     handler = BatchHandler(shards, reading)  # type: ignore[arg-type]
     committed: list[bytes] = []
@@ -113,15 +121,17 @@ def test_new_records_meet_the_whole_state_and_their_outputs_are_written_once(see
         handler.handle(reading.fetch(), unit)
         if rng.random() < 0.3:
             if rng.random() < 0.3:
-                task.reset()
-                reading.go_back(dict(task.committed_positions))
+                shard.task.reset()
+                reading.go_back(dict(shard.task.committed_positions))
+            elif rng.random() < 0.2:
+                shard.task = change_owner()
             else:
-                store.apply(task.seal().changes, {})
-                task.committed()
+                store.apply(shard.task.seal().changes, {})
+                shard.task.committed()
                 committed += [out.value or b"" for out in unit.outputs]
                 records += unit.records
             unit = Unit()
-        if dict(task.committed_positions) == ends:
+        if dict(shard.task.committed_positions) == ends:
             break
     assert records == old + new
     assert committed == [b'{"key":"k","total":%d,"text":""}' % n for n in range(old + 1, old + new + 1)]

@@ -95,6 +95,13 @@ def test_a_replay_of_a_replay_stays_muted_as_far_as_the_first_one() -> None:
     assert plan("beginning", {A0: Known(0, 99, 5, muted=50)}).steps == (Step(A0, 0, 5, 50),)
 
 
+def test_an_input_that_lost_its_last_records_is_muted_up_to_its_end() -> None:
+    """What comes there later is new; and the other inputs would wait for it."""
+    found = plan("beginning", {A0: Known(0, 480, 500)})
+    assert found.steps == (Step(A0, 0, 500, 480),)
+    assert "ends at offset 480, before 500" in found.notes[0]
+
+
 def into(text: str, known: dict[TopicPartition, Known], **options: Any) -> ReplayPlan:
     """Plan a replay into a new version."""
     return plan_into(parse_start(text), known, **{"has_tables": True, **options})

@@ -177,7 +177,6 @@ OPEN_ALL = """
 import sys
 from pathlib import Path
 from holdfast.runtime.store import RocksStore, StoreMemory
-from tests.unit.runtime.kit import wait_until
 memory = StoreMemory()
 for path in sorted(Path(sys.argv[1]).iterdir()):
     store, discarded = RocksStore.open_or_discard(path, ["sums"], memory)
