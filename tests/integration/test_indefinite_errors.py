@@ -41,6 +41,10 @@ def is_abort(request: Request) -> bool:
     return not request.is_commit
 
 
+TRIES = 5
+"""On a busy machine the late commit may meet the end of the next transaction instead of its middle: the
+coordinator says CONCURRENT_TRANSACTIONS, and it hurt nothing."""
+
 REQUESTS = {
     "commit": (Api.END_TXN, is_commit),
     "abort": (Api.END_TXN, is_abort),
@@ -78,9 +82,9 @@ class Hurt:
         units, (api, only) = self.units, REQUESTS[what]
         writer = units.writer(self._proxy.bootstrap_servers, kind)
         try:
-            units.run(writer, 2)
+            units.run(writer, units.at + 2)
             rule = self._proxy.hurt(fault, api, units.name, only=only, at_most=15.0)
-            units.run(writer, 8)
+            units.run(writer, units.at + 6)
         finally:
             writer.close()
         assert rule.happened.is_set(), "nothing was hurt"
@@ -109,9 +113,12 @@ def test_a_request_that_comes_late_in_the_next_transaction_changes_nothing(hurt:
 @pytest.mark.parametrize("what", ["commit", "offsets"])
 def test_a_writer_that_goes_on_with_its_client_is_found_out(hurt: Hurt, what: str) -> None:
     """The test of the tests here: without the writer's care the late request is obeyed, and it shows."""
-    rule = hurt.run(what, Fault.CUT_AND_HOLD, ReusingWriter)
-    assert rule.released_by == "next transaction"
-    assert hurt.units.problems() != []
+    for _ in range(TRIES):
+        rule = hurt.run(what, Fault.CUT_AND_HOLD, ReusingWriter)
+        assert rule.released_by == "next transaction"
+        if hurt.units.problems():
+            return
+    pytest.fail(f"{TRIES} late requests hurt nothing")
 
 
 @pytest.mark.chaos
@@ -147,10 +154,6 @@ def begin(self, usual=TransactionalWriter.begin):
 TransactionalWriter.begin = begin
 {FOLD}"""
 """A handler module that makes the worker's writer the `ReusingWriter`."""
-
-TRIES = 5
-"""On a busy machine the late commit may meet the end of the next transaction instead of its middle: the
-coordinator says CONCURRENT_TRANSACTIONS, and it hurt nothing."""
 
 
 def hurt_worker(run: Run, proxy: Proxy, what: str, fault: Fault, at_most: float = 6.0) -> Rule:
