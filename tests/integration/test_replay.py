@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -18,7 +17,7 @@ from tests.support.application import ADDS_AND_TAKES, COUNTER, FOLD, Application
 from tests.support.command import holdfast
 from tests.support.events import Added, Taken
 from tests.support.two_inputs import BOTH, outputs_since, publish_both, sums_of
-from tests.support.versions import command, drain, table
+from tests.support.versions import command, drain, outputs, table
 
 pytestmark = pytest.mark.integration
 
@@ -37,14 +36,6 @@ def app(application: Callable[..., Application]) -> Application:
 def replay(app: Application, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command, on the machine of the workers."""
     return command(app, "replay", COUNTER, *arguments)
-
-
-def outputs(app: Application) -> dict[int, list[tuple[bytes | None, bytes | None]]]:
-    """Keys and values of the outputs, in the order of each partition."""
-    found: dict[int, list[tuple[bytes | None, bytes | None]]] = defaultdict(list)
-    for record in app.read("sums"):
-        found[record.partition()].append((record.key(), record.value()))
-    return dict(found)
 
 
 def test_a_muted_replay_makes_the_same_state_and_no_outputs(app: Application) -> None:

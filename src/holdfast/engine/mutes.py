@@ -47,7 +47,14 @@ class Mutes:
 
     def waits(self, topic: str, position: int) -> bool:
         """Whether an input is held at this position until others have come to their fronts."""
-        return bool(self._behind - {topic}) and position >= self.front(topic)
+        return self._others_are_behind(topic) and position >= self.front(topic)
+
+    def count_ready(self, topic: str, messages: Sequence[Message]) -> int:
+        """How many of these records of an input, oldest first, need not wait for other inputs."""
+        return self.count_muted(topic, messages) if self._others_are_behind(topic) else len(messages)
+
+    def _others_are_behind(self, topic: str) -> bool:
+        return not self._behind <= {topic}
 
     def count_muted(self, topic: str, messages: Sequence[Message]) -> int:
         """How many of these records of an input, oldest first, are muted."""

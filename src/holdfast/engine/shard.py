@@ -236,9 +236,7 @@ class ShardTask:
 
         When some have to, all that are before the input's front are among `messages` or done.
         """
-        if self._mutes.behind <= {topic}:
-            return len(messages)
-        return self._mutes.count_muted(topic, messages)
+        return self._mutes.count_ready(topic, messages)
 
     def reach_front(self, topic: str) -> None:
         """Note that nothing is left to read of an input before the front that it is muted up to."""
