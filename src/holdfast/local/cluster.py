@@ -12,7 +12,6 @@ two commands at once follow one another. A *temporary* cluster instead ends with
 from __future__ import annotations
 
 import shutil
-import signal
 import tempfile
 import time
 from contextlib import AbstractContextManager
@@ -28,18 +27,18 @@ from holdfast.local.folders import cluster_folder, make_folder
 from holdfast.local.jars import JarCache
 from holdfast.local.jvm import Kafka
 from holdfast.local.locking import exclusive
-from holdfast.local.node import Node, wait_until_gone
+from holdfast.local.node import Node
 from holdfast.local.progress import Progress, Silent
 from holdfast.local.settings import Overrides
 from holdfast.local.spec import ClusterSpec, load_spec, save_spec
 from holdfast.local.startup import (
     DEFAULT_NODES,
     DISCARD_TIMEOUT_S,
-    KILL_TIMEOUT_S,
     START_TIMEOUT_S,
     STOP_TIMEOUT_S,
     Startup,
     claim,
+    kill_processes,
     stop_nodes,
 )
 from holdfast.local.status import NodeStatus, status_of
@@ -207,10 +206,14 @@ class EmbeddedCluster:
     # -- one node at a time, for experiments -------------------------------------------------------
 
     def kill(self, node_id: int) -> None:
-        """SIGKILL a node and return when it is gone."""
-        process = self.node(node_id).signal(signal.SIGKILL)
+        """SIGKILL a node and return when it is gone.
+
+        Raises:
+            EmbeddedClusterError: it is still there although it was killed.
+        """
+        process = self.node(node_id).process()
         if process is not None:
-            wait_until_gone([process], KILL_TIMEOUT_S)
+            kill_processes([process])
 
     def stop_node(self, node_id: int, *, timeout: float = STOP_TIMEOUT_S) -> None:
         """Stop a node in good order (SIGTERM) and return when it is gone; SIGKILL after `timeout` seconds."""

@@ -242,7 +242,8 @@ def _has_ended(process: psutil.Process) -> bool:
     But a process is also called a zombie when only its first thread is over and the others go on.
     """
     for child in _started.values():
-        if child.pid == process.pid:
+        # A child whose end was noted may have left its pid to another process, even to a broker.
+        if child.pid == process.pid and child.returncode is None:
             return child.poll() is not None
     try:
         return not process.is_running() or (

@@ -9,6 +9,7 @@ import contextlib
 import shutil
 import signal
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -221,6 +222,16 @@ def stop_nodes(nodes: tuple[Node, ...], *, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     alive = wait_until_gone(signalled, timeout, but_for=len(nodes) // 2)
     alive = wait_until_gone(alive, min(LEFT_ALONE_TIMEOUT_S, deadline - time.monotonic()))
+    kill_processes(alive)
+
+
+def kill_processes(processes: Iterable[psutil.Process]) -> None:
+    """End broker processes with SIGKILL and return when they are gone.
+
+    Raises:
+        EmbeddedClusterError: one is still there after SIGKILL.
+    """
+    alive = list(processes)
     for process in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
+from holdfast.local import node as node_module
 from holdfast.local.jvm import BROKER_CLASS
-from holdfast.local.node import Node
+from holdfast.local.node import Node, wait_until_gone
 from holdfast.local.spec import NodeSpec
 
 READY_THEN_WAIT = "import sys; print('ready', flush=True); sys.stdin.read()"
@@ -89,3 +91,17 @@ def test_last_words_show_the_end_of_the_log_and_its_path(node: Node) -> None:
     assert "line 999" in words
     assert "line 500" not in words
     assert str(node.files.log) in words
+
+
+def test_a_broker_with_the_pid_of_one_that_ended_is_not_taken_for_over(
+    tmp_path: Path, stand_in: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pids are reused, so a child that ended long ago says nothing of the process that has its pid now."""
+    with start("ended") as ended:
+        ended.communicate()
+    ended.pid = stand_in.pid
+    monkeypatch.setitem(node_module._started, tmp_path / "an older cluster", ended)
+    broker = psutil.Process(stand_in.pid)
+    assert wait_until_gone([broker], 0.2) == [broker]
+    stand_in.kill()
+    assert wait_until_gone([broker], 10) == []
