@@ -15,7 +15,7 @@ from holdfast.cli.console import err
 from holdfast.cli.replay_into import the_live_one
 from holdfast.cli.rows import AsJson, plain_table, print_json_lines, print_table, wants_json
 from holdfast.cli.scan_progress import ScanProgress
-from holdfast.cli.standstill import inputs_of, native, versions
+from holdfast.cli.standstill import native, versions
 from holdfast.cli.state import Processor
 from holdfast.cli.state_compare import First, compare_tables, print_differences, shown_value
 from holdfast.cli.topology import TopologyFile
@@ -27,6 +27,7 @@ from holdfast.kafka.topic_reader import as_text
 from holdfast.kafka.versions import KnownVersion
 from holdfast.record import TopicPartition
 from holdfast.runtime.output_diff import OutputDiff, Written, compare_outputs, written
+from holdfast.runtime.replay_steps import inputs_of
 from holdfast.runtime.state_diff import Comparison
 from holdfast.topology import ProcessorDecl, Topology, load
 

@@ -13,18 +13,16 @@ from holdfast.cli.console import err
 from holdfast.cli.replay_into import Into, replay_into
 from holdfast.cli.rows import AsJson
 from holdfast.cli.scan_progress import ScanProgress
-from holdfast.cli.standstill import await_alone, confirm, end_unfinished, look, native, show_plan
+from holdfast.cli.standstill import await_alone, confirm, native, show_plan
 from holdfast.cli.state import Processor, require_changelog
 from holdfast.cli.topology import TopologyFile
 from holdfast.cli.words import counted
 from holdfast.errors import ReplayRefused
 from holdfast.kafka.groups import GroupAdmin
-from holdfast.kafka.moves import Move
 from holdfast.kafka.rewind import Rewind, rewind
 from holdfast.kafka.scan import LogScanner
-from holdfast.kafka.standing import GroupStanding
-from holdfast.record import TopicPartition
 from holdfast.runtime.replay import BEGINNING, ReplayPlan, Start, parse_start, plan_replay
+from holdfast.runtime.replay_steps import end_unfinished, look, rewind_in_place
 from holdfast.topology import ProcessorDecl, Topology, load
 
 
@@ -110,27 +108,8 @@ def _prepare(
             keep_state=wanted.keep_state,
             incomplete=wanted.incomplete,
         )
-        return plan, _todo(owner, stands, plan, wanted, admin)
-
-
-def _todo(
-    owner: ProcessorDecl, stands: GroupStanding, plan: ReplayPlan, wanted: _Wanted, admin: GroupAdmin
-) -> Rewind:
-    """What to do for a plan."""
-    emptied = () if wanted.keep_state else tuple(map(owner.changelog, owner.tables))
-    places = tuple(TopicPartition(name, shard) for name in emptied for shard in plan.shards)
-    begins, ends = admin.begins(places), admin.high_watermarks(places)
-    move = Move(
-        owner.group_id,
-        stands.committed,
-        {step.place: step.start for step in plan.steps},
-        {it.place: stands.note(it.place, None if wanted.emit else it.muted) for it in plan.steps},
-    )
-    return Rewind(
-        move,
-        places,
-        sum(ends[place] - begins[place] for place in places),
-    )
+        todo = rewind_in_place(owner, stands, plan, admin, emit=wanted.emit, keep_state=wanted.keep_state)
+        return plan, todo
 
 
 def _show(owner: ProcessorDecl, plan: ReplayPlan, wanted: _Wanted, as_json: bool) -> None:

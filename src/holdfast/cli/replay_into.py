@@ -6,19 +6,17 @@ from dataclasses import dataclass
 
 from holdfast.cli.console import err
 from holdfast.cli.scan_progress import ScanProgress
-from holdfast.cli.standstill import await_alone, confirm, look, show_plan, versions
+from holdfast.cli.standstill import await_alone, confirm, show_plan, versions
 from holdfast.cli.words import counted
 from holdfast.errors import ClusterMismatch, ReplayRefused, TopologyError
 from holdfast.kafka.admin import TopicAdmin
-from holdfast.kafka.groups import GroupAdmin, partitions_of
-from holdfast.kafka.moves import Move
-from holdfast.kafka.positions import Note, Role
-from holdfast.kafka.rewind import Rewind, rewind
+from holdfast.kafka.groups import GroupAdmin
+from holdfast.kafka.positions import Role
+from holdfast.kafka.rewind import rewind
 from holdfast.kafka.scan import LogScanner
-from holdfast.kafka.standing import GroupStanding
 from holdfast.kafka.versions import KnownVersion
-from holdfast.record import TopicPartition
-from holdfast.runtime.replay import ReplayPlan, Start, plan_into
+from holdfast.runtime.replay import Start, plan_into
+from holdfast.runtime.replay_steps import look, rewind_shadow
 from holdfast.topology import ProcessorDecl, TopicSpec, Topology
 
 
@@ -73,7 +71,7 @@ def replay_into(declared: Topology, owner: ProcessorDecl, wanted: Into, servers:
         confirm(wanted.yes)
         topics = TopicAdmin(servers, declared.kafka)
         _create(topics, declared, owner)
-        todo = _todo(declared, owner, stands, plan, admin)
+        todo = rewind_shadow(owner, stands, plan, admin)
     shadows = [spec.name for spec in declared.shadow_topics(owner)]
     with ScanProgress() as progress:
         scanner = LogScanner(servers, declared.kafka, on_progress=progress.update)
@@ -160,26 +158,3 @@ def _create(topics: TopicAdmin, declared: Topology, owner: ProcessorDecl) -> Non
                 "declared now. Delete it: it is the new version's own, and is created again."
             )
     topics.create([spec for spec in wanted if spec.name not in there])
-
-
-def _todo(
-    declared: Topology, owner: ProcessorDecl, stands: GroupStanding, plan: ReplayPlan, admin: GroupAdmin
-) -> Rewind:
-    """New positions, noted as a shadow's; and whatever an earlier life of the version left is emptied."""
-    shards = declared.partitions(owner.name)
-    places: tuple[TopicPartition, ...] = partitions_of(map(owner.changelog, owner.tables), shards)
-    begins, ends = admin.begins(places), admin.high_watermarks(places)
-    move = Move(
-        owner.group_id,
-        stands.committed,
-        {it.place: it.start for it in plan.steps},
-        {
-            it.place: Note(stands.ids.get(it.place.topic), stands.committed[it.place].fence, role=Role.SHADOW)
-            for it in plan.steps
-        },
-    )
-    return Rewind(
-        move,
-        places,
-        sum(ends[place] - begins[place] for place in places),
-    )

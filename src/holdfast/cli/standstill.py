@@ -14,16 +14,13 @@ from rich.markup import escape
 from holdfast.cli.console import err, out
 from holdfast.cli.rows import plain_table, print_json_lines, print_table, wants_json
 from holdfast.errors import BrokersUnreachable, ReplayRefused, TopologyError
-from holdfast.kafka.groups import GroupAdmin, partitions_of
-from holdfast.kafka.moves import Mover
+from holdfast.kafka.groups import GroupAdmin
 from holdfast.kafka.reader import PartitionReader, reader_settings
-from holdfast.kafka.rewind import replay_id
 from holdfast.kafka.scan import SCAN_GROUP
-from holdfast.kafka.settings import Properties, consumer_config
-from holdfast.kafka.standing import GroupStanding, offsets_at, standing
+from holdfast.kafka.settings import consumer_config
 from holdfast.kafka.versions import KnownVersion, known_versions, version_decls
-from holdfast.record import TopicPartition
-from holdfast.runtime.replay import Known, ReplayPlan, Start
+from holdfast.runtime.replay import ReplayPlan
+from holdfast.runtime.replay_steps import end_unfinished, inputs_of
 from holdfast.topology import ProcessorDecl, Topology
 
 _LEAVING_S = 2.0
@@ -51,11 +48,6 @@ def native(declared: Topology, processor: str) -> ProcessorDecl:
     return owner
 
 
-def inputs_of(declared: Topology, owner: ProcessorDecl) -> tuple[TopicPartition, ...]:
-    """All partitions of a processor's inputs."""
-    return partitions_of(owner.reads, declared.topic(owner.reads[0]).partitions)
-
-
 def await_alone(admin: GroupAdmin, owner: ProcessorDecl) -> None:
     """Wait until nobody is in the group, as long as the session of a worker that was stopped lasts.
 
@@ -76,33 +68,6 @@ def await_alone(admin: GroupAdmin, owner: ProcessorDecl) -> None:
             told = True
             err.print(f"waiting for the sessions of {escape(names)} to end ...")
         time.sleep(_POLL_S)
-
-
-def look(
-    declared: Topology, owner: ProcessorDecl, start: Start, admin: GroupAdmin, servers: str
-) -> tuple[GroupStanding, Mapping[TopicPartition, Known]]:
-    """What the brokers know of a processor's inputs, and where its group stands in them.
-
-    Raises:
-        ClusterError: the brokers do not tell.
-    """
-    places = inputs_of(declared, owner)
-    stands = standing(owner.group_id, places, servers, declared.kafka)
-    begins, ends = admin.begins(places), admin.ends(places)
-    times: Mapping[TopicPartition, int] = {}
-    if start.time is not None:
-        times = offsets_at(start.time, places, admin, servers, declared.kafka)
-    known = {
-        place: Known(
-            begins[place],
-            ends[place],
-            stands.committed[place].offset,
-            stands.committed[place].muted,
-            times.get(place),
-        )
-        for place in places
-    }
-    return stands, known
 
 
 def versions(
@@ -152,16 +117,6 @@ def show_plan(plan: ReplayPlan, as_json: bool) -> None:
     show_positions(rows, as_json)
     for note in plan.notes:
         err.print(note, markup=False, highlight=False)
-
-
-def end_unfinished(owner: ProcessorDecl, servers: str, properties: Properties) -> None:
-    """Abort what a replay of this version, or a switch, left open when it was killed.
-
-    Raises:
-        ClusterError: the brokers fail.
-    """
-    for id_ in (replay_id(owner.group_id), owner.switch_id):
-        Mover(id_, servers, properties).end_unfinished()
 
 
 def confirm(yes: bool) -> None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # re-exported silently
 
-__all__ = ["AdminClient", "Consumer", "KafkaError", "KafkaException", "Producer"]
+__all__ = [
+    "AdminClient",
+    "Consumer",
+    "IsolationLevel",
+    "KafkaError",
+    "KafkaException",
+    "OffsetSpec",
+    "Producer",
+]

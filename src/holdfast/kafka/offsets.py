@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable
 from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import wait as wait_for
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as ClientPartition
@@ -137,8 +138,9 @@ class OffsetAdmin:
         self, asked: dict[ClientPartition, OffsetSpec], isolation: IsolationLevel, timeout: float
     ) -> dict[TopicPartition, int]:
         answers = self._client.list_offsets(asked, isolation_level=isolation, request_timeout=timeout)
+        wait_for(answers.values(), timeout + 1.0)
         found = {
-            TopicPartition(each.topic, each.partition): int(answer.result(timeout + 1.0).offset)
+            TopicPartition(each.topic, each.partition): int(answer.result(0.0).offset)
             for each, answer in answers.items()
         }
         if any(offset < 0 for offset in found.values()):

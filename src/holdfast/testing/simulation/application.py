@@ -22,7 +22,7 @@ _RESOLVED: dict[int, tuple[Topology, ResolvedTopology]] = {}
 def resolved_application(topology: Topology | str | Path, rng: random.Random) -> ResolvedTopology:
     """The application's objects; kept, since thousands of runs ask for the same.
 
-    Caches and commit intervals are as the seed says: they decide what happens at the same time.
+    Caches, commit intervals and standbys are as the seed says: they decide what happens at the same time.
     """
     declared = topology if isinstance(topology, Topology) else load(Path(topology))
     kept = _RESOLVED.get(id(declared))
@@ -43,6 +43,7 @@ def resolved_application(topology: Topology | str | Path, rng: random.Random) ->
                 update={
                     "cache_entries": rng.choice([2, 1000]),
                     "commit_interval_ms": rng.choice([50, 200, 600]),
+                    "standby": rng.choice([0, 0, 1]),
                 }
             ),
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from holdfast.kafka.client import KafkaError, KafkaException
+from holdfast.kafka.client import IsolationLevel, KafkaError, KafkaException, OffsetSpec
 from holdfast.record import TopicPartition
 from holdfast.testing.simulation.brokers import OFFSETS_TOPIC, Brokers, internal
 from holdfast.testing.simulation.groups import Group, Groups
@@ -75,7 +75,7 @@ class Client:
 
 
 class SimAdmin(Client):
-    """An `AdminClient`, as far as a worker uses one."""
+    """An `AdminClient`, as far as workers and replays use one."""
 
     def describe_topics(self, topics: Any, request_timeout: float) -> dict[str, Future[Any]]:
         """Ids and numbers of partitions."""
@@ -124,18 +124,36 @@ class SimAdmin(Client):
         return answer
 
     def list_offsets(
-        self,
-        wanted: Mapping[Any, Any],
-        isolation_level: Any,  # noqa: ARG002
-        request_timeout: float,
+        self, wanted: Mapping[Any, Any], isolation_level: Any, request_timeout: float
     ) -> dict[Any, Future[Any]]:
-        """Last stable offsets, which is what a worker asks for; the answers come later."""
+        """First offsets, last stable ones or high watermarks; the answers come later."""
 
-        def end(place: TopicPartition) -> Callable[[], Any]:
-            return lambda: SimpleNamespace(offset=self.brokers.logs[place].stable)
+        def bound(place: TopicPartition, which: Any) -> Callable[[], Any]:
+            log = self.brokers.logs[place]
+            if which is OffsetSpec.earliest():  # type: ignore[no-untyped-call] # it has no types
+                return lambda: SimpleNamespace(offset=log.start)
+            if isolation_level is IsolationLevel.READ_COMMITTED:
+                return lambda: SimpleNamespace(offset=log.stable)
+            return lambda: SimpleNamespace(offset=log.end)
 
-        places = {asked: TopicPartition(asked.topic, asked.partition) for asked in wanted}
-        return {asked: self._later(place, end(place), request_timeout) for asked, place in places.items()}
+        answers = {}
+        for asked, which in wanted.items():
+            place = TopicPartition(asked.topic, asked.partition)
+            answers[asked] = self._later(place, bound(place, which), request_timeout)
+        return answers
+
+    def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any:  # noqa: ARG002
+        """The cluster's metadata, from a broker that can be reached."""
+        self.kernel.step("metadata")
+        self.kernel.sleep(0.002)
+        live = [node for node in self.brokers.nodes if node.up and self.process.name not in node.cut]
+        if not live:
+            self.kernel.sleep(max(timeout, 0.0))
+            raise raised("_TRANSPORT", retriable=True)
+        topics: dict[str, Any] = {}
+        for place in self.brokers.logs:
+            topics.setdefault(place.topic, SimpleNamespace(partitions={})).partitions[place.partition] = None
+        return SimpleNamespace(topics=topics, brokers={node.number: node for node in live})
 
     def _later(self, place: TopicPartition, do: Callable[[], Any], timeout: float) -> Future[Any]:
         """Ask a partition's leader once, without waiting."""

@@ -13,6 +13,7 @@ from typing import Any
 from holdfast.record import TopicPartition
 from holdfast.testing.simulation.brokers import OFFSETS_TOPIC, internal
 from holdfast.testing.simulation.client import Client, SimCluster, client_error
+from holdfast.testing.simulation.groups import outsider
 from holdfast.testing.simulation.kernel import Process, Signal
 from holdfast.testing.simulation.membership import Change, Membership
 
@@ -92,9 +93,8 @@ class SimConsumer(Client):
         self._member.leave()
 
     def consumer_group_metadata(self) -> Any:
-        """The present standing in the group."""
-        assert self._member is not None
-        return self._member.standing
+        """The present standing in the group; of one who is not in it, that of nobody."""
+        return self._member.standing if self._member is not None else outsider(self._group)
 
     def commit(self, offsets: Sequence[Any], asynchronous: bool = False) -> None:  # noqa: ARG002
         """Commit positions, outside any transaction."""
@@ -105,12 +105,12 @@ class SimConsumer(Client):
         self.ask(place, lambda: self.cluster.groups.commit(standing, found), 10.0)
 
     def committed(self, partitions: Sequence[Any], timeout: float) -> list[Any]:
-        """The group's committed positions, stable ones."""
+        """The group's committed positions: stable ones, unless uncommitted records are read, too."""
         self.kernel.step("committed")
         places = [TopicPartition(p.topic, p.partition) for p in partitions]
         found = self.ask(
             internal(OFFSETS_TOPIC, self._group),
-            lambda: self.cluster.groups.fetch(self._group, places),
+            lambda: self.cluster.groups.fetch(self._group, places, stable=self._committed_only),
             timeout,
         )
         return [Committed(place, *(found[place] or (-1001, ""))) for place in places]

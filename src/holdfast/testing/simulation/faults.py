@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from holdfast.testing.simulation.brokers import CALM, OFFSETS_TOPIC, STATE_TOPIC, Brokers, Weather
 from holdfast.testing.simulation.groups import Groups
 from holdfast.testing.simulation.kernel import Kernel, Process
+from holdfast.testing.simulation.operator import Operator
 from holdfast.testing.simulation.store import DISK_FAULT, DiskFaults, Disks
 from holdfast.testing.simulation.workers import WorkerSlot
+
+_OPERATOR_TIMES = 25
+"""How much likelier something befalls a replay at one of its steps: it has few, and each of them matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class Faults:
         network: loses and delays requests and answers.
         disk: lets reads and writes of local state fail, and loses whole folders.
         log: compacts changelogs, and deletes inputs that were handled.
+        replay: somebody replays processors in place, outputs muted. Only for handlers that make the same
+            of the same records, whenever they come.
     """
 
     seconds_between: float = 1.2
@@ -33,6 +39,7 @@ class Faults:
     network: bool = True
     disk: bool = True
     log: bool = True
+    replay: bool = False
 
     @classmethod
     def none(cls) -> Faults:
@@ -49,6 +56,7 @@ class Nemesis:
         groups: whose positions say what was handled.
         disks: the workers' disks.
         slots: the workers.
+        operator: who replays.
         faults: how bad it gets.
         group_of: the groups that read each topic.
     """
@@ -60,11 +68,13 @@ class Nemesis:
         groups: Groups,
         disks: Disks,
         slots: Sequence[WorkerSlot],
+        operator: Operator,
         faults: Faults,
         group_of: dict[str, tuple[str, ...]],
     ) -> None:
         self._kernel, self._brokers, self._groups = kernel, brokers, groups
         self._disks, self._slots, self._faults = disks, slots, faults
+        self._operator = operator
         self._group_of = group_of
         self._calm = False
         self.counts: dict[str, int] = {}
@@ -88,6 +98,7 @@ class Nemesis:
             (faults.disk, "folder", self._folder),
             (faults.log, "compaction", self._compaction),
             (faults.log, "retention", self._retention),
+            (faults.replay, "replay", self._replay),
         ]
         return [(name, act) for is_on, name, act in acts if is_on]
 
@@ -112,6 +123,7 @@ class Nemesis:
             if slot.process is not None:
                 self._kernel.unpause(slot.process)
             slot.start()
+        self._operator.clear_up()
         self.restart_failed()
 
     def restart_failed(self) -> None:
@@ -143,10 +155,14 @@ class Nemesis:
 
     def _at_step(self, process: Process, what: str) -> None:
         rng = self._kernel.rng
-        if rng.random() >= self._faults.at_steps:
+        is_operator = process is self._operator.process
+        if rng.random() >= self._faults.at_steps * (_OPERATOR_TIMES if is_operator else 1):
             return
         slot = next((s for s in self._slots if s.process is process), None)
         if slot is None:
+            if is_operator:
+                self._count("operator at step")
+                self._hit_operator(process, what)
             return
         self._kernel.say("at step", repr(what))
         if rng.random() < 0.5:
@@ -195,6 +211,40 @@ class Nemesis:
             slot_.start()
 
         self._later(0.5, 5.0, start)
+
+    # -- the operator
+
+    def _replay(self) -> None:
+        """Replay a processor, mostly after its workers were asked to stop."""
+        rng = self._kernel.rng
+        processor = rng.choice(self._slots).processor
+        slots = [slot for slot in self._slots if slot.processor is processor]
+        if rng.random() < 0.8:
+            for slot in slots:
+                slot.stop()
+
+        def go_on() -> None:
+            if not self._calm:
+                for slot in slots:
+                    slot.wanted = True
+                    slot.start()
+
+        def begin() -> None:
+            if self._operator.works:
+                go_on()
+            elif not self._calm:
+                self._operator.replay(processor.decl, go_on)
+
+        # Less than a session, so that killed workers are still members, and more.
+        self._kernel.at(rng.choice([0.5, 2.5, 5.0]), begin)
+
+    def _hit_operator(self, process: Process, what: str) -> None:
+        self._kernel.say("operator at step", repr(what))
+        if self._kernel.rng.random() < 0.5:
+            self._kernel.say("operator is killed")
+            self._kernel.kill(process)
+        else:
+            self._stop_for_a_while(process)
 
     # -- brokers and the network
 
@@ -249,6 +299,9 @@ class Nemesis:
                 log.compact(self._kernel.rng.randint(log.start, log.end))
 
     def _retention(self) -> None:
+        if self._operator.tries:
+            # A group that was set back stands before what would be deleted: its inputs would be gone.
+            return
         for place, log in self._brokers.logs.items():
             readers = self._group_of.get(place.topic)
             if not log.compacted and readers:

@@ -33,6 +33,11 @@ class Standing:
     instance: str | None
 
 
+def outsider(group: str) -> Standing:
+    """The standing of one who is not in a group."""
+    return Standing(group, -1, "", None)
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """What a member learns at the end of a rebalance."""

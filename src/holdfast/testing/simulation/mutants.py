@@ -12,16 +12,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from holdfast.engine.mutes import Mutes
 from holdfast.engine.shard import ShardTask
 from holdfast.engine.state import ShardTable
 from holdfast.kafka.client import KafkaException
 from holdfast.kafka.consumer import Batch
+from holdfast.kafka.moves import Move, Mover
 from holdfast.kafka.reader import PartitionReader
 from holdfast.kafka.transaction import Ending, Outcome, TransactionalWriter
 from holdfast.record import Message, TopicPartition
 from holdfast.runtime import assembly
 from holdfast.runtime.commit import CommitPipeline
 from holdfast.runtime.committer import Committer
+from holdfast.runtime.opening import OpenShard, ShardOpener
 from holdfast.runtime.owner_notes import OwnerNotes
 from holdfast.runtime.ownership import OwnedShard, Ownership
 from holdfast.runtime.peers import Peers
@@ -230,6 +233,44 @@ def token_forgotten() -> list[Patch]:
     return [(OwnerNotes, "begin", begin)]
 
 
+def standby_taken_as_it_is() -> list[Patch]:
+    """A warm shard is taken over without what was written since it was last read."""
+
+    def take_over(self: ShardOpener, reader: PartitionReader, warm: OpenShard) -> OpenShard:  # noqa: ARG001
+        for table in warm.tables.values():
+            table.begin = table.end = table.position
+        return warm
+
+    return [(ShardOpener, "_take_over", take_over)]
+
+
+def replay_writes_again() -> list[Patch]:
+    """Outputs of a replay are written again."""
+    return [(Mutes, "count_muted", lambda self, topic, messages: 0)]  # noqa: ARG005
+
+
+def fronts_not_awaited() -> list[Patch]:
+    """An input whose replay is done goes on while another is still behind."""
+    return [
+        (Mutes, "waits", lambda self, topic, position: False),  # noqa: ARG005
+        (Mutes, "count_ready", lambda self, topic, messages: len(messages)),  # noqa: ARG005
+    ]
+
+
+def replay_looks_once() -> list[Patch]:
+    """Whoever comes to a group between the look at its positions and the new ones is not seen."""
+    original = Mover._require_unmoved
+
+    def require_unmoved(self: Mover, move: Move, isolation: str) -> None:
+        if isolation == "read_committed":
+            original(self, move, isolation)
+
+    return [
+        (Mover, "_require_alone", lambda self, group_id: None),  # noqa: ARG005
+        (Mover, "_require_unmoved", require_unmoved),
+    ]
+
+
 MUTANTS: Mapping[str, Callable[[], list[Patch]]] = {
     "metadata-cached": metadata_cached,
     "checkpoint-before-commit": checkpoint_before_commit,
@@ -245,6 +286,10 @@ MUTANTS: Mapping[str, Callable[[], list[Patch]]] = {
     "timeout-taken-for-abort": timeout_taken_for_abort,
     "orphans-left": orphans_left,
     "token-forgotten": token_forgotten,
+    "standby-taken-as-it-is": standby_taken_as_it_is,
+    "replay-writes-again": replay_writes_again,
+    "fronts-not-awaited": fronts_not_awaited,
+    "replay-looks-once": replay_looks_once,
 }
 """Mutants by name."""
 

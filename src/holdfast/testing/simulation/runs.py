@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdfast.testing.simulation.failures import SimulationFailed
+from holdfast.testing.simulation.faults import Faults
 from holdfast.testing.simulation.fold import events, fold_problems, fold_topology
 from holdfast.testing.simulation.simulation import Simulation
 
@@ -14,6 +15,7 @@ def fold_run(seed: int, mutant: str | None = None) -> Simulation:
         fold_topology(),
         seed=seed,
         check=lambda log: fold_problems(log, simulation.written),
+        faults=Faults(replay=True),
         repeat=f"python -m holdfast.testing.simulation --from {seed} --seeds 1 --trace{name}",
     )
     for topic, event in events(simulation.kernel.rng):

@@ -33,6 +33,7 @@ from holdfast.testing.simulation.consumer import SimConsumer
 from holdfast.testing.simulation.failures import SimulationError, SimulationFailed
 from holdfast.testing.simulation.faults import Faults, Nemesis
 from holdfast.testing.simulation.kernel import Kernel
+from holdfast.testing.simulation.operator import Operator
 from holdfast.testing.simulation.producer import SimProducer
 from holdfast.testing.simulation.reading import CommittedLog
 from holdfast.testing.simulation.stand_ins import Current, installed, machine
@@ -50,6 +51,9 @@ RESTARTED_AFTER_S = 20.0
 
 MOST_STEPS = 400_000
 """Events in one run above which it is taken to go round in a circle."""
+
+_REPLAYED = 0.25
+"""The share of runs with replays whose processors are replayed once more when all is calm."""
 
 Check = Callable[[TopicReader], Iterable[str]]
 """Reads what was committed, and says what is wrong with it."""
@@ -72,6 +76,7 @@ class Simulation:
         kernel: virtual time; `kernel.at(seconds, function)` does something in the course of the run.
         disks: the workers' disks.
         slots: the workers.
+        operator: who replays, if replays are among the faults.
         ends: lives of workers that ended with an error.
     """
 
@@ -112,8 +117,17 @@ class Simulation:
         self._reached: dict[tuple[str, TopicPartition], int] = {}
         self._create_topics()
         self.slots = self._make_slots(workers)
+        self.operator = Operator(kernel, resolved.topology, self.ends.append)
+        self._replays = faults.replay
         self.nemesis = Nemesis(
-            kernel, self.brokers, self.groups, self.disks, self.slots, faults, self._readers()
+            kernel,
+            self.brokers,
+            self.groups,
+            self.disks,
+            self.slots,
+            self.operator,
+            faults,
+            self._readers(),
         )
 
     def _create_topics(self) -> None:
@@ -208,19 +222,45 @@ class Simulation:
         self.nemesis.end()
         if not self._drain(CALM_S):
             return
+        if self.brokers.late_until > kernel.now:
+            # What comes late may still fence somebody, who hears of it with a heartbeat.
+            kernel.run(lambda: False, self.brokers.late_until + 3.0, MOST_STEPS)
+        if self._replays and kernel.rng.random() < _REPLAYED:
+            self._replay()
         self._change()
+        self._stop_all()
+
+    def _stop_all(self) -> None:
+        """Ask all workers to stop, and wait for it."""
         for slot in self.slots:
             slot.stop()
-        gone = kernel.run(lambda: not any(s.lives for s in self.slots), kernel.now + CALM_S, MOST_STEPS)
+        gone = self.kernel.run(
+            lambda: not any(s.lives for s in self.slots), self.kernel.now + CALM_S, MOST_STEPS
+        )
         if not gone:
             self.problems.append("workers did not stop in time when they were asked to")
+
+    def _replay(self) -> None:
+        """Replay every processor in calm weather, while nobody works: nothing may keep anybody from it."""
+        kernel, operator = self.kernel, self.operator
+        self._stop_all()
+        # A static member that has ended counts until its session is over.
+        session = max(it.decl.session_timeout_ms for it in self._resolved.processors.values()) / 1000
+        kernel.run(lambda: False, kernel.now + session + 1.0, MOST_STEPS)
+        for processor in self._resolved.processors.values():
+            before = operator.done
+            operator.replay(processor.decl, lambda: None)
+            kernel.run(lambda: not operator.works, kernel.now + CALM_S, MOST_STEPS)
+            inputs = [p for p in self.brokers.logs if p.topic in processor.decl.reads]
+            if operator.done == before and all(self.brokers.logs[p].start == 0 for p in inputs):
+                self.problems.append(f"a replay in calm weather failed: {operator.last}")
+        for slot in self.slots:
+            slot.wanted = True
+            slot.start()
 
     def _change(self) -> None:
         """Let one worker leave in good order and come back: in calm weather nobody may fail."""
         kernel = self.kernel
-        if self.brokers.late_until > kernel.now:
-            # What comes late may still fence somebody, who hears of it with a heartbeat.
-            kernel.run(lambda: False, self.brokers.late_until + 3.0, MOST_STEPS)
         # What a worker began in the storm may still fail.
         now = kernel.now
         kernel.run(lambda: all(s.turned_at > now for s in self.slots), now + CALM_S, MOST_STEPS)
@@ -296,6 +336,8 @@ class Simulation:
         for slot in self.slots:
             if slot.process is not None:
                 self.kernel.kill(slot.process)
+        if self.operator.process is not None:
+            self.kernel.kill(self.operator.process)
 
     # -- parts
 
@@ -330,7 +372,7 @@ class Simulation:
 
     def _on_commit(self, group: str, place: TopicPartition, offset: int) -> None:
         reached = self._reached.get((group, place), 0)
-        if offset < reached:
+        if offset < reached and not self.operator.sets_back(group, place, offset):
             self.problems.append(f"{group}: the position in {place} went back from {reached} to {offset}")
         self._reached[group, place] = offset
 

@@ -53,7 +53,9 @@ def machine(kernel: Kernel) -> dict[int, Any]:
     fake_queue = SimpleNamespace(SimpleQueue=simple_queue, Queue=simple_queue, Empty=queue.Empty)
 
     def wait_for(futures: Any, timeout: float | None = None) -> None:
-        wait_for_future(kernel, next(iter(futures)), timeout)
+        deadline = None if timeout is None else kernel.now + timeout
+        for future in futures:
+            wait_for_future(kernel, future, None if deadline is None else deadline - kernel.now)
 
     pairs: list[tuple[Any, Any]] = [
         (time, fake_time),

@@ -18,6 +18,10 @@ RESTART_S = 0.5
 """Seconds after which a worker that ended is started again."""
 
 
+SERVERS = "simulated:9092"
+"""Where the simulated brokers are."""
+
+
 @dataclass(frozen=True, slots=True)
 class End:
     """How a worker's life ended by itself.
@@ -71,7 +75,7 @@ class WorkerSlot:
         self.turned_at = -1.0
         self._kernel = kernel
         self._topology = topology
-        self._identity = WorkerIdentity(slot, self.folder, "simulated:9092")
+        self._identity = WorkerIdentity(slot, self.folder, SERVERS)
         self._ended = ended
         self._lives = 0
 

@@ -17,7 +17,13 @@ CHUNK = 25
 WITHIN = 1_000
 """Seeds within which every mutant must be caught."""
 
-QUICK = ("metadata-cached", "checkpoint-before-commit", "restore-to-last-record", "offsets-outside")
+QUICK = (
+    "metadata-cached",
+    "checkpoint-before-commit",
+    "restore-to-last-record",
+    "offsets-outside",
+    "replay-writes-again",
+)
 """Mutants that a few seeds catch, for every run of the tests."""
 
 TARGETED = ("offsets-unanswered",)

@@ -50,14 +50,43 @@ def test_every_fault_happens_and_every_outcome_of_a_commit(monkeypatch: pytest.M
 
     monkeypatch.setattr(CommitPipeline, "take", take)
     struck: Counter[str] = Counter()
+    replays = Counter(tries=0, done=0)
     for seed in SEEDS:
         simulation = fold_run(seed)
         simulation.run()
         struck.update(simulation.nemesis.counts)
+        replays.update(tries=simulation.operator.tries, done=simulation.operator.done)
     assert set(struck) >= {"kill", "pause", "cut", "scale", "broker", "election", "weather", "disk", "folder"}
     assert set(struck) >= {"compaction", "retention", "kill at step", "pause at step"}
+    assert set(struck) >= {"replay", "operator at step"}
+    assert replays["tries"] > replays["done"] > 0
     assert set(outcomes) == set(Outcome)
     assert outcomes[Outcome.COMMITTED] > 10 * outcomes[Outcome.ABORTED] > 0
+
+
+def test_a_replay_is_refused_while_workers_run_and_done_when_they_have_stopped() -> None:
+    """The first try changes nothing. After the second every input was handled twice, and none written twice."""
+    simulation = Simulation(fold_topology(), seed=1, workers=2, faults=Faults.none(), storm=20.0)
+    simulation.publish("adds", *(Added(key=f"k{n % 5}", n=n) for n in range(50)))
+    kernel, operator = simulation.kernel, simulation.operator
+    owner = fold_topology().native["counter"]
+    said: list[str] = []
+
+    def start_again() -> None:
+        said.append(operator.last)
+        for slot in simulation.slots:
+            slot.wanted = True
+            slot.start()
+
+    kernel.at(6.0, operator.replay, owner, lambda: said.append(operator.last))
+    for slot in simulation.slots:
+        kernel.at(8.0, slot.stop)
+    kernel.at(12.0, operator.replay, owner, start_again)
+    simulation.run()
+    assert "workers are in the group fold.counter" in said[0]
+    assert said[1].startswith("has set counter back")
+    assert len(list(simulation.log.events("sums"))) == 50
+    assert sum(sums.count for sums in dict(simulation.log.table("counter", "sums")).values()) == 50
 
 
 def at_least_once() -> Topology:
