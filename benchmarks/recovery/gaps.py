@@ -31,7 +31,7 @@ class OutputWatch:
                 "group.id": "recovery-watch",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
-                "fetch.wait.max.ms": 20,
+                "fetch.wait.max.ms": 100,
                 # The watch must not be slower than what it watches.
                 "reconnect.backoff.max.ms": 250,
                 "topic.metadata.refresh.interval.ms": 1_000,

@@ -11,8 +11,6 @@ from holdfast.schema import Event
 from tests.support.application import Application
 from tests.support.events import Added, Taken
 
-_TICK_S = 0.02
-
 
 class Load:
     """Publishes to every input of an application while its block lasts.
@@ -22,11 +20,15 @@ class Load:
         rate: events per second.
         keys: how many different keys.
         seed: of the choice of keys and numbers.
+        tick: seconds from one burst of events to the next.
     """
 
-    def __init__(self, application: Application, rate: int = 1500, keys: int = 40, seed: int = 1) -> None:
+    def __init__(
+        self, application: Application, rate: int = 1500, keys: int = 40, seed: int = 1, tick: float = 0.02
+    ) -> None:
         self._application = application
-        self._each = max(1, int(rate * _TICK_S))
+        self._tick = tick
+        self._each = max(1, int(rate * tick))
         self._rng = random.Random(seed)
         self._keys = [f"k{i}" for i in range(keys)]
         self._end = threading.Event()
@@ -49,7 +51,7 @@ class Load:
     def _publish(self) -> None:
         try:
             with self._application.producer() as producer:
-                while not self._end.wait(_TICK_S):
+                while not self._end.wait(self._tick):
                     for _ in range(self._each):
                         producer.publish(self._event())
                         self.published += 1

@@ -36,6 +36,10 @@ _COMMIT_WAIT_S = 0.005
 _RESTORE_WAIT_S = 0.01
 _TOUCH_S = 6 * 3600.0
 
+_FIRST_RECORDS_S = 0.03
+"""Seconds from the begin of a shard to the commit of its first records, for which somebody has waited. Shards
+that begin together have records by then."""
+
 
 class Committer:
     """Commits the work of a worker's shards, unit by unit.
@@ -73,6 +77,7 @@ class Committer:
         self._setbacks = setbacks
         self._last_commit = time.monotonic()
         self._last_touch = time.monotonic()
+        self._is_awaited = False
 
     @property
     def aborts(self) -> int:
@@ -89,16 +94,22 @@ class Committer:
         # A wait for records does not end when a shard is restored.
         most = _RESTORE_WAIT_S if self._shards.is_restoring else _IDLE_WAIT_S
         if self.unit.records or self._has_moved():
-            due = self._last_commit + self._interval - time.monotonic()
-            return min(max(due, 0.0), most)
+            return min(max(self._due_at - time.monotonic(), 0.0), most)
         return most
 
+    @property
+    def _due_at(self) -> float:
+        """When the next commit is due."""
+        soon = self._is_awaited and self.unit.records
+        return self._last_commit + (min(self._interval, _FIRST_RECORDS_S) if soon else self._interval)
+
     def put_off(self) -> None:
-        """Commit next after a whole interval: a shard has just begun, and its first records are on their way.
+        """Commit next when a shard that has just begun has handled records, at the latest after an interval.
 
         Its positions alone would be committed at once, and the records wait for the end of that.
         """
         self._last_commit = time.monotonic()
+        self._is_awaited = True
 
     def advance(self) -> None:
         """Start a commit when it is due, else send outputs ahead; waits when the unit is full.
@@ -188,7 +199,7 @@ class Committer:
             self._last_touch = now
             for _, task in self._shards.owned.running():
                 task.touch()
-        is_early = now - self._last_commit < self._interval
+        is_early = now < self._due_at
         is_full = self.unit.records >= UNIT_RECORDS or self.unit.is_heavy
         # A shard that claims handles nothing until this commit.
         if is_early and not is_full and not self._shards.is_claiming:
@@ -197,6 +208,8 @@ class Committer:
 
     def _commit(self) -> None:
         self._last_commit = time.monotonic()
+        if self.unit.records:
+            self._is_awaited = False
         try:
             unit = self._seal()
         except _UnsealableError as error:

@@ -14,7 +14,8 @@ from holdfast.errors import CorruptStore, StoreError
 from holdfast.record import TopicPartition
 from holdfast.runtime import handling
 from holdfast.runtime.restore import Restorer
-from holdfast.testing.simulation import Faults, Simulation, SimulationFailed
+from holdfast.runtime.shard_manager import ShardManager
+from holdfast.testing.simulation import Faults, Simulation, SimulationFailed, application
 from holdfast.testing.simulation.fold import Added, Folded, Sum, fold, fold_problems, fold_topology
 from holdfast.testing.simulation.fold import events as some_events
 from holdfast.testing.simulation.log import PartitionLog, Refused
@@ -85,6 +86,27 @@ def fair(topology: Topology | None = None, seed: int = 1, storm: float = 8.0) ->
         key = f"k{number}" if number % 2 else f"k{number % 12}"
         simulation.publish("adds" if number % 3 else "more", Added(key=key, n=number % 9 + 1))
     return simulation
+
+
+def test_the_first_records_of_a_shard_are_committed_sooner_than_after_an_interval(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Readers of its outputs have waited since another worker had it."""
+    begun: list[float] = []
+    original = ShardManager._begin
+
+    def begin(self: ShardManager, *arguments: Any) -> None:
+        begun.append(simulation.kernel.now)
+        original(self, *arguments)
+
+    monkeypatch.setattr(ShardManager, "_begin", begin)
+    interval = 5.0
+    monkeypatch.setattr(application, "COMMIT_INTERVALS_MS", [int(interval * 1000)])
+    simulation = fair(storm=20.0)
+    simulation.run()
+    logs = (log for place, log in simulation.brokers.logs.items() if place.topic == "sums")
+    committed = [entry.at for log in logs for entry in log.history if entry.commits]
+    assert min(committed) - min(begun) < interval / 2
 
 
 @pytest.mark.parametrize("seed", range(15))

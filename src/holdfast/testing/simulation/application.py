@@ -16,6 +16,9 @@ from holdfast.topology.resolved import ResolvedTopology
 
 _RESOLVED_KEPT = 8
 
+COMMIT_INTERVALS_MS = [50, 200, 600]
+"""Of which each run has one, by its seed."""
+
 _RESOLVED: dict[int, tuple[Topology, ResolvedTopology]] = {}
 
 
@@ -42,7 +45,7 @@ def resolved_application(topology: Topology | str | Path, rng: random.Random) ->
             decl=each.decl.model_copy(
                 update={
                     "cache_entries": rng.choice([2, 1000]),
-                    "commit_interval_ms": rng.choice([50, 200, 600]),
+                    "commit_interval_ms": rng.choice(COMMIT_INTERVALS_MS),
                     "standby": rng.choice([0, 0, 1]),
                 }
             ),

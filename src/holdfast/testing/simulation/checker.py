@@ -37,10 +37,14 @@ def changelog_problems(brokers: Brokers, processor: ResolvedProcessor) -> Iterat
 
 
 def store_problems(brokers: Brokers, disks: Disks, resolved: ResolvedTopology) -> Iterator[str]:
-    """Local state that is not what its changelog says, at the position that the state itself names."""
+    """Local state that is not what its changelog says, at the position that the state itself names.
+
+    Only of processors that are exactly-once. At least once nobody is fenced: what a frozen worker had in hand
+    when its shards went to others is written when it wakes up, below positions that their new owner has.
+    """
     for path, folder in disks.folders.items():
         processor = resolved.processors[path.parent.parent.name]
-        if not folder.is_complete:
+        if not folder.is_complete or processor.decl.guarantee != "exactly-once":
             continue
         for table, rows in folder.tables.items():
             log = brokers.logs[TopicPartition(processor.decl.changelog(table), int(path.name))]

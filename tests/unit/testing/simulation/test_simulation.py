@@ -65,7 +65,7 @@ def test_every_fault_happens_and_every_outcome_of_a_commit(monkeypatch: pytest.M
 
 
 def test_a_replay_is_refused_while_workers_run_and_done_when_they_have_stopped() -> None:
-    """The first try changes nothing. After the second every input was handled twice, and none written twice."""
+    """The first try changes nothing. After the second, inputs were handled twice, and none written twice."""
     simulation = Simulation(fold_topology(), seed=1, workers=2, faults=Faults.none(), storm=20.0)
     simulation.publish("adds", *(Added(key=f"k{n % 5}", n=n) for n in range(50)))
     kernel, operator = simulation.kernel, simulation.operator
