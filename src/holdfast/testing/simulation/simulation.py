@@ -304,7 +304,10 @@ class Simulation:
         return False
 
     def _is_drained(self) -> bool:
-        return not self.transactions.any_open and all(
+        if self.transactions.any_open or self.operator.works:
+            # An operator who was stopped for a while may still set a group back.
+            return False
+        return all(
             self._offset(name, place) >= self.brokers.logs[place].end for name, place in self._inputs()
         )
 
