@@ -26,6 +26,16 @@ REQUEST_TIMEOUT = 30.0
 GROUP_DEADLINE = 60.0
 
 
+def take(consumer: Consumer, wait: float, most: int) -> list[Any]:
+    """Wait up to `wait` seconds for one message, then take what else is there, up to about `most` in all.
+
+    `consume(n)` alone would wait for n messages or its timeout; one call for each takes twice the CPU, which
+    brokers and engine under test on the same cores then lack.
+    """
+    first = consumer.poll(wait)
+    return [] if first is None else [first, *consumer.consume(most, 0)]
+
+
 @dataclass(slots=True)
 class Cluster:
     """One Kafka cluster, and the names that this run creates on it.

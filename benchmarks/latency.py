@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import engines, report, target
-from benchmarks.cluster import Cluster, run_on
+from benchmarks.cluster import Cluster, run_on, take
 from benchmarks.compare import RESULTS
 from benchmarks.orders import Order, Truth, make_orders, order_number
 from benchmarks.process import EngineProcess, start, state_folder
@@ -101,18 +101,11 @@ class Receiver(threading.Thread):
         self._consumer.assign([TopicPartition(topic, number, 0) for number in range(cluster.partitions)])
 
     def run(self) -> None:
-        """Wait for one record, then take what else is there.
-
-        `consume(n)` alone would wait for n records or its timeout; one call for each record takes twice the
-        CPU, which the brokers and the engine under test then lack.
-        """
+        """Note arrivals until it is told to stop."""
         while not self.stopping.is_set():
-            first = self._consumer.poll(0.1)
-            if first is None:
-                continue
-            others = self._consumer.consume(MOST_AT_ONCE, 0)
+            messages = take(self._consumer, 0.1, MOST_AT_ONCE)
             now = time.monotonic()
-            for message in (first, *others):
+            for message in messages:
                 if not message.error():
                     self._note(order_number(from_json(message.value())["order_id"]), now)
         self._consumer.close()

@@ -9,6 +9,8 @@ from typing import Self
 
 from confluent_kafka import Consumer, TopicPartition
 
+from benchmarks.cluster import take
+
 _FRESH_S = 0.5
 """An output is fresh when its input was published this many seconds ago, or fewer."""
 
@@ -79,10 +81,7 @@ class OutputWatch:
 
     def _watch(self) -> None:
         while not self._end.is_set():
-            first = self._consumer.poll(0.05)
-            if first is None:
-                continue
-            messages = [first, *self._consumer.consume(5_000, 0)]
+            messages = take(self._consumer, 0.05, 5_000)
             now = time.monotonic()
             with self._lock:
                 for message in messages:

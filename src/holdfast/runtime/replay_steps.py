@@ -84,8 +84,7 @@ def rewind_in_place(
         ClusterError: the brokers do not tell.
     """
     notes = {it.place: stands.note(it.place, None if emit else it.muted) for it in plan.steps}
-    move = Move(owner.group_id, stands.committed, {it.place: it.start for it in plan.steps}, notes)
-    return _emptying(move, () if keep_state else owner.tables, owner, plan.shards, admin)
+    return _rewind(owner, stands, plan, notes, () if keep_state else owner.tables, admin)
 
 
 def rewind_shadow(owner: ProcessorDecl, stands: GroupStanding, plan: ReplayPlan, admin: GroupAdmin) -> Rewind:
@@ -94,18 +93,21 @@ def rewind_shadow(owner: ProcessorDecl, stands: GroupStanding, plan: ReplayPlan,
     Raises:
         ClusterError: the brokers do not tell.
     """
-    notes = {
-        it.place: Note(stands.ids.get(it.place.topic), stands.committed[it.place].fence, role=Role.SHADOW)
-        for it in plan.steps
-    }
-    move = Move(owner.group_id, stands.committed, {it.place: it.start for it in plan.steps}, notes)
-    return _emptying(move, owner.tables, owner, plan.shards, admin)
+    notes = {it.place: stands.note(it.place, None)._replace(role=Role.SHADOW) for it in plan.steps}
+    return _rewind(owner, stands, plan, notes, owner.tables, admin)
 
 
-def _emptying(
-    move: Move, tables: Iterable[str], owner: ProcessorDecl, shards: Iterable[int], admin: GroupAdmin
+def _rewind(
+    owner: ProcessorDecl,
+    stands: GroupStanding,
+    plan: ReplayPlan,
+    notes: Mapping[TopicPartition, Note],
+    emptied: Iterable[str],
+    admin: GroupAdmin,
 ) -> Rewind:
-    numbers = tuple(shards)
-    places = tuple(TopicPartition(owner.changelog(table), shard) for table in tables for shard in numbers)
+    places = tuple(
+        TopicPartition(owner.changelog(table), shard) for table in emptied for shard in plan.shards
+    )
     begins, ends = admin.begins(places), admin.high_watermarks(places)
+    move = Move(owner.group_id, stands.committed, {it.place: it.start for it in plan.steps}, notes)
     return Rewind(move, places, sum(ends[place] - begins[place] for place in places))

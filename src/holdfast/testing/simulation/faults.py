@@ -119,10 +119,9 @@ class Nemesis:
             node.cut.clear()
             self._brokers.start(node.number)
         for slot in self._slots:
-            slot.wanted = True
             if slot.process is not None:
                 self._kernel.unpause(slot.process)
-            slot.start()
+            slot.bring_back()
         self._operator.clear_up()
         self.restart_failed()
 
@@ -158,11 +157,11 @@ class Nemesis:
         is_operator = process is self._operator.process
         if rng.random() >= self._faults.at_steps * (_OPERATOR_TIMES if is_operator else 1):
             return
+        if is_operator:
+            self._hit_operator(process, what)
+            return
         slot = next((s for s in self._slots if s.process is process), None)
         if slot is None:
-            if is_operator:
-                self._count("operator at step")
-                self._hit_operator(process, what)
             return
         self._kernel.say("at step", repr(what))
         if rng.random() < 0.5:
@@ -204,13 +203,7 @@ class Nemesis:
         slot = self._kernel.rng.choice(self._slots)
         if slot.lives and slot.wanted:
             slot.stop()
-        slot_ = slot
-
-        def start() -> None:
-            slot_.wanted = True
-            slot_.start()
-
-        self._later(0.5, 5.0, start)
+        self._later(0.5, 5.0, slot.bring_back)
 
     # -- the operator
 
@@ -226,8 +219,7 @@ class Nemesis:
         def go_on() -> None:
             if not self._calm:
                 for slot in slots:
-                    slot.wanted = True
-                    slot.start()
+                    slot.bring_back()
 
         def begin() -> None:
             if self._operator.works:
@@ -239,6 +231,7 @@ class Nemesis:
         self._kernel.at(rng.choice([0.5, 2.5, 5.0]), begin)
 
     def _hit_operator(self, process: Process, what: str) -> None:
+        self._count("operator at step")
         self._kernel.say("operator at step", repr(what))
         if self._kernel.rng.random() < 0.5:
             self._kernel.say("operator is killed")

@@ -33,9 +33,9 @@ class Standing:
     instance: str | None
 
 
-def outsider(group: str) -> Standing:
-    """The standing of one who is not in a group."""
-    return Standing(group, -1, "", None)
+def outsider(group: str, instance: str | None = None) -> Standing:
+    """The standing of one who is not in a group, or not yet."""
+    return Standing(group, -1, "", instance)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from holdfast.testing.simulation.brokers import OFFSETS_TOPIC, internal
 from holdfast.testing.simulation.client import SimCluster
-from holdfast.testing.simulation.groups import Given, Joining, Standing
+from holdfast.testing.simulation.groups import Given, Joining, outsider
 from holdfast.testing.simulation.kernel import Process, Signal
 from holdfast.testing.simulation.log import Refused
 
@@ -56,7 +56,7 @@ class Membership:
         self._session = float(settings["session.timeout.ms"]) / 1000
         self._interval = float(settings["heartbeat.interval.ms"]) / 1000
         self._coordinator = internal(OFFSETS_TOPIC, self._group)
-        self.standing = Standing(self._group, -1, "", self._instance)
+        self.standing = outsider(self._group, self._instance)
         self._heard = self._kernel.now
         self._joining = 0
         self._is_joining = False
@@ -201,7 +201,7 @@ class Membership:
 
     def _lose(self) -> None:
         lost, self.owned = sorted(self.owned), frozenset()
-        self.standing = Standing(self._group, -1, "", self._instance)
+        self.standing = outsider(self._group, self._instance)
         if lost:
             # What the application has not heard of was never its own.
             unheard = {s for change, shards in self.changes if change is Change.ASSIGN for s in shards}

@@ -23,6 +23,7 @@ from holdfast.kafka.client import AdminClient, Consumer, Producer
 from holdfast.kafka.partitioner import partition_of
 from holdfast.record import TopicPartition
 from holdfast.runtime import assembly
+from holdfast.runtime.replay_steps import inputs_of
 from holdfast.runtime.store import RocksStore, StoreMemory
 from holdfast.schema import Event, Tombstone, TopicEncoder
 from holdfast.schema.strict import refuse_misfits
@@ -251,12 +252,11 @@ class Simulation:
             before = operator.done
             operator.replay(processor.decl, lambda: None)
             kernel.run(lambda: not operator.works, kernel.now + CALM_S, MOST_STEPS)
-            inputs = [p for p in self.brokers.logs if p.topic in processor.decl.reads]
+            inputs = inputs_of(self._resolved.topology, processor.decl)
             if operator.done == before and all(self.brokers.logs[p].start == 0 for p in inputs):
                 self.problems.append(f"a replay in calm weather failed: {operator.last}")
         for slot in self.slots:
-            slot.wanted = True
-            slot.start()
+            slot.bring_back()
 
     def _change(self) -> None:
         """Let one worker leave in good order and come back: in calm weather nobody may fail."""
@@ -272,8 +272,7 @@ class Simulation:
         kernel.run(lambda: not slot.lives, kernel.now + CALM_S, MOST_STEPS)
         # Longer than a session: the others take its shards over.
         kernel.run(lambda: False, kernel.now + kernel.rng.choice([0.5, 4.0]), MOST_STEPS)
-        slot.wanted = True
-        slot.start()
+        slot.bring_back()
         kernel.run(lambda: False, kernel.now + 2.0, MOST_STEPS)
         self._publish_again()
         if self._drain(CALM_S):
@@ -313,9 +312,8 @@ class Simulation:
 
     def _inputs(self) -> Iterator[tuple[str, TopicPartition]]:
         for processor in self._resolved.processors.values():
-            for topic in processor.decl.reads:
-                for number in range(self.brokers.partitions(topic)):
-                    yield processor.decl.group_id, TopicPartition(topic, number)
+            for place in inputs_of(self._resolved.topology, processor.decl):
+                yield processor.decl.group_id, place
 
     def _offset(self, group: str, place: TopicPartition) -> int:
         return self.groups.group(group).offsets.get(place, (0, ""))[0]

@@ -17,7 +17,6 @@ from holdfast.topology.resolved import ResolvedProcessor, ResolvedTopology
 RESTART_S = 0.5
 """Seconds after which a worker that ended is started again."""
 
-
 SERVERS = "simulated:9092"
 """Where the simulated brokers are."""
 
@@ -103,6 +102,11 @@ class WorkerSlot:
         process = self.process = Process(self.name)
         self._kernel.say(self.name, "starts, life", self._lives)
         self._kernel.spawn(process, lambda: self._live(process), "main")
+
+    def bring_back(self) -> None:
+        """Start a process again after `stop`, unless one runs, and replace those that end from now on."""
+        self.wanted = True
+        self.start()
 
     def kill(self, restart: float | None = RESTART_S) -> None:
         """Kill the process; another is started after `restart` seconds, if that is given."""

@@ -75,8 +75,7 @@ def test_a_replay_is_refused_while_workers_run_and_done_when_they_have_stopped()
     def start_again() -> None:
         said.append(operator.last)
         for slot in simulation.slots:
-            slot.wanted = True
-            slot.start()
+            slot.bring_back()
 
     kernel.at(6.0, operator.replay, owner, lambda: said.append(operator.last))
     for slot in simulation.slots:
