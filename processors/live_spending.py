@@ -4,16 +4,22 @@ Holdfast's supervisor runs it beside the native processors, as declared by `runt
 by environment variables where the brokers are and where it may keep files. The orders are the same
 records that the native processors read, decoded with the same contracts.
 
-Faust delivers an order again after some failures. So each customer's entry also remembers the offset of
-the last order in it, and an order that is behind it counts no second time. A customer's orders are in one
-partition, which gives their offsets an order.
+Faust promises that an order comes at least once. Two things make a view out of that which is right after
+any crash:
+
+- Faust commits an order's offset whether or not the brokers have what it changed in a table: a worker that
+  is killed in between would have lost the order. So an order is acknowledged here when they have it.
+- An order comes again after some failures. So each customer's entry also remembers the offset of the last
+  order in it, and an order that is behind it counts no second time. A customer's orders are in one
+  partition, which gives their offsets an order.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import faust
 
@@ -24,6 +30,24 @@ from schemas.orders import OrderCancelled, OrderPlaced
 PARTITIONS = 6
 """As many as the topic `orders` has: a table's partitions follow its input's."""
 
+
+class Table(faust.Table[str, dict[str, Any]]):
+    """A table that tells when the brokers have its changes.
+
+    Attributes:
+        last_sent: the last change of each partition: done when they have it, and all before it.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.last_sent: dict[int, asyncio.Future[Any]] = {}
+
+    def send_changelog(self, partition: Any, *args: Any, **options: Any) -> Any:
+        """As Faust does it, which waits for nothing."""
+        self.last_sent[partition] = super().send_changelog(partition, *args, **options)
+        return self.last_sent[partition]
+
+
 servers = os.environ.get("HOLDFAST_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
 
 app = faust.App(
@@ -31,6 +55,7 @@ app = faust.App(
     broker=[f"kafka://{server}" for server in servers.split(",")],
     datadir=os.environ.get("HOLDFAST_STATE_DIR", "live-spending-data"),
     store="memory://",
+    Table=Table,
     topic_partitions=PARTITIONS,
     topic_replication_factor=3,
     topic_disable_leader=True,  # nothing here runs on one worker only, so the leader's topic is not needed
@@ -41,7 +66,7 @@ app = faust.App(
 )
 
 orders = app.topic("orders", key_type=bytes, key_serializer="raw", value_type=bytes, value_serializer="raw")
-spending = app.Table("spending", key_type=str, partitions=PARTITIONS)
+spending = cast("Table", app.Table("spending", key_type=str, partitions=PARTITIONS))
 
 decode = EventDecoder([OrderPlaced, OrderCancelled]).decode
 
@@ -49,14 +74,40 @@ decode = EventDecoder([OrderPlaced, OrderCancelled]).decode
 @app.agent(orders)
 async def live_spending(stream: Any) -> None:
     """Add each order to its customer's total."""
-    async for record in stream.events():
-        message = record.message
-        try:
-            order = decode(message.value, message.headers, message.key)
-        except DecodeError:
-            continue  # the native processors of this topic set it aside
-        if isinstance(order, OrderPlaced):
-            entry = spending.get(order.customer_id) or {"total": "0", "offset": -1}
-            if message.offset > entry["offset"]:
-                total = Decimal(entry["total"]) + order.total
-                spending[order.customer_id] = {"total": str(total), "offset": message.offset}
+    async for record in stream.noack().events():
+        add(record.message)
+        sent = spending.last_sent.get(record.message.partition)
+        if sent is None:
+            record.ack()
+        else:
+            sent.add_done_callback(acknowledge(record))
+
+
+def add(message: Any) -> None:
+    """Add a record to its customer's total, if it is an order that is not in it yet."""
+    try:
+        order = decode(message.value, message.headers, message.key)
+    except DecodeError:
+        return  # the native processors of this topic set it aside
+    if isinstance(order, OrderPlaced):
+        entry = spending.get(order.customer_id) or {"total": "0", "offset": -1}
+        if message.offset > entry["offset"]:
+            total = Decimal(entry["total"]) + order.total
+            spending[order.customer_id] = {"total": str(total), "offset": message.offset}
+
+
+def acknowledge(record: Any) -> Any:
+    """What to do when the brokers have all changes up to a record: its offset may be committed from then on.
+
+    If they refused one, the record stays open, so that nothing behind it is committed, and the worker ends:
+    the next one handles it again.
+    """
+
+    def done(sent: asyncio.Future[Any]) -> None:
+        error = sent.exception()
+        if error is None:
+            record.ack()
+        else:
+            app.loop.create_task(app.crash(error))
+
+    return done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Self
 
@@ -72,19 +72,26 @@ class Application:
             client.flush()
             return client.stats.sent
 
-    def run(self, *, within: float, meanwhile: Callable[[Supervisor], None] | None = None) -> None:
+    def run(
+        self,
+        *,
+        within: float,
+        meanwhile: Callable[[Supervisor], None] | None = None,
+        only: Collection[str] = (),
+    ) -> None:
         """Run all processors until everything is handled.
 
         Args:
             within: seconds after which the test fails.
             meanwhile: called again and again while they run.
+            only: the processors to run and to wait for; all of them when empty.
         """
         settings = LaunchSettings(self._servers, self._home, "test")
-        supervisor = Supervisor(worker_specs(self.topology, settings))
+        supervisor = Supervisor(worker_specs(self.topology, settings, only))
         began = time.monotonic()
         try:
             supervisor.start()
-            with DrainWatch(self._servers, group_inputs(self.topology)) as watch:
+            with DrainWatch(self._servers, group_inputs(self.topology, only)) as watch:
                 while not watch.is_drained(since=began):
                     lag = watch.last.found.lag if watch.last else "unknown"
                     assert time.monotonic() - began < within, f"not done in time: lag {lag}"

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from tests.support.events import Added
 from tests.support.fold import assert_exactly_once
 from tests.support.load import Load
 from tests.support.two_inputs import BOTH, outputs_since, publish_both, sums_of
+from tests.support.uncommitted import caught_in_a_transaction, uncommitted
 from tests.support.uncommitted import outputs as written_places
-from tests.support.uncommitted import uncommitted
 from tests.support.versions import (
     another_version,
     command,
@@ -209,16 +210,16 @@ def test_a_worker_that_was_frozen_during_a_switch_writes_nothing(
     app.publish(*(Added(key=f"key-{n % 17}", n=n) for n in range(RECORDS)))
     drain(app)
     assert prepare(v2).returncode == 0
-    with Load(app, rate=300) as load, app.run() as run:
+    shards = set(range(PARTITIONS))
+    with Load(app, rate=300) as load, app.run() as run, ExitStack() as until_its_end:
         run.until(lambda: app_total(app) > 2 * RECORDS, 40, "records")
         if moment == "before its commit":
             flag.touch()
             run.until(lambda: not flag.exists(), 20, "the freeze")
+            left = uncommitted(app, shards)
+            assert left
         else:
-            run.until(lambda: uncommitted(app, set(range(PARTITIONS))), 20, "an open transaction")
-            run.signal(signal.SIGSTOP)
-        left = uncommitted(app, set(range(PARTITIONS)))
-        assert left, "it had just committed"
+            left = until_its_end.enter_context(caught_in_a_transaction(run, shards))
         done = switch(v2, "v2")
         assert done.returncode == 0, done.stderr
         run_some(v2, load)

@@ -6,10 +6,8 @@ committed. Not one of them may ever be read, and every record counts once, in or
 
 from __future__ import annotations
 
-import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,7 @@ from tests.support.application import FOLD, Application, Run
 from tests.support.fold import assert_exactly_once
 from tests.support.load import Load
 from tests.support.proxy import Api, Fault, Proxy, Request
-from tests.support.uncommitted import Place, outputs, shards_of, uncommitted
+from tests.support.uncommitted import Place, caught_in_a_transaction, frozen, outputs, shards_of, uncommitted
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
 Make = Callable[..., Application]
@@ -47,18 +45,6 @@ Worker.lost = lost
 """A handler module that has workers commit without their standing in the group, also what they have lost."""
 
 REFUSED = (KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED)
-
-
-@contextmanager
-def frozen(run: Run, index: int = 0) -> Iterator[int]:
-    """A worker is frozen while the block lasts."""
-    pid = run.signal(signal.SIGSTOP, index)
-    try:
-        yield pid
-    finally:
-        # It may have been woken up in the block, and be gone.
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
 
 
 def share_of_the_first(run: Run) -> set[int]:
@@ -99,11 +85,8 @@ def freeze_with_an_open_transaction(app: Application, *, at_least: float = 0.0) 
     with app.run(workers=2) as run:
         shards = share_of_the_first(run)
         with Load(app, rate=300):
-            run.until(lambda: uncommitted(app, shards), 20, "an open transaction")
-            with frozen(run) as pid:
-                run.let_run(0.5)
-                left = uncommitted(app, shards)
-                assert left, "it had just committed"
+            pid = run.pid()
+            with caught_in_a_transaction(run, shards) as left:
                 run.until(lambda: run.views[1].status.shards.get("running") == 4, 30, "a takeover")
                 until_committed_on(run, shards)
                 run.let_run(at_least)
@@ -183,24 +166,22 @@ def test_a_frozen_worker_whose_slot_was_started_elsewhere(application: Make, tmp
     app = application(commit_interval="3s", session_timeout="6s")
     with app.run(home=tmp_path / "one") as first:
         first.until_running()
-        with Load(app, rate=300):
-            first.until(lambda: uncommitted(app, {0, 1, 2, 3}), 20, "an open transaction")
-            with frozen(first):
-                first.let_run(0.5)
-                left = uncommitted(app, {0, 1, 2, 3})
-                assert left, "it had just committed"
-                with app.run(home=tmp_path / "two") as second:
-                    second.until_running()
-                    until_committed_on(second, {0, 1, 2, 3})
-                    # Both in their slot, they would fence each other; the older one is stopped.
-                    pid = first.signal(signal.SIGCONT)
-                    first.until(
-                        lambda: second.supervisor.poll(0.02) or first.views[0].pid != pid,
-                        40,
-                        "the old one's end",
-                        failing=True,
-                    )
-                    first.stop()
+        with (
+            Load(app, rate=300),
+            caught_in_a_transaction(first, {0, 1, 2, 3}) as left,
+            app.run(home=tmp_path / "two") as second,
+        ):
+            second.until_running()
+            until_committed_on(second, {0, 1, 2, 3})
+            # Both in their slot, they would fence each other; the older one is stopped.
+            pid = first.signal(signal.SIGCONT)
+            first.until(
+                lambda: second.supervisor.poll(0.02) or first.views[0].pid != pid,
+                40,
+                "the old one's end",
+                failing=True,
+            )
+            first.stop()
         with app.run(home=tmp_path / "two") as second:
             second.until_drained()
     assert_exactly_once(app)

@@ -1,7 +1,11 @@
-"""What lies in an output topic, with and without the transactions that are open or were aborted."""
+"""What lies in an output topic outside of committed transactions, and workers frozen with one open."""
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError
@@ -9,7 +13,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 
 from holdfast.kafka.groups import GroupAdmin
 from holdfast.schema import EventDecoder
-from tests.support.application import Application
+from tests.support.application import Application, Run
 from tests.support.events import Folded
 
 
@@ -72,3 +76,32 @@ def shards_of(app: Application, slot: str) -> set[int]:
         members = groups.describe(app.group).members
     name = app.slot_id(slot)
     return {place.partition for member in members if member.client_id == name for place in member.partitions}
+
+
+@contextmanager
+def frozen(run: Run, index: int = 0) -> Iterator[int]:
+    """A worker is frozen while the block lasts."""
+    pid = run.signal(signal.SIGSTOP, index)
+    try:
+        yield pid
+    finally:
+        # It may have been woken up in the block, and be gone.
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def caught_in_a_transaction(run: Run, shards: set[int]) -> Iterator[set[Place]]:
+    """The first worker is frozen with a transaction open; yields the outputs in it.
+
+    A worker that committed between the look and the freeze is let go, and caught again.
+    """
+    app = run.application
+    for _ in range(5):
+        run.until(lambda: uncommitted(app, shards), 20, "an open transaction")
+        with frozen(run):
+            run.let_run(0.5)
+            if left := uncommitted(app, shards):
+                yield left
+                return
+    raise AssertionError("it had always just committed")

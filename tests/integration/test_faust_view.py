@@ -1,0 +1,74 @@
+"""The reference application's live view, which stock Faust computes, and a crash at its worst moment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from holdfast.runtime.launch import LaunchSettings, worker_specs
+from holdfast.runtime.supervisor import Supervisor
+from processors.live_spending import app
+from schemas.orders import OrderPlaced
+from tests.conftest import TestCluster
+from tests.integration.application import Application
+from tests.support.proxy import Api, Fault, Proxy, Request
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+TOPOLOGY = Path(__file__).parents[2] / "topology.yaml"
+CHANGELOG = b"shop.live-spending-spending-changelog"
+CLIENT = app.conf.broker_client_id
+
+
+def test_no_order_is_missing_from_it_after_a_crash_with_changes_on_their_way(
+    proxied: TestCluster, proxy: Proxy, tmp_path: Path
+) -> None:
+    """The brokers stall for a moment, the table's changes pile up, and the worker is killed at a commit.
+
+    Faust waits for what it gave to its client before it commits, but not for what it could not give to it
+    yet: a client that has a full batch takes no more.
+    """
+    with Application(TOPOLOGY, proxied.bootstrap_servers, tmp_path) as shop:
+        settings = LaunchSettings(proxy.bootstrap_servers, tmp_path, "test")
+        supervisor = Supervisor(worker_specs(shop.topology, settings, ["live-spending"]))
+        try:
+            supervisor.start()
+            until(supervisor, lambda: proxy.seen[CLIENT, Api.HEARTBEAT] > 1, "a member of its group")
+            held = proxy.hurt(Fault.HOLD_REQUEST, Api.PRODUCE, CLIENT, only=is_change)
+            lost = proxy.hurt(Fault.DROP_REQUEST, Api.PRODUCE, CLIENT, nth=2, only=is_change)
+            shop.produce("orders", only=lambda event: isinstance(event, OrderPlaced), count=600, customers=1)
+            until(supervisor, held.happened.is_set, "a change of the table")
+            beats = proxy.seen[CLIENT, Api.HEARTBEAT]
+            until(supervisor, lambda: proxy.seen[CLIENT, Api.HEARTBEAT] > beats + 2, "time for a commit")
+            proxy.release(held)
+            until(supervisor, lost.happened.is_set, "a lost change")
+            beats = proxy.seen[CLIENT, Api.HEARTBEAT]
+            until(supervisor, lambda: proxy.seen[CLIENT, Api.HEARTBEAT] > beats + 1, "time for a commit")
+            pid = supervisor.views[0].pid
+            assert pid
+            os.kill(pid, signal.SIGKILL)
+        finally:
+            supervisor.stop()
+        shop.run(within=60, only=["live-spending"])
+        view = next(result for result in shop.check() if "live view" in result.name)
+    assert view.counts["customers"]
+    assert view.examples == ()
+
+
+def is_change(request: Request) -> bool:
+    """Whether a request writes to the changelog of the table."""
+    return CHANGELOG in request.frame
+
+
+def until(supervisor: Supervisor, seen: Callable[[], bool], what: str) -> None:
+    """Keep the worker running until something was seen, 30 s at most."""
+    deadline = time.monotonic() + 30
+    while not seen():
+        assert time.monotonic() < deadline, f"{what} did not come"
+        assert not supervisor.failed, [view.error for view in supervisor.failed]
+        supervisor.poll(0.05)
