@@ -1,18 +1,23 @@
-"""Questions about offsets while leaders change, on brokers that nobody else uses."""
+"""Questions about offsets, and commits, while leaders change, on brokers that nobody else uses."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from threading import Timer
 
 import pytest
+from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
 from holdfast.errors import BrokersUnreachable
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.offsets import OffsetAdmin
+from holdfast.kafka.settings import producer_config
+from holdfast.kafka.transaction import Ending, Outcome, TransactionalWriter
 from holdfast.local.cluster import EmbeddedCluster
-from holdfast.record import TopicPartition
+from holdfast.record import Output, TopicPartition
+from holdfast.runtime.unit_end import UnitEnd
 from holdfast.topology import TopicSpec
 
 Names = Callable[[str], str]
@@ -64,6 +69,61 @@ def test_topics_are_shown_while_nobody_leads_one(brokers: EmbeddedCluster, uniqu
     finally:
         brokers.start_node(dead)
         brokers.wait_ready(60)
+
+
+@pytest.mark.parametrize("heard", ["before the offsets are sent", "later"])
+def test_a_unit_is_done_again_when_the_groups_coordinator_leaves_in_the_midst_of_it(
+    brokers: EmbeddedCluster, unique_name: Names, heard: str
+) -> None:
+    """At once: by itself, the client would wait for that broker for ever."""
+    source, output, group = unique_name("source"), unique_name("output"), unique_name("group")
+    servers = brokers.bootstrap_servers
+    TopicAdmin(servers).create([TopicSpec(name, 1, 3, {}) for name in (source, output)])
+    member = Consumer({"bootstrap.servers": servers, "group.id": group}).consumer_group_metadata()
+    settings = producer_config(servers, transactional_id=unique_name("id"))
+    times = {"transaction.timeout.ms": 10_000, "delivery.timeout.ms": 10_000}
+    writer = TransactionalWriter({**settings, **times}, 10.0)
+
+    def finish(position: int) -> Ending | None:
+        return UnitEnd(writer, {TopicPartition(source, 0): position}, member).take(wait=None)
+
+    def send() -> None:
+        writer.begin()
+        writer.send([Output(output, b"value", b"key", 0, [])])
+
+    send()
+    ending = finish(1)
+    assert ending is not None
+    assert ending.outcome is Outcome.COMMITTED
+    leaving = coordinator(brokers, group)
+    send()
+    brokers.stop_node(leaving)
+    try:
+        until(lambda: leaving not in writer._client.list_topics(timeout=10).brokers, 40, "its removal")
+        if heard == "later":
+            lost = writer._lost
+            Timer(1.0, setattr, (lost, "reason", lost.reason)).start()
+            lost.reason = ""
+        began = time.monotonic()
+        given_up = finish(2)
+        assert given_up is not None
+        assert given_up.outcome is Outcome.ABORTED, given_up.reason
+        send()
+        ending = finish(2)
+        assert ending is not None
+        assert ending.outcome is Outcome.COMMITTED, ending.reason
+        assert time.monotonic() - began < 8
+    finally:
+        writer.close()
+        brokers.start_node(leaving)
+        brokers.wait_ready(60)
+
+
+def coordinator(brokers: EmbeddedCluster, group: str) -> int:
+    """Who coordinates a group."""
+    client = AdminClient({"bootstrap.servers": brokers.bootstrap_servers})
+    found = client.describe_consumer_groups([group], request_timeout=10)[group].result(10)
+    return int(found.coordinator.id)
 
 
 def leader(brokers: EmbeddedCluster, topic: str) -> int:

@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from enum import Enum
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -48,6 +49,8 @@ _MEMBER_REFUSED = (
 """The coordinator's answer to the offsets of a member that the group has moved past. Nothing is in doubt
 then: an abort ends the transaction, and the client is good for the next one."""
 _POLL_WHEN_FULL_S = 0.05
+_OFFSETS_S = 2.0
+"""Seconds after which the brokers' answer to a unit's offsets takes long."""
 
 
 class Outcome(Enum):
@@ -104,6 +107,12 @@ class UnitWriter(Protocol):
 
     def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:
         """End the open unit; blocks, and may run on another thread."""
+
+    def give_up(self) -> Ending | None:
+        """Give up the end that `finish` waits for, if it may never come and nothing is committed by it then.
+
+        To be called again and again while `finish` waits. What that returns no longer counts then.
+        """
 
     def conclude(self, ending: Ending, positions: Mapping[TopicPartition, int]) -> Ending:
         """Do what is left after `finish`, on the thread that owns the consumer."""
@@ -193,6 +202,43 @@ class _Writer:
         self._discard()
 
 
+class _GivenUp(Exception):
+    """Nobody waits for the end of the unit any longer."""
+
+
+class _Asked:
+    """A question to the brokers that one client asks inside of its block, and that somebody else may give up.
+
+    Raises:
+        _GivenUp: at the end of the block, if that was done.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._since = math.inf
+        self._is_given_up = False
+
+    def __enter__(self) -> None:
+        self._since = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._since = math.inf
+            if self._is_given_up:
+                raise _GivenUp
+
+    @property
+    def is_long_ago(self) -> bool:
+        """Whether the answer should have come."""
+        return time.monotonic() > self._since + _OFFSETS_S
+
+    def give_up(self) -> bool:
+        """Have the block end with `_GivenUp`; False when it has ended."""
+        with self._lock:
+            self._is_given_up = self._since < math.inf
+            return self._is_given_up
+
+
 class TransactionalWriter(_Writer):
     """Writes units in Kafka transactions.
 
@@ -215,6 +261,7 @@ class TransactionalWriter(_Writer):
 
     def _connect(self) -> Producer:
         self._lost = LostRequests(client_log)
+        self._asked = _Asked()
         level = max(int(self._settings.get("log_level", LEVEL)), LEVEL)
         self._settings |= {"logger": self._lost, "log_level": level, "log.connection.close": True}
         return super()._connect()
@@ -239,15 +286,22 @@ class TransactionalWriter(_Writer):
     def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:
         """Send the offsets and commit."""
         # By name, not by `self`: a call that hangs may return when there is a new client already.
-        client, ends = self._client, self._ends
+        client, lost, asked, ends = self._client, self._lost, self._asked, self._ends
         offsets = noted(positions, self._note_of)
         try:
             # Right after another transaction the brokers refuse this one until the markers of that one are
             # written. Of the records' partitions the client asks again after 20 ms, of the offsets only
             # after 100 ms: when the records are there, the offsets are taken at once.
             client.flush(self._timeout)
-            client.send_offsets_to_transaction(offsets, group_metadata, self._timeout)
+            if lost.reason:
+                # The broker may have been the group's coordinator; see `give_up`. All of it is done again by
+                # a new client, which would have come before the next unit anyway.
+                return self._abort(client, None, _lost_connection(lost))
+            with asked:
+                client.send_offsets_to_transaction(offsets, group_metadata, self._timeout)
             client.commit_transaction(self._timeout)
+        except _GivenUp:
+            return Ending(Outcome.ABORTED, _lost_connection(lost))
         except KafkaException as error:
             if error.args[0].code() in _MEMBER_REFUSED:
                 return self._abort(client, error)
@@ -255,6 +309,21 @@ class TransactionalWriter(_Writer):
             # be on their way, and get into the next transaction.
             return self._unusable(error)
         return Ending(Outcome.COMMITTED, changelog_ends=ends)
+
+    def give_up(self) -> Ending | None:
+        """Give up waiting for the answer to the offsets, if that takes long and a connection was lost.
+
+        librdkafka remembers which broker coordinates the group. If that broker dies while no request is on
+        its way to it, and leaves the cluster's metadata, the client goes on waiting for it, and asks who the
+        new one is only when something changes about its other connections (2.16.0,
+        `rd_kafka_coord_req_fsm`).
+        """
+        if not self._asked.is_long_ago:
+            return None
+        self._client.poll(0)  # logs are handed out by the client's calls
+        if not self._lost.reason or not self._asked.give_up():
+            return None
+        return Ending(Outcome.ABORTED, _lost_connection(self._lost))
 
     def conclude(self, ending: Ending, positions: Mapping[TopicPartition, int]) -> Ending:  # noqa: ARG002
         """Nothing: the transaction held the offsets."""
@@ -308,7 +377,7 @@ class TransactionalWriter(_Writer):
             else:
                 return
 
-    def _abort(self, client: Producer, cause: KafkaException | None) -> Ending:
+    def _abort(self, client: Producer, cause: KafkaException | None, reason: str = "given up") -> Ending:
         failure = cause.args[0] if cause else None
         if failure is not None and failure.fatal():
             return self._unusable(cause)  # type: ignore[arg-type]
@@ -316,7 +385,7 @@ class TransactionalWriter(_Writer):
             client.abort_transaction(self._timeout)
         except KafkaException as error:
             return self._unusable(error)
-        return Ending(Outcome.ABORTED, failure.str() if failure else "given up")
+        return Ending(Outcome.ABORTED, failure.str() if failure else reason)
 
     def _unusable(self, cause: KafkaException) -> Ending:
         failure = cause.args[0]
@@ -357,6 +426,10 @@ class AtLeastOnceWriter(_Writer):
             return Ending(Outcome.UNKNOWN, self._failed or f"{left} records were not acknowledged in time")
         return Ending(Outcome.COMMITTED, changelog_ends=self._ends)
 
+    def give_up(self) -> Ending | None:
+        """Never: the flush ends in time."""
+        return None
+
     def conclude(self, ending: Ending, positions: Mapping[TopicPartition, int]) -> Ending:
         """Commit the offsets of a unit whose records are on the brokers.
 
@@ -387,3 +460,7 @@ class AtLeastOnceWriter(_Writer):
         # A record's own report replaces the client's: its failure would go unseen.
         super()._note_end(error, message)
         self._note_delivery(error, message)
+
+
+def _lost_connection(lost: LostRequests) -> str:
+    return f"a connection was lost: {lost.reason}"

@@ -58,6 +58,9 @@ def _failover() -> dict[str, str]:
         "controller.quorum.fetch.timeout.ms": "1500",
         "controller.quorum.election.timeout.ms": "800",
         "controller.quorum.election.backoff.max.ms": "500",
+        # A follower whose leader moves asks the next one after 0.1 s instead of 1 s; until it does, the new
+        # leader acknowledges nothing that all replicas in sync must have.
+        "replica.fetch.backoff.ms": "100",
         # A broker that hangs without closing its connections leaves the in-sync set after 5 s, not 30 s.
         "replica.lag.time.max.ms": "5000",
         # The first consumer of a group starts at once; joiners later rebalance as usual.

@@ -8,25 +8,14 @@ is, outputs are sent as they come, so that a commit has little left to wait for.
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Mapping
-from concurrent.futures import Future
-from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
-from threading import Thread
 from typing import Any
 
 from holdfast.engine.unit import SealedUnit
-from holdfast.kafka.transaction import ChangelogRows, Ending, Outcome, UnitWriter
+from holdfast.kafka.transaction import ChangelogRows, Ending, UnitWriter
 from holdfast.record import Output, TopicPartition
-
-log = logging.getLogger(__name__)
-
-PATIENCE_S = 15.0
-"""Seconds for a whole commit. The client's own timeouts are shorter, but do not always hold: it was seen
-to wait for ever for a group coordinator that had died (librdkafka's TxnOffsetCommit handler drops some
-errors without an answer). Longer than a transaction lives, so nothing is given up that could succeed."""
+from holdfast.runtime.unit_end import PATIENCE_S, UnitEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +41,14 @@ class CommitPipeline:
         self._writer = writer
         self._changelogs = changelogs
         self._patience = patience
-        self._deadline = 0.0
         self._unit: SealedUnit | None = None
-        self._ending: Future[Ending] | None = None
+        self._end: UnitEnd | None = None
         self._begun = False
 
     @property
     def in_flight(self) -> bool:
         """Whether a commit is on its way or its end was not taken yet."""
-        return self._ending is not None
+        return self._end is not None
 
     def send(self, outputs: list[Output]) -> None:
         """Send outputs of the open unit ahead of its commit, unless one is in flight.
@@ -70,7 +58,7 @@ class CommitPipeline:
         Raises:
             ClusterError: the brokers take nothing; `reopen` before the next unit.
         """
-        if outputs and self._ending is None:
+        if outputs and self._end is None:
             self._begin()
             self._writer.send(outputs)
             outputs.clear()
@@ -85,7 +73,7 @@ class CommitPipeline:
         Raises:
             ClusterError: the brokers take nothing. The unit is not committed; `reopen` before the next.
         """
-        assert self._ending is None, "one commit at a time"
+        assert self._end is None, "one commit at a time"
         rows = [
             ChangelogRows(TopicPartition(self._changelogs[table], shard.partition), changed)
             for shard in unit.shards
@@ -95,17 +83,7 @@ class CommitPipeline:
         self._writer.send(unit.outputs, rows)
         self._begun = False
         self._unit = unit
-        self._deadline = time.monotonic() + self._patience
-        ending: Future[Ending] = Future()
-        self._ending = ending
-        # A daemon of its own for each commit: one that hangs must not hold up the next, nor our exit.
-        Thread(target=self._finish, args=(ending, unit, group_metadata), name="commit", daemon=True).start()
-
-    def _finish(self, ending: Future[Ending], unit: SealedUnit, group_metadata: Any) -> None:
-        try:
-            ending.set_result(self._writer.finish(unit.positions, group_metadata))
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the result is taken
-            ending.set_exception(error)
+        self._end = UnitEnd(self._writer, unit.positions, group_metadata, self._patience)
 
     def abandon(self) -> Ending | None:
         """Give up what was sent of the open unit; None when nothing was."""
@@ -125,21 +103,11 @@ class CommitPipeline:
         Args:
             wait: seconds to wait for its end; None waits for it, or until it counts as unknown.
         """
-        ending, unit = self._ending, self._unit
-        if ending is None or unit is None:
+        end, unit = self._end, self._unit
+        if end is None or unit is None or (ending := end.take(wait)) is None:
             return None
-        left = max(self._deadline - time.monotonic(), 0.0)
-        # Not by the timeout of `result`: a commit that ended in the moment after it would look lost.
-        if not ending.done():
-            wait_for([ending], left if wait is None else min(wait, left))
-        if ending.done():
-            result = _result(ending)
-        elif time.monotonic() < self._deadline:
-            return None
-        else:
-            result = Ending(Outcome.UNKNOWN, f"no answer within {self._patience:.0f} s")
-        self._ending = self._unit = None
-        return Finished(unit, self._writer.conclude(result, unit.positions))
+        self._end = self._unit = None
+        return Finished(unit, self._writer.conclude(ending, unit.positions))
 
     def checkpoint(self, partition: int, ending: Ending) -> dict[str, int]:
         """For each table, the changelog position that a commit brought a shard to."""
@@ -157,14 +125,6 @@ class CommitPipeline:
 
     def close(self) -> None:
         """Let go of the writer. A commit in flight is waited for."""
-        if self._ending is not None:
-            wait_for([self._ending], max(self._deadline - time.monotonic(), 0.0))
+        if self._end is not None:
+            self._end.take(wait=None)
         self._writer.close()
-
-
-def _result(ending: Future[Ending]) -> Ending:
-    try:
-        return ending.result()
-    except Exception as error:
-        log.exception("a commit failed in an unforeseen way")
-        return Ending(Outcome.UNKNOWN, repr(error))

@@ -31,8 +31,8 @@ from holdfast.errors import ClusterError, Fenced, HoldfastError, WorkerError
 from holdfast.kafka.transaction import ChangelogRows, Outcome, UnitWriter
 from holdfast.record import Output, TopicPartition
 from holdfast.runtime.leader_view import Candidates
-from holdfast.runtime.patience import finish_within
 from holdfast.runtime.task_runs import Clock, Result, TaskRuns
+from holdfast.runtime.unit_end import PATIENCE_S, UnitEnd
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +44,6 @@ TICK_S = 1.0
 
 ATTEMPTS = 5
 """How often a transaction is tried that the brokers refuse; candidates that come or go cost one or two."""
-
-PATIENCE_S = 15.0
-"""Seconds for a whole commit: longer than a transaction lives, so nothing is given up that could succeed."""
 
 _PAUSE_S = 0.1
 _ASK_S = 0.1
@@ -340,7 +337,9 @@ class Term:
             self._writer.begin()
             self._writer.send(outputs, rows)
             positions = {self._place: self._position}
-            ending = finish_within(PATIENCE_S, self._writer, positions, self._ports.group_metadata())
+            end = UnitEnd(self._writer, positions, self._ports.group_metadata(), PATIENCE_S)
+            ending = end.take(wait=None)
+            assert ending is not None
             if ending.outcome is Outcome.COMMITTED:
                 self._confirmed = time.monotonic()
                 self.commits += 1

@@ -27,6 +27,7 @@ class HeldWriter:
         self.let_go = threading.Event()
         self.calls: list[str] = []
         self.error: Exception | None = None
+        self.given_up: Ending | None = None
 
     def begin(self) -> None:
         """Note it."""
@@ -42,6 +43,10 @@ class HeldWriter:
         if self.error:
             raise self.error
         return Ending(Outcome.COMMITTED)
+
+    def give_up(self) -> Ending | None:
+        """When the test says so."""
+        return self.given_up
 
     def conclude(self, ending: Ending, positions: Any) -> Ending:  # noqa: ARG002
         """Nothing to add."""
@@ -112,6 +117,21 @@ def test_a_commit_that_hangs_counts_as_unknown_in_time(writer: HeldWriter) -> No
     assert writer.calls[-1] == "close"
 
 
+def test_a_commit_that_its_writer_gives_up_is_not_waited_for(writer: HeldWriter) -> None:
+    """Also when it does so while somebody waits for it."""
+    pipeline = CommitPipeline(writer, {})
+    pipeline.start(UNIT, None)
+    assert pipeline.take(0.01) is None
+    given_up = Ending(Outcome.ABORTED, "lost the coordinator")
+    threading.Timer(0.1, setattr, (writer, "given_up", given_up)).start()
+    began = time.monotonic()
+    finished = pipeline.take(wait=None)
+    assert time.monotonic() - began < 2
+    assert finished is not None
+    assert finished.ending == given_up
+    assert not pipeline.in_flight
+
+
 def test_an_unforeseen_error_leaves_the_outcome_unknown(writer: HeldWriter) -> None:
     """It is not raised into the worker's loop."""
     pipeline = CommitPipeline(writer, {})
@@ -140,7 +160,7 @@ def test_a_commit_that_ends_while_it_is_looked_for_is_not_lost(
                 wait_until(self.done)
                 raise
 
-    monkeypatch.setattr("holdfast.runtime.commit.Future", EndsRightAfter)
+    monkeypatch.setattr("holdfast.runtime.unit_end.Future", EndsRightAfter)
     pipeline = CommitPipeline(writer, {})
     pipeline.start(UNIT, None)
     finished = pipeline.take()

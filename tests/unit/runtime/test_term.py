@@ -85,6 +85,10 @@ class Brokers:
         self._open[0].extend(outputs)
         self._open[1].extend(value for part in changelog for _, value in part.rows)
 
+    def give_up(self) -> Ending | None:
+        """Never."""
+        return None
+
     def finish(self, _: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:
         """End the transaction as the test says."""
         assert group_metadata == "standing"

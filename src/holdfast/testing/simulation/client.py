@@ -77,6 +77,12 @@ class Client:
 class SimAdmin(Client):
     """An `AdminClient`, as far as workers and replays use one."""
 
+    def poll(self, timeout: float) -> int:
+        """Nothing is reported by it."""
+        self.kernel.step("poll an admin client")
+        self.kernel.wait(timeout)
+        return 0
+
     def describe_topics(self, topics: Any, request_timeout: float) -> dict[str, Future[Any]]:
         """Ids and numbers of partitions."""
         self.kernel.step("describe topics")
