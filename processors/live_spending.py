@@ -35,12 +35,14 @@ class Table(faust.Table[str, dict[str, Any]]):
     """A table that tells when the brokers have its changes.
 
     Attributes:
-        last_sent: the last change of each partition: done when they have it, and all before it.
+        last_sent: the last change of each partition; it is done when they have it, or refuse it.
+        has_failed: whether a change is missing, or a record was not handled.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.last_sent: dict[int, asyncio.Future[Any]] = {}
+        self.has_failed = False
 
     def send_changelog(self, partition: Any, *args: Any, **options: Any) -> Any:
         """As Faust does it, which waits for nothing."""
@@ -75,12 +77,16 @@ decode = EventDecoder([OrderPlaced, OrderCancelled]).decode
 async def live_spending(stream: Any) -> None:
     """Add each order to its customer's total."""
     async for record in stream.noack().events():
-        add(record.message)
+        try:
+            add(record.message)
+        except Exception as error:
+            fail(error)
+            raise
         sent = spending.last_sent.get(record.message.partition)
-        if sent is None:
-            record.ack()
-        else:
+        if sent is not None:
             sent.add_done_callback(acknowledge(record))
+        elif not spending.has_failed:
+            record.ack()
 
 
 def add(message: Any) -> None:
@@ -99,15 +105,21 @@ def add(message: Any) -> None:
 def acknowledge(record: Any) -> Any:
     """What to do when the brokers have all changes up to a record: its offset may be committed from then on.
 
-    If they refused one, the record stays open, so that nothing behind it is committed, and the worker ends:
-    the next one handles it again.
+    Nothing is acknowledged any more when they refused one: Faust would commit past a single record that is
+    still open.
     """
 
     def done(sent: asyncio.Future[Any]) -> None:
         error = sent.exception()
-        if error is None:
+        if error is not None:
+            fail(error)
+        elif not spending.has_failed:
             record.ack()
-        else:
-            app.loop.create_task(app.crash(error))
 
     return done
+
+
+def fail(error: BaseException) -> None:
+    """End the worker: the next one handles again what was not acknowledged."""
+    spending.has_failed = True
+    app.add_future(app.crash(error))

@@ -50,17 +50,26 @@ _MEMBER_REFUSED = (
 then: an abort ends the transaction, and the client is good for the next one."""
 _POLL_WHEN_FULL_S = 0.05
 _OFFSETS_S = 2.0
-"""Seconds after which the brokers' answer to a unit's offsets takes long."""
+"""Seconds after which the answer to a unit's offsets takes long, if a connection was lost."""
+_SILENT_S = 8.0
+"""Seconds after which it takes long in any case: most of what a transaction lives for."""
+_MARKERS_S = 0.05
+"""Seconds in which the markers of a transaction that has ended are mostly written. Before they are, the
+transactional id cannot be taken over, and the client tries again only after half a second."""
+_REPLACEMENTS = 3
+"""How many clients in a row may lose a connection before a unit begins on one that did."""
 
 
 class Outcome(Enum):
     """How a unit ended.
 
-    `FENCED` and `UNKNOWN` both leave the client unusable until `reopen`.
+    All but `COMMITTED` and `ABORTED` leave the client unusable until `reopen`. After `GIVEN_UP` nothing is
+    committed, though its transaction may be open until then.
     """
 
     COMMITTED = "committed"
     ABORTED = "aborted"
+    GIVEN_UP = "given up"
     FENCED = "fenced"
     UNKNOWN = "unknown"
 
@@ -108,10 +117,11 @@ class UnitWriter(Protocol):
     def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:
         """End the open unit; blocks, and may run on another thread."""
 
-    def give_up(self) -> Ending | None:
+    def stop_waiting(self) -> Ending | None:
         """Give up the end that `finish` waits for, if it may never come and nothing is committed by it then.
 
-        To be called again and again while `finish` waits. What that returns no longer counts then.
+        To be called again and again while `finish` waits. If this returns an ending, what `finish` returns
+        later no longer counts.
         """
 
     def conclude(self, ending: Ending, positions: Mapping[TopicPartition, int]) -> Ending:
@@ -202,21 +212,21 @@ class _Writer:
         self._discard()
 
 
-class _GivenUp(Exception):
-    """Nobody waits for the end of the unit any longer."""
+class _Unawaited(Exception):
+    """Nobody waits for the answer any longer."""
 
 
 class _Asked:
-    """A question to the brokers that one client asks inside of its block, and that somebody else may give up.
+    """A question to the brokers that one client asks inside of its block; somebody else may stop waiting.
 
     Raises:
-        _GivenUp: at the end of the block, if that was done.
+        _Unawaited: at the end of the block, if that was done.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._since = math.inf
-        self._is_given_up = False
+        self._is_unawaited = False
 
     def __enter__(self) -> None:
         self._since = time.monotonic()
@@ -224,19 +234,19 @@ class _Asked:
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._since = math.inf
-            if self._is_given_up:
-                raise _GivenUp
+            if self._is_unawaited:
+                raise _Unawaited
 
     @property
-    def is_long_ago(self) -> bool:
-        """Whether the answer should have come."""
-        return time.monotonic() > self._since + _OFFSETS_S
+    def waited(self) -> float:
+        """Seconds since the question was asked; negative outside of the block."""
+        return time.monotonic() - self._since
 
-    def give_up(self) -> bool:
-        """Have the block end with `_GivenUp`; False when it has ended."""
+    def stop_waiting(self) -> bool:
+        """Have the block end with `_Unawaited`; False when it has ended."""
         with self._lock:
-            self._is_given_up = self._since < math.inf
-            return self._is_given_up
+            self._is_unawaited = self._since < math.inf
+            return self._is_unawaited
 
 
 class TransactionalWriter(_Writer):
@@ -272,13 +282,15 @@ class TransactionalWriter(_Writer):
         Raises:
             ClusterError: the client cannot begin one, or the transactional id cannot be taken over in time.
         """
-        self._await_client()
-        # Logs are handed out by the client's calls; what was lost before the last answer is among them.
-        self._client.poll(0)
-        if self._lost.reason:
+        for _ in range(_REPLACEMENTS):
+            self._await_client()
+            # Logs are handed out by the client's calls; what was lost before the last answer is among them.
+            self._client.poll(0)
+            if not self._lost.reason:
+                break
             log.info("the producer is replaced, as it lost a connection: %s", self._lost.reason)
             self.reopen()
-            self._await_client()
+        self._await_client()
         self._ends = {}
         with mapped("beginning a transaction"):
             self._client.begin_transaction()
@@ -294,14 +306,14 @@ class TransactionalWriter(_Writer):
             # after 100 ms: when the records are there, the offsets are taken at once.
             client.flush(self._timeout)
             if lost.reason:
-                # The broker may have been the group's coordinator; see `give_up`. All of it is done again by
-                # a new client, which would have come before the next unit anyway.
-                return self._abort(client, None, _lost_connection(lost))
+                # The broker may have been the group's coordinator; see `stop_waiting`. All of it is done
+                # again by a new client, which would have come before the next unit anyway.
+                return self._abort_for_good(client, _lost_connection(lost))
             with asked:
                 client.send_offsets_to_transaction(offsets, group_metadata, self._timeout)
             client.commit_transaction(self._timeout)
-        except _GivenUp:
-            return Ending(Outcome.ABORTED, _lost_connection(lost))
+        except _Unawaited:
+            return Ending(Outcome.GIVEN_UP, "nobody reads this: `stop_waiting` said it")
         except KafkaException as error:
             if error.args[0].code() in _MEMBER_REFUSED:
                 return self._abort(client, error)
@@ -310,20 +322,22 @@ class TransactionalWriter(_Writer):
             return self._unusable(error)
         return Ending(Outcome.COMMITTED, changelog_ends=ends)
 
-    def give_up(self) -> Ending | None:
-        """Give up waiting for the answer to the offsets, if that takes long and a connection was lost.
+    def stop_waiting(self) -> Ending | None:
+        """Give up the unit if its offsets are not answered for long: 2 s after a lost connection, else 8 s.
 
         librdkafka remembers which broker coordinates the group. If that broker dies while no request is on
         its way to it, and leaves the cluster's metadata, the client goes on waiting for it, and asks who the
         new one is only when something changes about its other connections (2.16.0,
-        `rd_kafka_coord_req_fsm`).
+        `rd_kafka_coord_req_fsm`). Not every such loss is in its log.
         """
-        if not self._asked.is_long_ago:
+        waited = self._asked.waited
+        if waited < _OFFSETS_S:
             return None
         self._client.poll(0)  # logs are handed out by the client's calls
-        if not self._lost.reason or not self._asked.give_up():
+        if (waited < _SILENT_S and not self._lost.reason) or not self._asked.stop_waiting():
             return None
-        return Ending(Outcome.ABORTED, _lost_connection(self._lost))
+        self._lost.reason = self._lost.reason or "no answer to the offsets"  # never use it again
+        return Ending(Outcome.GIVEN_UP, _lost_connection(self._lost))
 
     def conclude(self, ending: Ending, positions: Mapping[TopicPartition, int]) -> Ending:  # noqa: ARG002
         """Nothing: the transaction held the offsets."""
@@ -337,33 +351,35 @@ class TransactionalWriter(_Writer):
         """Replace the client; the transactional id's open transaction is ended by it."""
         self._discard()
         self._client = self._connect()
-        self._initialised = self._initialise()
+        self._initialised = self._initialise(_MARKERS_S)
 
     def _await_client(self) -> None:
         wait_for([self._initialised])
         self._initialised.result()
 
-    def _initialise(self) -> Future[None]:
+    def _initialise(self, pause: float = 0.0) -> Future[None]:
         """Take over the transactional id on a daemon, which must not hold up our exit."""
         ending: Future[None] = Future()
-        Thread(target=self._take_over, args=(self._client, ending), name="take-over", daemon=True).start()
+        arguments = (self._client, pause, ending)
+        Thread(target=self._take_over, args=arguments, name="take-over", daemon=True).start()
         return ending
 
-    def _take_over(self, client: Producer, ending: Future[None]) -> None:
+    def _take_over(self, client: Producer, pause: float, ending: Future[None]) -> None:
         try:
-            self._init_transactions(client)
+            self._init_transactions(client, pause)
         except BaseException as error:  # noqa: BLE001 - it is raised again where the result is waited for
             ending.set_exception(error)
         else:
             ending.set_result(None)
 
-    def _init_transactions(self, client: Producer) -> None:
+    def _init_transactions(self, client: Producer, pause: float) -> None:
         """Retried, as a coordinator may be loading or electing."""
         deadline = time.monotonic() + 3 * self._timeout
         # With no connection yet, the client would look for its coordinator only half a second later. Whether
         # there are brokers at all is for the call below to say.
         with contextlib.suppress(KafkaException):
             client.list_topics(timeout=self._timeout)
+        time.sleep(pause)
         while True:
             try:
                 client.init_transactions(self._timeout)
@@ -377,7 +393,7 @@ class TransactionalWriter(_Writer):
             else:
                 return
 
-    def _abort(self, client: Producer, cause: KafkaException | None, reason: str = "given up") -> Ending:
+    def _abort(self, client: Producer, cause: KafkaException | None) -> Ending:
         failure = cause.args[0] if cause else None
         if failure is not None and failure.fatal():
             return self._unusable(cause)  # type: ignore[arg-type]
@@ -385,7 +401,12 @@ class TransactionalWriter(_Writer):
             client.abort_transaction(self._timeout)
         except KafkaException as error:
             return self._unusable(error)
-        return Ending(Outcome.ABORTED, failure.str() if failure else reason)
+        return Ending(Outcome.ABORTED, failure.str() if failure else "given up")
+
+    def _abort_for_good(self, client: Producer, reason: str) -> Ending:
+        """Abort on a client that is not used again. If that fails, its successor aborts."""
+        ending = self._abort(client, None)
+        return ending if ending.outcome is Outcome.FENCED else Ending(Outcome.GIVEN_UP, reason)
 
     def _unusable(self, cause: KafkaException) -> Ending:
         failure = cause.args[0]
@@ -426,7 +447,7 @@ class AtLeastOnceWriter(_Writer):
             return Ending(Outcome.UNKNOWN, self._failed or f"{left} records were not acknowledged in time")
         return Ending(Outcome.COMMITTED, changelog_ends=self._ends)
 
-    def give_up(self) -> Ending | None:
+    def stop_waiting(self) -> Ending | None:
         """Never: the flush ends in time."""
         return None
 

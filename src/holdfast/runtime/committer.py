@@ -145,6 +145,8 @@ class Committer:
             log.warning("a transaction was aborted and is done again: %s", finished.ending.reason)
             self._setbacks.count(finished.ending.reason)
             self.roll_back()
+        elif outcome is Outcome.GIVEN_UP:
+            self._replace_client(finished.ending.reason)
         else:
             self._lost_client(finished.ending)
 
@@ -171,11 +173,13 @@ class Committer:
             ClusterError: too many units failed in a row.
         """
         self.unit = Unit()
-        given_up = self._pipeline.abandon()
-        if given_up is not None and given_up.outcome is not Outcome.ABORTED:
-            self._lost_client(given_up)
-        else:
+        ending = self._pipeline.abandon()
+        if ending is None or ending.outcome is Outcome.ABORTED:
             self._shards.rewind()
+        elif ending.outcome is Outcome.GIVEN_UP:
+            self._replace_client(ending.reason)
+        else:
+            self._lost_client(ending)
 
     def _has_moved(self) -> bool:
         return any(task.moved for _, task in self._shards.owned.with_task())
@@ -250,6 +254,14 @@ class Committer:
         self.dead_letters += finished.unit.dead_letters
         for part in finished.unit.shards:
             self._shards.committed(part, self._pipeline.checkpoint(part.partition, finished.ending))
+
+    def _replace_client(self, reason: str) -> None:
+        """Nothing was committed, but the transaction may be open: a new client ends it; shards go back."""
+        log.warning("the producer is replaced, and its transaction is done again: %s", reason)
+        self._setbacks.count(reason)
+        self.unit = Unit()
+        self._pipeline.reopen()
+        self._shards.rewind()
 
     def _lost_client(self, ending: Ending) -> None:
         """The commit's outcome is not known, or we were fenced: never use that client again."""

@@ -327,7 +327,7 @@ class Term:
             _Over: the term was ended.
             Fenced: another leader was elected.
             _Refused: the brokers refuse it.
-            ClusterError: nobody knows whether it was written.
+            ClusterError: nobody knows whether it was written, or the client is of no use any more.
         """
         rows = [ChangelogRows(self._place, [row])] if row else []
         reason = ""
@@ -350,6 +350,9 @@ class Term:
                 raise Fenced(f"{self._identity.topic}: another leader was elected ({reason})")
             if ending.outcome is Outcome.UNKNOWN:
                 raise ClusterError(f"{self._identity.topic}: a commit's end is not known ({reason})")
+            if ending.outcome is Outcome.GIVEN_UP:
+                # Not tried again: a new client would fence the next leader, if there is one.
+                raise ClusterError(f"{self._identity.topic}: a commit was given up ({reason})")
             log.info("a transaction was refused: %s", reason)
             self._ended.wait(_PAUSE_S * 2**attempt)
         raise _Refused(reason)

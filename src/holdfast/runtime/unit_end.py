@@ -2,7 +2,7 @@
 
 A commit on three brokers takes tens of milliseconds, most of it waiting, so it waits on a thread of its own.
 The client's own timeouts do not always hold: `send_offsets_to_transaction` was seen to wait for ever for a
-group coordinator that had died (librdkafka issues 5456 and 5511; see `TransactionalWriter.give_up`).
+group coordinator that had died (librdkafka issues 5456 and 5511; see `TransactionalWriter.stop_waiting`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from holdfast.record import TopicPartition
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 15.0
-"""Seconds for a whole commit. Longer than a transaction lives, so nothing is given up that could succeed."""
+"""Seconds for a whole commit. Longer than a transaction lives: what takes longer did not succeed."""
 
 _LOOK_S = 0.25
 
@@ -64,7 +64,7 @@ class UnitEnd:
         """
         until = self._deadline if wait is None else min(time.monotonic() + wait, self._deadline)
         while not self._ending.done():
-            if given_up := self._writer.give_up():
+            if given_up := self._writer.stop_waiting():
                 return given_up
             if (left := until - time.monotonic()) <= 0.0:
                 break

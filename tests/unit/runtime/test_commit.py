@@ -44,7 +44,7 @@ class HeldWriter:
             raise self.error
         return Ending(Outcome.COMMITTED)
 
-    def give_up(self) -> Ending | None:
+    def stop_waiting(self) -> Ending | None:
         """When the test says so."""
         return self.given_up
 
@@ -122,7 +122,7 @@ def test_a_commit_that_its_writer_gives_up_is_not_waited_for(writer: HeldWriter)
     pipeline = CommitPipeline(writer, {})
     pipeline.start(UNIT, None)
     assert pipeline.take(0.01) is None
-    given_up = Ending(Outcome.ABORTED, "lost the coordinator")
+    given_up = Ending(Outcome.GIVEN_UP, "lost the coordinator")
     threading.Timer(0.1, setattr, (writer, "given_up", given_up)).start()
     began = time.monotonic()
     finished = pipeline.take(wait=None)

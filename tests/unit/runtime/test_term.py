@@ -85,7 +85,7 @@ class Brokers:
         self._open[0].extend(outputs)
         self._open[1].extend(value for part in changelog for _, value in part.rows)
 
-    def give_up(self) -> Ending | None:
+    def stop_waiting(self) -> Ending | None:
         """Never."""
         return None
 
@@ -216,7 +216,10 @@ def test_a_refused_transaction_is_tried_again_without_running_the_task_again(
     assert term.failure is None
 
 
-@pytest.mark.parametrize(("outcome", "kind"), [(Outcome.FENCED, Fenced), (Outcome.UNKNOWN, ClusterError)])
+@pytest.mark.parametrize(
+    ("outcome", "kind"),
+    [(Outcome.FENCED, Fenced), (Outcome.UNKNOWN, ClusterError), (Outcome.GIVEN_UP, ClusterError)],
+)
 def test_a_term_ends_when_it_is_fenced_or_when_nobody_knows(
     brokers: Brokers, led: Callable[..., Term], outcome: Outcome, kind: type[Exception]
 ) -> None:
