@@ -223,8 +223,22 @@ class Brokers:
         if self.serves(place, process):
             _attempt(do)
 
-    def call(self, process: Process, place: TopicPartition, do: Callable[[], Any], deadline: float) -> Any:
+    def call(
+        self,
+        process: Process,
+        place: TopicPartition,
+        do: Callable[[], Any],
+        deadline: float,
+        heard: Callable[[Any], None] = lambda _: None,
+    ) -> Any:
         """Ask in a thread, again and again while nothing but a lost request or a passing error comes back.
+
+        Args:
+            process: who asks.
+            place: whose leader is asked.
+            do: what it does.
+            deadline: when nobody waits for the answer any longer.
+            heard: told every answer.
 
         Raises:
             Refused: what the broker says; `_TIMED_OUT` when the deadline is there.
@@ -243,6 +257,7 @@ class Brokers:
                 if not kernel.wait(deadline - kernel.now, signal) and not box:
                     raise Refused("_TIMED_OUT")
             answer = box[0]
+            heard(answer)
             if not isinstance(answer, Refused):
                 return answer
             if answer.code not in PASSING:

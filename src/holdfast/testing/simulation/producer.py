@@ -11,7 +11,14 @@ from typing import Any
 
 from holdfast.kafka.partitioner import partition_of
 from holdfast.record import TopicPartition
-from holdfast.testing.simulation.brokers import OFFSETS_TOPIC, PASSING, RETRY_S, STATE_TOPIC, internal
+from holdfast.testing.simulation.brokers import (
+    NO_ANSWER,
+    OFFSETS_TOPIC,
+    PASSING,
+    RETRY_S,
+    STATE_TOPIC,
+    internal,
+)
 from holdfast.testing.simulation.client import Client, SimCluster, client_error, raised
 from holdfast.testing.simulation.groups import Standing
 from holdfast.testing.simulation.kernel import Process, Signal
@@ -156,6 +163,7 @@ class SimProducer(Client):
         assert name is not None
 
         def added(answer: Any) -> None:
+            self._heard(answer)
             if round_ != self._round:
                 return
             self._adding = False
@@ -192,6 +200,7 @@ class SimProducer(Client):
             return first
 
         def written(answer: Any) -> None:
+            self._heard(answer)
             if round_ != self._round:
                 return
             if not isinstance(answer, Refused):
@@ -349,7 +358,7 @@ class SimProducer(Client):
 
     def _end_call(self, place: TopicPartition, do: Callable[[], Any], deadline: float) -> None:
         try:
-            self.brokers.call(self.process, place, do, deadline)
+            self.brokers.call(self.process, place, do, deadline, self._heard)
         except Refused as refused:
             if refused.code == "_TIMED_OUT":
                 raise raised("_TIMED_OUT", retriable=True) from refused
@@ -358,6 +367,11 @@ class SimProducer(Client):
             else:
                 self._failed = refused.code
             self._raise_failure()
+
+    def _heard(self, answer: Any) -> None:
+        """Tell of a lost connection where the client does it: in its log."""
+        if answer is NO_ANSWER and "logger" in self.settings:
+            self.settings["logger"].log(6, "%s", "FAIL", "simulated: Disconnected")
 
     def _raise_failure(self) -> None:
         if self._fatal is not None:

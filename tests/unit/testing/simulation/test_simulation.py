@@ -22,7 +22,7 @@ from holdfast.testing.simulation.log import PartitionLog
 from holdfast.testing.simulation.runs import fold_run
 from holdfast.topology import Topology
 
-SEEDS = range(30)
+SEEDS = range(40)
 
 
 def test_in_fair_weather_nothing_happens() -> None:
@@ -136,11 +136,11 @@ def test_a_users_check_is_asked_at_the_end() -> None:
 
 def test_real_time_is_back_after_a_run() -> None:
     """The stand-ins are in place only while it runs, also when it fails."""
-    from holdfast.runtime import commit, restore
+    from holdfast.runtime import restore, unit_end
 
-    before = (commit.time, commit.Thread, restore.threading, restore.queue)
+    before = (unit_end.time, unit_end.Thread, restore.threading, restore.queue)
     test_a_users_check_is_asked_at_the_end()
-    assert (commit.time, commit.Thread, restore.threading, restore.queue) == before
+    assert (unit_end.time, unit_end.Thread, restore.threading, restore.queue) == before
 
 
 def test_without_greenlet_it_says_what_to_install() -> None:
