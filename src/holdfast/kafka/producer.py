@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -47,6 +47,9 @@ SLICE = 0.1
 
 CHECK_S = 5.0
 """Seconds that `check` waits for brokers, so that a command that cannot reach any says so within 10."""
+
+_NEWS_S = 1.0
+"""Seconds in which a broker hears of a topic that was just created, also one that has just come back."""
 
 Route = tuple[str, Callable[[Event], bytes], Callable[[Event], object], WireHeaders]
 """Topic, serializer, key getter and headers of an event class that goes to one topic."""
@@ -200,14 +203,19 @@ class Producer:
             ClusterError: a topic does not exist.
         """
         require_brokers(self._servers, self._properties, timeout=CHECK_S)
-        with mapped("asking for topics"):
-            known = self._client.list_topics(timeout=CHECK_S).topics
-        missing = [topic for topic in self._encoders if topic not in known]
+        deadline = monotonic() + _NEWS_S
+        while (missing := self._unknown()) and monotonic() < deadline:
+            sleep(_NEWS_S / 10)
         if missing:
             raise ClusterError(
                 f"the cluster has no topic {', '.join(missing)}. Create what the topology declares with "
                 "`holdfast apply`."
             )
+
+    def _unknown(self) -> list[str]:
+        with mapped("asking for topics"):
+            known = self._client.list_topics(timeout=CHECK_S).topics
+        return [topic for topic in self._encoders if topic not in known]
 
     def publish(self, event: Event | Tombstone, topic: str | None = None, *, timestamp: int = 0) -> None:
         """Hand one event to the client, which sends it in the background.
@@ -311,7 +319,7 @@ class Producer:
             except BufferError:
                 if monotonic() > deadline:
                     raise PublishError(
-                        f"no room for another event within {self._room_timeout:g} s: {len(self._client)} "
+                        f"no room for another event within {self._room_timeout:g} s: {self.stats.waiting} "
                         f"wait for brokers that do not take them{self._why()}."
                     ) from None
                 # Returns as soon as an acknowledgement makes room.
