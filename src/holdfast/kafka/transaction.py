@@ -290,7 +290,8 @@ class TransactionalWriter(_Writer):
                 break
             log.info("the producer is replaced, as it lost a connection: %s", self._lost.reason)
             self.reopen()
-        self._await_client()
+        else:
+            self._await_client()
         self._ends = {}
         with mapped("beginning a transaction"):
             self._client.begin_transaction()

@@ -258,9 +258,7 @@ class Committer:
     def _replace_client(self, reason: str) -> None:
         """Nothing was committed, but the transaction may be open: a new client ends it; shards go back."""
         log.warning("the producer is replaced, and its transaction is done again: %s", reason)
-        self._setbacks.count(reason)
-        self.unit = Unit()
-        self._pipeline.reopen()
+        self._reopen(reason)
         self._shards.rewind()
 
     def _lost_client(self, ending: Ending) -> None:
@@ -272,11 +270,14 @@ class Committer:
 
     def _start_over(self, reason: str) -> None:
         """New client, and every shard anew: only the brokers know what was committed."""
+        self._reopen(reason)
+        self._shards.restore_all()
+        log.info("shards are restored again after: %s", reason)
+
+    def _reopen(self, reason: str) -> None:
         self._setbacks.count(reason)
         self.unit = Unit()
         self._pipeline.reopen()
-        self._shards.restore_all()
-        log.info("shards are restored again after: %s", reason)
 
     def _roll_back_and_fail(self, error: _UnsealableError) -> None:
         """A shard's changes cannot be written: that shard stops, the others do the unit again."""

@@ -1,6 +1,5 @@
 """The end of a unit, waited for in a time that holds.
 
-A commit on three brokers takes tens of milliseconds, most of it waiting, so it waits on a thread of its own.
 The client's own timeouts do not always hold: `send_offsets_to_transaction` was seen to wait for ever for a
 group coordinator that had died (librdkafka issues 5456 and 5511; see `TransactionalWriter.stop_waiting`).
 """
@@ -41,7 +40,7 @@ class UnitEnd:
         writer: UnitWriter,
         positions: Mapping[TopicPartition, int],
         group_metadata: Any,
-        patience: float = PATIENCE_S,
+        patience: float,
     ) -> None:
         self._writer = writer
         self._patience = patience
