@@ -19,7 +19,7 @@ from holdfast.kafka.settings import producer_config
 from holdfast.kafka.transaction import _OFFSETS_S, Ending, Outcome, TransactionalWriter
 from holdfast.local.cluster import EmbeddedCluster
 from holdfast.record import Output, TopicPartition
-from holdfast.runtime.unit_end import UnitEnd
+from holdfast.runtime.unit_end import PATIENCE_S, UnitEnd
 from holdfast.topology import TopicSpec
 
 Names = Callable[[str], str]
@@ -87,7 +87,7 @@ def test_a_unit_is_done_again_when_the_groups_coordinator_leaves_in_the_midst_of
     writer = TransactionalWriter({**settings, **times}, 10.0)
 
     def finish(position: int) -> Ending | None:
-        return UnitEnd(writer, {TopicPartition(source, 0): position}, member).take(wait=None)
+        return UnitEnd(writer, {TopicPartition(source, 0): position}, member, PATIENCE_S).take(wait=None)
 
     def send() -> None:
         writer.begin()
