@@ -16,6 +16,8 @@ SOURCES := src producers processors schemas tests examples benchmarks
 # Use the Python that is there; never download another one.
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
+# Every worker is a process of its own, and one that has to compile what it imports starts in twice the time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-unit test-all chaos simulate check format lock clean
@@ -26,8 +28,9 @@ help: ## List the commands
 run: $(INSTALLED) ## The main job: start brokers, publish, process exactly-once, verify. ARGS="--set count=20000" for more
 	@$(BIN)/holdfast demo --set count=5000 $(ARGS)
 
+# Two processes, each with brokers of its own: most of a test on real brokers is waiting. A file stays together.
 test: $(INSTALLED) ## All tests but the long ones, on real brokers of their own. ARGS="-k name" for some
-	@$(BIN)/pytest -m "not slow and not chaos" $(ARGS)
+	@$(BIN)/pytest -m "not slow and not chaos" -n 2 --dist loadfile $(ARGS)
 
 test-unit: $(INSTALLED) ## The tests that need no broker
 	@$(BIN)/pytest tests/unit -m "not slow" $(ARGS)

@@ -18,11 +18,12 @@ from tests.conftest import TestCluster
 from tests.integration.application import Application
 from tests.support.proxy import Api, Fault, Proxy, Request
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(240)]
 
 TOPOLOGY = Path(__file__).parents[2] / "topology.yaml"
 CHANGELOG = b"shop.live-spending-spending-changelog"
 CLIENT = app.conf.broker_client_id
+SESSION_S = app.conf.broker_session_timeout
 
 
 def test_no_order_is_missing_from_it_after_a_crash_with_changes_on_their_way(
@@ -52,6 +53,40 @@ def test_no_order_is_missing_from_it_after_a_crash_with_changes_on_their_way(
             pid = supervisor.views[0].pid
             assert pid
             os.kill(pid, signal.SIGKILL)
+        finally:
+            supervisor.stop()
+        shop.run(within=60, only=["live-spending"])
+        view = next(result for result in shop.check() if "live view" in result.name)
+    assert view.counts["customers"]
+    assert view.examples == ()
+
+
+def test_no_order_is_missing_from_it_after_a_rebalance_with_orders_in_its_queue(
+    proxied: TestCluster, proxy: Proxy, tmp_path: Path
+) -> None:
+    """The worker is cut off from its group for longer than its session, and gets its partitions back.
+
+    What was fetched before that is in a queue, from which Faust drops it: it is old. It acknowledges what it
+    drops, and would commit past it.
+    """
+    with Application(TOPOLOGY, proxied.bootstrap_servers, tmp_path) as shop:
+        settings = LaunchSettings(proxy.bootstrap_servers, tmp_path, "test")
+        supervisor = Supervisor(worker_specs(shop.topology, settings, ["live-spending"]))
+        try:
+            supervisor.start()
+            until(supervisor, lambda: proxy.seen[CLIENT, Api.HEARTBEAT] > 1, "a member of its group")
+            joined = proxy.seen[CLIENT, Api.JOIN_GROUP]
+            # No change reaches the brokers meanwhile, so that Faust stops handling and lets orders queue up.
+            held = proxy.hurt(Fault.HOLD_REQUEST, Api.PRODUCE, CLIENT, only=is_change)
+            shop.produce("orders", only=lambda event: isinstance(event, OrderPlaced), count=3000, customers=1)
+            until(supervisor, held.happened.is_set, "a change of the table")
+            silent = proxy.hurt(Fault.HOLD_REQUEST, Api.HEARTBEAT, CLIENT, at_most=SESSION_S + 2)
+            until(supervisor, silent.happened.is_set, "a heartbeat")
+            until(supervisor, silent.done.is_set, "the loss of its session")
+            proxy.release(held)
+            until(supervisor, lambda: proxy.seen[CLIENT, Api.JOIN_GROUP] > joined, "a rebalance")
+            beats = proxy.seen[CLIENT, Api.HEARTBEAT]
+            until(supervisor, lambda: proxy.seen[CLIENT, Api.HEARTBEAT] > beats + 2, "time for a commit")
         finally:
             supervisor.stop()
         shop.run(within=60, only=["live-spending"])

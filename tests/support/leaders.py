@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.engine.leader_log import History
+from holdfast.errors import BrokersUnreachable
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.provision import provision
 from holdfast.kafka.scan import LogScanner
@@ -176,12 +177,22 @@ class Candidates:
                 supervisor.poll(0.02)
 
     def until(self, condition: Callable[[], object], within: float, what: str) -> None:
-        """Let the candidates run until a condition holds."""
+        """Let the candidates run until a condition holds.
+
+        Brokers that elect leaders may be silent for longer than one look at them waits: it looks again.
+        """
         deadline = time.monotonic() + within
-        while not condition():
+        while not self._holds(condition):
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what}: not within {within} s\n{self._report()}")
             self.poll()
+
+    @staticmethod
+    def _holds(condition: Callable[[], object]) -> bool:
+        try:
+            return bool(condition())
+        except BrokersUnreachable:
+            return False
 
     def let_run(self, seconds: float) -> None:
         """Let the candidates run for a time: how long a fault lasts, never how long something takes."""

@@ -28,9 +28,10 @@ def explain(error: BaseException) -> str:
 
 
 def text_of(error: BaseException) -> str:
-    """An error's text, also when its class is the user's and cannot make one."""
+    """An error's text, which any file or header takes, also when its class is the user's and cannot make one."""
     try:
-        return str(error)
+        # A lone surrogate is no text to a log in UTF-8: the line that names the error would be lost for it.
+        return str(error).encode("utf-8", "backslashreplace").decode()
     except Exception:  # noqa: BLE001 - whatever it raises, the error must be told all the same
         return "(its text cannot be made)"
 

@@ -363,7 +363,7 @@ def test_a_stored_value_of_another_shape_stops_the_shard_whatever_the_policy() -
     assert "a stored value is no Sum" in str(bench.task.failure.cause)
 
 
-def test_a_cause_that_is_not_text_can_still_be_dead_lettered() -> None:
+def test_a_cause_that_is_not_text_can_still_be_dead_lettered(caplog: pytest.LogCaptureFixture) -> None:
     """Lone surrogates cannot be encoded; an error whose own text fails has at least a class."""
 
     class Silent(Exception):
@@ -377,6 +377,8 @@ def test_a_cause_that_is_not_text_can_still_be_dead_lettered() -> None:
     bench.handle(added(0, n=1), added(1, n=2))
     first, second = (headers_of(letter) for letter in bench.unit.outputs)
     assert first[PREFIX + "message"] == b"bad \\udc80 text"
+    assert "bad \\udc80 text" in caplog.text
+    assert caplog.text.encode()
     assert b"Silent" in second[PREFIX + "exception"]
 
 
