@@ -28,7 +28,7 @@ def explain(error: BaseException) -> str:
 
 
 def text_of(error: BaseException) -> str:
-    """An error's text, which any file or header takes, also when its class is the user's and cannot make one."""
+    """An error's text, fit for any file, also when its class is the user's and cannot make one."""
     try:
         # A lone surrogate is no text to a log in UTF-8: the line that names the error would be lost for it.
         return str(error).encode("utf-8", "backslashreplace").decode()
