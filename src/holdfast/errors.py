@@ -34,6 +34,7 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     ├── ReplayRefused              a replay that would skip records, or give a state that looks right
     ├── VersionRefused             a version of a processor that must not work
     ├── SlotTaken                  another process works in the same slot
+    ├── MetricsError               metrics cannot be served where they were asked for
     └── WorkerError                a worker process cannot go on
 """
 
@@ -167,6 +168,10 @@ class CorruptStore(StoreError):
 
 class NoSuchKey(StateError):
     """A table holds nothing under the key that was asked for."""
+
+
+class MetricsError(HoldfastError):
+    """Metrics cannot be served where they were asked for."""
 
 
 class WorkerError(HoldfastError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import typer
@@ -23,6 +24,7 @@ from holdfast.kafka.provision import compare, provision
 from holdfast.kafka.settings import checked
 from holdfast.local.cluster import running_bootstrap_servers
 from holdfast.local.folders import home
+from holdfast.observe.metrics import Address, MetricsServer, WorkerMetrics
 from holdfast.runtime.launch import LaunchSettings, default_slot_prefix, worker_specs
 from holdfast.runtime.supervisor import Supervisor, WorkerView
 from holdfast.topology import Difference, Topology, check_file
@@ -57,8 +59,16 @@ def run(
     drain: bool = typer.Option(
         False, "--drain", help="Stop when everything that is in the topics has been processed."
     ),
+    metrics: str | None = typer.Option(
+        None,
+        "--metrics",
+        metavar="[HOST:]PORT",
+        envvar="HOLDFAST_METRICS",
+        help="Serve metrics for Prometheus under /metrics; for this machine only unless a host is named.",
+    ),
 ) -> None:
     """Run processors until Ctrl-C or SIGTERM; workers that die are started again in their slot."""
+    address = Address.parse(metrics) if metrics else None
     declared = check_file(topology, check_handler, checked).topology
     if drain and LEADER in (processors or ()) and declared.leader_tasks:
         raise TopologyError("leader tasks have no end; --drain is for processors only")
@@ -68,11 +78,16 @@ def run(
     specs = worker_specs(declared, settings, processors or ())
     prepare_topics(declared, servers)
     reach = BrokerWatch(servers, declared.kafka)
-    if drain:
-        with DrainWatch(servers, group_inputs(declared, processors or ()), declared.kafka) as watch:
-            supervise(Supervisor(specs), watch, reach)
-    else:
-        supervise(Supervisor(specs), reach=reach)
+    with ExitStack() as stack:
+        watch = None
+        if drain:
+            inputs = group_inputs(declared, processors or ())
+            watch = stack.enter_context(DrainWatch(servers, inputs, declared.kafka))
+        told = WorkerMetrics()
+        if address is not None:
+            server = stack.enter_context(MetricsServer(told, address))
+            err.print(f"metrics at {server.address}", highlight=False, soft_wrap=True)
+        supervise(Supervisor(specs), watch, reach, told)
 
 
 def prepare_topics(declared: Topology, servers: str) -> None:
@@ -140,7 +155,10 @@ class FutileRestarts:
 
 
 def supervise(
-    supervisor: Supervisor, watch: DrainWatch | None = None, reach: BrokerWatch | None = None
+    supervisor: Supervisor,
+    watch: DrainWatch | None = None,
+    reach: BrokerWatch | None = None,
+    metrics: WorkerMetrics | None = None,
 ) -> None:
     """Keep workers running and shown until a signal, or until none can go on.
 
@@ -148,6 +166,7 @@ def supervise(
         supervisor: the workers.
         watch: end also when it sees everything handled, or when anything failed, since then it never will.
         reach: tells when no broker answers.
+        metrics: told of the workers after every look at them.
 
     Raises:
         WorkerError: workers or shards failed for good.
@@ -175,6 +194,8 @@ def supervise(
                 while not stopping and not supervisor.all_ended and not done():
                     display.update(supervisor.views)
                     supervisor.poll(_POLL_S)
+                    if metrics is not None:
+                        metrics.update(supervisor.views)
                     if reach is not None and (news := reach.look(supervisor.views)):
                         display.say(news, style="yellow")
                 display.update(supervisor.views)
