@@ -5,10 +5,13 @@ by environment variables where the brokers are and where it may keep files. The 
 records that the native processors read, decoded with the same contracts.
 
 Faust promises that an order comes at least once. Two things make a view out of that which is right after
-any crash:
+any crash and any rebalance:
 
 - Faust commits an order's offset whether or not the brokers have what it changed in a table: a worker that
   is killed in between would have lost the order. So an order is acknowledged here when they have it.
+- When Faust begins, or begins again after a rebalance, it fetches orders before it has asked where to begin,
+  and then empties the queue in which they wait. An order in it at that moment would be lost. So none is let
+  into the queue before that.
 - An order comes again after some failures. So each customer's entry also remembers the offset of the last
   order in it, and an order that is behind it counts no second time. A customer's orders are in one
   partition, which gives their offsets an order.
@@ -85,8 +88,23 @@ async def live_spending(stream: Any) -> None:
         sent = spending.last_sent.get(record.message.partition)
         if sent is not None:
             sent.add_done_callback(acknowledge(record))
-        elif not spending.has_failed:
+        elif may_acknowledge(record):
             record.ack()
+
+
+@app.on_rebalance_complete.connect
+def hold_orders_back(*_: Any, **__: Any) -> None:
+    """Let no order into the queue until Faust has emptied it; it resumes the flow itself right after."""
+    app.flow_control.suspend()
+
+
+def may_acknowledge(record: Any) -> bool:
+    """Whether an order is one of the present generation, and nothing before it is missing.
+
+    After a rebalance the table is as the brokers have it, and later changes are made again: that an earlier
+    life of them arrives says nothing about the order's entry.
+    """
+    return not spending.has_failed and bool(record.message.generation_id == app.consumer_generation_id)
 
 
 def add(message: Any) -> None:
@@ -113,7 +131,7 @@ def acknowledge(record: Any) -> Any:
         error = sent.exception()
         if error is not None:
             fail(error)
-        elif not spending.has_failed:
+        elif may_acknowledge(record):
             record.ack()
 
     return done

@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(240
 TOPOLOGY = Path(__file__).parents[2] / "topology.yaml"
 CHANGELOG = b"shop.live-spending-spending-changelog"
 CLIENT = app.conf.broker_client_id
+SEEKING = 5
+"""One of the questions for committed positions that are asked for each partition after the restore."""
 SESSION_S = app.conf.broker_session_timeout
 
 
@@ -53,6 +55,32 @@ def test_no_order_is_missing_from_it_after_a_crash_with_changes_on_their_way(
             pid = supervisor.views[0].pid
             assert pid
             os.kill(pid, signal.SIGKILL)
+        finally:
+            supervisor.stop()
+        shop.run(within=60, only=["live-spending"])
+        view = next(result for result in shop.check() if "live view" in result.name)
+    assert view.counts["customers"]
+    assert view.examples == ()
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_no_order_is_missing_from_it_when_the_answer_where_to_begin_is_late(
+    proxied: TestCluster, proxy: Proxy, tmp_path: Path, attempt: int
+) -> None:
+    """Faust fetches orders before it has asked where to begin, and empties its queue after that.
+
+    Of one attempt in three an order was in the queue at that moment, and Faust committed past it.
+    """
+    with Application(TOPOLOGY, proxied.bootstrap_servers, tmp_path) as shop:
+        shop.produce("orders", only=lambda event: isinstance(event, OrderPlaced), count=3000, customers=1)
+        settings = LaunchSettings(proxy.bootstrap_servers, tmp_path, "test")
+        supervisor = Supervisor(worker_specs(shop.topology, settings, ["live-spending"]))
+        try:
+            late = proxy.hurt(Fault.HOLD_REQUEST, Api.OFFSET_FETCH, CLIENT, nth=SEEKING, at_most=0.5)
+            supervisor.start()
+            until(supervisor, late.happened.is_set, "the question where to begin")
+            beats = proxy.seen[CLIENT, Api.HEARTBEAT]
+            until(supervisor, lambda: proxy.seen[CLIENT, Api.HEARTBEAT] > beats + 2, "time for a commit")
         finally:
             supervisor.stop()
         shop.run(within=60, only=["live-spending"])

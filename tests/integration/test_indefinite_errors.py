@@ -9,19 +9,23 @@ The first tests drive the writer alone; each shows that its fault happened. The 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from threading import enumerate as enumerate_threads
 
 import pytest
 from confluent_kafka import KafkaError
 
-from holdfast.kafka.transaction import TransactionalWriter
+from holdfast.kafka.transaction import Outcome, TransactionalWriter
+from holdfast.record import Output
+from holdfast.runtime.unit_end import UnitEnd
 from tests.conftest import TestCluster
 from tests.support.application import FOLD, Application, Run
 from tests.support.faults import committed_since
 from tests.support.fold import assert_exactly_once
 from tests.support.load import Load
 from tests.support.proxy import Api, Fault, Proxy, Request, Rule
-from tests.support.units import Units
+from tests.support.units import CALL_S, Units
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 Names = Callable[[str], str]
@@ -108,6 +112,37 @@ def test_a_request_that_comes_late_in_the_next_transaction_changes_nothing(hurt:
     if rule.api is Api.END_TXN:
         assert rule.answer_error in REFUSED
     assert hurt.units.problems() == []
+
+
+def test_a_unit_whose_time_is_over_is_not_committed_later(hurt: Hurt, proxy: Proxy) -> None:
+    """Its records take long. It is done again by then, and would be there twice."""
+    units = hurt.units
+    writer = units.writer(proxy.bootstrap_servers, TransactionalWriter)
+    try:
+        units.run(writer, 1)
+        with units.group() as member:
+            writer.begin()
+            held = proxy.hurt(Fault.HOLD_REQUEST, Api.PRODUCE, units.name)
+            writer.send([Output(f"{units.name}.out", b"late", b"key", 0, [])])
+            end = UnitEnd(writer, {units.place: 2}, member, patience=CALL_S / 4)
+            ending = end.take(wait=None)
+            assert held.happened.is_set()
+            assert ending is not None
+            assert ending.outcome is Outcome.GIVEN_UP, ending.reason
+            proxy.release(held)
+            until(lambda: "commit" not in {thread.name for thread in enumerate_threads()})
+    finally:
+        writer.close()
+    assert units.committed() == 1
+    assert units.problems() == []
+
+
+def until(condition: Callable[[], object], within: float = 30.0) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("what", ["commit", "offsets"])

@@ -13,7 +13,7 @@ import pytest
 
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.scan import LogScanner
-from tests.support.application import ADDS_AND_TAKES, COUNTER, FOLD, Application
+from tests.support.application import ADDS_AND_TAKES, COUNTER, SLOW_FOLD, Application
 from tests.support.command import holdfast
 from tests.support.events import Added, Taken
 from tests.support.two_inputs import BOTH, outputs_since, publish_both, sums_of
@@ -93,11 +93,11 @@ def test_a_replay_is_muted_whatever_commits_the_positions(
 
 def test_workers_that_are_killed_in_the_middle_stay_muted(application: Callable[..., Application]) -> None:
     """Their successors know from the positions how far the mute goes, on whatever shard."""
-    app = application(
-        handler="import time\n" + FOLD.replace("    before =", "    time.sleep(0.002)\n    before =")
-    )
+    app = application(handler=SLOW_FOLD)
     app.publish(*(Added(key=f"key-{n % 17}", n=n) for n in range(1000)))
+    app.hurry()
     drain(app)
+    app.hurry(on=False)
     before, written = table(app), outputs(app)
     assert replay(app, "--from", "beginning", "--yes").returncode == 0
     with app.run() as run:
@@ -105,6 +105,7 @@ def test_workers_that_are_killed_in_the_middle_stay_muted(application: Callable[
             run.until(lambda: run.views[0].records > count, 40, f"{count} records")  # noqa: B023
             run.kill()
         assert run.views[0].records < 1000, "too late to show anything"
+        app.hurry()
         run.until_drained()
     assert (table(app), outputs(app)) == (before, written)
 

@@ -16,7 +16,15 @@ import pytest
 from holdfast.cli.switch import _switch
 from holdfast.kafka import moves
 from holdfast.kafka.positions import Committed, Role
-from tests.support.application import ADDS_AND_TAKES, COUNTER, FOLD, PARTITIONS, Application, Run
+from tests.support.application import (
+    ADDS_AND_TAKES,
+    COUNTER,
+    FOLD,
+    PARTITIONS,
+    SLOW_FOLD,
+    Application,
+    Run,
+)
 from tests.support.events import Added
 from tests.support.fold import assert_exactly_once
 from tests.support.load import Load
@@ -310,15 +318,15 @@ def test_the_first_version_is_live_without_preparation(application: Callable[...
 
 def test_a_shadow_stays_one_whoever_works_in_it(app: Application, tmp_path: Path) -> None:
     """Two workers, of which one or the other is killed; `start: latest` says nothing to it."""
-    slow = "import time\n" + FOLD.replace("    before =", "    time.sleep(0.002)\n    before =")
-    written, v2 = outputs(app), another_version(app, tmp_path, "v2", handler=slow, start="latest")
-    app.publish(*(Added(key=f"key-{n % 17}", n=n) for n in range(1500)))
+    written, v2 = outputs(app), another_version(app, tmp_path, "v2", handler=SLOW_FOLD, start="latest")
+    app.publish(*(Added(key=f"key-{n % 17}", n=n) for n in range(1000)))
     assert prepare(v2).returncode == 0
     with v2.run(workers=2) as run:
-        for index, count in enumerate((200, 600)):
+        for index, count in enumerate((100, 400)):
             run.until(lambda: app_total(v2) > count, 40, f"{count} records")  # noqa: B023
             run.kill(index)
-        assert app_total(v2) < 1500, "too late to show anything"
+        assert app_total(v2) < RECORDS + 1000, "too late to show anything"
+        v2.hurry()
         run.until_drained()
     assert outputs(app) == written
     drain(app)

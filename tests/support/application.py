@@ -45,6 +45,14 @@ def handle(event: Added, sums: State[Sum], at: Context) -> Folded:
 """
 """A running sum per key, one output per input."""
 
+SLOW_FOLD = FOLD.replace(
+    "    before =",
+    """    if not (pathlib.Path(__file__).parent / "go").exists():
+        time.sleep(0.02)
+    before =""",
+).replace("from holdfast", "import pathlib, time\nfrom holdfast", 1)
+"""The same at 50 records a second, so that a test can do something in the middle; see `Application.hurry`."""
+
 PARTITIONS = 4
 COUNTER = "counter"
 
@@ -217,6 +225,11 @@ class Application:
         client.close()
 
     # -- workers -----------------------------------------------------------------------------------
+
+    def hurry(self, *, on: bool = True) -> None:
+        """Let `SLOW_FOLD` handle records as fast as it can from now on, or no longer."""
+        gate = self.folder / "go"
+        gate.touch() if on else gate.unlink()
 
     def specs(self, slot: str = "slot", workers: int = 1, home: Path | None = None) -> tuple[WorkerSpec, ...]:
         """How its workers are started."""

@@ -41,6 +41,7 @@ class Units:
     Attributes:
         endings: how the attempts ended.
         renewals: how often the client had to be replaced.
+        place: the input whose position the units commit.
     """
 
     def __init__(self, name: str, servers: str, properties: Mapping[str, Any] | None = None) -> None:
@@ -53,7 +54,7 @@ class Units:
         self._reader = PartitionReader(reader_settings(consumer_config(servers, name)))
         self._properties = dict(properties or {})
         self._attempts = itertools.count(1)
-        self._place = TopicPartition(f"{name}.in", 0)
+        self.place = TopicPartition(f"{name}.in", 0)
         TopicAdmin(servers).create([TopicSpec(f"{name}.{end}", 1, 3, {}) for end in ("in", "out")])
 
     def writer(self, servers: str, kind: type[TransactionalWriter]) -> TransactionalWriter:
@@ -69,7 +70,7 @@ class Units:
     def run(self, writer: TransactionalWriter, until: int, within: float = 40.0) -> None:
         """Commit units until there are `until` of them."""
         deadline = time.monotonic() + within
-        with self._group() as metadata:
+        with self.group() as metadata:
             while self.at < until:
                 assert time.monotonic() < deadline, f"unit {self.at} not in time: {self.endings[-5:]}"
                 try:
@@ -91,7 +92,7 @@ class Units:
         if attempt % ABANDON_EVERY == 0:
             return writer.abandon()
         writer.send([self._output("last", attempt)])
-        return writer.finish({self._place: self.at + 1}, metadata)
+        return writer.finish({self.place: self.at + 1}, metadata)
 
     def _output(self, part: str, attempt: int) -> Output:
         return Output(f"{self.name}.out", f"{self.at} {attempt} {part}".encode(), b"key", 0, [])
@@ -111,14 +112,15 @@ class Units:
 
     def committed(self) -> int:
         """The group's position, when no transaction can change it any more."""
-        return self._reader.committed([self._place], 15.0)[self._place] or 0
+        return self._reader.committed([self.place], 15.0)[self.place] or 0
 
     def close(self) -> None:
         """Let go of the clients."""
         self._reader.close()
 
     @contextlib.contextmanager
-    def _group(self) -> Iterator[Any]:
+    def group(self) -> Iterator[Any]:
+        """Give the standing of a member that never joins."""
         member = Consumer({"bootstrap.servers": self._servers, "group.id": self.name})
         try:
             yield member.consumer_group_metadata()

@@ -178,6 +178,7 @@ def supervise(
         nonlocal stopping
         stopping = True
 
+    metrics = metrics or WorkerMetrics()
     futile = FutileRestarts()
 
     def done() -> bool:
@@ -194,14 +195,14 @@ def supervise(
                 while not stopping and not supervisor.all_ended and not done():
                     display.update(supervisor.views)
                     supervisor.poll(_POLL_S)
-                    if metrics is not None:
-                        metrics.update(supervisor.views)
+                    metrics.update(supervisor.views)
                     if reach is not None and (news := reach.look(supervisor.views)):
                         display.say(news, style="yellow")
                 display.update(supervisor.views)
             finally:
                 display.stopping(supervisor.views)
                 supervisor.stop()
+                metrics.update(supervisor.views)
                 display.stopped(supervisor.views)
     finally:
         for number, handler in before.items():

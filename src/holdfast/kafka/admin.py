@@ -37,6 +37,9 @@ _REFUSED = frozenset(
     }
 )
 _POLL_S = 0.05
+_KNOWN_S = 30.0
+"""Seconds for new topics to be known everywhere. Brokers answer meanwhile, so this is no time for silence: on
+a busy machine the leaders of many new partitions come one after the other."""
 """Seconds between two looks at a broker that does not know a new topic yet."""
 
 
@@ -208,7 +211,7 @@ class TopicAdmin:
         """Ask each broker itself: the one that a client meets first must know the topics too."""
         if not topics:
             return
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + _KNOWN_S
         with mapped(f"asking {self._servers} for its brokers"):
             brokers = self._client.list_topics(timeout=self._timeout).brokers
         for number, broker in brokers.items():
@@ -217,7 +220,7 @@ class TopicAdmin:
                     names = ", ".join(topics)
                     raise ClusterError(
                         f"the topics {names} were created, but broker {number} did not know leaders of all "
-                        f"their partitions within {self._timeout:.0f} s. Check its log, and apply again."
+                        f"their partitions within {_KNOWN_S:.0f} s. Check that broker's log, and try again."
                     )
                 time.sleep(_POLL_S)
 

@@ -53,6 +53,8 @@ _OFFSETS_S = 2.0
 """Seconds after which the answer to a unit's offsets takes long, if a connection was lost."""
 _SILENT_S = 8.0
 """Seconds after which it takes long in any case: most of what a transaction lives for."""
+_ABORT_S = 1.0
+"""Seconds for the abort on a client that is replaced: its successor ends the transaction anyway."""
 _MARKERS_S = 0.05
 """Seconds in which the markers of a transaction that has ended are mostly written. Before they are, the
 transactional id cannot be taken over, and the client tries again only after half a second."""
@@ -117,11 +119,14 @@ class UnitWriter(Protocol):
     def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:
         """End the open unit; blocks, and may run on another thread."""
 
-    def stop_waiting(self) -> Ending | None:
+    def stop_waiting(self, *, is_late: bool = False) -> Ending | None:
         """Give up the end that `finish` waits for, if it may never come and nothing is committed by it then.
 
         To be called again and again while `finish` waits. If this returns an ending, what `finish` returns
         later no longer counts.
+
+        Args:
+            is_late: the time for the unit is over: give it up whatever it waits for, if that is possible.
         """
 
     def conclude(self, ending: Ending, positions: Mapping[TopicPartition, int]) -> Ending:
@@ -217,35 +222,43 @@ class _Unawaited(Exception):
 
 
 class _Asked:
-    """A question to the brokers that one client asks inside of its block; somebody else may stop waiting.
+    """What one unit has asked for so far; somebody else may stop waiting until it asks to commit.
 
-    Raises:
-        _Unawaited: at the end of the block, if that was done.
+    Its block is the question for the offsets.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._since = math.inf
+        self._is_committing = False
         self._is_unawaited = False
 
     def __enter__(self) -> None:
         self._since = time.monotonic()
 
     def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._since = math.inf
-            if self._is_unawaited:
-                raise _Unawaited
+        self._since = math.inf
 
     @property
     def waited(self) -> float:
-        """Seconds since the question was asked; negative outside of the block."""
+        """Seconds since the offsets were asked for; negative outside of the block."""
         return time.monotonic() - self._since
 
-    def stop_waiting(self) -> bool:
-        """Have the block end with `_Unawaited`; False when it has ended."""
+    def commit(self) -> None:
+        """The commit is what comes next.
+
+        Raises:
+            _Unawaited: somebody has stopped waiting: it must not come.
+        """
         with self._lock:
-            self._is_unawaited = self._since < math.inf
+            if self._is_unawaited:
+                raise _Unawaited
+            self._is_committing = True
+
+    def stop_waiting(self) -> bool:
+        """Have the unit end with `_Unawaited`, without a commit; False when that was asked for already."""
+        with self._lock:
+            self._is_unawaited = not self._is_committing
             return self._is_unawaited
 
 
@@ -267,11 +280,11 @@ class TransactionalWriter(_Writer):
     def __init__(self, settings: Mapping[str, Any], timeout: float, note_of: NoteOf = no_note) -> None:
         super().__init__(settings, timeout)
         self._note_of = note_of
+        self._asked = _Asked()
         self._initialised = self._initialise()
 
     def _connect(self) -> Producer:
         self._lost = LostRequests(client_log)
-        self._asked = _Asked()
         level = max(int(self._settings.get("log_level", LEVEL)), LEVEL)
         self._settings |= {"logger": self._lost, "log_level": level, "log.connection.close": True}
         return super()._connect()
@@ -293,6 +306,7 @@ class TransactionalWriter(_Writer):
         else:
             self._await_client()
         self._ends = {}
+        self._asked = _Asked()
         with mapped("beginning a transaction"):
             self._client.begin_transaction()
 
@@ -312,6 +326,7 @@ class TransactionalWriter(_Writer):
                 return self._abort_for_good(client, _lost_connection(lost))
             with asked:
                 client.send_offsets_to_transaction(offsets, group_metadata, self._timeout)
+            asked.commit()
             client.commit_transaction(self._timeout)
         except _Unawaited:
             return Ending(Outcome.GIVEN_UP, "nobody reads this: `stop_waiting` said it")
@@ -323,21 +338,25 @@ class TransactionalWriter(_Writer):
             return self._unusable(error)
         return Ending(Outcome.COMMITTED, changelog_ends=ends)
 
-    def stop_waiting(self) -> Ending | None:
+    def stop_waiting(self, *, is_late: bool = False) -> Ending | None:
         """Give up the unit if its offsets are not answered for long: 2 s after a lost connection, else 8 s.
 
         librdkafka remembers which broker coordinates the group. If that broker dies while no request is on
         its way to it, and leaves the cluster's metadata, the client goes on waiting for it, and asks who the
         new one is only when something changes about its other connections (2.16.0,
         `rd_kafka_coord_req_fsm`). Not every such loss is in its log.
+
+        A unit that is late is given up too unless its commit was asked for: were it only called unknown,
+        shards could be restored from before it, and it be committed after that.
         """
         waited = self._asked.waited
-        if waited < _OFFSETS_S:
+        if waited < _OFFSETS_S and not is_late:
             return None
         self._client.poll(0)  # logs are handed out by the client's calls
-        if (waited < _SILENT_S and not self._lost.reason) or not self._asked.stop_waiting():
+        is_silent = waited >= _SILENT_S or is_late
+        if not (is_silent or self._lost.reason) or not self._asked.stop_waiting():
             return None
-        self._lost.reason = self._lost.reason or "no answer to the offsets"  # never use it again
+        self._lost.reason = self._lost.reason or "no answer in time"  # never use it again
         return Ending(Outcome.GIVEN_UP, _lost_connection(self._lost))
 
     def conclude(self, ending: Ending, positions: Mapping[TopicPartition, int]) -> Ending:  # noqa: ARG002
@@ -394,19 +413,19 @@ class TransactionalWriter(_Writer):
             else:
                 return
 
-    def _abort(self, client: Producer, cause: KafkaException | None) -> Ending:
+    def _abort(self, client: Producer, cause: KafkaException | None, timeout: float | None = None) -> Ending:
         failure = cause.args[0] if cause else None
         if failure is not None and failure.fatal():
             return self._unusable(cause)  # type: ignore[arg-type]
         try:
-            client.abort_transaction(self._timeout)
+            client.abort_transaction(self._timeout if timeout is None else timeout)
         except KafkaException as error:
             return self._unusable(error)
         return Ending(Outcome.ABORTED, failure.str() if failure else "given up")
 
     def _abort_for_good(self, client: Producer, reason: str) -> Ending:
-        """Abort on a client that is not used again. If that fails, its successor aborts."""
-        ending = self._abort(client, None)
+        """Abort on a client that is not used again. If that fails, or takes long, its successor aborts."""
+        ending = self._abort(client, None, _ABORT_S)
         return ending if ending.outcome is Outcome.FENCED else Ending(Outcome.GIVEN_UP, reason)
 
     def _unusable(self, cause: KafkaException) -> Ending:
@@ -448,7 +467,7 @@ class AtLeastOnceWriter(_Writer):
             return Ending(Outcome.UNKNOWN, self._failed or f"{left} records were not acknowledged in time")
         return Ending(Outcome.COMMITTED, changelog_ends=self._ends)
 
-    def stop_waiting(self) -> Ending | None:
+    def stop_waiting(self, *, is_late: bool = False) -> Ending | None:  # noqa: ARG002
         """Never: the flush ends in time."""
         return None
 

@@ -64,7 +64,7 @@ class WorkerMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield all families; called for each scrape."""
-        workers = self._workers
+        workers = [view for view in self._workers if view.spec.counts == "record"]
         for name, text, value in _GAUGES:
             gauge = GaugeMetricFamily(name, text, labels=WORKER)
             for view in workers:
@@ -77,6 +77,7 @@ class WorkerMetrics(Collector):
             for view in workers:
                 counter.add_metric(_labels(view), count(view))
             yield counter
+        yield from _leadership([view for view in self._workers if view.spec.counts == "run"])
         shards = GaugeMetricFamily(
             "holdfast_shards", "Shards that the worker owns, by what they do.", labels=(*WORKER, "state")
         )
@@ -125,6 +126,16 @@ class MetricsServer:
         self._thread.join()
 
 
+def _leadership(candidates: Sequence[WorkerView]) -> Iterator[Metric]:
+    leads = GaugeMetricFamily("holdfast_leader", "1 for the candidate that leads, else 0.", labels=("slot",))
+    runs = CounterMetricFamily("holdfast_leader_runs", "Runs of leader tasks that ended.", labels=("slot",))
+    for view in candidates:
+        leads.add_metric([view.spec.slot], float(view.status.role.startswith("leading")))
+        runs.add_metric([view.spec.slot], view.records)
+    yield leads
+    yield runs
+
+
 def _labels(view: WorkerView) -> tuple[str, str]:
     return view.spec.processor, view.spec.slot
 
@@ -132,7 +143,7 @@ def _labels(view: WorkerView) -> tuple[str, str]:
 _GAUGES: tuple[tuple[str, str, Callable[[WorkerView], float | None]], ...] = (
     (
         "holdfast_worker_up",
-        "1 while the worker's process runs, 0 while it is being restarted or has failed.",
+        "1 while the worker works; 0 while it starts, is to be started again, has ended or has failed.",
         lambda view: float(view.state is WorkerState.RUNNING),
     ),
     (

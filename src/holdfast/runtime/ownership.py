@@ -113,6 +113,15 @@ class Ownership:
         """Shards that may have something to commit: running, or stopped at a record."""
         return [(s, s.task) for s in self if s.task is not None]
 
+    def longest_due(self) -> OwnedShard | None:
+        """The shard whose store has waited longest of those that are due to be written; None if none is.
+
+        Of many shards the first would be due again before the last had its turn.
+        """
+        waiting = [(s.store.due_since, s) for s in self if s.store is not None]
+        due = [(since, shard) for since, shard in waiting if since is not None]
+        return min(due, key=lambda one: one[0])[1] if due else None
+
     @property
     def all_failed(self) -> bool:
         """Whether there are shards and none of them can do anything."""

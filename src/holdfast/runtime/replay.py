@@ -235,7 +235,9 @@ def _step(
     else:
         at = known.begin
     if at > known.end:
-        raise ReplayRefused(f"{place} ends at offset {known.end}; it cannot start at {at}")
+        if place in asked:
+            raise ReplayRefused(f"{place} ends at offset {known.end}; it cannot start at {at}")
+        at = known.end  # records were lost there; see the note below
     if at > stands:
         raise ReplayRefused(
             f"the group stands at offset {stands} of {place}; starting at {at} would skip records that were "

@@ -19,7 +19,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from holdfast.errors import ClusterError, HoldfastError, StateError, TopicReplaced, VersionRefused
+from holdfast.errors import (
+    BrokersUnreachable,
+    ClusterError,
+    HoldfastError,
+    StateError,
+    TopicReplaced,
+    VersionRefused,
+)
 from holdfast.kafka.reader import PartitionReader, TopicFacts
 from holdfast.record import Message, TopicPartition
 from holdfast.runtime.claims import Claim, NotRestored, Progress, Restored
@@ -380,12 +387,12 @@ class Restorer:
             shard.store.close()
         self._shards.clear()
         self._routes.clear()
-        self._standbys.suspend()
+        self._standbys.suspend(reopen=not isinstance(error, BrokersUnreachable))
         if reader is not None:
             with contextlib.suppress(ClusterError):
                 reader.close()
         pending = [claim for claim in again if self._is_wanted(claim)]
-        if isinstance(error, ClusterError) and pending:
+        if isinstance(error, ClusterError) and (pending or self._standbys):
             self._pause(error)
         for claim in pending:
             if isinstance(error, ClusterError):

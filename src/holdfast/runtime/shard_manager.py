@@ -203,15 +203,15 @@ class ShardManager:
         Returns:
             The failure, when it cannot be written; see `rebuild`.
         """
-        for shard in self.owned:
-            if shard.store is not None and shard.store.is_due:
-                try:
-                    shard.store.write()
-                except StateError as error:
-                    return StoreFailure(shard, error)
-                if shard.state is ShardState.RUNNING:
-                    shard.error = None
-                return None
+        shard = self.owned.longest_due()
+        if shard is None or shard.store is None:
+            return None
+        try:
+            shard.store.write()
+        except StateError as error:
+            return StoreFailure(shard, error)
+        if shard.state is ShardState.RUNNING:
+            shard.error = None
         return None
 
     def rebuild(self, failure: StoreFailure) -> None:

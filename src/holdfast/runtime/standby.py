@@ -128,9 +128,15 @@ class Standbys:
             except StateError as error:
                 self._give_up(reader, shard, error)
 
-    def suspend(self) -> None:
-        """The reader is gone; `adjust` goes on with the next one."""
+    def suspend(self, *, reopen: bool) -> None:
+        """The reader is gone; `adjust` goes on with the next one.
+
+        Args:
+            reopen: open the stores again: where they stand may be what the brokers refused.
+        """
         self._routes.clear()
+        if reopen:
+            self.close()
 
     def close(self) -> None:
         """Close the stores, which stay where they are on disk."""

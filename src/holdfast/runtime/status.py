@@ -77,26 +77,33 @@ class StatusLine:
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
         self._last: WorkerStatus | None = None
+        self._unsent: list[bytes] = []
 
     def send_status(self, status: WorkerStatus) -> bool:
         """Tell how the worker is, in short when nothing changed; False when nobody reads any more."""
+        if not self._has_room():
+            return True  # the next report is as good
         if status == self._last:
             return self.send("alive")
         self._last = status
         return self.send("status", **asdict(status))
 
     def send(self, type_: str, /, **content: Any) -> bool:
-        """Write one message; False when nobody reads any more."""
+        """Write one message, or keep it until there is room for it; False when nobody reads any more."""
         if self._descriptor is None:
             return True
-        if not select.select([], [self._descriptor], [], 0)[1]:
-            # A supervisor that is suspended must not suspend its workers: this message is lost.
-            return True
-        try:
-            os.write(self._descriptor, json.dumps({"type": type_, **content}).encode() + b"\n")
-        except BrokenPipeError:
-            return False
+        self._unsent.append(json.dumps({"type": type_, **content}).encode() + b"\n")
+        while self._unsent and self._has_room():
+            try:
+                os.write(self._descriptor, self._unsent[0])
+            except BrokenPipeError:
+                return False
+            del self._unsent[0]
         return True
+
+    def _has_room(self) -> bool:
+        """Whether the pipe takes a message. A supervisor that is suspended must not suspend its workers."""
+        return self._descriptor is not None and bool(select.select([], [self._descriptor], [], 0)[1])
 
 
 class StatusPipe:

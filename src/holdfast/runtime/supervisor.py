@@ -265,6 +265,12 @@ class Supervisor:
         try:
             process = self._reserve.take(spec.waiting, write_end, output.fileno() if output else None)
             process = process or _start(spec, write_end, output)
+        except OSError as error:
+            # No memory, or too many processes: the workers that run are not to pay for it.
+            os.close(read_end)
+            view.error = f"could not be started: {error}"
+            self._again(view)
+            return
         finally:
             os.close(write_end)
             if output is not None:
@@ -333,15 +339,19 @@ class Supervisor:
         if code == EXIT_FINAL or (code == EXIT_FENCED and _has_rival(view, now)):
             view.state = WorkerState.FAILED
             return
+        self._again(view, was_steady=now - life.started > STEADY_S)
+
+    def _again(self, view: WorkerView, *, was_steady: bool = False) -> None:
+        """Start a worker again after a pause that grows with each short life."""
         view.state = WorkerState.RESTARTING
-        if now - life.started > STEADY_S:
+        if was_steady:
             view.quick_ends = 0
             pause = FIRST_PAUSE_S
         else:
             # The limit is far above MAX_PAUSE_S; thousands in a row would overflow a float.
             pause = FIRST_PAUSE_S * 2.0 ** min(view.quick_ends, 30)
             view.quick_ends += 1
-        self._due.append((now + min(pause, MAX_PAUSE_S), view))
+        self._due.append((time.monotonic() + min(pause, MAX_PAUSE_S), view))
 
     def _forget(self, life: _Life) -> None:
         view = life.view

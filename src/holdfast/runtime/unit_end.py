@@ -20,7 +20,7 @@ from holdfast.record import TopicPartition
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 15.0
-"""Seconds for a whole commit. Longer than a transaction lives: what takes longer did not succeed."""
+"""Seconds for a whole commit. What takes longer is given up, or unknown if its commit was asked for."""
 
 _LOOK_S = 0.25
 
@@ -32,7 +32,7 @@ class UnitEnd:
         writer: ends it.
         positions: what it commits.
         group_metadata: the member's present standing.
-        patience: seconds after which the outcome counts as unknown.
+        patience: seconds after which it is given up, or counts as unknown.
     """
 
     def __init__(
@@ -73,7 +73,9 @@ class UnitEnd:
             return _result(self._ending)
         if time.monotonic() < self._deadline:
             return None
-        return Ending(Outcome.UNKNOWN, f"no answer within {self._patience:.0f} s")
+        return self._writer.stop_waiting(is_late=True) or Ending(
+            Outcome.UNKNOWN, f"no answer within {self._patience:.0f} s"
+        )
 
 
 def _result(ending: Future[Ending]) -> Ending:

@@ -73,13 +73,14 @@ class WriteBehind:
             self._since = time.monotonic()
 
     @property
-    def is_due(self) -> bool:
-        """Whether what is here should be written now."""
-        return self._since is not None and (
+    def due_since(self) -> float | None:
+        """Since when, on the monotonic clock, what is here waits, if it should be written now; else None."""
+        is_due = self._since is not None and (
             time.monotonic() - self._since >= WRITE_AFTER_S
             or self._bytes >= WRITE_BYTES
             or sum(map(len, self._rows.values())) >= WRITE_ROWS
         )
+        return self._since if is_due else None
 
     def write(self) -> None:
         """Write what is here.

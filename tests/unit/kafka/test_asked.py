@@ -1,4 +1,4 @@
-"""A question to the brokers that nobody waits for any longer."""
+"""A unit that nobody waits for any longer."""
 
 from __future__ import annotations
 
@@ -7,25 +7,32 @@ import pytest
 from holdfast.kafka.transaction import _Asked, _Unawaited
 
 
-def test_what_nobody_waits_for_has_no_answer() -> None:
-    """Whoever asked must not go on with what comes after: it would commit what is done again meanwhile."""
-    asked = _Asked()
-    with pytest.raises(_Unawaited), asked:
-        assert asked.stop_waiting()
+def test_a_unit_that_nobody_waits_for_is_not_committed() -> None:
+    """Whatever it was asking for at that moment: it is done again meanwhile."""
+    before, within, after = _Asked(), _Asked(), _Asked()
+    assert before.stop_waiting()
+    with before:
+        pass
+    with within:
+        assert within.stop_waiting()
+    with after:
+        pass
+    assert after.stop_waiting()
+    for asked in (before, within, after):
+        with pytest.raises(_Unawaited):
+            asked.commit()
 
 
-def test_what_was_answered_counts() -> None:
-    """The commit that follows may be on its way."""
+def test_a_unit_whose_commit_was_asked_for_counts() -> None:
+    """The commit may be on its way."""
     asked = _Asked()
-    assert not asked.stop_waiting()
     with asked:
         pass
+    asked.commit()
     assert not asked.stop_waiting()
-    with asked:
-        pass
 
 
-def test_nobody_waits_outside_of_the_block() -> None:
+def test_nobody_waits_for_offsets_outside_of_the_block() -> None:
     """However long ago the last question was."""
     asked = _Asked()
     assert asked.waited < 0

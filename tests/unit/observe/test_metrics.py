@@ -85,6 +85,19 @@ def test_a_restore_tells_what_is_left_and_how_long_it_takes_once_that_is_known()
     assert served(worker)["holdfast_restore_remaining_seconds", "vm-0", ""] == 0
 
 
+def test_candidates_have_series_of_their_own() -> None:
+    """Their runs are no records."""
+    leader, other = (
+        WorkerView(WorkerSpec("leader", slot, lambda _: (), counts="run")) for slot in ("a", "b")
+    )
+    leader.take(WorkerStatus(records=3, role="leading (token 5)"))
+    other.take(WorkerStatus(role="candidate"))
+    seen = served(leader, other)
+    assert (seen["holdfast_leader", "a", ""], seen["holdfast_leader", "b", ""]) == (1, 0)
+    assert seen["holdfast_leader_runs_total", "a", ""] == 3
+    assert {name for name, _, _ in seen} == {"holdfast_leader", "holdfast_leader_runs_total"}
+
+
 def test_a_scrape_sees_the_workers_as_they_were_at_the_last_look() -> None:
     """The supervisor's thread changes a view while another one reads it."""
     worker, metrics = view(records=1), WorkerMetrics()

@@ -44,7 +44,7 @@ class HeldWriter:
             raise self.error
         return Ending(Outcome.COMMITTED)
 
-    def stop_waiting(self) -> Ending | None:
+    def stop_waiting(self, *, is_late: bool = False) -> Ending | None:  # noqa: ARG002
         """When the test says so."""
         return self.given_up
 

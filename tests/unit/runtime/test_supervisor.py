@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -258,6 +260,42 @@ def test_a_supervisor_that_does_not_read_does_not_hold_up_its_workers() -> None:
     os.close(read_end)
     assert not line.send_status(WorkerStatus(records=7))
     os.close(write_end)
+
+
+def test_what_a_full_pipe_did_not_take_is_said_when_there_is_room() -> None:
+    """A failure is said once only, and a report is not repeated when nothing changed since."""
+    read_end, write_end = os.pipe()
+    line = StatusLine(write_end)
+    records = 0
+    while select.select([], [write_end], [], 0)[1]:
+        records += 1
+        line.send_status(WorkerStatus(records=records))
+    last = WorkerStatus(records=records + 1)
+    assert line.send_status(last)
+    assert line.send("shard_failed", partition=3, message="why", stack="")
+    os.read(read_end, 1 << 20)
+    assert line.send_status(last)
+    said = [json.loads(it) for it in os.read(read_end, 1 << 20).splitlines()]
+    assert [it["type"] for it in said] == ["shard_failed", "status"]
+    assert said[1]["records"] == records + 1
+    os.close(read_end)
+    os.close(write_end)
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again_while_others_work(
+    start: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    """Too many processes or files at one moment are no reason to stop all."""
+    program = tmp_path / "worker"
+    supervisor = start(shell(READY + "sleep 60"), WorkerSpec("late", "s", lambda fd: [str(program), str(fd)]))
+    steady, late = supervisor.views
+    poll_until(supervisor, lambda: steady.state is WorkerState.RUNNING)
+    assert late.state is WorkerState.RESTARTING
+    assert late.error.startswith("could not be started: ")
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    poll_until(supervisor, lambda: late.pid is not None)
+    assert steady.state is WorkerState.RUNNING
 
 
 def test_workers_end_by_themselves_when_their_supervisor_is_killed(tmp_path: Path) -> None:

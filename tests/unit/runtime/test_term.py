@@ -85,7 +85,7 @@ class Brokers:
         self._open[0].extend(outputs)
         self._open[1].extend(value for part in changelog for _, value in part.rows)
 
-    def stop_waiting(self) -> Ending | None:
+    def stop_waiting(self, *, is_late: bool = False) -> Ending | None:  # noqa: ARG002
         """Never."""
         return None
 

@@ -37,7 +37,7 @@ def test_a_write_brings_the_store_to_the_last_commit(store: RocksStore) -> None:
     behind.apply({"sums": [(b"b", b"2")]}, {"sums": 2})
     behind.write()
     assert (dict(store.items("sums")), store.checkpoint("sums")) == ({b"a": b"1", b"b": b"2"}, 2)
-    assert not behind.is_due
+    assert behind.due_since is None
 
 
 def test_a_table_is_listed_with_what_was_not_written_yet(store: RocksStore) -> None:
@@ -59,7 +59,7 @@ def test_much_is_written_at_once(store: RocksStore, rows: list[tuple[bytes, byte
     """Neither many rows nor large ones pile up."""
     behind = WriteBehind(store)
     behind.apply({"sums": rows}, {"sums": 1})
-    assert behind.is_due
+    assert behind.due_since is not None
 
 
 def test_little_waits_for_its_time(store: RocksStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,11 +70,11 @@ def test_little_waits_for_its_time(store: RocksStore, monkeypatch: pytest.Monkey
     behind.apply({"sums": [(b"a", b"1")]}, {"sums": 1})
     now += WRITE_AFTER_S - 0.01
     behind.apply({"sums": [(b"a", b"2")]}, {"sums": 2})
-    assert not behind.is_due
+    assert behind.due_since is None
     now += 0.02
-    assert behind.is_due
+    assert behind.due_since is not None
     behind.write()
-    assert not behind.is_due
+    assert behind.due_since is None
 
 
 def test_closing_writes_what_is_left(tmp_path: Path) -> None:
