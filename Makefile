@@ -28,9 +28,8 @@ help: ## List the commands
 run: $(INSTALLED) ## The main job: start brokers, publish, process exactly-once, verify. ARGS="--set count=20000" for more
 	@$(BIN)/holdfast demo --set count=5000 $(ARGS)
 
-# Two processes, each with brokers of its own: most of a test on real brokers is waiting. A file stays together.
 test: $(INSTALLED) ## All tests but the long ones, on real brokers of their own. ARGS="-k name" for some
-	@$(BIN)/pytest -m "not slow and not chaos" -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/pytest -m "not slow and not chaos" $(ARGS)
 
 test-unit: $(INSTALLED) ## The tests that need no broker
 	@$(BIN)/pytest tests/unit -m "not slow" $(ARGS)
