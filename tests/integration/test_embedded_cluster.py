@@ -212,6 +212,7 @@ def test_two_ups_at_once_follow_one_another(home: Home) -> None:
     assert len(home.processes()) == 1
 
 
+@pytest.mark.slow
 def test_topics_are_kept_only_if_asked_for(home: Home) -> None:
     """With --keep they outlive `down`, until `down --delete-data`."""
     home.run("up", "--nodes", "1", "--keep")
@@ -243,6 +244,7 @@ def test_down_without_a_cluster_is_no_error(home: Home) -> None:
 # -- crashes -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_up_starts_only_the_node_that_crashed(home: Home) -> None:
     """After kill -9 of one of three nodes the others go on, and nothing acknowledged is lost."""
     home.run("up")
@@ -425,6 +427,7 @@ def test_a_temporary_cluster_ends_with_its_owner_even_if_that_is_killed() -> Non
     wait_until(lambda: not folder.exists(), "the folder is deleted")
 
 
+@pytest.mark.slow
 def test_clusters_in_different_folders_do_not_disturb_each_other() -> None:
     """Stopping one leaves the other alone; nodes are stopped and started one by one."""
     with EmbeddedCluster.temporary(nodes=1) as one, EmbeddedCluster.temporary(nodes=2) as two:

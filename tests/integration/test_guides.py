@@ -56,6 +56,7 @@ def test_a_pages_application_and_its_tests_work(name: str, tmp_path: Path) -> No
     run_tests_of(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_the_faust_example_counts_what_is_published(
     cluster: TestCluster, unique_name: Callable[[str], str], tmp_path: Path
@@ -76,6 +77,7 @@ def test_the_faust_example_counts_what_is_published(
     assert rows == {b'"home"': b"3"}
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_the_consumer_of_dead_letters_shows_them(
     cluster: TestCluster, unique_name: Callable[[str], str], tmp_path: Path

@@ -184,6 +184,7 @@ main()
 """The command, killed in the last moment in which nothing is decided yet."""
 
 
+@pytest.mark.slow
 def test_a_replay_that_is_killed_has_changed_nothing(app: Application) -> None:
     """Its deletions and positions are one transaction: the next command ends it, and does all of it."""
     before, stood = table(app), app.committed()
@@ -258,6 +259,7 @@ def last_of_each_key(app: Application) -> list[object]:
     return list({event.key: event for event in app.decoded("sums")}.values())
 
 
+@pytest.mark.slow
 def test_a_time_is_a_start(app: Application) -> None:
     """Before the first record it is the beginning, and nothing has to be kept."""
     before = table(app)
@@ -298,6 +300,7 @@ def test_inputs_that_lost_their_first_records_are_told(app: Application) -> None
     assert app.committed()["adds", 1] == 3
 
 
+@pytest.mark.slow
 def test_a_faust_processor_and_a_wrong_name_are_refused(application: Callable[..., Application]) -> None:
     """And a processor that never ran has nothing to replay."""
     app = application()

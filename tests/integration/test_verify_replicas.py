@@ -394,6 +394,7 @@ def test_a_client_that_does_not_say_where_records_come_from_proves_nothing(
     assert all("nothing that comes is proven to be from it" in finding.detail for finding in findings)
 
 
+@pytest.mark.slow
 def test_brokers_without_racks_are_told_what_to_set(tmp_path: Path) -> None:
     """Only the leader can be read, so nothing is compared, and the command says what it would take."""
     with EmbeddedCluster.temporary(2, overrides={"broker.rack": ""}) as plain:

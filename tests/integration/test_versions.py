@@ -80,6 +80,7 @@ def test_a_shadow_beside_a_running_version_leaves_it_untouched(app: Application,
     assert shadow_outputs(v2) == outputs(app)
 
 
+@pytest.mark.slow
 def test_there_and_back_every_output_is_written_once(app: Application, tmp_path: Path) -> None:
     """By the one version up to where it stood, by the other from there."""
     v2 = another_version(app, tmp_path, "v2")
@@ -132,9 +133,11 @@ MOMENTS = ["one group", "both groups", "before the commit", "during the commit",
 def switch_and_die(app: Application, to: str, when: str) -> None:
     """Kill the command at a moment."""
     arguments = ["switch", COUNTER, "--to", to, "--yes", "--bootstrap-servers", app.servers]
-    died = subprocess.run(
-        [sys.executable, "-c", DYING, when, *arguments], cwd=app.folder, capture_output=True, check=False
-    )
+    command = [sys.executable, "-c", DYING, when, *arguments]
+    for _ in range(5):
+        died = subprocess.run(command, cwd=app.folder, capture_output=True, check=False)
+        if b"too slowly" not in died.stderr:
+            break
     assert died.returncode == -signal.SIGKILL, died.stderr
 
 
@@ -206,6 +209,7 @@ transaction.Producer = Freezing
 """A handler module whose worker freezes when all of a transaction is sent but its end, the positions too."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "moment", ["before its commit", pytest.param("before its positions are sent", marks=pytest.mark.slow)]
 )
@@ -240,6 +244,7 @@ def test_a_worker_that_was_frozen_during_a_switch_writes_nothing(
     assert not left & written_places(app, "read_committed").keys()
 
 
+@pytest.mark.slow
 def test_workers_that_start_during_a_switch_wait_for_its_end(
     app: Application, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +287,7 @@ def failure_of(app: Application) -> str:
         return run.views[0].error
 
 
+@pytest.mark.slow
 def test_a_version_that_must_not_work_says_so(app: Application, tmp_path: Path) -> None:
     """One that was never prepared, one that is retired, and the old one when its positions are gone."""
     before, v2 = outputs(app), another_version(app, tmp_path, "v2")
@@ -335,6 +341,7 @@ def test_a_shadow_stays_one_whoever_works_in_it(app: Application, tmp_path: Path
     assert roles(app, v2) == (Role.LIVE, Role.SHADOW)
 
 
+@pytest.mark.slow
 def test_a_shadow_that_is_ahead_is_not_made_live(app: Application, tmp_path: Path) -> None:
     """Outputs in between would be missing. When the live version has caught up, it is."""
     v2 = another_version(app, tmp_path, "v2")
@@ -413,6 +420,7 @@ def test_a_shadows_dead_letters_are_its_own(application: Callable[..., Applicati
     assert sum(map(len, own.values())) == letters
 
 
+@pytest.mark.slow
 def test_what_cannot_be_prepared_or_switched_is_refused(app: Application, tmp_path: Path) -> None:
     """With what to do, and nothing changed."""
     v2 = another_version(app, tmp_path, "v2")
@@ -484,6 +492,7 @@ def test_a_shadow_is_compared_with_the_live_version(app: Application, tmp_path: 
     assert (refused.returncode, "is not a shadow" in refused.stderr) == (1, True), refused.stderr
 
 
+@pytest.mark.slow
 def test_outputs_that_are_missing_differ_although_the_rest_is_the_same(
     application: Callable[..., Application], tmp_path: Path
 ) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Collection, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import typer
@@ -24,7 +24,6 @@ from holdfast.kafka.provision import compare, provision
 from holdfast.kafka.settings import checked
 from holdfast.local.cluster import running_bootstrap_servers
 from holdfast.local.folders import home
-from holdfast.observe.metrics import Address, MetricsServer, WorkerMetrics
 from holdfast.runtime.launch import LaunchSettings, default_slot_prefix, worker_specs
 from holdfast.runtime.supervisor import Supervisor, WorkerView
 from holdfast.topology import Difference, Topology, check_file
@@ -34,6 +33,9 @@ FUTILE_RESTARTS = 5
 """Restarts of a worker without progress after which a run that is to drain gives up."""
 
 _POLL_S = 0.25
+
+Look = Callable[[Sequence[WorkerView]], None]
+"""Is told of the workers."""
 
 
 def run(
@@ -68,7 +70,7 @@ def run(
     ),
 ) -> None:
     """Run processors until Ctrl-C or SIGTERM; workers that die are started again in their slot."""
-    address = Address.parse(metrics) if metrics else None
+    serving = _metrics_server(metrics) if metrics else None
     declared = check_file(topology, check_handler, checked).topology
     if drain and LEADER in (processors or ()) and declared.leader_tasks:
         raise TopologyError("leader tasks have no end; --drain is for processors only")
@@ -83,11 +85,8 @@ def run(
         if drain:
             inputs = group_inputs(declared, processors or ())
             watch = stack.enter_context(DrainWatch(servers, inputs, declared.kafka))
-        told = WorkerMetrics()
-        if address is not None:
-            server = stack.enter_context(MetricsServer(told, address))
-            err.print(f"metrics at {server.address}", highlight=False, soft_wrap=True)
-        supervise(Supervisor(specs), watch, reach, told)
+        look = _nobody_looks if serving is None else stack.enter_context(serving())
+        supervise(Supervisor(specs), watch, reach, look)
 
 
 def prepare_topics(declared: Topology, servers: str) -> None:
@@ -154,11 +153,36 @@ class FutileRestarts:
                 )
 
 
+def _nobody_looks(_: Sequence[WorkerView]) -> None:
+    """Nobody asked for metrics."""
+
+
+def _metrics_server(where: str) -> Callable[[], AbstractContextManager[Look]]:
+    """Check an address; the result serves metrics there, and gives what tells them of the workers.
+
+    Raises:
+        MetricsError: it is no address.
+    """
+    # Most runs serve none, and need not load an HTTP server.
+    from holdfast.observe.metrics import Address, MetricsServer, WorkerMetrics
+
+    address = Address.parse(where)
+
+    @contextmanager
+    def serve() -> Iterator[Look]:
+        metrics = WorkerMetrics()
+        with MetricsServer(metrics, address) as server:
+            err.print(f"metrics at {server.address}", highlight=False, soft_wrap=True)
+            yield metrics.update
+
+    return serve
+
+
 def supervise(
     supervisor: Supervisor,
     watch: DrainWatch | None = None,
     reach: BrokerWatch | None = None,
-    metrics: WorkerMetrics | None = None,
+    look: Look = _nobody_looks,
 ) -> None:
     """Keep workers running and shown until a signal, or until none can go on.
 
@@ -166,7 +190,7 @@ def supervise(
         supervisor: the workers.
         watch: end also when it sees everything handled, or when anything failed, since then it never will.
         reach: tells when no broker answers.
-        metrics: told of the workers after every look at them.
+        look: given the workers after every change.
 
     Raises:
         WorkerError: workers or shards failed for good.
@@ -178,7 +202,6 @@ def supervise(
         nonlocal stopping
         stopping = True
 
-    metrics = metrics or WorkerMetrics()
     futile = FutileRestarts()
 
     def done() -> bool:
@@ -195,14 +218,14 @@ def supervise(
                 while not stopping and not supervisor.all_ended and not done():
                     display.update(supervisor.views)
                     supervisor.poll(_POLL_S)
-                    metrics.update(supervisor.views)
+                    look(supervisor.views)
                     if reach is not None and (news := reach.look(supervisor.views)):
                         display.say(news, style="yellow")
                 display.update(supervisor.views)
             finally:
                 display.stopping(supervisor.views)
                 supervisor.stop()
-                metrics.update(supervisor.views)
+                look(supervisor.views)
                 display.stopped(supervisor.views)
     finally:
         for number, handler in before.items():

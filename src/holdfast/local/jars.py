@@ -4,6 +4,8 @@ A jar counts as present only if its bytes have the pinned SHA-256, so a truncate
 damaged file is found and fetched again. Each jar is written to a temporary folder beside
 its final place and moved there by a rename: whoever is killed in between leaves nothing
 that another start could take for a jar. A file lock keeps two processes from fetching at once.
+
+jgo, which downloads them, is imported when that is needed: it takes a fifth of a command's start.
 """
 
 from __future__ import annotations
@@ -19,9 +21,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-
-from jgo.constants import MAVEN_CENTRAL_URL, default_maven_repo
-from jgo.maven import MavenContext, PythonResolver
 
 from holdfast.errors import EmbeddedClusterError
 from holdfast.local.folders import cache_folder, make_folder
@@ -108,6 +107,8 @@ def kafka_version() -> str:
 
 def _repository() -> str:
     """Return the Maven repository to download from; ``HOLDFAST_MAVEN_URL`` names a mirror."""
+    from jgo.constants import MAVEN_CENTRAL_URL
+
     return os.environ.get("HOLDFAST_MAVEN_URL", MAVEN_CENTRAL_URL).rstrip("/")
 
 
@@ -130,7 +131,7 @@ class JarCache:
     ) -> None:
         self.folder = folder or cache_folder() / "jars"
         self.jars = pinned_jars() if jars is None else jars
-        self._copies = (default_maven_repo(),) if copies is None else copies
+        self._copies = copies
 
     def class_path(self, progress: Progress | None = None) -> tuple[Path, ...]:
         """Return the verified jars in a fixed order; fetch what is missing or damaged first.
@@ -176,7 +177,9 @@ class JarCache:
             ) from error
 
     def _copy_of(self, jar: Jar, partial: Path, progress: Progress) -> Path | None:
-        for copies in self._copies:
+        from jgo.constants import default_maven_repo
+
+        for copies in (default_maven_repo(),) if self._copies is None else self._copies:
             candidate = copies / jar.repository_path
             if jar.fits(candidate):
                 copied = Path(shutil.copyfile(candidate, partial / jar.filename))
@@ -197,6 +200,8 @@ class _Attempt:
 
     def run(self) -> Path | None:
         """Return the verified file, or None and say why in `problem`."""
+        from jgo.maven import MavenContext, PythonResolver
+
         context = MavenContext(
             resolver=PythonResolver(progress_callback=self._counting),
             # A folder of its own for each try: jgo takes any file that is already there for complete.
