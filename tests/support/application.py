@@ -30,6 +30,7 @@ from holdfast.topology import Topology
 from holdfast.topology.load import load
 from tests.support import events
 from tests.support.events import Added, Folded, Taken
+from tests.support.patience import patient
 
 FOLD = """
 from holdfast import Context, State, processor
@@ -176,6 +177,7 @@ class Application:
             for event in published:
                 producer.publish(event, self.names.topic(label) if label else None)
 
+    @patient
     def read(self, label: str) -> list[Message]:
         """All committed records of a topic, in order within each partition."""
         return list(LogScanner(self.servers).topic(self.names.topic(label)))
@@ -189,10 +191,12 @@ class Application:
         """All committed events of a topic."""
         return [event for _, event in self.records(label)]
 
+    @patient
     def dead_letters(self) -> list[Message]:
         """All committed dead letters."""
         return list(LogScanner(self.servers).topic(self.topology.dead_letter_topic))
 
+    @patient
     def lag(self) -> int:
         """Records that the group has not handled, committed positions only."""
         places = partitions_of([self.names.topic(label) for label in self.inputs], self._topic["partitions"])
@@ -200,6 +204,7 @@ class Application:
             state = groups.is_drained({self.group: places})
         return 0 if state.drained else sum(state.lag.values()) or 1
 
+    @patient
     def committed(self) -> dict[tuple[str, int], int]:
         """The group's committed offsets by label and partition; those that are there."""
         places = partitions_of([self.names.topic(label) for label in self.inputs], self._topic["partitions"])

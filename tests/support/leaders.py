@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.engine.leader_log import History
-from holdfast.errors import BrokersUnreachable
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.provision import provision
 from holdfast.kafka.scan import LogScanner
@@ -21,6 +20,7 @@ from holdfast.runtime.launch import LaunchSettings, worker_specs
 from holdfast.runtime.leader_view import read_history
 from holdfast.runtime.supervisor import Supervisor, WorkerView
 from holdfast.topology import load
+from tests.support.patience import patient
 
 JOBS = '''
 import pathlib, time
@@ -113,11 +113,13 @@ class LeaderApplication:
         self.topology = load(self.file)
         provision(TopicAdmin(servers), self.topology)
 
+    @patient
     def ticks(self, task: str | None = None) -> list[dict[str, Any]]:
         """All committed events that tasks wrote, or those of one task."""
         found = [json.loads(message.value() or b"") for message in LogScanner(self.servers).topic(self.topic)]
         return [tick for tick in found if task in (None, tick["task"])]
 
+    @patient
     def history(self) -> History:
         """What the leader's topic says."""
         return read_history(LogScanner(self.servers), self.topology)
@@ -177,22 +179,12 @@ class Candidates:
                 supervisor.poll(0.02)
 
     def until(self, condition: Callable[[], object], within: float, what: str) -> None:
-        """Let the candidates run until a condition holds.
-
-        Brokers that elect leaders may be silent for longer than one look at them waits: it looks again.
-        """
+        """Let the candidates run until a condition holds."""
         deadline = time.monotonic() + within
-        while not self._holds(condition):
+        while not condition():
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what}: not within {within} s\n{self._report()}")
             self.poll()
-
-    @staticmethod
-    def _holds(condition: Callable[[], object]) -> bool:
-        try:
-            return bool(condition())
-        except BrokersUnreachable:
-            return False
 
     def let_run(self, seconds: float) -> None:
         """Let the candidates run for a time: how long a fault lasts, never how long something takes."""

@@ -22,6 +22,7 @@ from holdfast.kafka.settings import consumer_config, producer_config
 from holdfast.kafka.transaction import Ending, Outcome, TransactionalWriter
 from holdfast.record import Output, TopicPartition
 from holdfast.topology import TopicSpec
+from tests.support.patience import patient
 
 CALL_S = 2.0
 """Seconds for one call of the writer: shorter than in a worker, to make the tests short."""
@@ -127,6 +128,7 @@ class Units:
         finally:
             member.close()
 
+    @patient
     def problems(self) -> list[str]:
         """What is wrong with the log: units torn, lost, doubled, aborted but visible, or out of order."""
         log = [str(m.value(), "ascii").split() for m in LogScanner(self._servers).topic(f"{self.name}.out")]

@@ -13,6 +13,7 @@ from holdfast.kafka.standing import standing
 from holdfast.kafka.topic_reader import fold
 from tests.support.application import COUNTER, FOLD, PARTITIONS, Application
 from tests.support.command import holdfast
+from tests.support.patience import patient
 
 Rows = dict[int, list[tuple[bytes | None, bytes | None]]]
 """Keys and values of a topic, in the order of each partition."""
@@ -55,11 +56,13 @@ def switch(app: Application, to: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
+@patient
 def table(app: Application) -> dict[bytes, bytes]:
     """The version's table `sums` in bytes."""
     return fold(LogScanner(app.servers).topic(app.changelog))
 
 
+@patient
 def rows_of(app: Application, topic: str) -> Rows:
     """What a topic holds."""
     found: Rows = {}
@@ -78,6 +81,7 @@ def shadow_outputs(app: Application) -> Rows:
     return rows_of(app, app.topology.native[COUNTER].shadow(app.names.topic("sums")))
 
 
+@patient
 def stands(app: Application) -> dict[int, Committed]:
     """Where the version stands in its input, with its notes, by partition."""
     places = partitions_of([app.names.topic("adds")], PARTITIONS)

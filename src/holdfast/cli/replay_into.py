@@ -65,7 +65,7 @@ def replay_into(declared: Topology, owner: ProcessorDecl, wanted: Into, servers:
         show_plan(plan, wanted.as_json)
         err.print(
             f"{owner.version} begins there as a shadow; {live.name} is live, and stays as it is. Outputs of "
-            f"the shadow go to topics of its own ({owner.shadow('...')})",
+            f"the shadow go to topics of its own ({owner.shadow('<topic>')})",
             markup=False,
         )
         confirm(wanted.yes)

@@ -116,14 +116,14 @@ def _show(steps: tuple[SwitchStep, ...], live: Side, target: Side, as_json: bool
             "partition": it.place.partition,
             live.name: it.live,
             target.name: it.target,
-            "outputs from": it.front,
+            "outputs_from": it.front,
         }
         for it in steps
     ]
     show_positions(rows, as_json)
     behind = sum(it.front - it.target for it in steps)
     err.print(
-        f"{target.name} goes on where it stands, and writes to the declared topics from `outputs from` on; "
+        f"{target.name} goes on where it stands, and writes to the declared topics from `outputs_from` on; "
         f"below, {live.name} has written its outputs ({behind:,} offsets to pass)",
         markup=False,
         highlight=False,

@@ -169,7 +169,8 @@ class EmbeddedCluster:
         if load_spec(self.folder) is not None:
             with self._exclusively():
                 discard = delete_data or not self.spec.keep
-                self._progress.step("Stopping the brokers")
+                if any(node.pid is not None for node in self.nodes):
+                    self._progress.step("Stopping the brokers")
                 stop_nodes(self.nodes, timeout=DISCARD_TIMEOUT_S if discard else STOP_TIMEOUT_S)
                 if discard:
                     self._delete_data()

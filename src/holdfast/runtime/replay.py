@@ -182,10 +182,14 @@ def plan_replay(
     }
     shards = sorted({place.partition for place, it in steps.items() if it.start < it.until})
     if not shards:
-        raise ReplayRefused(
-            "there is nothing to replay: the group stands at or before the start in every partition"
-        )
+        is_late = start.time is not None and all(it.at_time is None for it in known.values())
+        why = "every record is older than the time that was given"
+        if not is_late:
+            why = "the group stands at or before the start in every partition"
+        raise ReplayRefused(f"there is nothing to replay: {why}")
     chosen = tuple(it for place, it in sorted(steps.items()) if place.partition in shards)
+    for step in chosen:
+        _require_within(step.place, step.start, known[step.place])
     if has_tables and not keep_state:
         _require_beginning(chosen, known, incomplete=incomplete)
     return ReplayPlan(chosen, tuple(shards), tuple(notes))
@@ -215,9 +219,16 @@ def plan_into(
     asked = named_offsets(start, known)
     notes: list[str] = []
     steps = tuple(_step(place, it, start, asked, notes) for place, it in sorted(known.items()))
+    for step in steps:
+        _require_within(step.place, step.start, known[step.place])
     if has_tables:
         _require_beginning(steps, known, incomplete=incomplete, keepable=False)
     return ReplayPlan(steps, tuple(sorted({it.place.partition for it in steps})), tuple(notes))
+
+
+def _require_within(place: TopicPartition, at: int, known: Known) -> None:
+    if at > known.end:
+        raise ReplayRefused(f"{place} ends at offset {known.end}; it cannot start at {at}")
 
 
 def _step(
@@ -234,10 +245,8 @@ def _step(
         at = stands if known.at_time is None else min(known.at_time, stands)
     else:
         at = known.begin
-    if at > known.end:
-        if place in asked:
-            raise ReplayRefused(f"{place} ends at offset {known.end}; it cannot start at {at}")
-        at = known.end  # records were lost there; see the note below
+    if place in asked:
+        _require_within(place, at, known)
     if at > stands:
         raise ReplayRefused(
             f"the group stands at offset {stands} of {place}; starting at {at} would skip records that were "

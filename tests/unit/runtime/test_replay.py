@@ -102,6 +102,22 @@ def test_an_input_that_lost_its_last_records_is_muted_up_to_its_end() -> None:
     assert "ends at offset 480, before 500" in found.notes[0]
 
 
+def test_an_input_that_lost_records_is_no_matter_where_nobody_asked_for_it() -> None:
+    """Its shard is not replayed. With the shard it is."""
+    lost = {A0: Known(0, 9, 5), A1: Known(0, 300, 500)}
+    assert plan("0:0", lost).steps == (Step(A0, 0, 5, 5),)
+    with pytest.raises(ReplayRefused, match="ends at offset 300; it cannot start at 500"):
+        plan("a:0:0", {A0: Known(0, 9, 5), B0: Known(0, 300, 500)}, has_tables=False)
+
+
+def test_a_time_after_all_records_is_told_as_that() -> None:
+    """A year too many is easily written."""
+    with pytest.raises(ReplayRefused, match="every record is older than the time"):
+        plan("2030-01-01", {A0: Known(0, 9, 5), A1: Known(0, 9, 5)})
+    with pytest.raises(ReplayRefused, match="stands at or before"):
+        plan("2030-01-01", {A0: Known(0, 9, 5, at_time=7), A1: Known(0, 9, 5)})
+
+
 def into(text: str, known: dict[TopicPartition, Known], **options: Any) -> ReplayPlan:
     """Plan a replay into a new version."""
     return plan_into(parse_start(text), known, **{"has_tables": True, **options})
