@@ -228,6 +228,7 @@ def test_topics_are_kept_only_if_asked_for(home: Home) -> None:
     assert "t" not in AdminClient({"bootstrap.servers": servers}).list_topics(timeout=10).topics
 
 
+@pytest.mark.slow
 def test_another_node_count_is_refused_while_there_is_data(home: Home) -> None:
     """The running cluster stays as it is; the message says how to get the other size."""
     home.run("up", "--nodes", "1")
@@ -263,6 +264,7 @@ def test_up_starts_only_the_node_that_crashed(home: Home) -> None:
     assert sorted(consume(servers, "t", 2)) == ["before", "meanwhile"]
 
 
+@pytest.mark.slow
 def test_a_pid_file_that_names_another_program_does_no_harm(home: Home) -> None:
     """After a crash of the machine the pid may belong to anybody: `up` starts, `down` spares the stranger."""
     home.run("up", "--nodes", "1")
@@ -277,6 +279,7 @@ def test_a_pid_file_that_names_another_program_does_no_harm(home: Home) -> None:
         stranger.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["formatting", "launched"])
 def test_up_works_after_an_up_that_was_killed(home: Home, moment: str) -> None:
     """Whatever half of the work is there is used or done again."""
@@ -314,6 +317,7 @@ def test_brokers_survive_the_end_of_their_terminal(home: Home) -> None:
     assert os.getsid(node.pid) == node.pid
 
 
+@pytest.mark.slow
 def test_down_ends_a_broker_that_is_suspended(home: Home) -> None:
     """SIGTERM alone would wait for ever."""
     home.run("up", "--nodes", "1")
@@ -325,6 +329,7 @@ def test_down_ends_a_broker_that_is_suspended(home: Home) -> None:
 # -- things in the way ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_port_that_was_taken_meanwhile_is_exchanged(home: Home) -> None:
     """Kept data comes up on another port; nobody has to edit anything."""
     home.run("up", "--nodes", "1", "--keep")
@@ -385,6 +390,7 @@ class Steps(Silent):
         self.texts.append(text)
 
 
+@pytest.mark.slow
 def test_the_class_archive_is_made_once_and_brokers_start_from_it(tmp_path: Path) -> None:
     """The second start finds it; the folder of the preparing run is gone."""
     class_path = JarCache().class_path()

@@ -61,6 +61,7 @@ def test_a_corrupt_folder_is_rebuilt_from_the_changelog(application: Make) -> No
     assert assert_exactly_once(app) == 3000
 
 
+@pytest.mark.slow
 def test_damage_that_shows_only_when_a_key_is_read_is_mended_under_way(application: Make) -> None:
     """One flipped block in a table file: opening it succeeds, reading does not."""
     app = application(topic={"partitions": 1}, cache_entries=1)

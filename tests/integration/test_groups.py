@@ -230,6 +230,7 @@ def test_a_scan_of_no_topic_is_empty(cluster: TestCluster, topic_name: str) -> N
     assert list(LogScanner(cluster.bootstrap_servers).topic(topic_name)) == []
 
 
+@pytest.mark.slow
 def test_an_application_is_drained_when_its_worker_has_committed_all(
     application: Callable[..., Application],
 ) -> None:

@@ -204,12 +204,19 @@ def hurt_worker(run: Run, proxy: Proxy, what: str, fault: Fault, at_most: float 
     return rule
 
 
-@pytest.mark.parametrize("fault", [Fault.CUT_BEFORE, Fault.CUT_AFTER, Fault.CUT_AND_HOLD])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(Fault.CUT_BEFORE, marks=pytest.mark.slow),
+        pytest.param(Fault.CUT_AFTER, marks=pytest.mark.slow),
+        Fault.CUT_AND_HOLD,
+    ],
+)
 def test_a_worker_whose_connections_break_counts_every_record_once(
     application: Make, proxy: Proxy, fault: Fault
 ) -> None:
     """One request after the other, under load; the worker gets over each by itself."""
-    app = application()
+    app = application(session_timeout="10s")  # it must not be taken for gone when the machine stands still
     app.worker_servers = proxy.bootstrap_servers
     with app.run() as run:
         run.until_running()

@@ -70,6 +70,7 @@ def test_a_replay_with_outputs_writes_the_same_ones_again(app: Application) -> N
     assert outputs(app) == {partition: each + each for partition, each in written.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{"guarantee": "at-least-once"}, {"kafka": {"group.protocol": "consumer"}}], ids=str
 )
@@ -119,6 +120,7 @@ def two_inputs(application: Callable[..., Application]) -> Application:
     return app
 
 
+@pytest.mark.slow
 def test_a_shard_with_two_inputs_is_replayed_with_both(two_inputs: Application) -> None:
     """One of them alone would not give its state."""
     app = two_inputs
@@ -149,6 +151,7 @@ def test_new_records_of_one_input_wait_for_the_old_ones_of_another(two_inputs: A
     assert sums_of(app) == sums
 
 
+@pytest.mark.slow
 def test_without_tables_a_replay_may_start_anywhere(application: Callable[..., Application]) -> None:
     """Only the outputs of what is replayed come again."""
     stateless = (
@@ -204,6 +207,7 @@ def test_a_replay_that_is_killed_has_changed_nothing(app: Application) -> None:
     assert (table(app), app.committed()) == (before, stood)
 
 
+@pytest.mark.slow
 def test_only_the_named_shards_are_replayed(app: Application) -> None:
     """By offsets; the others keep their positions and their keys."""
     before, stood = table(app), app.committed()
@@ -218,6 +222,7 @@ def test_only_the_named_shards_are_replayed(app: Application) -> None:
     assert (table(app), sum(map(len, outputs(app).values()))) == (before, RECORDS)
 
 
+@pytest.mark.slow
 def test_what_would_be_wrong_is_refused(app: Application) -> None:
     """With the reason, before anything is changed. One test for all of it: the application takes seconds."""
     before, stood = table(app), app.committed()
@@ -242,6 +247,7 @@ def test_what_would_be_wrong_is_refused(app: Application) -> None:
     assert (table(app), app.committed()) == (before, stood)
 
 
+@pytest.mark.slow
 def test_state_may_be_kept(app: Application) -> None:
     """Records are then counted twice, as the refusal said."""
     stood = app.committed()
@@ -283,6 +289,7 @@ def test_a_time_is_a_start(app: Application) -> None:
     assert {n: stood["adds", n] for n in expected} == expected
 
 
+@pytest.mark.slow
 def test_inputs_that_lost_their_first_records_are_told(app: Application) -> None:
     """State made anew would lack them for good, so that it has to be said that this is meant."""
     from confluent_kafka import TopicPartition

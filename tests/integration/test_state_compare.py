@@ -78,6 +78,7 @@ def test_local_state_is_compared_and_rebuilt(application: Callable[..., Applicat
     assert "nothing to do" in run(app, "state", "rebuild", COUNTER).stderr
 
 
+@pytest.mark.slow
 def test_two_applications_are_compared(
     cluster: TestCluster, tmp_path: Path, unique_name: Callable[[str], str]
 ) -> None:

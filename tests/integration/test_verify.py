@@ -88,6 +88,7 @@ def holdfast_groups(folder: Path, cluster: TestCluster) -> subprocess.CompletedP
     return holdfast("groups", "--bootstrap-servers", cluster.bootstrap_servers, folder=folder)
 
 
+@pytest.mark.slow
 def test_a_broken_invariant_fails_the_demo_and_is_shown(
     cluster: TestCluster, tmp_path: Path, unique_name: Names
 ) -> None:

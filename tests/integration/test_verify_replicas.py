@@ -209,6 +209,7 @@ def test_a_flipped_bit_is_reported_as_damage_of_that_replica(
         until(lambda: (stop := reader.read().stop) and stop.trouble is Trouble.ELSEWHERE, "damage elsewhere")
 
 
+@pytest.mark.slow
 def test_lost_segments_are_a_difference_unless_retention_explains_them(
     brokers: EmbeddedCluster, admin: AdminClient, topic_name: str, tmp_path: Path
 ) -> None:
@@ -280,6 +281,7 @@ def test_replicas_that_were_compacted_differently_are_compared_by_what_both_kept
         brokers.wait_ready(60)
 
 
+@pytest.mark.slow
 def test_a_replica_that_is_lost_in_the_middle_is_reported_and_the_others_are_compared(
     brokers: EmbeddedCluster, admin: AdminClient, topic_name: str
 ) -> None:
@@ -330,6 +332,7 @@ def test_what_is_deleted_while_it_is_read_is_no_difference(
     assert all(1_000 < result.records < 39_000 for result in results)
 
 
+@pytest.mark.slow
 def test_a_replica_that_is_away_is_never_counted_as_good(
     brokers: EmbeddedCluster, admin: AdminClient, topic_name: str, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ def app(application: Callable[..., Application]) -> Application:
     return made
 
 
+@pytest.mark.slow
 def test_a_shadow_beside_a_running_version_leaves_it_untouched(app: Application, tmp_path: Path) -> None:
     """Under load: same tables, same outputs on topics of its own, and nothing of it on the live one."""
     v2 = another_version(app, tmp_path, "v2")
@@ -386,6 +387,7 @@ def test_versions_are_switched_whatever_commits_the_positions(
         assert assert_exactly_once(app) == RECORDS + 50 * (n + 1)
 
 
+@pytest.mark.slow
 def test_a_version_of_two_inputs_may_be_switched_to_while_it_is_behind(
     application: Callable[..., Application], tmp_path: Path
 ) -> None:
@@ -404,6 +406,7 @@ def test_a_version_of_two_inputs_may_be_switched_to_while_it_is_behind(
     assert sums_of(v2) == sums
 
 
+@pytest.mark.slow
 def test_a_shadows_dead_letters_are_its_own(application: Callable[..., Application], tmp_path: Path) -> None:
     """Those of the live version are what somebody acts on."""
     odd = FOLD.replace("    before =", "    if event.n % 10 == 7:\n        raise ValueError\n    before =")
