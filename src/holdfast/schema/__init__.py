@@ -12,10 +12,11 @@ from __future__ import annotations
 from holdfast.schema.decode import EventDecoder
 from holdfast.schema.encode import ClassEncoder, Encoded, TopicEncoder, WireHeaders
 from holdfast.schema.event import TYPE_HEADER, Event, Tombstone, check_event_class, wire_type
-from holdfast.schema.keys import encode_key
+from holdfast.schema.keys import KEY_TYPES, encode_key, may_be_key
 from holdfast.schema.values import ValueCodec, check_value_type
 
 __all__ = [
+    "KEY_TYPES",
     "TYPE_HEADER",
     "ClassEncoder",
     "Encoded",
@@ -28,5 +29,6 @@ __all__ = [
     "check_event_class",
     "check_value_type",
     "encode_key",
+    "may_be_key",
     "wire_type",
 ]

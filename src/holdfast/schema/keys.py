@@ -10,7 +10,11 @@ from collections.abc import Callable
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 from uuid import UUID
+
+from pydantic import BaseModel
 
 from holdfast.errors import EventRefused
 from holdfast.schema.explain import shorten
@@ -44,6 +48,11 @@ _KINDS: tuple[tuple[type, Callable[..., bytes]], ...] = (
     (bytes, bytes),
 )
 
+_NEVER = (float, bool, dict, list, tuple, set, frozenset, BaseModel)
+
+KEY_TYPES = "str, int, UUID, date, Decimal or an Enum of these"
+"""What to use as a key, in words."""
+
 _encoders: dict[type, Callable[..., bytes]] = {str: str.encode, int: _text, bytes: bytes, UUID: _text}
 
 
@@ -63,6 +72,20 @@ def encode_key(value: object) -> bytes:
         raise EventRefused(f"the key {shorten(value)} cannot be written as UTF-8: {error.reason}.") from error
 
 
+def may_be_key(annotation: Any) -> bool:
+    """Whether a value of a field with this annotation can be a key; True where only the value can tell."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        return any(may_be_key(each) for each in arguments if each is not type(None))
+    if origin is Literal:
+        return any(may_be_key(type(each)) for each in arguments)
+    if hasattr(annotation, "__supertype__"):
+        return may_be_key(annotation.__supertype__)
+    kind = origin or annotation
+    # Not "none of the good ones": pydantic has classes whose values are of another one (`EmailStr` gives str).
+    return not (isinstance(kind, type) and issubclass(kind, _NEVER))
+
+
 def _find(kind: type, value: object) -> Callable[..., bytes]:
     """Find the encoder of a type that was not met before, and remember it."""
     if value is None:
@@ -72,7 +95,4 @@ def _find(kind: type, value: object) -> Callable[..., bytes]:
             if issubclass(kind, base):
                 _encoders[kind] = encoder
                 return encoder
-    raise EventRefused(
-        f"a {kind.__name__} cannot be a key (got {shorten(value)}); "
-        "use str, int, UUID, date, Decimal or an Enum of these."
-    )
+    raise EventRefused(f"a {kind.__name__} cannot be a key (got {shorten(value)}); use {KEY_TYPES}.")

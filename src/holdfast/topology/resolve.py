@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import HoldfastError, SchemaError, TopologyError, TopologyErrors
-from holdfast.schema import Event, check_event_class, check_value_type
+from holdfast.schema import KEY_TYPES, Event, check_event_class, check_value_type, may_be_key
 from holdfast.topology.load import DEFAULT_FILE, read
 from holdfast.topology.mend import covers
 from holdfast.topology.model import FaustDecl, TopicDecl, Topology
@@ -180,11 +180,19 @@ class _Resolver:
         return event
 
     def _has_key(self, decl: TopicDecl, event: type[Event]) -> None:
-        fields = {**event.model_fields, **event.model_computed_fields}
-        if decl.key is not None and decl.key not in fields:
-            near = did_you_mean(decl.key, fields)
-            text = f'{event.__name__} has no field "{decl.key}"{near} (fields: {", ".join(fields) or "none"})'
-            self._wrong(("topics", decl.name, "key"), text)
+        kinds: dict[str, Any] = {name: it.annotation for name, it in event.model_fields.items()}
+        kinds |= {name: it.return_type for name, it in event.model_computed_fields.items()}
+        at = ("topics", decl.name, "key")
+        if decl.key is None:
+            return
+        if decl.key not in kinds:
+            near = did_you_mean(decl.key, kinds)
+            text = f'{event.__name__} has no field "{decl.key}"{near} (fields: {", ".join(kinds) or "none"})'
+            self._wrong(at, text)
+        elif not may_be_key(kinds[decl.key]):
+            self._wrong(
+                at, f'"{decl.key}" of {event.__name__} is of a type that cannot be a key; use {KEY_TYPES}'
+            )
 
     def _distinct(self, decl: TopicDecl, events: tuple[type[Event], ...]) -> None:
         """Readers tell a topic's events apart by their names."""

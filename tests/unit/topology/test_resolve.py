@@ -180,6 +180,39 @@ def test_a_module_that_fails_is_told_once_with_the_failing_line(write: Write, co
     assert others == []
 
 
+def test_a_key_that_could_never_be_published_is_told(write: Write) -> None:
+    """Of a type without a settled text, or a part of the event."""
+    rest = """\
+  weighed: {event: shop_contracts.orders:Weighed, key: weight, partitions: 3}
+  counted: {event: shop_contracts.orders:Weighed, key: flag, partitions: 3}
+  stated: {event: shop_contracts.orders:Weighed, key: state, partitions: 3}
+  listed: {event: shop_contracts.orders:Weighed, key: lines, partitions: 3}
+  good1: {event: shop_contracts.orders:Weighed, key: number, partitions: 3}
+  good2: {event: shop_contracts.orders:Weighed, key: kind, partitions: 3}
+  good3: {event: shop_contracts.orders:Weighed, key: mail, partitions: 3}
+"""
+    weighed = """
+from typing import Literal, NewType
+Weight = NewType("Weight", float)
+class Mail:
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_): return {"type": "str"}
+class Weighed(Event):
+    weight: Weight
+    flag: bool | None
+    state: State
+    lines: list[str]
+    number: int | None
+    kind: Literal["a", "b"]
+    mail: Mail
+"""
+    lines = report(write({"topology.yaml": declare(rest=rest), "shop_contracts/orders.py": EVENTS + weighed}))
+    assert [line.split(":")[2].strip() for line in lines] == [
+        f"topics.{name}.key" for name in ("weighed", "counted", "stated", "listed")
+    ]
+    assert all("is of a type that cannot be a key; use str, int" in line for line in lines)
+
+
 def test_objects_of_the_wrong_kind_are_told(write: Write) -> None:
     """Each with what it is."""
     rest = """\
