@@ -225,8 +225,8 @@ class State(Generic[T]):
     def _missing_key(self) -> MissingKey:
         return MissingKey(
             f"the record has no key, so table {self._table.name!r} has no entry for it; "
-            "declare `key:` for the topic, or do not use state for keyless records. If it is declared, somebody "
-            "wrote the record without it; `on_error: dead-letter` sets such records aside"
+            "declare `key:` for the topic, or do not use state for keyless records. If it is declared, "
+            "somebody wrote the record without it; `on_error: dead-letter` sets such records aside"
         )
 
     def keep(self) -> None:

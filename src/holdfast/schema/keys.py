@@ -82,7 +82,7 @@ def may_be_key(annotation: Any) -> bool:
     if hasattr(annotation, "__supertype__"):
         return may_be_key(annotation.__supertype__)
     kind = origin or annotation
-    # Not "none of the good ones": pydantic has classes whose values are of another one (`EmailStr` gives str).
+    # Not "none of the good ones": pydantic has classes whose values are of another one (EmailStr gives str).
     return not (isinstance(kind, type) and issubclass(kind, _NEVER))
 
 
