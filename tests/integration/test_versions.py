@@ -164,10 +164,10 @@ def roles(*versions: Application) -> tuple[Role, ...]:
     return tuple(found)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(420)
-@pytest.mark.parametrize("moments", [MOMENTS[2::2], pytest.param(MOMENTS, marks=pytest.mark.slow)])
 def test_a_killed_switch_is_done_or_not_and_no_output_is_lost_or_doubled(
-    app: Application, tmp_path: Path, moments: list[str]
+    app: Application, tmp_path: Path
 ) -> None:
     """Under load, there and back, with the command killed at moments of its transaction."""
     v2 = another_version(app, tmp_path, "v2")
@@ -177,7 +177,7 @@ def test_a_killed_switch_is_done_or_not_and_no_output_is_lost_or_doubled(
         assert prepare(v2).returncode == 0
         run_some(v2, load)
         run_some(app, load)
-        for when in moments:
+        for when in MOMENTS:
             before = roles(live, other)
             switch_and_die(app, names[other], when)
             # What is open is ended by the next command; only then positions can be read.
@@ -211,9 +211,7 @@ transaction.Producer = Freezing
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "moment", ["before its commit", pytest.param("before its positions are sent", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("moment", ["before its commit", "before its positions are sent"])
 def test_a_worker_that_was_frozen_during_a_switch_writes_nothing(
     application: Callable[..., Application], tmp_path: Path, moment: str
 ) -> None:
