@@ -4,7 +4,7 @@ Holdfast's supervisor runs it beside the native processors, as declared by `runt
 by environment variables where the brokers are and where it may keep files. The orders are the same
 records that the native processors read, decoded with the same contracts.
 
-Faust promises that an order comes at least once. Two things make a view out of that which is right after
+Faust promises that an order comes at least once. Three things make a view out of that which is right after
 any crash and any rebalance:
 
 - Faust commits an order's offset whether or not the brokers have what it changed in a table: a worker that

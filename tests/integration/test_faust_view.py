@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,97 +28,103 @@ SEEKING = 5
 SESSION_S = app.conf.broker_session_timeout
 
 
+@pytest.fixture
+def shop(proxied: TestCluster, tmp_path: Path) -> Iterator[Application]:
+    """Give the reference application with its topics."""
+    with Application(TOPOLOGY, proxied.bootstrap_servers, tmp_path) as shop:
+        yield shop
+
+
+@pytest.fixture
+def supervisor(shop: Application, proxy: Proxy, tmp_path: Path) -> Iterator[Supervisor]:
+    """Give the view's worker behind the proxy; it is not started yet."""
+    settings = LaunchSettings(proxy.bootstrap_servers, tmp_path, "test")
+    supervisor = Supervisor(worker_specs(shop.topology, settings, ["live-spending"]))
+    yield supervisor
+    supervisor.stop()
+
+
 def test_no_order_is_missing_from_it_after_a_crash_with_changes_on_their_way(
-    proxied: TestCluster, proxy: Proxy, tmp_path: Path
+    shop: Application, supervisor: Supervisor, proxy: Proxy
 ) -> None:
     """The brokers stall for a moment, the table's changes pile up, and the worker is killed at a commit.
 
     Faust waits for what it gave to its client before it commits, but not for what it could not give to it
     yet: a client that has a full batch takes no more.
     """
-    with Application(TOPOLOGY, proxied.bootstrap_servers, tmp_path) as shop:
-        settings = LaunchSettings(proxy.bootstrap_servers, tmp_path, "test")
-        supervisor = Supervisor(worker_specs(shop.topology, settings, ["live-spending"]))
-        try:
-            supervisor.start()
-            until(supervisor, lambda: proxy.seen[CLIENT, Api.HEARTBEAT] > 1, "a member of its group")
-            held = proxy.hurt(Fault.HOLD_REQUEST, Api.PRODUCE, CLIENT, only=is_change)
-            lost = proxy.hurt(Fault.DROP_REQUEST, Api.PRODUCE, CLIENT, nth=2, only=is_change)
-            shop.produce("orders", only=lambda event: isinstance(event, OrderPlaced), count=600, customers=1)
-            until(supervisor, held.happened.is_set, "a change of the table")
-            beats = proxy.seen[CLIENT, Api.HEARTBEAT]
-            until(supervisor, lambda: proxy.seen[CLIENT, Api.HEARTBEAT] > beats + 2, "time for a commit")
-            proxy.release(held)
-            until(supervisor, lost.happened.is_set, "a lost change")
-            beats = proxy.seen[CLIENT, Api.HEARTBEAT]
-            until(supervisor, lambda: proxy.seen[CLIENT, Api.HEARTBEAT] > beats + 1, "time for a commit")
-            pid = supervisor.views[0].pid
-            assert pid
-            os.kill(pid, signal.SIGKILL)
-        finally:
-            supervisor.stop()
-        shop.run(within=60, only=["live-spending"])
-        view = next(result for result in shop.check() if "live view" in result.name)
-    assert view.counts["customers"]
-    assert view.examples == ()
+    supervisor.start()
+    until(supervisor, lambda: proxy.seen[CLIENT, Api.HEARTBEAT] > 1, "a member of its group")
+    held = proxy.hurt(Fault.HOLD_REQUEST, Api.PRODUCE, CLIENT, only=is_change)
+    lost = proxy.hurt(Fault.DROP_REQUEST, Api.PRODUCE, CLIENT, nth=2, only=is_change)
+    publish(shop, 600)
+    until(supervisor, held.happened.is_set, "a change of the table")
+    until_beats(supervisor, proxy, 3)
+    proxy.release(held)
+    until(supervisor, lost.happened.is_set, "a lost change")
+    until_beats(supervisor, proxy, 2)
+    pid = supervisor.views[0].pid
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    supervisor.stop()
+    assert_right_in_the_end(shop)
 
 
 @pytest.mark.parametrize("attempt", range(3))
 def test_no_order_is_missing_from_it_when_the_answer_where_to_begin_is_late(
-    proxied: TestCluster, proxy: Proxy, tmp_path: Path, attempt: int
+    shop: Application, supervisor: Supervisor, proxy: Proxy, attempt: int
 ) -> None:
     """Faust fetches orders before it has asked where to begin, and empties its queue after that.
 
     Of one attempt in three an order was in the queue at that moment, and Faust committed past it.
     """
-    with Application(TOPOLOGY, proxied.bootstrap_servers, tmp_path) as shop:
-        shop.produce("orders", only=lambda event: isinstance(event, OrderPlaced), count=3000, customers=1)
-        settings = LaunchSettings(proxy.bootstrap_servers, tmp_path, "test")
-        supervisor = Supervisor(worker_specs(shop.topology, settings, ["live-spending"]))
-        try:
-            late = proxy.hurt(Fault.HOLD_REQUEST, Api.OFFSET_FETCH, CLIENT, nth=SEEKING, at_most=0.5)
-            supervisor.start()
-            until(supervisor, late.happened.is_set, "the question where to begin")
-            beats = proxy.seen[CLIENT, Api.HEARTBEAT]
-            until(supervisor, lambda: proxy.seen[CLIENT, Api.HEARTBEAT] > beats + 2, "time for a commit")
-        finally:
-            supervisor.stop()
-        shop.run(within=60, only=["live-spending"])
-        view = next(result for result in shop.check() if "live view" in result.name)
-    assert view.counts["customers"]
-    assert view.examples == ()
+    publish(shop, 3000)
+    late = proxy.hurt(Fault.HOLD_REQUEST, Api.OFFSET_FETCH, CLIENT, nth=SEEKING, at_most=0.5)
+    supervisor.start()
+    until(supervisor, late.happened.is_set, "the question where to begin")
+    until_beats(supervisor, proxy, 3)
+    supervisor.stop()
+    assert_right_in_the_end(shop)
 
 
 def test_no_order_is_missing_from_it_after_a_rebalance_with_orders_in_its_queue(
-    proxied: TestCluster, proxy: Proxy, tmp_path: Path
+    shop: Application, supervisor: Supervisor, proxy: Proxy
 ) -> None:
     """The worker is cut off from its group for longer than its session, and gets its partitions back.
 
-    What was fetched before that is in a queue, from which Faust drops it: it is old. It acknowledges what it
-    drops, and would commit past it.
+    What was fetched before that is in a queue, from which Faust drops it: it is fetched again.
     """
-    with Application(TOPOLOGY, proxied.bootstrap_servers, tmp_path) as shop:
-        settings = LaunchSettings(proxy.bootstrap_servers, tmp_path, "test")
-        supervisor = Supervisor(worker_specs(shop.topology, settings, ["live-spending"]))
-        try:
-            supervisor.start()
-            until(supervisor, lambda: proxy.seen[CLIENT, Api.HEARTBEAT] > 1, "a member of its group")
-            joined = proxy.seen[CLIENT, Api.JOIN_GROUP]
-            # No change reaches the brokers meanwhile, so that Faust stops handling and lets orders queue up.
-            held = proxy.hurt(Fault.HOLD_REQUEST, Api.PRODUCE, CLIENT, only=is_change)
-            shop.produce("orders", only=lambda event: isinstance(event, OrderPlaced), count=3000, customers=1)
-            until(supervisor, held.happened.is_set, "a change of the table")
-            silent = proxy.hurt(Fault.HOLD_REQUEST, Api.HEARTBEAT, CLIENT, at_most=SESSION_S + 2)
-            until(supervisor, silent.happened.is_set, "a heartbeat")
-            until(supervisor, silent.done.is_set, "the loss of its session")
-            proxy.release(held)
-            until(supervisor, lambda: proxy.seen[CLIENT, Api.JOIN_GROUP] > joined, "a rebalance")
-            beats = proxy.seen[CLIENT, Api.HEARTBEAT]
-            until(supervisor, lambda: proxy.seen[CLIENT, Api.HEARTBEAT] > beats + 2, "time for a commit")
-        finally:
-            supervisor.stop()
-        shop.run(within=60, only=["live-spending"])
-        view = next(result for result in shop.check() if "live view" in result.name)
+    supervisor.start()
+    until(supervisor, lambda: proxy.seen[CLIENT, Api.HEARTBEAT] > 1, "a member of its group")
+    joined = proxy.seen[CLIENT, Api.JOIN_GROUP]
+    # No change reaches the brokers meanwhile, so that Faust stops handling and lets orders queue up.
+    held = proxy.hurt(Fault.HOLD_REQUEST, Api.PRODUCE, CLIENT, only=is_change)
+    publish(shop, 3000)
+    until(supervisor, held.happened.is_set, "a change of the table")
+    silent = proxy.hurt(Fault.HOLD_REQUEST, Api.HEARTBEAT, CLIENT, at_most=SESSION_S + 2)
+    until(supervisor, silent.happened.is_set, "a heartbeat")
+    until(supervisor, silent.done.is_set, "the loss of its session")
+    proxy.release(held)
+    until(supervisor, lambda: proxy.seen[CLIENT, Api.JOIN_GROUP] > joined, "a rebalance")
+    until_beats(supervisor, proxy, 3)
+    supervisor.stop()
+    assert_right_in_the_end(shop)
+
+
+def publish(shop: Application, count: int) -> None:
+    """Publish orders of one customer, which are all in one partition."""
+    shop.produce("orders", only=lambda event: isinstance(event, OrderPlaced), count=count, customers=1)
+
+
+def until_beats(supervisor: Supervisor, proxy: Proxy, count: int) -> None:
+    """Keep the worker running for so many heartbeats: time for a commit."""
+    before = proxy.seen[CLIENT, Api.HEARTBEAT]
+    until(supervisor, lambda: proxy.seen[CLIENT, Api.HEARTBEAT] >= before + count, "time for a commit")
+
+
+def assert_right_in_the_end(shop: Application) -> None:
+    """Let a new worker do what is left, then compare the view with the orders."""
+    shop.run(within=60, only=["live-spending"])
+    view = next(result for result in shop.check() if "live view" in result.name)
     assert view.counts["customers"]
     assert view.examples == ()
 

@@ -9,7 +9,6 @@ The first tests drive the writer alone; each shows that its fault happened. The 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from threading import enumerate as enumerate_threads
 
@@ -130,19 +129,14 @@ def test_a_unit_whose_time_is_over_is_not_committed_later(hurt: Hurt, proxy: Pro
             assert ending is not None
             assert ending.outcome is Outcome.GIVEN_UP, ending.reason
             proxy.release(held)
-            until(lambda: "commit" not in {thread.name for thread in enumerate_threads()})
+            for thread in enumerate_threads():
+                if thread.name == "commit":
+                    thread.join(30)
+                    assert not thread.is_alive()
     finally:
         writer.close()
     assert units.committed() == 1
     assert units.problems() == []
-
-
-def until(condition: Callable[[], object], within: float = 30.0) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("what", ["commit", "offsets"])
