@@ -142,6 +142,7 @@ def main(
     machine = report.machine()
     found = [measure(FAULTS[name], runs, rate) for name in faults.split(",")]
     console.print(table(found))
+    RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"recovery-{datetime.now(UTC).strftime('%Y%m%d-%H%M%S')}.json"
     content = {"facts": machine, "rate": rate, "results": [asdict(one) for one in found]}
     path.write_text(json.dumps(content, indent=1) + "\n")

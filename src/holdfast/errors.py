@@ -34,6 +34,13 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     ├── ReplayRefused              a replay that would skip records, or give a state that looks right
     ├── VersionRefused             a version of a processor that must not work
     ├── SlotTaken                  another process works in the same slot
+    ├── PolicyError                a protection of calls is set in a way that cannot work
+    ├── ResilienceError            a protected call has no answer
+    │   ├── CallRefused            it was not made
+    │   │   ├── CircuitOpen
+    │   │   ├── BulkheadFull
+    │   │   └── RateLimited
+    │   └── CallTimeout            it took too long and was given up
     ├── MetricsError               metrics cannot be served where they were asked for
     └── WorkerError                a worker process cannot go on
 """
@@ -168,6 +175,46 @@ class CorruptStore(StoreError):
 
 class NoSuchKey(StateError):
     """A table holds nothing under the key that was asked for."""
+
+
+class PolicyError(HoldfastError):
+    """A breaker, retry, bulkhead or another protection is set in a way that cannot work."""
+
+
+class ResilienceError(HoldfastError):
+    """A protected call has no answer."""
+
+
+class CallRefused(ResilienceError):
+    """A call was not made, so the downstream did not see it.
+
+    Attributes:
+        wait_s: after how many seconds it may be worth another try; infinite where only an order changes that.
+    """
+
+    def __init__(self, text: str, wait_s: float) -> None:
+        self.wait_s = wait_s
+        super().__init__(text)
+
+
+class CircuitOpen(CallRefused):
+    """The circuit breaker of a downstream lets no call pass now."""
+
+    def __init__(self, breaker: str, state: str, wait_s: float) -> None:
+        until = "until it is told otherwise" if wait_s == float("inf") else f"for another {wait_s:.3g} s"
+        super().__init__(f"breaker {breaker} is {state}: it refuses calls {until}", wait_s)
+
+
+class BulkheadFull(CallRefused):
+    """As many calls as are allowed are under way, and as many as may wait for them wait."""
+
+
+class RateLimited(CallRefused):
+    """The call would have to wait longer for its turn than calls may."""
+
+
+class CallTimeout(ResilienceError):
+    """A call took longer than it may, and was given up; whether the downstream did its work is unknown."""
 
 
 class MetricsError(HoldfastError):

@@ -1,0 +1,188 @@
+"""Several protections together, and the time that is passed down through them."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+
+import pytest
+
+from holdfast.errors import BulkheadFull, CallTimeout, CircuitOpen, PolicyError
+from holdfast.resilience import (
+    Backoff,
+    BreakerSettings,
+    Bulkhead,
+    CircuitBreaker,
+    CircuitState,
+    Fallback,
+    Policy,
+    RateLimit,
+    Retry,
+    Timeout,
+    time_left,
+)
+from tests.unit.resilience.clock import ManualClock
+
+
+class Down(Exception):
+    """The downstream failed."""
+
+
+def breaker(minimum_calls: int, clock: ManualClock | None = None) -> CircuitBreaker:
+    rules = BreakerSettings(
+        window_calls=minimum_calls, window_s=None, minimum_calls=minimum_calls, open_jitter=0
+    )
+    return CircuitBreaker("gateway", rules, clock=clock or ManualClock())
+
+
+def quick_retry(attempts: int) -> Retry:
+    clock = ManualClock()
+    return Retry(
+        attempts=attempts,
+        backoff=Backoff(0.01),
+        clock=clock,
+        sleep=clock.sleep,
+        sleep_async=clock.sleep_async,
+    )
+
+
+def test_every_try_counts_at_the_breaker_and_retries_end_when_it_opens() -> None:
+    calls = []
+
+    def fails() -> None:
+        calls.append(1)
+        raise Down
+
+    policy = Policy(retry=quick_retry(10), breaker=breaker(3))
+    with pytest.raises(CircuitOpen):
+        policy.call(fails)
+    assert len(calls) == 3
+
+
+def test_a_full_bulkhead_is_no_failure_of_the_downstream() -> None:
+    async def scenario() -> None:
+        circuit = breaker(2)
+        policy = Policy(bulkhead=Bulkhead("gateway", concurrent=1), breaker=circuit)
+        let_go = asyncio.Event()
+        holder = asyncio.create_task(policy.call_async(let_go.wait))
+        await asyncio.sleep(0)
+        for _ in range(5):
+            with pytest.raises(BulkheadFull):
+                await policy.call_async(asyncio.sleep, 0)
+        assert circuit.state is CircuitState.CLOSED
+        assert circuit.snapshot().calls == 0
+        let_go.set()
+        await holder
+
+    asyncio.run(scenario())
+
+
+def test_waiting_for_a_turn_is_not_a_slow_call() -> None:
+    clock = ManualClock()
+    rules = BreakerSettings(
+        slow_call_rate=0.1, slow_call_s=0.5, window_calls=2, window_s=None, minimum_calls=2
+    )
+    circuit = CircuitBreaker("gateway", rules, clock=clock)
+    rate = RateLimit("gateway", calls=1, per_s=1, clock=clock, sleep=clock.sleep)
+    policy = Policy(rate_limit=rate, breaker=circuit)
+    for _ in range(5):
+        policy.call(lambda: None)
+    assert clock.slept == [1, 1, 1, 1]
+    assert circuit.snapshot().slow == 0
+
+
+def test_a_call_that_hangs_is_cut_and_counts_as_a_failure() -> None:
+    circuit = breaker(2)
+    policy = Policy(breaker=circuit, timeout=Timeout("gateway", 0.01))
+
+    async def hangs() -> None:
+        await asyncio.Event().wait()
+
+    for _ in range(2):
+        with pytest.raises(
+            CallTimeout, match=r"gateway gave no answer within 0.01 s; whether it did its work is unknown"
+        ):
+            asyncio.run(policy.call_async(hangs))
+    assert circuit.state is CircuitState.OPEN
+
+
+def test_a_timeout_of_the_calls_own_stays_what_it_is() -> None:
+    async def own() -> None:
+        raise TimeoutError("mine")
+
+    with pytest.raises(TimeoutError, match="mine"):
+        asyncio.run(Timeout("gateway", 10).call_async(own))
+
+
+def test_the_time_that_is_left_is_told_to_the_call_and_the_nearest_deadline_holds() -> None:
+    outer, inner = Timeout("all", 1), Timeout("one", 100)
+    assert 0 < outer.call(inner.call, time_left) <= 1
+    assert outer.call(time_left, 0.25) == 0.25
+    assert time_left() == float("inf")
+    assert time_left(5) == 5
+
+
+def test_the_time_that_is_left_is_told_to_a_coroutine_too() -> None:
+    async def left() -> float:
+        return time_left()
+
+    assert 0 < asyncio.run(Timeout("one", 1).call_async(left)) <= 1
+
+
+def test_a_fallback_answers_for_what_was_refused_but_not_for_a_wrong_request() -> None:
+    circuit = breaker(1)
+    policy = Policy(fallback=Fallback(lambda error: f"instead of {type(error).__name__}"), breaker=circuit)
+
+    def fails() -> str:
+        raise Down
+
+    with pytest.raises(Down):
+        policy.call(fails)
+    assert policy.call(fails) == "instead of CircuitOpen"
+
+
+def test_a_function_and_a_coroutine_function_can_be_decorated() -> None:
+    policy = Policy(retry=quick_retry(3))
+    tries = []
+
+    @policy
+    def plain(first: int, *, second: int) -> int:
+        """Adds."""
+        tries.append(1)
+        if len(tries) < 3:
+            raise Down
+        return first + second
+
+    @policy
+    async def later(value: int) -> int:
+        return value
+
+    assert plain(1, second=2) == 3
+    assert plain.__doc__ == "Adds."
+    assert inspect.iscoroutinefunction(later)
+    assert asyncio.run(later(4)) == 4
+
+
+def test_all_layers_let_an_answer_pass() -> None:
+    clock = ManualClock()
+    policy = Policy(
+        fallback=Fallback(lambda _: "instead"),
+        retry=quick_retry(2),
+        bulkhead=Bulkhead("gateway"),
+        rate_limit=RateLimit("gateway", calls=1e6),
+        breaker=breaker(1, clock),
+        timeout=Timeout("gateway", 5),
+    )
+
+    async def answers(value: int) -> int:
+        return value
+
+    assert policy.call(lambda value: value, 3) == 3
+    assert asyncio.run(policy.call_async(answers, 4)) == 4
+
+
+def test_a_policy_without_any_protection_is_refused() -> None:
+    with pytest.raises(PolicyError, match="protects from nothing"):
+        Policy()
+    with pytest.raises(PolicyError, match="seconds must be a number above 0"):
+        Timeout("gateway", 0)
