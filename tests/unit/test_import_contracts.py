@@ -18,6 +18,10 @@ FORBIDDEN = {
         "import confluent_kafka",
         "The engine is sans-IO: no Kafka client, no store, no clock",
     ),
+    "src/holdfast/resilience/retry.py": (
+        "import confluent_kafka",
+        "Resilience knows no Kafka and nothing of Holdfast but its errors",
+    ),
     "src/holdfast/cli/run.py": ("import confluent_kafka", "The Kafka client is imported in one place"),
     "src/holdfast/runtime/supervisor.py": (
         "import holdfast.runtime.store",
