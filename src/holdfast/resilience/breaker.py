@@ -104,8 +104,7 @@ class CircuitBreaker:
         )
         # Below this time a success needs no other look; an answer that has to be judged is never below it.
         self._plain_s = self._slow_call_s if failed_result is None else float("-inf")
-        # Where no success has to be judged, none has to be timed: the quick way of `Machine` is all that is
-        # left.
+        # Where no success has to be judged, none has to be timed: only the quick way of `Machine` is left.
         self._judges = self.settings.slow_call_s is not None or failed_result is not None
         self._machine = Machine(name, self.settings, clock(), jitter)
         self._lock = threading.Lock()
@@ -175,11 +174,11 @@ class CircuitBreaker:
 
     def succeed(self, permit: int, took_s: float) -> None:
         """Count a call that succeeded and took `took_s` seconds."""
-        self._settle(permit, False, took_s >= self._slow_call_s)
+        self._settle(permit, False, took_s, self._clock())
 
     def fail(self, permit: int, took_s: float) -> None:
         """Count a call that failed and took `took_s` seconds."""
-        self._settle(permit, True, took_s >= self._slow_call_s)
+        self._settle(permit, True, took_s, self._clock())
 
     def release(self, permit: int) -> None:
         """Give back the permit of a call that has no result."""
@@ -278,37 +277,31 @@ class CircuitBreaker:
 
     def _count(self, permit: int, result: object, began: float, ended: float) -> None:
         failed = False if self._failed_result is None else self._is_failed(permit, result)
-        machine = self._machine
-        with self._lock:
-            machine.settle(permit, failed, ended - began >= self._slow_call_s, ended)
-        if machine.transitions:
-            self._tell()
+        self._settle(permit, failed, ended - began, ended)
 
     def _is_failed(self, permit: int, result: object) -> bool:
         assert self._failed_result is not None
         try:
             return bool(self._failed_result(result))
         except BaseException:
-            self.release(
-                permit
-            )  # the question broke, so there is no result; a probe's place must not be lost
+            # The question broke, so there is no result; a probe's place must not be lost.
+            self.release(permit)
             raise
 
     def _judge(self, permit: int, error: BaseException, began: float) -> None:
-        took_s = self._clock() - began
-        if isinstance(error, self._ignored):
+        ended = self._clock()
+        failed = isinstance(error, self._failures)
+        # What is no Exception (cancelled, or the program ends) is no result either.
+        if isinstance(error, self._ignored) or not (failed or isinstance(error, Exception)):
             self.release(permit)
-        elif isinstance(error, self._failures):
-            self.fail(permit, took_s)
-        elif isinstance(error, Exception):
-            self.succeed(permit, took_s)
-        else:  # cancelled, or the program ends: there is no result
-            self.release(permit)
+        else:
+            self._settle(permit, failed, ended - began, ended)
 
-    def _settle(self, permit: int, failed: bool, slow: bool) -> None:
+    def _settle(self, permit: int, failed: bool, took_s: float, now: float) -> None:
         with self._lock:
-            self._machine.settle(permit, failed, slow, self._clock())
-        self._tell()
+            self._machine.settle(permit, failed, took_s >= self._slow_call_s, now)
+        if self._machine.transitions:
+            self._tell()
 
     def _enter(self, state: CircuitState, reason: str) -> None:
         with self._lock:

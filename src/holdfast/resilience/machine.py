@@ -68,13 +68,11 @@ class Machine:
         state: the present one. An open circuit whose time is over stays OPEN until the next call asks.
         generation: number of the present state.
         era: where a success may be noted without asking; None unless calls pass and the window is clean.
-        free: the generation, if calls may pass without asking (`admit`), else 0. One read, so it needs no
-            lock.
+        free: the generation, if calls may pass without asking (`admit`), else 0.
         since: when the present state began.
         transitions: what changed and was not told yet, oldest first; whoever tells of one removes it.
         succeeded, failed, slow, refused, late: counts over the whole life. `late` results came for a state
-        that
-            was over; they are in no other count.
+            that was over; they are in no other count.
     """
 
     def __init__(self, name: str, settings: BreakerSettings, now: float, jitter: Callable[[], float]) -> None:
@@ -162,8 +160,6 @@ class Machine:
         """Go to `state` by order; CLOSED also forgets how often the circuit opened before."""
         if state is CircuitState.OPEN:
             self._open(now, reason)
-        elif state is CircuitState.HALF_OPEN:
-            self._half_open(now, reason)
         elif state is CircuitState.CLOSED:
             self._close(now, reason)
         else:
@@ -225,10 +221,10 @@ class Machine:
         self._next_open_s = min(settings.open_limit_s, self._next_open_s * settings.open_growth)
         self._begin(CircuitState.OPEN, now, reason)
 
-    def _half_open(self, now: float, reason: str = "its open time is over") -> None:
+    def _half_open(self, now: float) -> None:
         self._until = now + self._settings.half_open_s
         self._permits = self._settings.half_open_calls
-        self._begin(CircuitState.HALF_OPEN, now, reason)
+        self._begin(CircuitState.HALF_OPEN, now, "its open time is over")
 
     def _close(self, now: float, reason: str) -> None:
         self._next_open_s = self._settings.open_s

@@ -12,8 +12,8 @@ from holdfast.resilience.checks import at_least, fraction, positive
 class BreakerSettings:
     """When a circuit opens, and how it closes again.
 
-    The semantics are resilience4j's, with two differences: rates are fractions, and a half-open circuit opens
-    again as soon as its remaining probes cannot change that result. All times are in seconds.
+    The semantics are resilience4j's, with these differences: rates are fractions, and a half-open circuit opens
+    again as soon as its remaining probes cannot change that. All times are in seconds.
 
     Attributes:
         failure_rate: the circuit opens when this fraction of the calls in the window failed, or more. None:
@@ -87,7 +87,6 @@ class BreakerSettings:
             raise PolicyError("slow_call_rate and slow_call_s work only together: set both or none")
         if self.window_calls is not None and self.minimum_calls > self.window_calls:
             raise PolicyError(
-                f"this breaker can never open: its window holds {self.window_calls} "
-                f"calls, and rates are looked "
-                f"at from {self.minimum_calls} calls on; lower minimum_calls or raise window_calls"
+                f"this breaker can never open: its window holds {self.window_calls} calls, and rates are "
+                f"looked at from {self.minimum_calls} calls on; lower minimum_calls or raise window_calls"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -29,10 +30,10 @@ class Gate:
         self._open.set()
 
 
-def until(condition: object) -> None:
+def until(condition: Callable[[], object]) -> None:
     pause = threading.Event()
     for _ in range(DEADLINE_S * 200):
-        if condition():  # type: ignore[operator]
+        if condition():
             return
         pause.wait(0.005)
     raise AssertionError("it did not come to pass")
