@@ -12,8 +12,8 @@ from holdfast.resilience.checks import at_least, fraction, positive
 class BreakerSettings:
     """When a circuit opens, and how it closes again.
 
-    The semantics are resilience4j's, with these differences: rates are fractions, and a half-open circuit opens
-    again as soon as its remaining probes cannot change that. All times are in seconds.
+    The semantics are resilience4j's, with these differences: rates are fractions, and a half-open circuit
+    opens again as soon as its remaining probes cannot change that. All times are in seconds.
 
     Attributes:
         failure_rate: the circuit opens when this fraction of the calls in the window failed, or more. None:
