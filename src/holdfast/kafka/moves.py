@@ -31,6 +31,7 @@ from holdfast.kafka.offsets import CALL_S
 from holdfast.kafka.positions import Committed, Note, noted
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.settings import Properties, admin_config, consumer_config, producer_config
+from holdfast.kafka.takeover import take_over
 from holdfast.record import TopicPartition
 
 log = logging.getLogger(__name__)
@@ -158,18 +159,10 @@ class Mover:
         )
         milliseconds = int(self.seconds * 1000)
         settings |= {"transaction.timeout.ms": milliseconds, "delivery.timeout.ms": milliseconds}
-        deadline = time.monotonic() + _COMMIT_S
         with mapped(f"taking over {self.transactional_id}"):
             client = Producer(settings)
-            while True:
-                try:
-                    client.init_transactions(CALL_S)
-                except KafkaException as error:
-                    # A coordinator may be loading, or still ending what was open.
-                    if not kafka_error(error).retriable() or time.monotonic() > deadline:
-                        raise
-                else:
-                    return client
+        take_over(client, self.transactional_id, CALL_S, _COMMIT_S)
+        return client
 
     def _outsider(self, group_id: str) -> Any:
         """The standing of one who is not in the group."""

@@ -10,6 +10,8 @@ next owner, who reads the position anyway, knows which number it has to exceed.
 A replay under way: up to which offset outputs are not written again. It goes from commit to commit, so that
 it survives whoever commits, and ends with the first position beyond it.
 
+The owner: the transactional id of whoever committed it, so that its successors can end what it left open.
+
 The role of the group among the versions of its processor: a shadow's outputs go to topics of its own, and a
 retired version must not work any more. It is as durable as the position, and changes only with it.
 """
@@ -29,9 +31,11 @@ _MARK: Final = "holdfast: "
 _TOPIC_ID: Final = "topic id "
 _FENCE: Final = "fence "
 _MUTED: Final = "muted up to "
+_OWNER: Final = "by "
 _NOTE: Final = re.compile(
     rf"{_MARK}(?:{_TOPIC_ID}(?P<topic>[^\s;]+))?(?:; )?"
     rf"(?:{_FENCE}(?P<fence>\d+))?(?:; )?(?:{_MUTED}(?P<muted>\d+))?(?:; )?"
+    rf"(?:{_OWNER}(?P<owner>[^\s;]+))?(?:; )?"
     r"(?P<role>live|shadow|retired|unknown)?"
 )
 
@@ -64,12 +68,14 @@ class Note(NamedTuple):
         fence: the fencing token of the ownership; 0 when there is none.
         muted: the offset up to which outputs are not written again; None when all are written.
         role: the group's role.
+        owner: the transactional id of whoever commits; None without transactions.
     """
 
     topic_id: str | None = None
     fence: int = 0
     muted: int | None = None
     role: Role = Role.LIVE
+    owner: str | None = None
 
 
 NoteOf = Callable[[TopicPartition], Note]
@@ -84,12 +90,14 @@ class Committed(NamedTuple):
         fence: the fencing token of the ownership that committed last; 0 when none did.
         muted: the offset up to which outputs are not written again; None when all are written.
         role: the group's role; it is told by positions that mean nothing any more, too.
+        owner: the transactional id of whoever committed last; None when it is not known. Told likewise.
     """
 
     offset: int | None
     fence: int = 0
     muted: int | None = None
     role: Role = Role.LIVE
+    owner: str | None = None
 
 
 def no_note(place: TopicPartition) -> Note:  # noqa: ARG001
@@ -120,12 +128,13 @@ def read(offset: int, metadata: str | None, id_: str | None) -> Committed:
     # The first notes told no role: nothing had versions.
     role = Role(found["role"] or Role.LIVE.value)
     if offset < 0 or (id_ is not None and topic is not None and topic != id_):
-        return Committed(None, fence, role=role)
-    return Committed(offset, fence, int(muted) if muted else None, role)
+        return Committed(None, fence, role=role, owner=found["owner"])
+    return Committed(offset, fence, int(muted) if muted else None, role, found["owner"])
 
 
 def _text(note: Note, offset: int) -> str:
     parts = [f"{_TOPIC_ID}{note.topic_id}"] if note.topic_id else []
     parts += [f"{_FENCE}{note.fence}"] if note.fence else []
     parts += [f"{_MUTED}{note.muted}"] if note.muted is not None and offset < note.muted else []
+    parts += [f"{_OWNER}{note.owner}"] if note.owner else []
     return _MARK + "; ".join([*parts, note.role.value])

@@ -91,15 +91,28 @@ class PartitionReader:
         return {place: each.offset for place, each in self.standing(places, timeout, topic_id).items()}
 
     def standing(
-        self, places: Sequence[TopicPartition], timeout: float, topic_id: TopicId | None = None
+        self,
+        places: Sequence[TopicPartition],
+        timeout: float,
+        topic_id: TopicId | None = None,
+        *,
+        is_stable: bool = True,
     ) -> dict[TopicPartition, Committed]:
         """The same with what was noted beside the offsets.
+
+        Args:
+            places: whose offsets.
+            timeout: seconds to wait.
+            topic_id: an offset that was committed for another topic of the same name counts as none.
+            is_stable: whether to wait for open transactions; else the offsets are those before them.
 
         Raises:
             ClusterError: no answer in time.
         """
+        # The client waits for open transactions when it reads committed records only.
+        client = self._client if is_stable else self._reader_of_uncommitted()
         with mapped("reading committed offsets"):
-            found = self._client.committed([ClientPartition(*p) for p in places], timeout=timeout)
+            found = client.committed([ClientPartition(*p) for p in places], timeout=timeout)
         for each in found:
             if each.error is not None:
                 raise translate(each.error, f"reading the committed offset of {each.topic}[{each.partition}]")
@@ -128,11 +141,8 @@ class PartitionReader:
         Raises:
             ClusterError: no answer in time.
         """
-        if self._uncommitted is None:
-            # The client asks for ends at the isolation that it reads with, so this takes another one.
-            with mapped("starting a reader"):
-                self._uncommitted = Consumer({**self._settings, "isolation.level": "read_uncommitted"})
-        return _bounds(self._uncommitted, place, timeout)[1]
+        # The client asks for ends at the isolation that it reads with.
+        return _bounds(self._reader_of_uncommitted(), place, timeout)[1]
 
     def known_end(self, place: TopicPartition) -> int:
         """The end of a partition that is being read, as the last fetch told it; 0 before. Asks nobody."""
@@ -229,6 +239,12 @@ class PartitionReader:
             elif error.fatal() or error.code() in _UNREADABLE:
                 raise translate(KafkaException(error), f"reading {message.topic()}[{message.partition()}]")
         return records, ends
+
+    def _reader_of_uncommitted(self) -> Consumer:
+        if self._uncommitted is None:
+            with mapped("starting a reader"):
+                self._uncommitted = Consumer({**self._settings, "isolation.level": "read_uncommitted"})
+        return self._uncommitted
 
     def _admin_client(self) -> AdminClient:
         if self._admin is None:

@@ -16,7 +16,6 @@ lost a connection and got over it by itself, even if its transaction ended well:
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import time
@@ -35,6 +34,7 @@ from holdfast.kafka.errors import FENCED, mapped, translate
 from holdfast.kafka.lost_requests import LEVEL, LostRequests
 from holdfast.kafka.positions import NoteOf, no_note, noted
 from holdfast.kafka.settings import client_log
+from holdfast.kafka.takeover import await_brokers, take_over
 from holdfast.record import Output, TopicPartition
 
 log = logging.getLogger(__name__)
@@ -393,25 +393,9 @@ class TransactionalWriter(_Writer):
             ending.set_result(None)
 
     def _init_transactions(self, client: Producer, pause: float) -> None:
-        """Retried, as a coordinator may be loading or electing."""
-        deadline = time.monotonic() + 3 * self._timeout
-        # With no connection yet, the client would look for its coordinator only half a second later. Whether
-        # there are brokers at all is for the call below to say.
-        with contextlib.suppress(KafkaException):
-            client.list_topics(timeout=self._timeout)
+        await_brokers(client, self._timeout)
         time.sleep(pause)
-        while True:
-            try:
-                client.init_transactions(self._timeout)
-            except KafkaException as error:
-                failure = error.args[0]
-                if not failure.retriable() or time.monotonic() > deadline:
-                    raise translate(
-                        error, f"taking over transactional id {self._settings['transactional.id']}"
-                    ) from error
-                log.info("taking over the transactional id takes long: %s", failure.str())
-            else:
-                return
+        take_over(client, self._settings["transactional.id"], self._timeout, 3 * self._timeout)
 
     def _abort(self, client: Producer, cause: KafkaException | None, timeout: float | None = None) -> Ending:
         failure = cause.args[0] if cause else None

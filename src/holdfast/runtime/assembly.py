@@ -14,6 +14,7 @@ from holdfast.kafka.groups import partitions_of
 from holdfast.kafka.positions import NoteOf
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.settings import CONSUMER_PROTOCOL, GROUP_PROTOCOL, consumer_config, producer_config
+from holdfast.kafka.takeover import end_transaction
 from holdfast.kafka.transaction import AtLeastOnceWriter, TransactionalWriter, UnitWriter
 from holdfast.kafka.versions import require_sole
 from holdfast.record import TopicPartition
@@ -22,6 +23,7 @@ from holdfast.runtime.known_topics import KnownTopics
 from holdfast.runtime.opening import RestoreSettings
 from holdfast.runtime.owner_notes import OwnerNotes
 from holdfast.runtime.peers import Peers
+from holdfast.runtime.predecessors import Predecessors
 from holdfast.runtime.restore import Restorer
 from holdfast.runtime.stall import InputEnds, StallWatch
 from holdfast.runtime.status import Reporter
@@ -73,10 +75,12 @@ def build_worker(
     changelogs = {table: decl.changelog(table) for table in decl.tables}
     topics = KnownTopics((*decl.reads, *changelogs.values()), CALL_TIMEOUT_S)
     shards = declared.partitions(decl.name)
-    peers = Peers(decl.group_id, decl.slot_id(identity.slot), shards, CALL_TIMEOUT_S)
-    notes = OwnerNotes(topics.id_of)
+    slot_id = decl.slot_id(identity.slot)
+    peers = Peers(decl.group_id, slot_id, shards, CALL_TIMEOUT_S)
+    notes = OwnerNotes(topics.id_of, owner=slot_id if decl.guarantee == "exactly-once" else None)
     late = _LateConsumer(notes)
-    writer = _writer(decl, identity, {**record_sizes(declared, decl), **declared.kafka}, late)
+    writer_settings = _writer_settings(decl, identity, {**record_sizes(declared, decl), **declared.kafka})
+    writer = _writer(decl, writer_settings, late)
 
     def connect(listener: OwnershipListener) -> ShardConsumer:
         late.consumer = ShardConsumer(settings, decl.reads[0], listener)
@@ -99,6 +103,7 @@ def build_worker(
         topics,
         peers,
         ends := InputEnds(CALL_TIMEOUT_S),
+        _predecessors(decl, slot_id, writer_settings),
     )
     limits = WorkerLimits(decl.commit_interval_ms / 1000, decl.cache_entries)
     pipeline = CommitPipeline(writer, changelogs)
@@ -177,21 +182,35 @@ class _LateConsumer:
         self.consumer.commit(positions, self.note_of)
 
 
-def _writer(
-    decl: ProcessorDecl, identity: WorkerIdentity, properties: Mapping[str, Any], late: _LateConsumer
-) -> UnitWriter:
+def _writer_settings(
+    decl: ProcessorDecl, identity: WorkerIdentity, properties: Mapping[str, Any]
+) -> dict[str, Any]:
     slot_id = decl.slot_id(identity.slot)
     if decl.guarantee == "at-least-once":
-        settings = producer_config(identity.bootstrap_servers, properties)
-        return AtLeastOnceWriter({**settings, "client.id": slot_id}, CALL_TIMEOUT_S, late)
-    settings = producer_config(identity.bootstrap_servers, properties, transactional_id=slot_id)
-    settings |= {
+        return {**producer_config(identity.bootstrap_servers, properties), "client.id": slot_id}
+    return {
+        **producer_config(identity.bootstrap_servers, properties, transactional_id=slot_id),
         "client.id": slot_id,
         "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
         # The client refuses a record that could outlive its transaction.
         "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
     }
+
+
+def _writer(decl: ProcessorDecl, settings: Mapping[str, Any], late: _LateConsumer) -> UnitWriter:
+    if decl.guarantee == "at-least-once":
+        return AtLeastOnceWriter(settings, CALL_TIMEOUT_S, late)
     return TransactionalWriter(settings, CALL_TIMEOUT_S, late.note_of)
+
+
+def _predecessors(decl: ProcessorDecl, own_id: str, settings: Mapping[str, Any]) -> Predecessors | None:
+    if decl.guarantee == "at-least-once":
+        return None
+
+    def end(gone: str) -> None:
+        end_transaction(gone, settings, CALL_TIMEOUT_S)
+
+    return Predecessors(decl.group_id, own_id, decl.reads, end, CALL_TIMEOUT_S)
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,10 +24,17 @@ class OwnerNotes:
     Args:
         topic_id: the topics' ids.
         now: the time of day in seconds.
+        owner: the worker's transactional id, if it has one.
     """
 
-    def __init__(self, topic_id: TopicId = unknown, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        topic_id: TopicId = unknown,
+        now: Callable[[], float] = time.time,
+        owner: str | None = None,
+    ) -> None:
         self._topic_id = topic_id
+        self._owner = owner
         self._now = now
         self._tokens: dict[int, int] = {}
         self._muted: dict[TopicPartition, int | None] = {}
@@ -36,7 +43,8 @@ class OwnerNotes:
     def __call__(self, place: TopicPartition) -> Note:
         """What is noted beside a partition's position."""
         role = self._roles.get(place.partition, Role.LIVE)
-        return Note(self._topic_id(place.topic), self.fence(place.partition), self._muted.get(place), role)
+        fence, muted = self.fence(place.partition), self._muted.get(place)
+        return Note(self._topic_id(place.topic), fence, muted, role, self._owner)
 
     def begin(self, partition: int, last: int) -> int:
         """The fencing token of a new ownership of a shard, after one with the token `last`."""

@@ -33,6 +33,7 @@ from holdfast.runtime.claims import Claim, NotRestored, Progress, Restored
 from holdfast.runtime.known_topics import KnownTopics, missing_partition
 from holdfast.runtime.opening import RestoreSettings, RestoringShard, ShardOpener
 from holdfast.runtime.peers import Peers
+from holdfast.runtime.predecessors import Predecessors
 from holdfast.runtime.stall import InputEnds
 from holdfast.runtime.standby import Standbys, StandbyStatus
 from holdfast.runtime.store import RocksStore, StoreMemory
@@ -57,6 +58,7 @@ class Restorer:
         topics: the inputs and changelogs.
         peers: the processor's workers; asked for here, as this is the thread that talks to the brokers.
         ends: the inputs' ends; asked for here as well.
+        predecessors: those who had the shards before; they may have left transactions open.
 
     Attributes:
         results: the answers.
@@ -72,6 +74,7 @@ class Restorer:
         topics: KnownTopics,
         peers: Peers | None = None,
         ends: InputEnds | None = None,
+        predecessors: Predecessors | None = None,
     ) -> None:
         self.results: queue.SimpleQueue[Restored | NotRestored] = queue.SimpleQueue()
         self._settings = settings
@@ -86,6 +89,7 @@ class Restorer:
         self._topics = topics
         self._peers = peers
         self._ends = ends
+        self._predecessors = predecessors
         self._standbys = Standbys(settings, self._opener, topics)
         self._shards: dict[int, RestoringShard] = {}
         self._routes: dict[TopicPartition, RestoringShard] = {}
@@ -228,6 +232,8 @@ class Restorer:
         try:
             topics = self._topics.look(reader)
             wanted = self._refuse_grown(wanted, topics)
+            if self._predecessors is not None:
+                self._predecessors.look(reader, [claim.partition for claim in wanted])
             positions = self._opener.positions(reader, wanted, self._topics.id_of)
         except TopicReplaced:
             raise

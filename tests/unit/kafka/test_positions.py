@@ -15,16 +15,17 @@ ID = "wLNBn8lVS6yW-jSYqGwHFQ"
 @pytest.mark.parametrize("fence", [0, 1_795_000_000_000])
 @pytest.mark.parametrize("muted", [None, 8])
 @pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("owner", [None, "shop.totals.db-1.example.org-0"])
 def test_a_note_comes_back_as_it_was_written(
-    id_: str | None, fence: int, muted: int | None, role: Role
+    id_: str | None, fence: int, muted: int | None, role: Role, owner: str | None
 ) -> None:
     """With or without each of its parts."""
-    [written] = noted({PLACE: 7}, {PLACE: Note(id_, fence, muted, role)}.__getitem__)
+    [written] = noted({PLACE: 7}, {PLACE: Note(id_, fence, muted, role, owner)}.__getitem__)
     assert (written.topic, written.partition, written.offset) == (*PLACE, 7)
-    assert read(7, written.metadata, ID) == Committed(7, fence, muted, role)
-    assert read(7, written.metadata, None) == Committed(7, fence, muted, role)
+    assert read(7, written.metadata, ID) == Committed(7, fence, muted, role, owner)
+    assert read(7, written.metadata, None) == Committed(7, fence, muted, role, owner)
     # The role is not the topic's: a shadow stays one when its input is made anew.
-    elsewhere = Committed(None, fence, role=role) if id_ else Committed(7, fence, muted, role)
+    elsewhere = Committed(None, fence, role=role) if id_ else Committed(7, fence, muted, role, owner)
     assert read(7, written.metadata, "another") == elsewhere
 
 

@@ -172,8 +172,8 @@ def offsets_outside() -> list[Patch]:
 
     original = assembly._writer
 
-    def writer(decl: Any, identity: Any, properties: Any, late: Any) -> Any:
-        made = original(decl, identity, properties, late)
+    def writer(decl: Any, settings: Any, late: Any) -> Any:
+        made = original(decl, settings, late)
         made.__class__ = Outside
         made.late = late  # type: ignore[attr-defined]
         return made
