@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from holdfast.errors import ClusterError
 from holdfast.kafka.consumer import ShardConsumer
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.scan import LogScanner
@@ -158,3 +159,22 @@ def test_a_candidate_that_leaves_is_gone_at_once(member: Callable[[str], Member]
     first.go()
     second.standing()
     assert time.monotonic() - began < 5
+
+
+def test_a_leader_that_lost_a_connection_does_not_take_the_id_from_the_one_after(
+    app: LeaderApplication, member: Callable[[str], Member]
+) -> None:
+    """A worker would replace its client and go on. This one was cut off: another leader may work by now."""
+    leader = member("a")
+    standing = leader.standing()
+    old = leader.clients.writer()
+    assert leader.write(old, "old", standing).outcome is Outcome.COMMITTED
+    new = leader.clients.writer()
+    leader.begin(new, "new")
+    old._lost.reason = "broker 1 was disconnected"
+    with pytest.raises(ClusterError, match="a connection was lost: broker 1 was disconnected"):
+        leader.begin(old, "late")
+    assert new.finish({leader.place: 0}, standing).outcome is Outcome.COMMITTED
+    assert written(app) == [b"old", b"new"]
+    for one in (old, new):
+        one.close()

@@ -67,6 +67,15 @@ def test_exactly_one_of_three_candidates_runs_the_tasks(leads: Make) -> None:
     assert_each_time_ran_once(app.ticks())
 
 
+def test_leader_tasks_run_where_processors_use_the_newer_group_protocol(leads: Make) -> None:
+    """It is a setting of the whole application."""
+    app = leads(TICK, kafka={"group.protocol": "consumer"})
+    with app.candidates(2) as candidates:
+        candidates.until_led()
+        candidates.until_ticks(2)
+    assert_each_time_ran_once(app.ticks())
+
+
 def test_a_leader_that_is_killed_is_followed_within_its_session(leads: Make) -> None:
     """By another candidate, with a larger token; what has been done is not done again."""
     app = leads(TICK | HOURLY)

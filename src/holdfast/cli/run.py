@@ -24,7 +24,7 @@ from holdfast.kafka.provision import compare, provision
 from holdfast.kafka.settings import checked
 from holdfast.local.cluster import running_bootstrap_servers
 from holdfast.local.folders import home
-from holdfast.runtime.launch import LaunchSettings, default_slot_prefix, worker_specs
+from holdfast.runtime.launch import LaunchSettings, check_slot_prefix, default_slot_prefix, worker_specs
 from holdfast.runtime.supervisor import Supervisor, WorkerView
 from holdfast.topology import Difference, Topology, check_file
 from holdfast.topology.model import LEADER
@@ -75,7 +75,7 @@ def run(
     if drain and LEADER in (processors or ()) and declared.leader_tasks:
         raise TopologyError("leader tasks have no end; --drain is for processors only")
     servers = resolve_bootstrap_servers(bootstrap_servers, declared)
-    prefix = slot_prefix or default_slot_prefix()
+    prefix = check_slot_prefix(slot_prefix) if slot_prefix else default_slot_prefix()
     settings = LaunchSettings(servers, home(), prefix, workers, logs, 0 if drain else candidates)
     specs = worker_specs(declared, settings, processors or ())
     prepare_topics(declared, servers)

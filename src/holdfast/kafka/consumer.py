@@ -273,9 +273,14 @@ class ShardConsumer:
             timeout: seconds to wait for the end of the first rebalance.
 
         Raises:
-            ClusterError: the group can no longer be reached.
+            ClusterError: the group can no longer be reached, or does not take our shards in time.
         """
         self.hand_over(timeout)
+        if self._owned:
+            # What was fetched meanwhile was dropped: these shards must not go on from there.
+            raise ClusterError(
+                f"the group has not taken our shards within {timeout:.0f} s, so as to share anew"
+            )
         self._subscribe()
 
     def close(self) -> None:

@@ -10,7 +10,8 @@ next owner, who reads the position anyway, knows which number it has to exceed.
 A replay under way: up to which offset outputs are not written again. It goes from commit to commit, so that
 it survives whoever commits, and ends with the first position beyond it.
 
-The owner: the transactional id of whoever committed it, so that its successors can end what it left open.
+The owner: the slot of whoever committed it in a transaction, so that its successors can end what it left
+open. Only the slot: where a position is copied to another group, that of the same name there is meant.
 
 The role of the group among the versions of its processor: a shadow's outputs go to topics of its own, and a
 retired version must not work any more. It is as durable as the position, and changes only with it.
@@ -18,7 +19,6 @@ retired version must not work any more. It is as durable as the position, and ch
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final, NamedTuple
@@ -32,12 +32,7 @@ _TOPIC_ID: Final = "topic id "
 _FENCE: Final = "fence "
 _MUTED: Final = "muted up to "
 _OWNER: Final = "by "
-_NOTE: Final = re.compile(
-    rf"{_MARK}(?:{_TOPIC_ID}(?P<topic>[^\s;]+))?(?:; )?"
-    rf"(?:{_FENCE}(?P<fence>\d+))?(?:; )?(?:{_MUTED}(?P<muted>\d+))?(?:; )?"
-    rf"(?:{_OWNER}(?P<owner>[^\s;]+))?(?:; )?"
-    r"(?P<role>live|shadow|retired|unknown)?"
-)
+_PARTS: Final = "; "
 
 
 class Role(Enum):
@@ -56,6 +51,8 @@ class Role(Enum):
     """There is no position, or not one that a worker committed."""
 
 
+_ROLES: Final = frozenset(role.value for role in Role)
+
 TopicId = Callable[[str], str | None]
 """A topic's name to the id that it had when work on it began; None when that is not known."""
 
@@ -68,7 +65,7 @@ class Note(NamedTuple):
         fence: the fencing token of the ownership; 0 when there is none.
         muted: the offset up to which outputs are not written again; None when all are written.
         role: the group's role.
-        owner: the transactional id of whoever commits; None without transactions.
+        owner: the slot of whoever commits; None without transactions.
     """
 
     topic_id: str | None = None
@@ -90,7 +87,7 @@ class Committed(NamedTuple):
         fence: the fencing token of the ownership that committed last; 0 when none did.
         muted: the offset up to which outputs are not written again; None when all are written.
         role: the group's role; it is told by positions that mean nothing any more, too.
-        owner: the transactional id of whoever committed last; None when it is not known. Told likewise.
+        owner: the slot of whoever committed last; None when it is not known. Told likewise.
     """
 
     offset: int | None
@@ -121,15 +118,41 @@ def read(offset: int, metadata: str | None, id_: str | None) -> Committed:
         metadata: its note. Another tool's is as good as none.
         id_: the topic's id, as far as it is known.
     """
-    found = _NOTE.fullmatch(metadata or "")
-    if found is None:
+    note = _note(metadata or "")
+    if note is None:
         return Committed(offset if offset >= 0 else None, role=Role.UNKNOWN)
-    topic, fence, muted = found["topic"], int(found["fence"] or 0), found["muted"]
+    if offset < 0 or (id_ is not None and note.topic_id is not None and note.topic_id != id_):
+        return Committed(None, note.fence, role=note.role, owner=note.owner)
+    return Committed(offset, note.fence, note.muted, note.role, note.owner)
+
+
+def _note(metadata: str) -> Note | None:
+    """A note as it was written; None where that cannot be told.
+
+    Parts that are not known are of a later version, and say nothing here; but one of them may be its role.
+    """
+    if not metadata.startswith(_MARK):
+        return None
     # The first notes told no role: nothing had versions.
-    role = Role(found["role"] or Role.LIVE.value)
-    if offset < 0 or (id_ is not None and topic is not None and topic != id_):
-        return Committed(None, fence, role=role, owner=found["owner"])
-    return Committed(offset, fence, int(muted) if muted else None, role, found["owner"])
+    note, has_role, is_clear = Note(), False, True
+    try:
+        for part in metadata.removeprefix(_MARK).split(_PARTS):
+            if part.startswith(_TOPIC_ID):
+                note = note._replace(topic_id=part.removeprefix(_TOPIC_ID))
+            elif part.startswith(_FENCE):
+                note = note._replace(fence=int(part.removeprefix(_FENCE)))
+            elif part.startswith(_MUTED):
+                note = note._replace(muted=int(part.removeprefix(_MUTED)))
+            elif part.startswith(_OWNER):
+                note = note._replace(owner=part.removeprefix(_OWNER))
+            elif part in _ROLES:
+                note, has_role = note._replace(role=Role(part)), True
+            else:
+                is_clear = False
+    except ValueError:
+        # Not written by a worker.
+        return None
+    return note if has_role or is_clear else None
 
 
 def _text(note: Note, offset: int) -> str:
@@ -137,4 +160,4 @@ def _text(note: Note, offset: int) -> str:
     parts += [f"{_FENCE}{note.fence}"] if note.fence else []
     parts += [f"{_MUTED}{note.muted}"] if note.muted is not None and offset < note.muted else []
     parts += [f"{_OWNER}{note.owner}"] if note.owner else []
-    return _MARK + "; ".join([*parts, note.role.value])
+    return _MARK + _PARTS.join([*parts, note.role.value])

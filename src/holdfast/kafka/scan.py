@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Protocol
@@ -13,11 +14,14 @@ from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.settings import Properties, consumer_config
 from holdfast.record import Message, TopicPartition
 
+log = logging.getLogger(__name__)
+
 SCAN_GROUP = "holdfast-scan"
 """Group name of the reader; it never joins and never commits."""
 
-OPEN_TRANSACTION_S = 15.0
-"""How long to wait for open transactions: longer than brokers let a dead worker's one stand."""
+OPEN_TRANSACTION_S = 22.0
+"""How long to wait for open transactions: longer than brokers let a dead worker's one stand. That is the 10 s
+of its timeout, and the 10 s from one look of theirs to the next."""
 
 SILENCE_S = 30.0
 """Seconds without any record after which brokers count as gone."""
@@ -106,6 +110,11 @@ class LogScanner:
             if all(stable[place] >= end for place, end in wanted.items()):
                 return wanted
             if time.monotonic() > deadline:
+                cut = [place for place, end in wanted.items() if stable[place] < end]
+                log.warning(
+                    "a transaction stays open in %s: records from there on are not read",
+                    ", ".join(map(str, cut)),
+                )
                 return {place: min(stable[place], end) for place, end in wanted.items()}
             time.sleep(_POLL_S)
 

@@ -42,17 +42,22 @@ def take_over(client: Producer, transactional_id: str, call: float, within: floa
             return
 
 
-def await_brokers(client: Producer, timeout: float) -> None:
+def await_brokers(client: Producer, timeout: float, topic: str | None = None) -> None:
     """Have a new client know the brokers before it is asked to take over.
 
     With no connection yet it would look for its coordinator only half a second later. Whether there are
     brokers at all is for `take_over` to say.
+
+    Args:
+        client: the client.
+        timeout: seconds to wait for them.
+        topic: ask for this one; the whole cluster's topics are much where there are many.
     """
     with contextlib.suppress(KafkaException):
-        client.list_topics(timeout=timeout)
+        client.list_topics(topic, timeout=timeout)
 
 
-def end_transaction(transactional_id: str, settings: Mapping[str, Any], call: float) -> None:
+def end_transaction(transactional_id: str, settings: Mapping[str, Any], topic: str, call: float) -> None:
     """End what somebody left open; if he is not gone, he is refused from now on, and has to begin anew.
 
     The same as the Java client's `Admin.fenceProducers` (KIP-588), which librdkafka does not have.
@@ -60,6 +65,7 @@ def end_transaction(transactional_id: str, settings: Mapping[str, Any], call: fl
     Args:
         transactional_id: his.
         settings: of a transactional producer; with our id or his.
+        topic: any topic that there is.
         call: seconds for one question.
 
     Raises:
@@ -67,5 +73,5 @@ def end_transaction(transactional_id: str, settings: Mapping[str, Any], call: fl
     """
     with mapped(f"taking over transactional id {transactional_id}"):
         client = Producer({**settings, "transactional.id": transactional_id})
-    await_brokers(client, call)
+    await_brokers(client, call, topic)
     take_over(client, transactional_id, call, call)

@@ -272,14 +272,25 @@ class TransactionalWriter(_Writer):
         settings: client settings, `transactional.id` included.
         timeout: seconds that one call to the brokers may take.
         note_of: what is noted beside the inputs' positions.
+        replaces: whether a client that lost a connection is replaced by itself. Who may have a successor
+            under
+            the same transactional id must not: the new client would fence it.
 
     Raises:
         ClusterError: the client refuses the settings.
     """
 
-    def __init__(self, settings: Mapping[str, Any], timeout: float, note_of: NoteOf = no_note) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        timeout: float,
+        note_of: NoteOf = no_note,
+        *,
+        replaces: bool = True,
+    ) -> None:
         super().__init__(settings, timeout)
         self._note_of = note_of
+        self._replaces = replaces
         self._asked = _Asked()
         self._initialised = self._initialise()
 
@@ -293,7 +304,9 @@ class TransactionalWriter(_Writer):
         """Open a transaction, on a new client if the present one may have left a request behind.
 
         Raises:
-            ClusterError: the client cannot begin one, or the transactional id cannot be taken over in time.
+            ClusterError: the client cannot begin one, or the transactional id cannot be taken over in time;
+                or
+                the client should be replaced and must not be.
         """
         for _ in range(_REPLACEMENTS):
             self._await_client()
@@ -301,6 +314,8 @@ class TransactionalWriter(_Writer):
             self._client.poll(0)
             if not self._lost.reason:
                 break
+            if not self._replaces:
+                raise ClusterError(_lost_connection(self._lost))
             log.info("the producer is replaced, as it lost a connection: %s", self._lost.reason)
             self.reopen()
         else:

@@ -4,7 +4,7 @@ Semantics: resilience4j's `CircuitBreakerStateMachine`, for threads and for task
 generation; a call is admitted under one and its result counts only while that one lasts, so a call that began
 before the circuit opened can neither close nor open it when it ends long after.
 
-Whoever calls holds a lock; only `free` and `era` may be read without one.
+Whoever calls holds a lock; `free`, `era`, `state` and `transitions` may be read without one.
 
 **The quick way.** While no call in the window failed or was slow, another success changes nothing but the
 number of calls. Such a success is only noted, in a deque of the present era, which needs no lock; the notes

@@ -10,7 +10,8 @@ from typing import Any
 from holdfast.engine.plan import plan_processor
 from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
 from holdfast.kafka.group_settings import set_session
-from holdfast.kafka.groups import partitions_of
+from holdfast.kafka.groups import GroupAdmin, partitions_of
+from holdfast.kafka.members import Group
 from holdfast.kafka.positions import NoteOf
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.settings import CONSUMER_PROTOCOL, GROUP_PROTOCOL, consumer_config, producer_config
@@ -23,7 +24,7 @@ from holdfast.runtime.known_topics import KnownTopics
 from holdfast.runtime.opening import RestoreSettings
 from holdfast.runtime.owner_notes import OwnerNotes
 from holdfast.runtime.peers import Peers
-from holdfast.runtime.predecessors import Predecessors
+from holdfast.runtime.predecessors import PredecessorPorts, Predecessors
 from holdfast.runtime.restore import Restorer
 from holdfast.runtime.stall import InputEnds, StallWatch
 from holdfast.runtime.status import Reporter
@@ -77,7 +78,7 @@ def build_worker(
     shards = declared.partitions(decl.name)
     slot_id = decl.slot_id(identity.slot)
     peers = Peers(decl.group_id, slot_id, shards, CALL_TIMEOUT_S)
-    notes = OwnerNotes(topics.id_of, owner=slot_id if decl.guarantee == "exactly-once" else None)
+    notes = OwnerNotes(topics.id_of, owner=identity.slot if decl.guarantee == "exactly-once" else None)
     late = _LateConsumer(notes)
     writer_settings = _writer_settings(decl, identity, {**record_sizes(declared, decl), **declared.kafka})
     writer = _writer(decl, writer_settings, late)
@@ -103,7 +104,7 @@ def build_worker(
         topics,
         peers,
         ends := InputEnds(CALL_TIMEOUT_S),
-        _predecessors(decl, slot_id, writer_settings),
+        _predecessors(decl, peers, declared.kafka, writer_settings, identity.bootstrap_servers),
     )
     limits = WorkerLimits(decl.commit_interval_ms / 1000, decl.cache_entries)
     pipeline = CommitPipeline(writer, changelogs)
@@ -203,14 +204,24 @@ def _writer(decl: ProcessorDecl, settings: Mapping[str, Any], late: _LateConsume
     return TransactionalWriter(settings, CALL_TIMEOUT_S, late.note_of)
 
 
-def _predecessors(decl: ProcessorDecl, own_id: str, settings: Mapping[str, Any]) -> Predecessors | None:
+def _predecessors(
+    decl: ProcessorDecl,
+    peers: Peers,
+    properties: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    servers: str,
+) -> Predecessors | None:
     if decl.guarantee == "at-least-once":
         return None
 
-    def end(gone: str) -> None:
-        end_transaction(gone, settings, CALL_TIMEOUT_S)
+    def group() -> Group:
+        with GroupAdmin(servers, properties) as groups:
+            return groups.describe(decl.group_id)
 
-    return Predecessors(decl.group_id, own_id, decl.reads, end, CALL_TIMEOUT_S)
+    def end(gone: str) -> None:
+        end_transaction(gone, settings, decl.reads[0], CALL_TIMEOUT_S)
+
+    return Predecessors(decl.reads, peers, PredecessorPorts(decl.slot_id, group, end), CALL_TIMEOUT_S)
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,6 +55,19 @@ def default_slot_prefix() -> str:
     return _UNSAFE.sub("-", socket.gethostname()) or "host"
 
 
+def check_slot_prefix(prefix: str) -> str:
+    """Return a prefix that slots may have: it becomes part of names on the brokers, and of folders.
+
+    Raises:
+        TopologyError: it has other characters than these may have.
+    """
+    if _UNSAFE.search(prefix):
+        raise TopologyError(
+            f'the slot prefix "{prefix}" cannot be used; it may have letters, digits, ".", "_" and "-"'
+        )
+    return prefix
+
+
 def worker_specs(
     topology: Topology, settings: LaunchSettings, only: Collection[str] = ()
 ) -> tuple[WorkerSpec, ...]:

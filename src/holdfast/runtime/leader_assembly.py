@@ -11,7 +11,7 @@ from holdfast.engine.leader_plan import plan_task
 from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
 from holdfast.kafka.groups import GroupAdmin
 from holdfast.kafka.scan import LogScanner
-from holdfast.kafka.settings import consumer_config, producer_config
+from holdfast.kafka.settings import GROUP_PROTOCOL, consumer_config, producer_config
 from holdfast.kafka.transaction import TransactionalWriter
 from holdfast.runtime.candidate import Candidate, Standing
 from holdfast.runtime.leader_view import Candidates, read_candidates, read_history
@@ -68,7 +68,8 @@ class LeaderClients:
             "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
         }
         # Positions mean nothing in this group, so they need no note of the topic that they are of.
-        return TransactionalWriter(settings, CALL_TIMEOUT_S)
+        # A term that lost a connection ends, and the next one asks first whose turn it is.
+        return TransactionalWriter(settings, CALL_TIMEOUT_S, replaces=False)
 
     def history(self) -> History:
         """Read the leader's topic.
@@ -95,6 +96,9 @@ class LeaderClients:
             "topic.metadata.refresh.interval.ms": 3_000,
             **consumer_config(self._servers, topology.leader_id, topology.kafka, start="error"),
             "client.id": name,
+            # One partition gains nothing from the newer protocol, which has no static members as they are
+            # needed here, and refuses the settings below.
+            GROUP_PROTOCOL: "classic",
             # Static: a candidate that was killed and started again within its session leads on at once,
             # and brokers refuse what carries the standing of a member that is none any more.
             "group.instance.id": name,

@@ -127,19 +127,25 @@ class ShardOpener:
         self._memory = memory
 
     def positions(
-        self, reader: PartitionReader, claims: Sequence[Claim], topic_id: TopicId
+        self, reader: PartitionReader, claims: Sequence[Claim], topic_id: TopicId, timeout: float
     ) -> dict[int, dict[str, int]]:
         """Where each shard's inputs go on: committed offsets, else the declared start.
 
         What was committed also tells which fencing token the shard had, so it gets its next one here; and
         how far it is muted; and what the group is among the versions of its processor.
 
+        Args:
+            reader: asks.
+            claims: whose inputs.
+            topic_id: the topics' ids.
+            timeout: seconds to wait, also for open transactions to end.
+
         Raises:
             ClusterError: the brokers do not tell.
             VersionRefused: another version is live in its place.
         """
         places = [TopicPartition(topic, c.partition) for c in claims for topic in self._settings.inputs]
-        standing = reader.standing(places, self._settings.timeout, topic_id) if places else {}
+        standing = reader.standing(places, timeout, topic_id) if places else {}
         positions: dict[int, dict[str, int]] = {claim.partition: {} for claim in claims}
         last = dict.fromkeys(positions, 0)
         notes = self._settings.notes
@@ -196,7 +202,7 @@ class ShardOpener:
 
         Raises:
             StateError: the store cannot be made.
-            ClusterError: the brokers do not tell. `warm` is as it was.
+            ClusterError: the brokers do not tell. `warm` is as it was, or closed if it was of no use.
         """
         started = time.monotonic()
         shard = self._take_over(reader, warm) if warm else None

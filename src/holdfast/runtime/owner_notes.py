@@ -24,7 +24,7 @@ class OwnerNotes:
     Args:
         topic_id: the topics' ids.
         now: the time of day in seconds.
-        owner: the worker's transactional id, if it has one.
+        owner: the worker's slot, if it commits in transactions.
     """
 
     def __init__(

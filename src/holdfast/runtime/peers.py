@@ -19,6 +19,9 @@ LOOK_S: Final = 1.0
 ORPHANED_LOOKS: Final = 4
 """Looks in a row that must find shards without an owner. Between two steps of a rebalance one may."""
 
+_GRACE_S: Final = 1.0
+"""Seconds beyond its time after which a question counts as lost."""
+
 _PENDING_S: Final = 0.05
 """Seconds between two looks for an answer."""
 
@@ -35,10 +38,12 @@ class Peers:
     Attributes:
         owners: the shards of each member, by what it calls itself; read it on any thread. Members that
             have none are in it.
+        seen: when each member was last seen in it at rest, by `time.monotonic`.
     """
 
     def __init__(self, group_id: str, own_id: str, shards: int, timeout: float) -> None:
         self.owners: Mapping[str, frozenset[int]] = {}
+        self.seen: Mapping[str, float] = {}
         self._heard: tuple[float, bool] | None = None
         self._asked = 0.0
         self._group_id = group_id
@@ -88,7 +93,8 @@ class Peers:
     def look(self, reader: PartitionReader) -> None:
         """Take the answer if it is there, else ask when it is time to.
 
-        What the brokers do not say is not known for a while; nothing depends on it.
+        What the brokers do not say is not known for a while. A question without an answer is asked again:
+        when a reader is replaced, its client takes what was asked with it.
         """
         try:
             if self._question is None:
@@ -99,6 +105,8 @@ class Peers:
             elif self._question.is_answered:
                 question, self._question = self._question, None
                 self._take(question.wait())
+            elif time.monotonic() - self._asked > self._timeout + _GRACE_S:
+                self._question = None
         except ClusterError as error:
             log.debug("looking at the group: %s", error)
 
@@ -111,7 +119,10 @@ class Peers:
         self._heard = self._asked, bool(owners.keys() - {self.own_id})
         if group.state in ("stable", "empty"):
             # In between, members are listed without what they own.
-            self.owners = owners
+            if owners != self.owners:
+                # The same object otherwise: what is computed from it need not be computed again.
+                self.owners = owners
+            self.seen = {**self.seen, **dict.fromkeys(owners, self._asked)}
             is_whole = self._shards.issubset(frozenset().union(*owners.values()))
             self._orphaned = 0 if is_whole or not owners else self._orphaned + 1
         else:

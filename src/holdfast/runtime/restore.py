@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 _BATCH = 10_000
 _IDLE_WAIT_S = 0.2
+_BRIEFLY_S = 0.5
+"""Seconds that a question for positions may hold up other shards, whose restore goes on."""
 _STANDBY_WAIT_S = 0.02
 """A claim that comes meanwhile waits for it."""
 
@@ -82,6 +84,8 @@ class Restorer:
         self._opener = ShardOpener(settings, memory)
         self._requests: queue.SimpleQueue[Claim | threading.Event | None] = queue.SimpleQueue()
         self._looks: list[threading.Event] = []
+        self._later: list[Claim] = []
+        self._later_due = 0.0
         self._wanted: dict[int, int] = {}
         self._owned: set[int] = set()
         self._lock = threading.Lock()
@@ -194,7 +198,8 @@ class Restorer:
     def _take_requests(self) -> tuple[list[Claim], bool]:
         """Requests so far; with nothing else to do, waits for one or until the topics are to be looked at."""
         claims: list[Claim] = []
-        wait = not self._shards and not self._standbys
+        claims += self._take_later()
+        wait = not self._shards and not self._standbys and not claims
         while True:
             try:
                 claim = self._requests.get(wait, self._seconds_to_look())
@@ -234,7 +239,8 @@ class Restorer:
             wanted = self._refuse_grown(wanted, topics)
             if self._predecessors is not None:
                 self._predecessors.look(reader, [claim.partition for claim in wanted])
-            positions = self._opener.positions(reader, wanted, self._topics.id_of)
+            timeout = _BRIEFLY_S if self._shards else self._settings.timeout
+            positions = self._opener.positions(reader, wanted, self._topics.id_of, timeout)
         except TopicReplaced:
             raise
         except ClusterError as error:
@@ -260,7 +266,7 @@ class Restorer:
         try:
             return self._opener.begin(reader, claim, positions, tables, warm)
         except ClusterError:
-            if warm is not None:
+            if warm is not None and not warm.store.is_closed:
                 self._standbys.take_back(warm)
             raise
 
@@ -293,9 +299,16 @@ class Restorer:
         """
         if not self._shards:
             raise error
-        self._pause(error)
-        for claim in claims:
-            self._requests.put(claim)
+        log.info("asked again while other shards are restored: %s", error)
+        self._later += claims
+        self._later_due = time.monotonic() + self._settings.retry
+
+    def _take_later(self) -> list[Claim]:
+        """Claims that were put back, when it is time or there is nothing else to do."""
+        if not self._later or (self._shards and time.monotonic() < self._later_due):
+            return []
+        claims, self._later = self._later, []
+        return claims
 
     def _pause(self, error: ClusterError) -> None:
         log.warning("restore is tried again: %s", error)

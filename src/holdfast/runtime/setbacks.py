@@ -10,7 +10,11 @@ FAILED_UNITS = 4
 """A broker that goes away costs one unit, rarely two."""
 
 FENCED_LIMIT = 3
-"""Brokers say it once or twice of a worker without a rival, when a coordinator has died."""
+"""Brokers say it once or twice of a worker without a rival: when a coordinator has died, or when others ended
+what the worker had open while it was frozen."""
+
+FENCED_WITHIN_S = 60.0
+"""Seconds within which it counts: a worker that has nothing to commit for days is not fenced in a row."""
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
@@ -33,11 +37,12 @@ class Setbacks:
         self._processor = processor
         self._limit = limit
         self._in_a_row = 0
-        self._fenced = 0
+        self._fenced: list[float] = []
 
     def forget(self) -> None:
         """Records were committed: the row has ended."""
-        self._in_a_row = self._fenced = 0
+        self._in_a_row = 0
+        self._fenced.clear()
 
     def count(self, reason: str) -> None:
         """Count a unit; pauses when it was not the first in a row.
@@ -60,11 +65,12 @@ class Setbacks:
         Raises:
             Fenced: it was one too many: we have a rival.
         """
-        self._fenced += 1
-        if self._fenced >= FENCED_LIMIT:
+        now = time.monotonic()
+        self._fenced = [*(at for at in self._fenced if now - at < FENCED_WITHIN_S), now]
+        if len(self._fenced) >= FENCED_LIMIT:
             raise Fenced(
                 f"processor {self._processor!r}: this worker's transactional id was taken over "
-                f"{self._fenced} times in a row ({reason}). Either another process runs in the "
-                "same slot: give each worker its own; or one call of the handler takes longer than the "
-                "transaction's timeout."
+                f"{len(self._fenced)} times within {FENCED_WITHIN_S:.0f} s ({reason}). Either another "
+                "process runs in the same slot: give each worker its own; or one call of the handler takes "
+                "longer than the transaction's timeout."
             )

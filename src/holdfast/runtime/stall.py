@@ -34,6 +34,8 @@ ASK_S: Final = 5.0
 
 _FRESH_S: Final = 3 * ASK_S
 _CHECK_S: Final = 1.0
+_GRACE_S: Final = 1.0
+"""Seconds beyond its time after which a question counts as lost."""
 _PENDING_S: Final = 0.1
 
 
@@ -52,6 +54,7 @@ class InputEnds:
         self._timeout = timeout
         self._ends: Mapping[TopicPartition, int] = {}
         self._answered = 0.0
+        self._asked = 0.0
         self._due = 0.0
         self._question: EndsQuestion | None = None
 
@@ -72,8 +75,11 @@ class InputEnds:
             if self._question.is_answered:
                 question, self._question = self._question, None
                 self._ends, self._answered = question.answers(), now
+            elif now - self._asked > self._timeout + _GRACE_S:
+                # A reader that was replaced has taken it along.
+                self._question = None
         elif now >= self._due:
-            self._due = now + ASK_S
+            self._asked, self._due = now, now + ASK_S
             if self.places:
                 try:
                     self._question = reader.ask_ends(self.places, self._timeout)

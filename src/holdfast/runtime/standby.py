@@ -17,7 +17,7 @@ from holdfast.record import Message, TopicPartition
 from holdfast.runtime.known_topics import KnownTopics
 from holdfast.runtime.opening import OpenShard, RestoreSettings, ShardOpener
 from holdfast.runtime.peers import Peers
-from holdfast.runtime.placement import standbys
+from holdfast.runtime.placement import Owners, standbys
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,8 @@ class Standbys:
         self._routes: dict[TopicPartition, OpenShard] = {}
         self._complete: dict[int, float] = {}
         self._retry_at = 0.0
+        self._owners: Owners | None = None
+        self._wanted: frozenset[int] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self._shards)
@@ -78,7 +80,7 @@ class Standbys:
         """
         if not self._count or peers.own_id not in peers.owners:
             return
-        wanted = standbys(peers.owners, peers.own_id, self._count).difference(owned)
+        wanted = self._share(peers).difference(owned)
         # One that was claimed a moment ago is about to be asked for.
         for partition in self._shards.keys() - wanted - owned:
             self._drop(reader, partition)
@@ -92,6 +94,13 @@ class Standbys:
             for place, table in shard.tables.items()
         ]
         self.status = StandbyStatus(len(self._shards), sum(behind))
+
+    def _share(self, peers: Peers) -> frozenset[int]:
+        """Its part of all standbys, computed anew when the owners have changed: this runs with every turn."""
+        owners = peers.owners
+        if owners is not self._owners:
+            self._owners, self._wanted = owners, standbys(owners, peers.own_id, self._count)
+        return self._wanted
 
     def give(self, reader: PartitionReader, partition: int) -> OpenShard | None:
         """Stop to follow a shard that was claimed, and hand its open store over; None if it is not warm."""

@@ -268,6 +268,11 @@ class RocksStore:
         except Exception as error:
             raise self._failure("read", error) from error
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the folder was let go of."""
+        return self._closed
+
     def close(self) -> None:
         """Flush and let go of the folder. A second call does nothing.
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.cli.run import FUTILE_RESTARTS, FutileRestarts, mismatch_text, share_a_server
-from holdfast.errors import WorkerError
+from holdfast.cli.run import (
+    FUTILE_RESTARTS,
+    FutileRestarts,
+    mismatch_text,
+    share_a_server,
+)
+from holdfast.errors import TopologyError, WorkerError
+from holdfast.runtime.launch import check_slot_prefix
 from holdfast.runtime.status import WorkerStatus
 from holdfast.runtime.supervisor import WorkerSpec, WorkerView
 from holdfast.topology import Difference, TopicSpec
@@ -67,3 +73,14 @@ def test_restarts_without_progress_end_a_run_that_is_to_drain() -> None:
     view.restarts += 1
     with pytest.raises(WorkerError, match=r"watch \(vm-0\).*cannot commit"):
         futile.look([view])
+
+
+@pytest.mark.parametrize("prefix", ["rack 7", "a;b", "eu/1", "höhe"])
+def test_a_slot_prefix_that_cannot_be_part_of_a_name_is_refused(prefix: str) -> None:
+    """Slots are in names on the brokers, in notes beside positions, and in folders."""
+    with pytest.raises(TopologyError, match=f'slot prefix "{prefix}" cannot be used; it may have letters'):
+        check_slot_prefix(prefix)
+
+
+def test_a_slot_prefix_may_be_a_machines_name() -> None:
+    assert check_slot_prefix("db-1.example.org_2") == "db-1.example.org_2"

@@ -55,8 +55,8 @@ def test_the_role_goes_from_owner_to_owner() -> None:
 
 
 def test_successors_can_read_who_committed() -> None:
-    """Under which transactional id, to end what he left open; a worker without transactions says nothing."""
-    [written] = noted({A3: 6}, OwnerNotes(owner="app.totals.host-0"))
-    assert read(6, written.metadata, None).owner == "app.totals.host-0"
+    """In which slot, to end what he left open; a worker without transactions says nothing."""
+    [written] = noted({A3: 6}, OwnerNotes(owner="host-0"))
+    assert read(6, written.metadata, None).owner == "host-0"
     [written] = noted({A3: 6}, OwnerNotes())
     assert read(6, written.metadata, None).owner is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,3 +67,34 @@ def test_others_are_there_while_the_group_names_them(
     topics.members.pop()
     ask(peers, topics)
     assert peers.has_others(0.0) is False
+
+
+def test_a_question_whose_answer_is_lost_is_asked_again(
+    topics: MemoryTopics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that is replaced takes what was asked with it: nobody would ever know of orphans again."""
+    monkeypatch.setattr(module, "LOOK_S", 0.0)
+    monkeypatch.setattr(module, "_GRACE_S", 0.0)
+    peers = Peers("group", "me", 4, 0.0)
+    reader = MemoryReader(topics)
+    lost = SimpleNamespace(is_answered=False)
+    monkeypatch.setattr(reader, "ask_group", lambda *_: lost)
+    peers.look(reader)  # type: ignore[arg-type]
+    peers.look(reader)  # type: ignore[arg-type]
+    ask(peers, topics)
+    assert peers.owners == {"me": frozenset()}
+
+
+def test_owners_that_have_not_changed_are_the_same_value(
+    topics: MemoryTopics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is computed from them, with every turn of the restore, is kept by it."""
+    monkeypatch.setattr(module, "LOOK_S", 0.0)
+    peers = Peers("group", "me", 4, 5.0)
+    ask(peers, topics)
+    before = peers.owners
+    ask(peers, topics)
+    assert peers.owners is before
+    topics.members.append(member("other"))
+    ask(peers, topics)
+    assert set(peers.owners) == {"me", "other"} == set(peers.seen)

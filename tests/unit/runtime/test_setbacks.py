@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import pytest
 
 from holdfast.errors import ClusterError, Fenced
 from holdfast.runtime import setbacks as module
-from holdfast.runtime.setbacks import FENCED_LIMIT, Setbacks
+from holdfast.runtime.setbacks import FENCED_LIMIT, FENCED_WITHIN_S, Setbacks
 
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that were made, in seconds; none is waited for."""
     made: list[float] = []
-    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=made.append))
+    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=made.append, monotonic=time.monotonic))
     return made
 
 
@@ -56,3 +57,13 @@ def test_a_worker_that_is_fenced_again_and_again_has_a_rival() -> None:
         setbacks.count_fenced("fenced")
     with pytest.raises(Fenced, match="another process runs in the same slot"):
         setbacks.count_fenced("fenced")
+
+
+def test_a_worker_that_is_fenced_now_and_then_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing to commit it is fenced each time that its machine sleeps, and nothing ends the row."""
+    now = [0.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    setbacks = Setbacks("counter", 100)
+    for _ in range(3 * FENCED_LIMIT):
+        setbacks.count_fenced("fenced")
+        now[0] += FENCED_WITHIN_S

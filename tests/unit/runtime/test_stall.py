@@ -124,3 +124,15 @@ def test_a_restore_that_stands_still_ends_the_worker(bench: Bench) -> None:
     bench.turn(RESTORE_STALLED_S - 8)
     with pytest.raises(ClusterError, match=r"restore of shard 0 .* with 4 changelog offsets to go.*hangs"):
         bench.turn(20)
+
+
+def test_a_question_whose_answer_is_lost_is_asked_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that is replaced takes what was asked with it: no standstill would ever be seen again."""
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.reader, "ask_ends", lambda *_: SimpleNamespace(is_answered=False))
+        bench.turn(10)
+    bench.publish(7)
+    with pytest.raises(ClusterError, match="has stood"):
+        bench.turn(STALLED_S + 20)
