@@ -16,7 +16,8 @@ from holdfast.kafka.groups import GroupAdmin
 from holdfast.kafka.offsets import OffsetAdmin
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.settings import producer_config
-from holdfast.kafka.transaction import _OFFSETS_S, Ending, Outcome, TransactionalWriter
+from holdfast.kafka.transaction import _OFFSETS_S, TransactionalWriter
+from holdfast.kafka.unit_writer import Ending, Outcome
 from holdfast.local.cluster import EmbeddedCluster
 from holdfast.record import Output, TopicPartition
 from holdfast.runtime.unit_end import PATIENCE_S, UnitEnd

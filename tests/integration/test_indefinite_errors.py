@@ -15,7 +15,8 @@ from threading import enumerate as enumerate_threads
 import pytest
 from confluent_kafka import KafkaError
 
-from holdfast.kafka.transaction import Outcome, TransactionalWriter
+from holdfast.kafka.transaction import TransactionalWriter
+from holdfast.kafka.unit_writer import Outcome
 from holdfast.record import Output
 from holdfast.runtime.unit_end import UnitEnd
 from tests.conftest import TestCluster

@@ -15,7 +15,8 @@ from holdfast.kafka.consumer import ShardConsumer
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.settings import consumer_config
-from holdfast.kafka.transaction import Ending, Outcome, TransactionalWriter
+from holdfast.kafka.transaction import TransactionalWriter
+from holdfast.kafka.unit_writer import Ending, Outcome
 from holdfast.record import Output, TopicPartition
 from holdfast.runtime.leader_assembly import LeaderClients
 from tests.conftest import TestCluster

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from holdfast.runtime.supervisor import WorkerState
 from tests.conftest import TestCluster
@@ -213,6 +214,34 @@ def test_a_task_that_fails_is_recorded_and_ends_nobody(leads: Make) -> None:
 
 
 @pytest.mark.slow
+def test_a_task_whose_outputs_the_brokers_refuse_is_recorded_and_ends_nobody(
+    leads: Make, cluster: TestCluster
+) -> None:
+    """As a task that fails: the leader goes on with the others, and runs it at its next time, once."""
+    app = leads(TICK)
+    with app.candidates(1) as candidates:
+        _, token = candidates.until_led()
+        candidates.until_ticks(1)
+        set_limit(cluster, app.topic, 10)
+        candidates.until(lambda: app.history().runs["tick"].error is not None, 30, "a refused run")
+        said = str(app.history().runs["tick"].error)
+        set_limit(cluster, app.topic, 100_000)
+        candidates.until(lambda: app.history().runs["tick"].error is None, 30, "a good run")
+        assert [it.token for it in app.history().elections] == [token], "one leader all the time"
+    assert said.startswith(f"its outputs were refused: {app.topic}: ")
+    assert "Message size too large" in said
+    assert_each_time_ran_once(app.ticks())
+
+
+def set_limit(cluster: TestCluster, topic: str, limit: int) -> None:
+    """Set the largest batch that the brokers take for a topic."""
+    entry = ConfigEntry("max.message.bytes", str(limit), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    client = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
+    for answer in client.incremental_alter_configs([resource]).values():
+        answer.result(10)
+
+
 def test_a_task_that_takes_long_neither_overlaps_itself_nor_loses_the_leadership(leads: Make) -> None:
     """Longer than its interval, and than a client may go without a poll; other tasks run meanwhile."""
     app = leads(TICK | {"sleeps": {"every": "1s"}}, kafka={"max.poll.interval.ms": 6000})

@@ -19,7 +19,8 @@ from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.settings import consumer_config, producer_config
-from holdfast.kafka.transaction import Ending, Outcome, TransactionalWriter
+from holdfast.kafka.transaction import TransactionalWriter
+from holdfast.kafka.unit_writer import Ending, Outcome
 from holdfast.record import Output, TopicPartition
 from holdfast.topology import TopicSpec
 from tests.support.patience import patient

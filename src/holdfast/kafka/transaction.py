@@ -1,9 +1,4 @@
-"""Writing a unit: in one transaction, or at least once.
-
-`begin` opens a unit and `send` hands records to the client, again and again and without
-waiting, on the thread that owns the unit: records travel while later ones are still being
-worked on. `finish` waits for the brokers and may run on another thread meanwhile: that is
-what lets the next unit be worked on during a commit.
+"""Writing a unit in one transaction.
 
 After an error whose outcome is not known (a timeout or a lost connection around the
 commit) the client is never used again: librdkafka speaks EndTxn v1, without the
@@ -22,24 +17,22 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass
-from enum import Enum
 from threading import Lock, Thread
-from typing import Any, Protocol
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from holdfast.errors import ClusterError
-from holdfast.kafka.errors import FENCED, mapped, translate
+from holdfast.kafka.errors import FENCED, mapped
 from holdfast.kafka.lost_requests import LEVEL, LostRequests
 from holdfast.kafka.positions import NoteOf, no_note, noted
 from holdfast.kafka.settings import client_log
 from holdfast.kafka.takeover import await_brokers, take_over
+from holdfast.kafka.unit_writer import ChangelogRows, ClientWriter, Ending, Outcome
 from holdfast.record import Output, TopicPartition
 
 log = logging.getLogger(__name__)
 
-_ANY_PARTITION = -1
 _MEMBER_REFUSED = (
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
@@ -48,7 +41,21 @@ _MEMBER_REFUSED = (
 )
 """The coordinator's answer to the offsets of a member that the group has moved past. Nothing is in doubt
 then: an abort ends the transaction, and the client is good for the next one."""
-_POLL_WHEN_FULL_S = 0.05
+_RECORD_REFUSED = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+    }
+)
+"""Answers that another try does not change: about a record, or about the topic that it is for."""
 _OFFSETS_S = 2.0
 """Seconds after which the answer to a unit's offsets takes long, if a connection was lost."""
 _SILENT_S = 8.0
@@ -60,161 +67,6 @@ _MARKERS_S = 0.05
 transactional id cannot be taken over, and the client tries again only after half a second."""
 _REPLACEMENTS = 3
 """How many clients in a row may lose a connection before a unit begins on one that did."""
-
-
-class Outcome(Enum):
-    """How a unit ended.
-
-    All but `COMMITTED` and `ABORTED` leave the client unusable until `reopen`. After `GIVEN_UP` nothing is
-    committed, though its transaction may be open until then.
-    """
-
-    COMMITTED = "committed"
-    ABORTED = "aborted"
-    GIVEN_UP = "given up"
-    FENCED = "fenced"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """The outcome of a unit, and for all but a commit the reason.
-
-    Attributes:
-        outcome: how it ended.
-        reason: what the client said.
-        changelog_ends: for each changelog partition written to, the offset after the last
-            change; complete only for a commit.
-    """
-
-    outcome: Outcome
-    reason: str = ""
-    changelog_ends: Mapping[TopicPartition, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ChangelogRows:
-    """Encoded changes for one changelog partition; a value of None deletes the key."""
-
-    place: TopicPartition
-    rows: list[tuple[bytes, bytes | None]]
-
-
-class OffsetCommitter(Protocol):
-    """Commits offsets outside a transaction."""
-
-    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Commit offsets and wait for the answer."""
-
-
-class UnitWriter(Protocol):
-    """Writes one unit after another."""
-
-    def begin(self) -> None:
-        """Open a unit."""
-
-    def send(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows] = ()) -> None:
-        """Hand records of the open unit to the client."""
-
-    def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:
-        """End the open unit; blocks, and may run on another thread."""
-
-    def stop_waiting(self, *, is_late: bool = False) -> Ending | None:
-        """Give up the end that `finish` waits for, if it may never come and nothing is committed by it then.
-
-        To be called again and again while `finish` waits. If this returns an ending, what `finish` returns
-        later no longer counts.
-
-        Args:
-            is_late: the time for the unit is over: give it up whatever it waits for, if that is possible.
-        """
-
-    def conclude(self, ending: Ending, positions: Mapping[TopicPartition, int]) -> Ending:
-        """Do what is left after `finish`, on the thread that owns the consumer."""
-
-    def abandon(self) -> Ending:
-        """Give up the open unit; blocks."""
-
-    def reopen(self) -> None:
-        """Replace the client after an outcome that left it unusable."""
-
-    def close(self) -> None:
-        """Let go of the client; an open transaction is left to the broker or to the next owner."""
-
-
-class _Writer:
-    """What both guarantees share: the client, its queue, and the ends of changelogs."""
-
-    def __init__(self, settings: Mapping[str, Any], timeout: float) -> None:
-        self._settings = dict(settings)
-        self._timeout = timeout
-        self._ends: dict[TopicPartition, int] = {}
-        self._client = self._connect()
-
-    def _connect(self) -> Producer:
-        try:
-            return Producer(self._settings)
-        except KafkaException as error:
-            raise translate(error, "starting the producer") from error
-
-    def send(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows] = ()) -> None:
-        """Hand records of the open unit to the client.
-
-        Raises:
-            ClusterError: the client takes no records.
-        """
-        with mapped("writing outputs"):
-            self._hand_over(outputs, changelog)
-
-    def _hand_over(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows]) -> None:
-        produce: Any = self._client.produce
-        for topic, value, key, timestamp, headers in outputs:
-            try:
-                produce(topic, value, key, _ANY_PARTITION, None, None, timestamp, headers)
-            except BufferError:
-                self._retry(topic, value, key, _ANY_PARTITION, None, None, timestamp, headers)
-        for part in changelog:
-            topic, partition = part.place
-            for key, value in part.rows[:-1]:
-                try:
-                    produce(topic, value, key, partition)
-                except BufferError:
-                    self._retry(topic, value, key, partition)
-            # Only the last record asks for its delivery report: the checkpoint needs its offset.
-            for key, value in part.rows[-1:]:
-                self._retry(topic, value, key, partition, self._note_end)
-
-    def _retry(self, *record: Any) -> None:
-        """Produce when the client's queue has room again, within the writer's timeout."""
-        deadline = time.monotonic() + self._timeout
-        while True:
-            try:
-                self._client.produce(*record)
-            except BufferError:
-                if time.monotonic() > deadline:
-                    raise ClusterError(
-                        f"the send queue stayed full for {self._timeout:.0f} s while writing to {record[0]}: "
-                        "the brokers take nothing; check that the topic's leaders are up"
-                    ) from None
-                self._client.poll(_POLL_WHEN_FULL_S)
-            else:
-                return
-
-    def _note_end(self, error: KafkaError | None, message: Any) -> None:
-        if error is None:
-            self._ends[TopicPartition(message.topic(), message.partition())] = message.offset() + 1
-
-    def _discard(self) -> None:
-        client = self._client
-        try:
-            client.purge()
-            client.flush(0)
-        except KafkaException as error:
-            log.debug("discarding a producer: %s", error)
-
-    def close(self) -> None:
-        """Let go of the client."""
-        self._discard()
 
 
 class _Unawaited(Exception):
@@ -262,7 +114,7 @@ class _Asked:
             return self._is_unawaited
 
 
-class TransactionalWriter(_Writer):
+class TransactionalWriter(ClientWriter):
     """Writes units in Kafka transactions.
 
     The transactional id is taken over on a thread of its own, while shards are restored: where a transaction
@@ -273,8 +125,8 @@ class TransactionalWriter(_Writer):
         timeout: seconds that one call to the brokers may take.
         note_of: what is noted beside the inputs' positions.
         replaces: whether a client that lost a connection is replaced by itself. Who may have a successor
-            under
-            the same transactional id must not: the new client would fence it.
+            under the same transactional id must not: the new client would fence it.
+        tells_refused: whether to tell `REFUSED` from other endings, which asks for a report of every record.
 
     Raises:
         ClusterError: the client refuses the settings.
@@ -287,7 +139,10 @@ class TransactionalWriter(_Writer):
         note_of: NoteOf = no_note,
         *,
         replaces: bool = True,
+        tells_refused: bool = False,
     ) -> None:
+        self._tells_refused = tells_refused
+        self._refused = ""
         super().__init__(settings, timeout)
         self._note_of = note_of
         self._replaces = replaces
@@ -298,6 +153,8 @@ class TransactionalWriter(_Writer):
         self._lost = LostRequests(client_log)
         level = max(int(self._settings.get("log_level", LEVEL)), LEVEL)
         self._settings |= {"logger": self._lost, "log_level": level, "log.connection.close": True}
+        if self._tells_refused:
+            self._settings["on_delivery"] = self._note_delivery
         return super()._connect()
 
     def begin(self) -> None:
@@ -321,9 +178,35 @@ class TransactionalWriter(_Writer):
         else:
             self._await_client()
         self._ends = {}
+        self._refused = ""
         self._asked = _Asked()
         with mapped("beginning a transaction"):
             self._client.begin_transaction()
+
+    def send(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows] = ()) -> None:
+        """Hand records of the open unit to the client.
+
+        Raises:
+            ClusterError: the client takes no records.
+        """
+        try:
+            super().send(outputs, changelog)
+        except ClusterError as error:
+            cause = error.__cause__
+            if not (self._tells_refused and isinstance(cause, KafkaException)):
+                raise
+            if cause.args[0].code() not in _RECORD_REFUSED:
+                raise
+            self._refused = str(error)
+
+    def _note_delivery(self, error: KafkaError | None, message: Any) -> None:
+        if error is not None and error.code() in _RECORD_REFUSED:
+            self._refused = self._refused or f"{message.topic()}: {error.str()}"
+
+    def _note_end(self, error: KafkaError | None, message: Any) -> None:
+        # A record's own report replaces the client's: its refusal would go unseen.
+        super()._note_end(error, message)
+        self._note_delivery(error, message)
 
     def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:
         """Send the offsets and commit."""
@@ -339,6 +222,8 @@ class TransactionalWriter(_Writer):
                 # The broker may have been the group's coordinator; see `stop_waiting`. All of it is done
                 # again by a new client, which would have come before the next unit anyway.
                 return self._abort_for_good(client, _lost_connection(lost))
+            if self._refused:
+                return self._refuse(client, self._refused)
             with asked:
                 client.send_offsets_to_transaction(offsets, group_metadata, self._timeout)
             asked.commit()
@@ -346,8 +231,12 @@ class TransactionalWriter(_Writer):
         except _Unawaited:
             return Ending(Outcome.GIVEN_UP, "nobody reads this: `stop_waiting` said it")
         except KafkaException as error:
-            if error.args[0].code() in _MEMBER_REFUSED:
+            failure = error.args[0]
+            if failure.code() in _MEMBER_REFUSED:
                 return self._abort(client, error)
+            if self._tells_refused and failure.code() in _RECORD_REFUSED and failure.txn_requires_abort():
+                # Such an answer is one: nothing is on its way any more.
+                return self._refuse(client, failure.str())
             # Also when the client says that an abort would do: offsets that were not acknowledged may still
             # be on their way, and get into the next transaction.
             return self._unusable(error)
@@ -422,6 +311,10 @@ class TransactionalWriter(_Writer):
             return self._unusable(error)
         return Ending(Outcome.ABORTED, failure.str() if failure else "given up")
 
+    def _refuse(self, client: Producer, reason: str) -> Ending:
+        ending = self._abort(client, None)
+        return Ending(Outcome.REFUSED, reason) if ending.outcome is Outcome.ABORTED else ending
+
     def _abort_for_good(self, client: Producer, reason: str) -> Ending:
         """Abort on a client that is not used again. If that fails, or takes long, its successor aborts."""
         ending = self._abort(client, None, _ABORT_S)
@@ -431,75 +324,6 @@ class TransactionalWriter(_Writer):
         failure = cause.args[0]
         fenced = failure.code() in FENCED
         return Ending(Outcome.FENCED if fenced else Outcome.UNKNOWN, f"{failure.name()}: {failure.str()}")
-
-
-class AtLeastOnceWriter(_Writer):
-    """Writes units without a transaction: records first, then offsets.
-
-    A crash in between repeats the unit's outputs. An idempotent producer keeps retries
-    within one life of the worker from doing so.
-
-    Args:
-        settings: client settings of an idempotent producer.
-        timeout: seconds that one call to the brokers may take.
-        offsets: commits the offsets.
-    """
-
-    def __init__(self, settings: Mapping[str, Any], timeout: float, offsets: OffsetCommitter) -> None:
-        self._failed: str | None = None
-        super().__init__(settings, timeout)
-        self._offsets = offsets
-
-    def _connect(self) -> Producer:
-        self._settings["on_delivery"] = self._note_delivery
-        return super()._connect()
-
-    def begin(self) -> None:
-        """Open a unit."""
-        self._ends = {}
-        self._failed = None
-
-    def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:  # noqa: ARG002
-        """Wait until every record is on the brokers."""
-        left = self._client.flush(self._timeout)
-        if left or self._failed:
-            return Ending(Outcome.UNKNOWN, self._failed or f"{left} records were not acknowledged in time")
-        return Ending(Outcome.COMMITTED, changelog_ends=self._ends)
-
-    def stop_waiting(self, *, is_late: bool = False) -> Ending | None:  # noqa: ARG002
-        """Never: the flush ends in time."""
-        return None
-
-    def conclude(self, ending: Ending, positions: Mapping[TopicPartition, int]) -> Ending:
-        """Commit the offsets of a unit whose records are on the brokers.
-
-        Not in `finish`: a commit that waits on one thread was seen not to return while another
-        thread polls the same consumer.
-        """
-        if ending.outcome is Outcome.COMMITTED:
-            try:
-                self._offsets.commit(positions)
-            except ClusterError as error:
-                return Ending(Outcome.UNKNOWN, str(error))
-        return ending
-
-    def abandon(self) -> Ending:
-        """Give up the open unit. What was sent of it stays sent, and will be repeated: at least once."""
-        return Ending(Outcome.ABORTED, "given up")
-
-    def reopen(self) -> None:
-        """Replace the client."""
-        self._discard()
-        self._client = self._connect()
-
-    def _note_delivery(self, error: KafkaError | None, message: Any) -> None:
-        if error is not None:
-            self._failed = f"{message.topic()}: {error.str()}"
-
-    def _note_end(self, error: KafkaError | None, message: Any) -> None:
-        # A record's own report replaces the client's: its failure would go unseen.
-        super()._note_end(error, message)
-        self._note_delivery(error, message)
 
 
 def _lost_connection(lost: LostRequests) -> str:

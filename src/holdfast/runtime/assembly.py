@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.engine.plan import plan_processor
+from holdfast.kafka.at_least_once import AtLeastOnceWriter
 from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
 from holdfast.kafka.group_settings import set_session
 from holdfast.kafka.groups import GroupAdmin, partitions_of
@@ -16,7 +17,8 @@ from holdfast.kafka.positions import NoteOf
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.settings import CONSUMER_PROTOCOL, GROUP_PROTOCOL, consumer_config, producer_config
 from holdfast.kafka.takeover import end_transaction
-from holdfast.kafka.transaction import AtLeastOnceWriter, TransactionalWriter, UnitWriter
+from holdfast.kafka.transaction import TransactionalWriter
+from holdfast.kafka.unit_writer import UnitWriter
 from holdfast.kafka.versions import require_sole
 from holdfast.record import TopicPartition
 from holdfast.runtime.commit import CommitPipeline

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.engine.unit import SealedUnit
-from holdfast.kafka.transaction import ChangelogRows, Ending, UnitWriter
+from holdfast.kafka.unit_writer import ChangelogRows, Ending, UnitWriter
 from holdfast.record import Output, TopicPartition
 from holdfast.runtime.unit_end import PATIENCE_S, UnitEnd
 

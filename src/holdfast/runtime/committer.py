@@ -13,7 +13,7 @@ from typing import Any
 
 from holdfast.engine.unit import SealedUnit, Unit
 from holdfast.errors import ClusterError, StateError
-from holdfast.kafka.transaction import Ending, Outcome
+from holdfast.kafka.unit_writer import Ending, Outcome
 from holdfast.runtime.commit import CommitPipeline, Finished
 from holdfast.runtime.ownership import OwnedShard
 from holdfast.runtime.setbacks import Setbacks

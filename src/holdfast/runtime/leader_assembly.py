@@ -69,7 +69,7 @@ class LeaderClients:
         }
         # Positions mean nothing in this group, so they need no note of the topic that they are of.
         # A term that lost a connection ends, and the next one asks first whose turn it is.
-        return TransactionalWriter(settings, CALL_TIMEOUT_S, replaces=False)
+        return TransactionalWriter(settings, CALL_TIMEOUT_S, replaces=False, tells_refused=True)
 
     def history(self) -> History:
         """Read the leader's topic.

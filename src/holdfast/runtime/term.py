@@ -28,7 +28,7 @@ from holdfast.engine.leader_log import Claim, History, Run, row_of, utc
 from holdfast.engine.leader_plan import TaskPlan
 from holdfast.engine.leader_task import Leadership
 from holdfast.errors import ClusterError, Fenced, HoldfastError, WorkerError
-from holdfast.kafka.transaction import ChangelogRows, Outcome, UnitWriter
+from holdfast.kafka.unit_writer import ChangelogRows, Outcome, UnitWriter
 from holdfast.record import Output, TopicPartition
 from holdfast.runtime.leader_view import Candidates
 from holdfast.runtime.task_runs import Clock, Result, TaskRuns
@@ -95,7 +95,7 @@ class NotOurTurn(ClusterError):
 
 
 class _Refused(ClusterError):
-    """The brokers refused a transaction again and again, without saying that we are fenced."""
+    """The brokers do not take a record as it is, whoever leads."""
 
 
 class Term:
@@ -326,8 +326,9 @@ class Term:
         Raises:
             _Over: the term was ended.
             Fenced: another leader was elected.
-            _Refused: the brokers refuse it.
-            ClusterError: nobody knows whether it was written, or the client is of no use any more.
+            _Refused: the brokers do not take one of its records.
+            ClusterError: nobody knows whether it was written, or the client is of no use any more, or the
+                group did not settle in `ATTEMPTS` tries.
         """
         rows = [ChangelogRows(self._place, [row])] if row else []
         reason = ""
@@ -346,6 +347,8 @@ class Term:
                 self._position = (ending.changelog_ends or {}).get(self._place, self._position)
                 return self._position - 1
             reason = ending.reason
+            if ending.outcome is Outcome.REFUSED:
+                raise _Refused(reason)
             if ending.outcome is Outcome.FENCED:
                 raise Fenced(f"{self._identity.topic}: another leader was elected ({reason})")
             if ending.outcome is Outcome.UNKNOWN:
@@ -355,4 +358,4 @@ class Term:
                 raise ClusterError(f"{self._identity.topic}: a commit was given up ({reason})")
             log.info("a transaction was refused: %s", reason)
             self._ended.wait(_PAUSE_S * 2**attempt)
-        raise _Refused(reason)
+        raise ClusterError(f"{self._identity.topic}: refused {ATTEMPTS} times ({reason})")

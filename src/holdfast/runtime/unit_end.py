@@ -14,7 +14,7 @@ from concurrent.futures import wait as wait_for
 from threading import Thread
 from typing import Any
 
-from holdfast.kafka.transaction import Ending, Outcome, UnitWriter
+from holdfast.kafka.unit_writer import Ending, Outcome, UnitWriter
 from holdfast.record import TopicPartition
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.kafka.transaction import AtLeastOnceWriter, ChangelogRows, Outcome
+from holdfast.kafka.at_least_once import AtLeastOnceWriter
+from holdfast.kafka.unit_writer import ChangelogRows, Outcome
 from holdfast.local.ports import free_ports
 from holdfast.record import Output, TopicPartition
 

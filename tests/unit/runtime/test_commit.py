@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from holdfast.engine.unit import SealedUnit
-from holdfast.kafka.transaction import Ending, Outcome
+from holdfast.kafka.unit_writer import Ending, Outcome
 from holdfast.record import Output, TopicPartition
 from holdfast.runtime.commit import CommitPipeline
 from tests.unit.runtime.kit import wait_until

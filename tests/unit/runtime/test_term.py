@@ -13,7 +13,7 @@ from holdfast import Event, Leadership
 from holdfast.engine.leader_log import History, LogRecord, fold
 from holdfast.engine.leader_plan import TaskPlan, plan_task
 from holdfast.errors import BrokersUnreachable, ClusterError, Fenced
-from holdfast.kafka.transaction import Ending, Outcome
+from holdfast.kafka.unit_writer import Ending, Outcome
 from holdfast.record import Output, TopicPartition
 from holdfast.runtime import term as term_module
 from holdfast.runtime.leader_view import Candidates
@@ -237,13 +237,24 @@ def test_outputs_that_the_brokers_refuse_fail_the_run_and_not_the_leader(
     brokers: Brokers, led: Callable[..., Term]
 ) -> None:
     """Else one task would keep all others from running."""
-    brokers.endings = [*TAKEN_OVER, *[Outcome.ABORTED] * term_module.ATTEMPTS]
+    brokers.endings = [*TAKEN_OVER, Outcome.REFUSED]
     term = led(tick=lambda: Ticked(n=1))
     until(lambda: term.runs_ended)
     run = brokers.history().runs["tick"]
     assert str(run.error).startswith("its outputs were refused: as the test says")
     assert (run.outputs, brokers.outputs, term.failing) == (0, [], ("tick",))
     assert not term.is_over
+
+
+def test_a_group_that_does_not_settle_is_not_taken_for_refused_outputs(
+    brokers: Brokers, led: Callable[..., Term]
+) -> None:
+    """The run was good: the next term does it again, and drops nothing in silence."""
+    brokers.endings = [*TAKEN_OVER, *[Outcome.ABORTED] * term_module.ATTEMPTS]
+    term = led(tick=lambda: Ticked(n=1))
+    until(lambda: term.is_over)
+    assert f"refused {term_module.ATTEMPTS} times (as the test says)" in str(term.failure)
+    assert "tick" not in brokers.history().runs
 
 
 def test_brokers_that_do_not_answer_end_the_term_with_the_reason(

@@ -19,7 +19,8 @@ from holdfast.kafka.client import KafkaException
 from holdfast.kafka.consumer import Batch
 from holdfast.kafka.moves import Move, Mover
 from holdfast.kafka.reader import PartitionReader
-from holdfast.kafka.transaction import Ending, Outcome, TransactionalWriter
+from holdfast.kafka.transaction import TransactionalWriter
+from holdfast.kafka.unit_writer import Ending, Outcome
 from holdfast.record import Message, TopicPartition
 from holdfast.runtime import assembly
 from holdfast.runtime.commit import CommitPipeline

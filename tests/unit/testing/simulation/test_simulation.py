@@ -13,7 +13,7 @@ import pytest
 
 from holdfast.checks import TopicReader
 from holdfast.errors import TopologyError
-from holdfast.kafka.transaction import Outcome
+from holdfast.kafka.unit_writer import Outcome
 from holdfast.record import TopicPartition
 from holdfast.runtime.commit import CommitPipeline
 from holdfast.testing.simulation import Faults, Simulation, SimulationError

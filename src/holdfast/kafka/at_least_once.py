@@ -1,0 +1,81 @@
+"""Writing a unit at least once: its records first, then its positions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import KafkaError, Producer
+
+from holdfast.errors import ClusterError
+from holdfast.kafka.unit_writer import ClientWriter, Ending, OffsetCommitter, Outcome
+from holdfast.record import TopicPartition
+
+
+class AtLeastOnceWriter(ClientWriter):
+    """Writes units without a transaction: records first, then offsets.
+
+    A crash in between repeats the unit's outputs. An idempotent producer keeps retries
+    within one life of the worker from doing so.
+
+    Args:
+        settings: client settings of an idempotent producer.
+        timeout: seconds that one call to the brokers may take.
+        offsets: commits the offsets.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], timeout: float, offsets: OffsetCommitter) -> None:
+        self._failed: str | None = None
+        super().__init__(settings, timeout)
+        self._offsets = offsets
+
+    def _connect(self) -> Producer:
+        self._settings["on_delivery"] = self._note_delivery
+        return super()._connect()
+
+    def begin(self) -> None:
+        """Open a unit."""
+        self._ends = {}
+        self._failed = None
+
+    def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:  # noqa: ARG002
+        """Wait until every record is on the brokers."""
+        left = self._client.flush(self._timeout)
+        if left or self._failed:
+            return Ending(Outcome.UNKNOWN, self._failed or f"{left} records were not acknowledged in time")
+        return Ending(Outcome.COMMITTED, changelog_ends=self._ends)
+
+    def stop_waiting(self, *, is_late: bool = False) -> Ending | None:  # noqa: ARG002
+        """Never: the flush ends in time."""
+        return None
+
+    def conclude(self, ending: Ending, positions: Mapping[TopicPartition, int]) -> Ending:
+        """Commit the offsets of a unit whose records are on the brokers.
+
+        Not in `finish`: a commit that waits on one thread was seen not to return while another
+        thread polls the same consumer.
+        """
+        if ending.outcome is Outcome.COMMITTED:
+            try:
+                self._offsets.commit(positions)
+            except ClusterError as error:
+                return Ending(Outcome.UNKNOWN, str(error))
+        return ending
+
+    def abandon(self) -> Ending:
+        """Give up the open unit. What was sent of it stays sent, and will be repeated: at least once."""
+        return Ending(Outcome.ABORTED, "given up")
+
+    def reopen(self) -> None:
+        """Replace the client."""
+        self._discard()
+        self._client = self._connect()
+
+    def _note_delivery(self, error: KafkaError | None, message: Any) -> None:
+        if error is not None:
+            self._failed = f"{message.topic()}: {error.str()}"
+
+    def _note_end(self, error: KafkaError | None, message: Any) -> None:
+        # A record's own report replaces the client's: its failure would go unseen.
+        super()._note_end(error, message)
+        self._note_delivery(error, message)

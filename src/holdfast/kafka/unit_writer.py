@@ -1,0 +1,183 @@
+"""A unit as it is written: what is handed over, how it ends, and what writes it.
+
+`begin` opens a unit and `send` hands records to the client, again and again and without waiting, on the
+thread that owns the unit: records travel while later ones are still being worked on. `finish` waits for the
+brokers and may run on another thread meanwhile: that is what lets the next unit be worked on during a commit.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from holdfast.errors import ClusterError
+from holdfast.kafka.errors import mapped, translate
+from holdfast.record import Output, TopicPartition
+
+log = logging.getLogger(__name__)
+
+_ANY_PARTITION = -1
+_POLL_WHEN_FULL_S = 0.05
+
+
+class Outcome(Enum):
+    """How a unit ended.
+
+    All but `COMMITTED`, `ABORTED` and `REFUSED` leave the client unusable until `reopen`. `REFUSED` is
+    aborted, and would be again: the brokers do not take one of its records. After `GIVEN_UP` nothing is
+    committed, though its transaction may be open until then.
+    """
+
+    COMMITTED = "committed"
+    ABORTED = "aborted"
+    REFUSED = "refused"
+    GIVEN_UP = "given up"
+    FENCED = "fenced"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The outcome of a unit, and for all but a commit the reason.
+
+    Attributes:
+        outcome: how it ended.
+        reason: what the client said.
+        changelog_ends: for each changelog partition written to, the offset after the last
+            change; complete only for a commit.
+    """
+
+    outcome: Outcome
+    reason: str = ""
+    changelog_ends: Mapping[TopicPartition, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangelogRows:
+    """Encoded changes for one changelog partition; a value of None deletes the key."""
+
+    place: TopicPartition
+    rows: list[tuple[bytes, bytes | None]]
+
+
+class OffsetCommitter(Protocol):
+    """Commits offsets outside a transaction."""
+
+    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Commit offsets and wait for the answer."""
+
+
+class UnitWriter(Protocol):
+    """Writes one unit after another."""
+
+    def begin(self) -> None:
+        """Open a unit."""
+
+    def send(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows] = ()) -> None:
+        """Hand records of the open unit to the client."""
+
+    def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:
+        """End the open unit; blocks, and may run on another thread."""
+
+    def stop_waiting(self, *, is_late: bool = False) -> Ending | None:
+        """Give up the end that `finish` waits for, if it may never come and nothing is committed by it then.
+
+        To be called again and again while `finish` waits. If this returns an ending, what `finish` returns
+        later no longer counts.
+
+        Args:
+            is_late: the time for the unit is over: give it up whatever it waits for, if that is possible.
+        """
+
+    def conclude(self, ending: Ending, positions: Mapping[TopicPartition, int]) -> Ending:
+        """Do what is left after `finish`, on the thread that owns the consumer."""
+
+    def abandon(self) -> Ending:
+        """Give up the open unit; blocks."""
+
+    def reopen(self) -> None:
+        """Replace the client after an outcome that left it unusable."""
+
+    def close(self) -> None:
+        """Let go of the client; an open transaction is left to the broker or to the next owner."""
+
+
+class ClientWriter:
+    """What both guarantees share: the client, its queue, and the ends of changelogs."""
+
+    def __init__(self, settings: Mapping[str, Any], timeout: float) -> None:
+        self._settings = dict(settings)
+        self._timeout = timeout
+        self._ends: dict[TopicPartition, int] = {}
+        self._client = self._connect()
+
+    def _connect(self) -> Producer:
+        try:
+            return Producer(self._settings)
+        except KafkaException as error:
+            raise translate(error, "starting the producer") from error
+
+    def send(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows] = ()) -> None:
+        """Hand records of the open unit to the client.
+
+        Raises:
+            ClusterError: the client takes no records.
+        """
+        with mapped("writing outputs"):
+            self._hand_over(outputs, changelog)
+
+    def _hand_over(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows]) -> None:
+        produce: Any = self._client.produce
+        for topic, value, key, timestamp, headers in outputs:
+            try:
+                produce(topic, value, key, _ANY_PARTITION, None, None, timestamp, headers)
+            except BufferError:
+                self._retry(topic, value, key, _ANY_PARTITION, None, None, timestamp, headers)
+        for part in changelog:
+            topic, partition = part.place
+            for key, value in part.rows[:-1]:
+                try:
+                    produce(topic, value, key, partition)
+                except BufferError:
+                    self._retry(topic, value, key, partition)
+            # Only the last record asks for its delivery report: the checkpoint needs its offset.
+            for key, value in part.rows[-1:]:
+                self._retry(topic, value, key, partition, self._note_end)
+
+    def _retry(self, *record: Any) -> None:
+        """Produce when the client's queue has room again, within the writer's timeout."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                self._client.produce(*record)
+            except BufferError:
+                if time.monotonic() > deadline:
+                    raise ClusterError(
+                        f"the send queue stayed full for {self._timeout:.0f} s while writing to {record[0]}: "
+                        "the brokers take nothing; check that the topic's leaders are up"
+                    ) from None
+                self._client.poll(_POLL_WHEN_FULL_S)
+            else:
+                return
+
+    def _note_end(self, error: KafkaError | None, message: Any) -> None:
+        if error is None:
+            self._ends[TopicPartition(message.topic(), message.partition())] = message.offset() + 1
+
+    def _discard(self) -> None:
+        client = self._client
+        try:
+            client.purge()
+            client.flush(0)
+        except KafkaException as error:
+            log.debug("discarding a producer: %s", error)
+
+    def close(self) -> None:
+        """Let go of the client."""
+        self._discard()
