@@ -258,7 +258,8 @@ class Committer:
     def _replace_client(self, reason: str) -> None:
         """Nothing was committed, but the transaction may be open: a new client ends it; shards go back."""
         log.warning("the producer is replaced, and its transaction is done again: %s", reason)
-        self._reopen(reason)
+        self._setbacks.count(reason)
+        self._reopen()
         self._shards.rewind()
 
     def _lost_client(self, ending: Ending) -> None:
@@ -266,16 +267,22 @@ class Committer:
         log.warning("the producer is replaced (%s): %s", ending.outcome.value, ending.reason)
         if ending.outcome is Outcome.FENCED:
             self._setbacks.count_fenced(ending.reason)
-        self._start_over(ending.reason)
+        else:
+            self._setbacks.count(ending.reason)
+        self._begin_anew(ending.reason)
 
     def _start_over(self, reason: str) -> None:
+        """The client is of no use any more."""
+        self._setbacks.count(reason)
+        self._begin_anew(reason)
+
+    def _begin_anew(self, reason: str) -> None:
         """New client, and every shard anew: only the brokers know what was committed."""
-        self._reopen(reason)
+        self._reopen()
         self._shards.restore_all()
         log.info("shards are restored again after: %s", reason)
 
-    def _reopen(self, reason: str) -> None:
-        self._setbacks.count(reason)
+    def _reopen(self) -> None:
         self.unit = Unit()
         self._pipeline.reopen()
 

@@ -56,15 +56,17 @@ class Setbacks:
             raise ClusterError(
                 f"processor {self._processor!r} cannot commit: {reason} ({self._in_a_row} units in a row)"
             )
-        if self._in_a_row > 1:
-            time.sleep(min(_FIRST_PAUSE_S * 2**self._in_a_row, _LONGEST_PAUSE_S))
+        _pause(self._in_a_row)
 
     def count_fenced(self, reason: str) -> None:
-        """Count that the brokers called us fenced; the unit itself is counted by `count`.
+        """Count a unit that the brokers refused because we were fenced; pauses as `count` does.
+
+        It is none of the others in a row: that somebody else took over says nothing of whether we can commit.
 
         Raises:
             Fenced: it was one too many: we have a rival.
         """
+        self.total += 1
         now = time.monotonic()
         self._fenced = [*(at for at in self._fenced if now - at < FENCED_WITHIN_S), now]
         if len(self._fenced) >= FENCED_LIMIT:
@@ -74,3 +76,10 @@ class Setbacks:
                 "process runs in the same slot: give each worker its own; or one call of the handler takes "
                 "longer than the transaction's timeout."
             )
+        _pause(len(self._fenced))
+
+
+def _pause(number: int) -> None:
+    """Wait before the next try, if this was not the first setback."""
+    if number > 1:
+        time.sleep(min(_FIRST_PAUSE_S * 2**number, _LONGEST_PAUSE_S))

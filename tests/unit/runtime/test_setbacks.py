@@ -46,11 +46,11 @@ def test_a_commit_ends_the_row(pauses: list[float]) -> None:
         setbacks.count("aborted")
         setbacks.count_fenced("fenced")
         setbacks.forget()
-    assert setbacks.total == 10
+    assert setbacks.total == 20
     assert pauses == []
 
 
-def test_a_worker_that_is_fenced_again_and_again_has_a_rival() -> None:
+def test_a_worker_that_is_fenced_again_and_again_has_a_rival(pauses: list[float]) -> None:
     """Brokers say it once or twice without one."""
     setbacks = Setbacks("counter", 100)
     for _ in range(FENCED_LIMIT - 1):
@@ -59,11 +59,22 @@ def test_a_worker_that_is_fenced_again_and_again_has_a_rival() -> None:
         setbacks.count_fenced("fenced")
 
 
+def test_being_fenced_is_not_one_more_unit_that_failed(pauses: list[float]) -> None:
+    """A simulated worker ended so: two lost connections, an old generation, then a rival that was itself."""
+    setbacks = Setbacks("counter", 4)
+    for _ in range(3):
+        setbacks.count("aborted")
+    setbacks.count_fenced("fenced")
+    assert setbacks.total == 4
+    with pytest.raises(ClusterError, match="4 units in a row"):
+        setbacks.count("aborted")
+
+
 def test_a_worker_that_is_fenced_now_and_then_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """With nothing to commit it is fenced each time that its machine sleeps, and nothing ends the row."""
     now = [0.0]
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    setbacks = Setbacks("counter", 100)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=lambda _: None))
+    setbacks = Setbacks("counter", 2)
     for _ in range(3 * FENCED_LIMIT):
         setbacks.count_fenced("fenced")
         now[0] += FENCED_WITHIN_S
