@@ -11,9 +11,6 @@ from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks.cluster import take
 
-_FRESH_S = 0.5
-"""An output is fresh when its input was published this many seconds ago, or fewer."""
-
 
 class OutputWatch:
     """A read_committed consumer of an output topic, on a thread of its own.
@@ -24,9 +21,11 @@ class OutputWatch:
         servers: the brokers.
         topic: the output.
         partitions: how many it has.
+        fresh_s: an output is fresh when its input was published so many seconds ago, or fewer.
     """
 
-    def __init__(self, servers: str, topic: str, partitions: int) -> None:
+    def __init__(self, servers: str, topic: str, partitions: int, fresh_s: float) -> None:
+        self._fresh_s = fresh_s
         self._consumer = Consumer(
             {
                 "bootstrap.servers": servers,
@@ -77,7 +76,7 @@ class OutputWatch:
         now = time.time()
         with self._lock:
             newest = list(self._event_time.values())
-        return len(newest) == self._partitions and all(now - at < _FRESH_S for at in newest)
+        return len(newest) == self._partitions and all(now - at < self._fresh_s for at in newest)
 
     def _watch(self) -> None:
         while not self._end.is_set():

@@ -47,9 +47,9 @@ class Lab:
         self._copies = SHARDS * int(str(options.get("standby", 0)))
         self._specs = self.app.specs("worker", SLOTS)
 
-    def watch(self) -> OutputWatch:
-        """Watch the output."""
-        return OutputWatch(self.cluster.bootstrap_servers, self.app.names.topic("sums"), SHARDS)
+    def watch(self, fresh_s: float) -> OutputWatch:
+        """Watch the output, which is fresh when its input is so many seconds old, or fewer."""
+        return OutputWatch(self.cluster.bootstrap_servers, self.app.names.topic("sums"), SHARDS, fresh_s)
 
     def fill(self, keys: int) -> None:
         """Give every key a state, and wait until it is there."""
