@@ -139,8 +139,8 @@ def main(
     fresh: Annotated[
         float,
         typer.Option(
-            help="Seconds within which an input shows in the output when all is well: a run ends when it does "
-            "so again. More than the default is for machines that the load fills.",
+            help="Seconds within which an input shows in the output when all is well: a run ends when it "
+            "does so again. More than the default is for machines that the load fills.",
             min=0.1,
         ),
     ] = 0.5,
