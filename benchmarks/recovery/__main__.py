@@ -31,8 +31,9 @@ BURST_S = 0.05
 """Seconds from one burst of events to the next. Each takes a request for every partition, and with 20 ms the
 sender alone had brokers that share two cores write 300 times a second: everything else waited for them."""
 
-STEADY_S = 1.0
-"""Seconds that the output has to stay fresh to count as recovered."""
+STEADY_S = 0.5
+"""Seconds that the output has to stay fresh to count as recovered, beyond those for which one that has
+stopped still looks fresh."""
 
 DOCS = Path(__file__).parents[2] / "docs" / "recovery.md"
 
@@ -100,7 +101,7 @@ def _settle(lab: Lab, watch: OutputWatch) -> None:
         nonlocal since
         if not watch.is_fresh():
             since = time.monotonic()
-        return time.monotonic() - since >= STEADY_S
+        return time.monotonic() - since >= watch.fresh_s + STEADY_S
 
     lab.until(steady, "fresh output")
 

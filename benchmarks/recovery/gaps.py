@@ -22,10 +22,13 @@ class OutputWatch:
         topic: the output.
         partitions: how many it has.
         fresh_s: an output is fresh when its input was published so many seconds ago, or fewer.
+
+    Attributes:
+        fresh_s: the same.
     """
 
     def __init__(self, servers: str, topic: str, partitions: int, fresh_s: float) -> None:
-        self._fresh_s = fresh_s
+        self.fresh_s = fresh_s
         self._consumer = Consumer(
             {
                 "bootstrap.servers": servers,
@@ -76,7 +79,7 @@ class OutputWatch:
         now = time.time()
         with self._lock:
             newest = list(self._event_time.values())
-        return len(newest) == self._partitions and all(now - at < self._fresh_s for at in newest)
+        return len(newest) == self._partitions and all(now - at < self.fresh_s for at in newest)
 
     def _watch(self) -> None:
         while not self._end.is_set():
