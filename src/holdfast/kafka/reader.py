@@ -125,6 +125,14 @@ class PartitionReader:
                 log.warning("%s: offset %d is of an earlier topic of that name", place, each.offset)
         return standing
 
+    def warm_up(self) -> None:
+        """Look for the group's coordinator also for positions that are not stable, before they are asked for.
+
+        Raises:
+            ClusterError: the client refuses the settings.
+        """
+        self._reader_of_uncommitted()
+
     def bounds(self, place: TopicPartition, timeout: float) -> tuple[int, int]:
         """The first offset that is still kept, and the offset after the last committed record.
 

@@ -164,7 +164,7 @@ class Restorer:
         while not stopping:
             claims, stopping = self._take_requests()
             try:
-                reader = reader or self._connect()
+                reader = reader or self._new_reader()
                 self._drop_unwanted(reader)
                 if claims and not stopping:
                     self._begin(reader, claims)
@@ -194,6 +194,13 @@ class Restorer:
         self._standbys.close()
         if reader is not None:
             reader.close()
+
+    def _new_reader(self) -> PartitionReader:
+        reader = self._connect()
+        if self._predecessors is not None:
+            # Before there is a claim: 60 ms that the first one would wait.
+            reader.warm_up()
+        return reader
 
     def _take_requests(self) -> tuple[list[Claim], bool]:
         """Requests so far; with nothing else to do, waits for one or until the topics are to be looked at."""
