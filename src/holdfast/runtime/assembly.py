@@ -36,7 +36,7 @@ from holdfast.topology.model import BROKER_MAX_BYTES, MAX_BYTES, ProcessorDecl, 
 from holdfast.topology.resolved import ResolvedProcessor, ResolvedTopology
 
 TRANSACTION_TIMEOUT_MS = 10_000
-"""How long a dead worker's open transaction may hold up readers; as in Kafka Streams."""
+"""How long a transaction may be open, as in Kafka Streams; brokers look for older ones every 10 s only."""
 
 CALL_TIMEOUT_S = 10.0
 """How long one call to the brokers may take before its outcome counts as unknown."""
