@@ -61,6 +61,10 @@ def _lose_worker(lab: Lab, run: int) -> None:
     lab.lose(run % 2)
 
 
+def _begin_without_state(lab: Lab, _: int) -> None:
+    lab.start_without_state()
+
+
 def _bring_back_worker(lab: Lab, run: int) -> None:
     lab.start(run % 2)
 
@@ -128,7 +132,7 @@ FAULTS = {
             "worker gone for good, no standby, 1 M keys of state",
             "session timeout + 3 s",
             _lose_worker,
-            _bring_back_worker,
+            _begin_without_state,
             MILLION,
         ),
         Fault(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -85,6 +86,13 @@ class Lab:
     def stop(self, slot: int) -> None:
         """End a worker in good order (SIGTERM)."""
         self.workers.pop(slot).stop()
+
+    def start_without_state(self) -> None:
+        """Begin with empty disks: what a worker restored in an earlier run would shorten the next."""
+        self.stop_all()
+        for slot in (0, 1):
+            shutil.rmtree(self.app.state_folder(self._specs[slot].slot))
+        self.start(0, 1)
 
     def stop_all(self) -> None:
         """End all workers."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
+from operator import methodcaller
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection
@@ -38,6 +39,7 @@ _UNREADABLE = frozenset(
 )
 """What the client does not get over by itself. (A message's error never says that it is retriable.)"""
 
+_ERROR = methodcaller("error")
 _LOG_ERRORS = 3
 """The client's log level for errors and worse."""
 
@@ -236,10 +238,12 @@ class PartitionReader:
             fetched: list[Any] = self._client.consume(1, wait)
             if fetched:
                 fetched += self._client.consume(most - 1, 0)
+        errors = list(map(_ERROR, fetched))
+        if not any(errors):
+            return fetched, {}
         records: list[Message] = []
         ends: dict[TopicPartition, int] = {}
-        for message in fetched:
-            error = message.error()
+        for message, error in zip(fetched, errors, strict=True):
             if error is None:
                 records.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import methodcaller
 from pathlib import Path
 
 from holdfast.errors import CorruptStore, VersionRefused
@@ -18,6 +19,9 @@ from holdfast.runtime.owner_notes import OwnerNotes
 from holdfast.runtime.store import RocksStore, StoreMemory
 
 log = logging.getLogger(__name__)
+
+_KEY = methodcaller("key")
+_VALUE = methodcaller("value")
 
 MAX_AGE_S = 12 * 3600.0
 """Local state that was last complete longer ago is rebuilt. Compaction drops a deletion a day after it was
@@ -89,7 +93,11 @@ class OpenShard:
         """
         table = self.tables[place]
         table.position = rows[-1].offset() + 1
-        changes = [(row.key() or b"", row.value()) for row in rows]
+        # A restore is mostly this: what is done for each record is left to C.
+        keys = list(map(_KEY, rows))
+        if None in keys:
+            keys = [key or b"" for key in keys]
+        changes = list(zip(keys, map(_VALUE, rows), strict=True))
         self.store.apply({table.name: changes}, {table.name: table.position}, complete=False)
         self.records += len(rows)
 
