@@ -41,6 +41,10 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   │   ├── BulkheadFull
     │   │   └── RateLimited
     │   └── CallTimeout            it took too long and was given up
+    ├── SinkError                  a downstream system cannot be written to as it is declared
+    │   ├── SinkDown               it does not answer: its inputs wait, and it is tried again
+    │   ├── SinkRefused            it refuses a write for what is in it
+    │   └── SinkFenced             a newer owner of a shard has written to it
     ├── MetricsError               metrics cannot be served where they were asked for
     └── WorkerError                a worker process cannot go on
 """
@@ -215,6 +219,22 @@ class RateLimited(CallRefused):
 
 class CallTimeout(ResilienceError):
     """A call took longer than it may, and was given up; whether the downstream did its work is unknown."""
+
+
+class SinkError(HoldfastError):
+    """A downstream system cannot be written to as it is declared: a person has to change something."""
+
+
+class SinkDown(SinkError):
+    """A downstream system does not answer now; what is to be written waits for it."""
+
+
+class SinkRefused(SinkError):
+    """A downstream system refuses a write for what is in it, whenever it is tried."""
+
+
+class SinkFenced(SinkError):
+    """A downstream system has been written to by a newer owner of a shard: this one must not write."""
 
 
 class MetricsError(HoldfastError):

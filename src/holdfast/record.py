@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Headers = tuple[tuple[str, bytes | None], ...]
 """Record headers in the order in which they were written; names may repeat."""
@@ -75,3 +75,20 @@ class Output(NamedTuple):
     key: bytes | None
     timestamp: int
     headers: Sequence[tuple[str, str | bytes | None]]
+
+
+class Write(NamedTuple):
+    """Something that is to be written to a sink.
+
+    Attributes:
+        message: the record that it was made from.
+        value: what the handler returned; which classes are possible is the sink's to say.
+    """
+
+    message: Message
+    value: Any
+
+    @property
+    def position(self) -> Position:
+        """The record's place; writes of one record share it."""
+        return Position(self.message.topic(), self.message.partition(), self.message.offset())

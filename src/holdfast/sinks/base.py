@@ -1,0 +1,81 @@
+"""What a sink is.
+
+A sink gets batches: what the handler made of some records, in the order of each partition, and where the inputs
+stand before and after it. It writes a batch before the positions are committed on Kafka. If that commit does not
+come about, the same records come again, mostly in other batches. A sink that can keeps the positions itself, in
+one transaction with the writes, and leaves out what it has already: exactly-once. One that cannot has to be
+idempotent, or is at-least-once.
+
+One batch at a time, on any thread. One may be written by a worker that does not own its shards any more.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from holdfast.errors import SinkRefused
+from holdfast.record import Position, TopicPartition, Write
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkBatch:
+    """What is to be written in one go.
+
+    Attributes:
+        group: the processor's consumer group; the positions are its.
+        writes: in the order of each partition. Those of one record stand together.
+        begins: for each partition, the offset of the first record that may be among these: everything below is
+            committed on Kafka.
+        ends: for each partition, the offset after the last record. Records may have made no writes.
+        fences: for each partition, the fencing token of the shard's owner; a later owner has a larger one.
+        topic_ids: for each input, its id: a topic that is deleted and created again has another one.
+    """
+
+    group: str
+    writes: Sequence[Write] = ()
+    begins: Mapping[TopicPartition, int] = field(default_factory=dict)
+    ends: Mapping[TopicPartition, int] = field(default_factory=dict)
+    fences: Mapping[TopicPartition, int] = field(default_factory=dict)
+    topic_ids: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A record of which nothing was written, since the sink refuses what was made of it.
+
+    Attributes:
+        position: the record.
+        error: why.
+    """
+
+    position: Position
+    error: SinkRefused
+
+
+class Sink(ABC):
+    """A downstream system.
+
+    Attributes:
+        accepts: the classes that a handler may return for it.
+    """
+
+    accepts: ClassVar[tuple[type, ...]]
+
+    @abstractmethod
+    def write(self, batch: SinkBatch) -> Sequence[Refusal]:
+        """Write a batch. When this returns, all of it is durable but what it names.
+
+        Returns:
+            The records that it refuses, each once; they become dead letters. All others are written.
+
+        Raises:
+            SinkDown: it does not answer. The records come again when it is tried the next time.
+            SinkFenced: a newer owner of one of the shards has written to it.
+            SinkError: it cannot be written to as it is declared; the worker ends with that text.
+        """
+
+    def close(self) -> None:
+        """Let go of connections. Not called while a batch is written."""

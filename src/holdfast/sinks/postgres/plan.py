@@ -1,0 +1,175 @@
+"""From single writes to few statements: rows of one table go in one.
+
+Rows travel as one JSON parameter, which PostgreSQL turns into rows of the table's own type
+(`json_populate_recordset`): no types have to be asked for, and one round trip writes thousands.
+
+What is written is what the writes would have written one by one: of one key only the last state counts, and
+what cannot be merged begins a new group. Only checks that look at other rows in between can tell; see `split`
+in `holdfast.sinks.postgres.transaction` for what happens then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg import sql
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_json
+
+from holdfast.errors import SinkRefused
+from holdfast.sinks.postgres.writes import Delete, Execute, Insert, PostgresWrite, Row, Upsert
+
+Columns = tuple[str, ...]
+KeyOf = Callable[[str], Columns]
+"""The columns of a table's primary key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One statement with its parameters."""
+
+    statement: sql.Composable | bytes
+    parameters: tuple[Any, ...]
+
+
+def plan(writes: Iterable[PostgresWrite], key_of: KeyOf) -> list[Step]:
+    """The statements for writes.
+
+    Args:
+        writes: in order.
+        key_of: asked for the key of an `Upsert` that names none.
+
+    Raises:
+        SinkRefused: a value cannot be written at all.
+    """
+    steps: list[Step] = []
+    groups: dict[str, _Group] = {}
+    for write in writes:
+        if isinstance(write, Execute):
+            steps += _flushed(groups)
+            steps.append(Step(write.statement.encode(), tuple(write.parameters)))
+            continue
+        key = _key(write, key_of)
+        group = groups.get(write.table)
+        if group is None or group.key != key:
+            if group is not None:
+                # Another kind of write to the same table: what came before has to be there first.
+                steps += _flushed(groups)
+            group = groups[write.table] = _Group(write.table, key)
+        group.take(write)
+    return steps + _flushed(groups)
+
+
+def _key(write: Upsert | Insert | Delete, key_of: KeyOf) -> Columns | None:
+    if isinstance(write, Upsert):
+        return write.key or key_of(write.table)
+    return tuple(write.key) if isinstance(write, Delete) else None
+
+
+def _flushed(groups: dict[str, _Group]) -> list[Step]:
+    steps = [step for group in groups.values() for step in group.steps()]
+    groups.clear()
+    return steps
+
+
+@dataclass(slots=True)
+class _Group:
+    """Writes to one table: inserts if there is no key, else the last state of each key."""
+
+    table: str
+    key: Columns | None
+    inserts: list[Mapping[str, Any]] = field(default_factory=list)
+    upserts: dict[object, dict[str, Any]] = field(default_factory=dict)
+    deletes: dict[object, Mapping[str, Any]] = field(default_factory=dict)
+
+    def take(self, write: Upsert | Insert | Delete) -> None:
+        if isinstance(write, Insert):
+            self.inserts.append(_values(write.table, write.row))
+            return
+        if isinstance(write, Delete):
+            name = self._name(write.key)
+            self.upserts.pop(name, None)
+            self.deletes[name] = write.key
+            return
+        row = _values(write.table, write.row)
+        name = self._name(row)
+        # Columns that only an earlier one gives keep its values, as they would in the table.
+        self.upserts[name] = {**self.upserts.get(name, {}), **row}
+
+    def _name(self, row: Mapping[str, Any]) -> object:
+        assert self.key is not None
+        try:
+            values = tuple(row[column] for column in self.key)
+        except KeyError as error:
+            raise SinkRefused(f"a row for table {self.table!r} lacks {error}, a column of its key") from None
+        if None in values:
+            # Never the same as another row's, for PostgreSQL.
+            return object()
+        try:
+            hash(values)
+        except TypeError:
+            return _json(self.table, values)
+        return values
+
+    def steps(self) -> Iterator[Step]:
+        if self.deletes:
+            yield Step(_delete(self.table, self.key or ()), (_json(self.table, list(self.deletes.values())),))
+        for columns, rows in _by_columns(self.inserts):
+            yield Step(_insert(self.table, columns), (_json(self.table, rows),))
+        for columns, rows in _by_columns(self.upserts.values()):
+            yield Step(_upsert(self.table, columns, self.key or ()), (_json(self.table, rows),))
+
+
+def _by_columns(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Columns, list[Mapping[str, Any]]]]:
+    """Rows that give the same columns together, in the order in which each such set came first."""
+    found: dict[Columns, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(tuple(row), []).append(row)
+    yield from found.items()
+
+
+def _values(table: str, row: Row) -> Mapping[str, Any]:
+    values = dict(row) if isinstance(row, BaseModel) else row
+    if not values:
+        raise SinkRefused(f"a row for table {table!r} has no columns")
+    return values
+
+
+def _json(table: str, value: object) -> str:
+    try:
+        return to_json(value, inf_nan_mode="strings").decode()
+    except (PydanticSerializationError, UnicodeError) as error:
+        raise SinkRefused(f"a value for table {table!r} cannot be written as JSON: {error}") from error
+
+
+def table_name(table: str) -> sql.Identifier:
+    """A table's name, quoted."""
+    return sql.Identifier(*table.split("."))
+
+
+def _names(columns: Columns) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, columns))
+
+
+def _rows(table: str) -> sql.Composed:
+    return sql.SQL("json_populate_recordset(NULL::{}, %s::json)").format(table_name(table))
+
+
+def _insert(table: str, columns: Columns) -> sql.Composed:
+    return sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}").format(
+        table_name(table), _names(columns), _names(columns), _rows(table)
+    )
+
+
+def _upsert(table: str, columns: Columns, key: Columns) -> sql.Composed:
+    others = [sql.Identifier(column) for column in columns if column not in key]
+    sets = sql.SQL(", ").join(sql.SQL("{} = EXCLUDED.{}").format(it, it) for it in others)
+    action = sql.SQL("UPDATE SET {}").format(sets) if others else sql.SQL("NOTHING")
+    return sql.SQL("{} ON CONFLICT ({}) DO {}").format(_insert(table, columns), _names(key), action)
+
+
+def _delete(table: str, key: Columns) -> sql.Composed:
+    same = sql.SQL(" AND ").join(sql.SQL("t.{} = d.{}").format(*2 * (sql.Identifier(it),)) for it in key)
+    return sql.SQL("DELETE FROM {} t USING {} d WHERE {}").format(table_name(table), _rows(table), same)

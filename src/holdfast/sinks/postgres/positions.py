@@ -1,0 +1,156 @@
+"""The positions of a consumer group, kept beside what was written, in the same transaction.
+
+Each row is a partition of an input: everything below `position` is in the database. Rows are locked for the whole
+transaction, so that of two owners of a shard one sees what the other has done: the one with the smaller fencing
+token is refused, and what is there already is left out.
+
+A topic that was deleted and created again counts from 0: its id says so. The records that were refused are noted
+until Kafka has their dead letters, that is until a batch begins beyond them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from psycopg import Connection, sql
+from pydantic_core import to_json
+
+from holdfast.errors import SinkFenced
+from holdfast.record import TopicPartition
+from holdfast.sinks.base import SinkBatch
+from holdfast.sinks.postgres.plan import table_name
+
+_CREATE: Final = sql.SQL(
+    """
+    CREATE TABLE IF NOT EXISTS {} (
+        consumer_group text NOT NULL,
+        topic text NOT NULL,
+        partition integer NOT NULL,
+        topic_id text,
+        position bigint NOT NULL DEFAULT 0,
+        fencing_token bigint NOT NULL DEFAULT 0,
+        refused jsonb NOT NULL DEFAULT '{{}}',
+        written_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (consumer_group, topic, partition)
+    )
+    """
+)
+_LOCK: Final = sql.SQL(
+    """
+    SELECT topic, partition, topic_id, position, fencing_token, refused
+    FROM {} p JOIN json_to_recordset(%s::json) AS w(topic text, partition integer) USING (topic, partition)
+    WHERE consumer_group = %s ORDER BY topic, partition FOR UPDATE OF p
+    """
+)
+_BEGIN: Final = sql.SQL(
+    """
+    INSERT INTO {} (consumer_group, topic, partition)
+    SELECT %s, topic, partition FROM json_to_recordset(%s::json) AS w(topic text, partition integer)
+    ON CONFLICT DO NOTHING
+    """
+)
+_STORE: Final = sql.SQL(
+    """
+    UPDATE {} p SET topic_id = w.topic_id, position = w.position, fencing_token = w.fencing_token,
+        refused = w.refused, written_at = now()
+    FROM json_to_recordset(%s::json) AS w(
+        topic text, partition integer, topic_id text, position bigint, fencing_token bigint, refused jsonb)
+    WHERE p.consumer_group = %s AND p.topic = w.topic AND p.partition = w.partition
+    """
+)
+
+
+class Written(NamedTuple):
+    """What the database has of a partition.
+
+    Attributes:
+        position: everything below this offset.
+        refused: why it refused a record, by offset.
+    """
+
+    position: int
+    refused: Mapping[int, str]
+
+
+class PositionTable:
+    """The table of positions.
+
+    Args:
+        name: its name.
+        sink: the sink's name, for messages.
+    """
+
+    def __init__(self, name: str, sink: str) -> None:
+        self._table = table_name(name)
+        self._name = name
+        self._sink = sink
+
+    def create(self, connection: Connection) -> None:
+        """Create it if it is not there.
+
+        Asked first: who may write to it need not have the right to create tables.
+
+        Raises:
+            psycopg.Error: it is not there, and may not be created.
+        """
+        found = connection.execute("SELECT to_regclass(%s)", [self._table.as_string(connection)]).fetchone()
+        if found is None or found[0] is None:
+            connection.execute(_CREATE.format(self._table))
+
+    def lock(self, connection: Connection, batch: SinkBatch) -> dict[TopicPartition, Written]:
+        """Lock the rows of a batch's partitions until the transaction ends.
+
+        Raises:
+            SinkFenced: a newer owner has written to one of them.
+            psycopg.Error: the database fails.
+        """
+        places = to_json([place._asdict() for place in batch.ends]).decode()
+        rows = connection.execute(_LOCK.format(self._table), [places, batch.group]).fetchall()
+        if len(rows) < len(batch.ends):
+            connection.execute(_BEGIN.format(self._table), [batch.group, places])
+            rows = connection.execute(_LOCK.format(self._table), [places, batch.group]).fetchall()
+        return {TopicPartition(row[0], row[1]): self._written(row, batch) for row in rows}
+
+    def _written(self, row: tuple[Any, ...], batch: SinkBatch) -> Written:
+        topic, partition, topic_id, position, token, refused = row
+        place = TopicPartition(topic, partition)
+        if token > batch.fences.get(place, 0):
+            raise SinkFenced(
+                f"sink {self._sink!r}: {place} has been written by a newer owner (fencing token {token}, ours "
+                f"is {batch.fences.get(place, 0)}); this worker begins anew"
+            )
+        present = batch.topic_ids.get(topic)
+        if None not in (topic_id, present) and topic_id != present:
+            return Written(0, {})
+        return Written(position, {int(offset): why for offset, why in refused.items()})
+
+    def store(
+        self,
+        connection: Connection,
+        batch: SinkBatch,
+        before: Mapping[TopicPartition, Written],
+        refused: Mapping[TopicPartition, Mapping[int, str]],
+    ) -> None:
+        """Note that a batch is written.
+
+        Raises:
+            psycopg.Error: the database fails.
+        """
+        rows = [
+            {
+                "topic": place.topic,
+                "partition": place.partition,
+                "topic_id": batch.topic_ids.get(place.topic),
+                # A batch may be behind: the last owner had come further before its commit on Kafka failed.
+                "position": max(end, before[place].position),
+                "fencing_token": batch.fences.get(place, 0),
+                "refused": {
+                    offset: why
+                    for offset, why in {**before[place].refused, **refused.get(place, {})}.items()
+                    if offset >= batch.begins.get(place, 0)
+                },
+            }
+            for place, end in batch.ends.items()
+        ]
+        connection.execute(_STORE.format(self._table), [to_json(rows).decode(), batch.group])
