@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from holdfast.local.cluster import EmbeddedCluster
+from tests.support.postgres import PostgresServer
 from tests.support.proxy import ProxiedListeners
 
 
@@ -57,6 +58,17 @@ def cluster() -> Iterator[TestCluster]:
     listeners = ProxiedListeners()
     with EmbeddedCluster.temporary(overrides=listeners) as embedded:
         yield TestCluster(embedded.bootstrap_servers, embedded, listeners.routes)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Give the shared PostgreSQL server, started once for the session."""
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
 
 
 @pytest.fixture

@@ -226,7 +226,15 @@ class SinkError(HoldfastError):
 
 
 class SinkDown(SinkError):
-    """A downstream system does not answer now; what is to be written waits for it."""
+    """A downstream system does not answer now; what is to be written waits for it.
+
+    Attributes:
+        wait_s: after how many seconds it is worth another try; None where nobody knows.
+    """
+
+    def __init__(self, text: str, wait_s: float | None = None) -> None:
+        self.wait_s = wait_s
+        super().__init__(text)
 
 
 class SinkRefused(SinkError):

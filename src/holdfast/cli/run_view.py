@@ -90,7 +90,10 @@ def _counts(view: WorkerView, rates: Rates) -> tuple[str, str, str, str]:
 
 
 def _colour(view: WorkerView) -> str:
-    return "cyan" if _state_word(view) == WAITING else _COLOURS[view.state]
+    word = _state_word(view)
+    if view.status.waits_for and view.state is WorkerState.RUNNING:
+        return "yellow"
+    return "cyan" if word == WAITING else _COLOURS[view.state]
 
 
 def _state_word(view: WorkerView) -> str:
@@ -104,6 +107,8 @@ def _state_word(view: WorkerView) -> str:
         return "restoring"
     if not shards:
         return WAITING
+    if view.status.waits_for:
+        return f"waiting for sink {view.status.waits_for}"
     return view.state.value if "running" in shards else "shards stopped"
 
 
@@ -113,6 +118,11 @@ def _state(view: WorkerView) -> str:
     if word != "restoring" or not left:
         return word
     return f"restoring ({left:,} to go{f', {seconds:,.0f} s' if seconds is not None else ''})"
+
+
+def _why_it_waits(view: WorkerView) -> str:
+    status = view.status
+    return f"waits: {status.why}. Its records stay in their topics" if status.waits_for else ""
 
 
 def _shards(view: WorkerView) -> str:
@@ -155,7 +165,7 @@ class RunDisplay:
         if not may_redraw:
             self._leave_live(in_background=True)
         for view in views:
-            for message in (*view.shard_failures.values(), view.error):
+            for message in (*view.shard_failures.values(), view.error, _why_it_waits(view)):
                 if message and message not in self._told:
                     self._told.add(message)
                     self._console.print(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from holdfast.engine.handler import To
 from holdfast.errors import HandlerError, UndeclaredOutput
-from holdfast.record import Output
+from holdfast.record import Message, Output
 from holdfast.schema import Encoded, Event, Tombstone, TopicEncoder
 from holdfast.schema.strict import UNWRITABLE
 
@@ -15,6 +15,15 @@ Route = Callable[[Any], Encoded]
 WriterKind = Literal["processor", "producer", "leader task"]
 Direct = Callable[[Any, int], Output]
 """Event and timestamp to output, everything looked up beforehand."""
+Emit = Callable[[Any, Message, list[Any]], None]
+"""Adds what a handler returned for a record to what is to be written; nothing of it if it raises."""
+
+
+class Emitter(Protocol):
+    """Knows what becomes of that which a handler returns."""
+
+    def emit(self) -> Emit:
+        """The way to go for each result, everything looked up beforehand."""
 
 
 class Router:
@@ -70,6 +79,22 @@ class Router:
         """
         writer, kind = self._given
         return Router(writer, self._encoders, self._limits, kind=kind, redirect=topics)
+
+    def emit(self) -> Emit:
+        """The way to go for each result, everything looked up beforehand."""
+        direct, one, many, takes = self.direct, self.one, self.many, self.takes
+
+        def emit(result: Any, message: Message, outputs: list[Any]) -> None:
+            timestamp = message.timestamp()[1]
+            route = direct.get(type(result))
+            if route is not None:
+                outputs.append(route(result, timestamp))
+            elif takes(result):
+                outputs.append(one(result, timestamp))
+            else:
+                outputs.extend(many(result, timestamp))
+
+        return emit
 
     def one(self, result: Any, timestamp: int) -> Output:
         """The output for one event.

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from holdfast.engine.handler import HandlerSpec, inspect_handler
 from holdfast.engine.leader_task import TaskSpec, inspect_task
 from holdfast.engine.outputs import Router, WriterKind
-from holdfast.engine.returns import promised
+from holdfast.engine.returns import promised, returned
 from holdfast.engine.shard import ProcessorPlan
+from holdfast.engine.sink_writes import SinkWrites
 from holdfast.schema import EventDecoder, TopicEncoder, ValueCodec
 from holdfast.topology.model import MAX_BYTES
-from holdfast.topology.resolved import ResolvedLeaderTask, ResolvedProcessor, ResolvedTopic
+from holdfast.topology.resolved import ResolvedLeaderTask, ResolvedProcessor, ResolvedSink, ResolvedTopic
 
 RECORD_BYTES = 1_000_000
 """The largest value written where a topic does not set `max.message.bytes`: the client's default."""
@@ -44,6 +45,7 @@ def plan_processor(resolved: ResolvedProcessor, app: str, dead_letter_topic: str
         on_bad_record=decl.on_bad_record,
         max_bytes=RECORD_BYTES,
         shadow={topic: decl.shadow(topic) for topic in (*decl.writes, dead_letter_topic)},
+        sink=SinkWrites(decl.name, sink.decl.name, sink.accepts) if (sink := resolved.sink) else None,
     )
 
 
@@ -79,7 +81,10 @@ def check_handler(resolved: ResolvedProcessor | ResolvedLeaderTask) -> Iterator[
     spec = inspect_handler(resolved.handler)
     yield from _events(spec, resolved)
     yield from _tables(spec, resolved)
-    yield from _outputs(spec, resolved)
+    if resolved.sink is not None:
+        yield from _writes(spec, resolved.sink)
+    else:
+        yield from _outputs(spec, resolved)
 
 
 def _tables(spec: HandlerSpec, resolved: ResolvedProcessor) -> Iterator[str]:
@@ -127,6 +132,14 @@ def _outputs(spec: HandlerSpec | TaskSpec, resolved: ResolvedProcessor | Resolve
                 f"{spec.name} returns {event.__name__}, which topics {' and '.join(takers)} of its `writes` "
                 f"carry; return To(topic, event) to choose, annotated To[{event.__name__}]"
             )
+
+
+def _writes(spec: HandlerSpec, sink: ResolvedSink) -> Iterator[str]:
+    """Say what the sink would not take of that which the return annotation names."""
+    for kind in dict.fromkeys(returned(spec.returns)):
+        if not issubclass(kind, sink.accepts) and not any(issubclass(it, kind) for it in sink.accepts):
+            names = ", ".join(map(_name, sink.accepts))
+            yield f"{spec.name} returns {_name(kind)}, which sink {sink.decl.name!r} does not take ({names})"
 
 
 def _encoder(topic: ResolvedTopic, app: str) -> TopicEncoder:

@@ -22,6 +22,19 @@ class Promised(NamedTuple):
     addressed: bool
 
 
+def returned(annotation: Any) -> Iterator[type]:
+    """Yield the classes of a return annotation, one for each thing that a handler may return or yield."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        yield from (each for arg in args for each in returned(arg))
+    elif isinstance(origin, type) and issubclass(origin, Iterable) and not issubclass(origin, Mapping):
+        # A generator's further arguments are what it is sent and what it ends with.
+        members = args if origin is tuple else args[:1]
+        yield from (each for arg in members for each in returned(arg))
+    elif isinstance(annotation, type) and annotation is not type(None):
+        yield annotation
+
+
 def promised(annotation: Any) -> Iterator[Promised]:
     """Yield the event classes of a return annotation; what it does not name is left to run time."""
     if isinstance(annotation, type) and issubclass(annotation, Event):

@@ -20,11 +20,12 @@ from holdfast.engine.handler import HandlerSpec
 from holdfast.engine.mutes import Mutes
 from holdfast.engine.outputs import Router
 from holdfast.engine.ports import Store
+from holdfast.engine.sink_writes import SinkWrites
 from holdfast.engine.state import CACHED_VALUE_BYTES, ShardTable, State
 from holdfast.engine.step import make_run
 from holdfast.engine.unit import ShardChanges, Unit
 from holdfast.errors import DecodeError, StateError, StoreError, UnexpectedTombstone
-from holdfast.record import Message, Output, Position, TopicPartition
+from holdfast.record import Message, Position, TopicPartition
 from holdfast.schema import EventDecoder, ValueCodec
 
 Policy = Literal["stop", "dead-letter"]
@@ -43,6 +44,7 @@ class ProcessorPlan:
         decoders: for each input topic, its decoder.
         tables: for each table, the codec of its values.
         router: routes outputs to declared topics.
+        sink: takes what the handler returns instead, if the processor writes to a sink.
         dead_letter_topic: where records go that are set aside.
         on_error: what to do when the handler raises.
         on_bad_record: what to do with a record that cannot be decoded.
@@ -61,6 +63,12 @@ class ProcessorPlan:
     on_bad_record: Policy = "dead-letter"
     max_bytes: int = 1_000_000
     shadow: Mapping[str, str] = field(default_factory=dict)
+    sink: SinkWrites | None = None
+
+    @property
+    def uses_fence(self) -> bool:
+        """Whether somebody may use the fencing token: a handler that asks for its context, or a sink."""
+        return self.handler.takes_context or self.sink is not None
 
     def as_shadow(self) -> ProcessorPlan:
         """The same processor, whose outputs and dead letters go to its shadow topics."""
@@ -129,7 +137,7 @@ class ShardTask:
         self._states = {name: State(table) for name, table in self._tables.items()}
         self._weighed = tuple((table, self._states[name]) for name, table in self._tables.items())
         self._runs = {
-            topic: make_run(plan.handler, decoder, plan.router, self._context, self._states)
+            topic: make_run(plan.handler, decoder, plan.sink or plan.router, self._context, self._states)
             for topic, decoder in plan.decoders.items()
         }
 
@@ -173,9 +181,9 @@ class ShardTask:
             # Their outputs were written when they were handled for the first time.
             self._handle(topic, messages[:muted], unit, [])
             messages = messages[muted:]
-        self._handle(topic, messages, unit, unit.outputs)
+        self._handle(topic, messages, unit, unit.writes if self._plan.sink else unit.outputs)
 
-    def _handle(self, topic: str, messages: Sequence[Message], unit: Unit, outputs: list[Output]) -> None:
+    def _handle(self, topic: str, messages: Sequence[Message], unit: Unit, outputs: list[Any]) -> None:
         if self.failure is not None or not messages:
             return
         self._context._topic = topic
@@ -260,7 +268,8 @@ class ShardTask:
         self._sealed = {topic: self._positions[topic] for topic in self._moved}
         self._moved.clear()
         positions = {TopicPartition(t, self.partition): offset for t, offset in self._sealed.items()}
-        return ShardChanges(self.partition, positions, changes)
+        begins = {place: self._committed[place.topic] for place in positions}
+        return ShardChanges(self.partition, positions, changes, begins, self._context.fencing_token)
 
     def committed(self) -> None:
         """The sealed part is committed and in the store."""

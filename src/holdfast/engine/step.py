@@ -18,30 +18,29 @@ from typing import Any
 
 from holdfast.engine.context import Context
 from holdfast.engine.handler import HandlerSpec
-from holdfast.engine.outputs import Router
+from holdfast.engine.outputs import Emit, Emitter
 from holdfast.engine.state import UNREAD, State
 from holdfast.errors import HandlerError, StoreError, UnexpectedTombstone
-from holdfast.record import Message, Output
+from holdfast.record import Message
 from holdfast.schema import EventDecoder
 
-Run = Callable[[Sequence[Message], list[Output]], tuple[int, Exception | None]]
+Run = Callable[[Sequence[Message], list[Any]], tuple[int, Exception | None]]
 """Handles records, adding to the outputs. Returns how many were handled, and what the next one raised.
 
 Raises `StoreError` when the local store cannot be read: that is no record's fault.
 """
 
 
-Loop = Callable[[Iterator[Message], list[Output]], None]
+Loop = Callable[[Iterator[Message], list[Any]], None]
 """Handles what the iterator yields; lets through whatever is raised."""
 
 Decode = Callable[[Message], Any]
-Emit = Callable[[Any, Message, list[Output]], None]
 
 
 def make_run(
     handler: HandlerSpec,
     decoder: EventDecoder,
-    router: Router,
+    router: Emitter,
     context: Context,
     states: Mapping[str, State[Any]],
 ) -> Run:
@@ -50,12 +49,12 @@ def make_run(
     Args:
         handler: the handler.
         decoder: decodes the input's records.
-        router: routes outputs.
+        router: what becomes of that which the handler returns.
         context: what a handler may ask about a record; bound to each in turn.
         states: the shard's handles by table; bound to each record's key in turn.
     """
     decode = _make_decode(handler, decoder)
-    emit = _make_emit(router)
+    emit = router.emit()
     asked = [p.kind for p in handler.parameters]
     if not asked and not states:
         return _counted(_event_only(handler, decoder, decode, emit))
@@ -67,7 +66,7 @@ def make_run(
 def _counted(loop: Loop) -> Run:
     """Tell how far a loop came and what stopped it."""
 
-    def run(messages: Sequence[Message], outputs: list[Output]) -> tuple[int, Exception | None]:
+    def run(messages: Sequence[Message], outputs: list[Any]) -> tuple[int, Exception | None]:
         left = iter(messages)
         try:
             loop(left, outputs)
@@ -96,7 +95,7 @@ def _counted(loop: Loop) -> Run:
 def _event_only(handler: HandlerSpec, decoder: EventDecoder, decode: Decode, emit: Emit) -> Loop:
     function, fast, usual = handler.function, decoder.fast, decoder.fast_headers
 
-    def loop(messages: Iterator[Message], outputs: list[Output]) -> None:
+    def loop(messages: Iterator[Message], outputs: list[Any]) -> None:
         for message in messages:
             value, headers = message.value(), message.headers()
             if fast is not None and value and (headers is None or headers == usual):
@@ -116,7 +115,7 @@ def _single_table(
     function, fast, usual = handler.function, decoder.fast, decoder.fast_headers
     table = state._table
 
-    def loop(messages: Iterator[Message], outputs: list[Output]) -> None:
+    def loop(messages: Iterator[Message], outputs: list[Any]) -> None:
         # Both are replaced only between runs, when the unit is sealed or reset.
         young, overlay = table.young, table.overlay
         for message in messages:
@@ -150,7 +149,7 @@ def _general(
     arguments = tuple(states[p.name] if p.kind == "state" else context for p in handler.parameters)
     handles = tuple(states.values())
 
-    def loop(messages: Iterator[Message], outputs: list[Output]) -> None:
+    def loop(messages: Iterator[Message], outputs: list[Any]) -> None:
         for message in messages:
             value, headers = message.value(), message.headers()
             if fast is not None and value and (headers is None or headers == usual):
@@ -184,19 +183,3 @@ def _make_decode(handler: HandlerSpec, decoder: EventDecoder) -> Decode:
         return event
 
     return decode
-
-
-def _make_emit(router: Router) -> Emit:
-    direct, one, many, takes = router.direct, router.one, router.many, router.takes
-
-    def emit(result: Any, message: Message, outputs: list[Output]) -> None:
-        timestamp = message.timestamp()[1]
-        route = direct.get(type(result))
-        if route is not None:
-            outputs.append(route(result, timestamp))
-        elif takes(result):
-            outputs.append(one(result, timestamp))
-        else:
-            outputs.extend(many(result, timestamp))
-
-    return emit

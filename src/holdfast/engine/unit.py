@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from holdfast.engine.ports import Changes
-from holdfast.record import Output, TopicPartition
+from holdfast.record import Output, TopicPartition, Write
 
 UNIT_STATE_BYTES: Final = 32 * 1024 * 1024
 """Bytes of state changes, encoded, from which on a unit should be committed before it takes more."""
@@ -21,21 +21,26 @@ class ShardChanges:
         partition: the shard's number.
         positions: for each input, the offset after the last record handled.
         changes: encoded state changes by table.
+        begins: for each of these inputs, the position of the last commit.
+        fence: the fencing token of this ownership.
     """
 
     partition: int
     positions: Mapping[TopicPartition, int]
     changes: Changes
+    begins: Mapping[TopicPartition, int] = field(default_factory=dict)
+    fence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SealedUnit:
-    """A unit that takes no more records and is ready to be committed."""
+    """A unit that takes no more records and is ready to be committed; see `Unit`."""
 
     outputs: list[Output]
     shards: tuple[ShardChanges, ...]
     records: int
     dead_letters: int
+    writes: list[Write] = field(default_factory=list)
 
     @property
     def positions(self) -> dict[TopicPartition, int]:
@@ -51,6 +56,7 @@ class Unit:
 
     Attributes:
         outputs: what is to be published, and was not sent ahead yet.
+        writes: what is to be written to the processor's sink, if it has one.
         records: records handled.
         dead_letters: records set aside, which are among those handled.
         state_bytes: bytes of the state changes, encoded: an estimate from a few of them.
@@ -58,6 +64,7 @@ class Unit:
     """
 
     outputs: list[Output] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
     records: int = 0
     dead_letters: int = 0
     state_bytes: int = 0

@@ -166,6 +166,11 @@ _GAUGES: tuple[tuple[str, str, Callable[[WorkerView], float | None]], ...] = (
         "Changelog offsets that the warm copies are behind.",
         lambda view: view.status.behind,
     ),
+    (
+        "holdfast_sink_waiting",
+        "1 while the worker's sink does not answer and its inputs wait.",
+        lambda view: float(bool(view.status.waits_for)),
+    ),
 )
 
 _COUNTERS: tuple[tuple[str, str, Callable[[WorkerView], float]], ...] = (

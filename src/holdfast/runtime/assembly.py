@@ -22,18 +22,21 @@ from holdfast.kafka.unit_writer import UnitWriter
 from holdfast.kafka.versions import require_sole
 from holdfast.record import TopicPartition
 from holdfast.runtime.commit import CommitPipeline
+from holdfast.runtime.guarded_sink import GuardedSink, SinkGate
 from holdfast.runtime.known_topics import KnownTopics
 from holdfast.runtime.opening import RestoreSettings
 from holdfast.runtime.owner_notes import OwnerNotes
 from holdfast.runtime.peers import Peers
 from holdfast.runtime.predecessors import PredecessorPorts, Predecessors
 from holdfast.runtime.restore import Restorer
+from holdfast.runtime.sink_commit import SinkPipeline, SinkProcessor
 from holdfast.runtime.stall import InputEnds, StallWatch
 from holdfast.runtime.status import Reporter
 from holdfast.runtime.store import StoreMemory
 from holdfast.runtime.worker import Worker, WorkerLimits
+from holdfast.sinks.factory import build_sink
 from holdfast.topology.model import BROKER_MAX_BYTES, MAX_BYTES, ProcessorDecl, Topology
-from holdfast.topology.resolved import ResolvedProcessor, ResolvedTopology
+from holdfast.topology.resolved import ResolvedProcessor, ResolvedSink, ResolvedTopology
 
 TRANSACTION_TIMEOUT_MS = 10_000
 """How long a transaction may be open, as in Kafka Streams; brokers look for older ones every 10 s only."""
@@ -70,6 +73,7 @@ def build_worker(
         ClusterError: the brokers do not answer, or refuse this worker.
         ClusterMismatch: they do not allow what is declared.
         SettingError: a client property cannot be used.
+        SinkError: the processor's sink cannot be made.
     """
     declared, decl = topology.topology, processor.decl
     plan = plan_processor(processor, declared.app, declared.dead_letter_topic)
@@ -109,7 +113,12 @@ def build_worker(
         _predecessors(decl, peers, declared.kafka, writer_settings, identity.bootstrap_servers),
     )
     limits = WorkerLimits(decl.commit_interval_ms / 1000, decl.cache_entries)
-    pipeline = CommitPipeline(writer, changelogs)
+    pipeline, gate = CommitPipeline(writer, changelogs), None
+    if processor.sink is not None:
+        sink = _guarded(processor.sink)
+        letters = declared.dead_letter_topic
+        pipeline = SinkPipeline(writer, sink, SinkProcessor(decl.name, decl.group_id, letters, topics.id_of))
+        gate = SinkGate(sink.breaker)
     return Worker(
         plan,
         limits,
@@ -119,7 +128,13 @@ def build_worker(
         reporter,
         peers,
         StallWatch(decl.name, ends),
+        gate,
     )
+
+
+def _guarded(resolved: ResolvedSink) -> GuardedSink:
+    decl = resolved.decl
+    return GuardedSink(decl.name, build_sink(resolved), decl.breaker.settings(), decl.timeout_ms / 1000)
 
 
 def consumer_settings(

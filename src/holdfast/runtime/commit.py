@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from holdfast.engine.unit import SealedUnit
 from holdfast.kafka.unit_writer import ChangelogRows, Ending, UnitWriter
@@ -24,6 +24,17 @@ class Finished:
 
     unit: SealedUnit
     ending: Ending
+
+
+class End(Protocol):
+    """The end of a unit, on its way."""
+
+    def take(self, wait: float | None = 0.0) -> Ending | None:
+        """Return the end if it has come, or if there is no use in waiting for it any longer.
+
+        Args:
+            wait: seconds to wait for it; None waits for as long as there is use in it.
+        """
 
 
 class CommitPipeline:
@@ -42,7 +53,7 @@ class CommitPipeline:
         self._changelogs = changelogs
         self._patience = patience
         self._unit: SealedUnit | None = None
-        self._end: UnitEnd | None = None
+        self._end: End | None = None
         self._begun = False
 
     @property

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from holdfast.engine.unit import SealedUnit, Unit
-from holdfast.errors import ClusterError, StateError
+from holdfast.errors import ClusterError, SinkDown, SinkFenced, StateError
 from holdfast.kafka.unit_writer import Ending, Outcome
 from holdfast.runtime.commit import CommitPipeline, Finished
+from holdfast.runtime.guarded_sink import SinkGate
 from holdfast.runtime.ownership import OwnedShard
 from holdfast.runtime.setbacks import Setbacks
 from holdfast.runtime.shard_manager import ShardManager
@@ -50,6 +51,7 @@ class Committer:
         group_metadata: the member's present standing in the group.
         interval: seconds from the start of one commit to the start of the next.
         setbacks: counts units that fail.
+        gate: lets records through to the processor's sink, if it has one.
 
     Attributes:
         unit: the open unit; replaced when it is sealed or void, so ask for it anew each turn.
@@ -65,6 +67,7 @@ class Committer:
         group_metadata: Callable[[], Any],
         interval: float,
         setbacks: Setbacks,
+        gate: SinkGate | None = None,
     ) -> None:
         self.unit = Unit()
         self.commits = 0
@@ -75,6 +78,7 @@ class Committer:
         self._group_metadata = group_metadata
         self._interval = interval
         self._setbacks = setbacks
+        self._gate = gate
         self._last_commit = time.monotonic()
         self._last_touch = time.monotonic()
         self._is_awaited = False
@@ -91,6 +95,8 @@ class Committer:
             return _COMMIT_WAIT_S
         if self._shards.is_claiming:
             return 0.0
+        if self._gate is not None and self._gate.is_shut:
+            return min(self._gate.seconds_shut, _IDLE_WAIT_S)
         # A wait for records does not end when a shard is restored.
         most = _RESTORE_WAIT_S if self._shards.is_restoring else _IDLE_WAIT_S
         if self.unit.records or self._has_moved():
@@ -100,8 +106,20 @@ class Committer:
     @property
     def _due_at(self) -> float:
         """When the next commit is due."""
+        if self._is_probing and self.unit.writes:
+            return self._last_commit
         soon = self._is_awaited and self.unit.records
         return self._last_commit + (min(self._interval, _FIRST_RECORDS_S) if soon else self._interval)
+
+    @property
+    def tries_sink(self) -> bool:
+        """Whether something is on its way to the sink, or about to be."""
+        return self._pipeline.in_flight or bool(self.unit.writes)
+
+    @property
+    def _is_probing(self) -> bool:
+        """Whether the sink is tried with single records."""
+        return self._gate is not None and not self._gate.is_open
 
     def put_off(self) -> None:
         """Commit next when a shard that has just begun has handled records, at the latest after an interval.
@@ -134,8 +152,18 @@ class Committer:
         Raises:
             Fenced: another process took this worker's slot.
             ClusterError: too many units failed in a row.
+            SinkError: the processor's sink cannot be written to as it is declared, or does not return.
         """
-        finished = self._pipeline.take(wait)
+        try:
+            finished = self._pipeline.take(wait)
+        except SinkDown as error:
+            self._hold_up(error)
+            return
+        except SinkFenced as error:
+            log.warning("%s", error)
+            self._setbacks.count_fenced(str(error))
+            self._begin_anew(str(error))
+            return
         if finished is None:
             return
         outcome = finished.ending.outcome
@@ -189,6 +217,7 @@ class Committer:
         return (
             self.unit.records >= UNIT_RECORDS
             or self.unit.is_heavy
+            or len(self.unit.writes) >= UNIT_OUTPUTS
             or (
                 self._pipeline.in_flight
                 and (len(self.unit.outputs) >= UNIT_OUTPUTS or self.unit.weigh() >= UNIT_BYTES)
@@ -204,7 +233,9 @@ class Committer:
             for _, task in self._shards.owned.running():
                 task.touch()
         is_early = now < self._due_at
-        is_full = self.unit.records >= UNIT_RECORDS or self.unit.is_heavy
+        is_full = (
+            self.unit.records >= UNIT_RECORDS or self.unit.is_heavy or len(self.unit.writes) >= UNIT_OUTPUTS
+        )
         # A shard that claims handles nothing until this commit.
         if is_early and not is_full and not self._shards.is_claiming:
             return False
@@ -235,7 +266,7 @@ class Committer:
                 raise _UnsealableError(shard, error) from error
             if part.positions or part.changes:
                 parts.append(part)
-        return SealedUnit(unit.outputs, tuple(parts), unit.records, unit.dead_letters)
+        return SealedUnit(unit.outputs, tuple(parts), unit.records, unit.dead_letters, unit.writes)
 
     def _send_ahead(self) -> None:
         try:
@@ -249,11 +280,21 @@ class Committer:
         if finished.unit.records:
             # Without any it proves nothing: each restore commits where it begins.
             self._setbacks.forget()
+        if self._gate is not None and finished.unit.writes:
+            self._gate.succeeded()
         self.commits += 1
         self.records += finished.unit.records
         self.dead_letters += finished.unit.dead_letters
         for part in finished.unit.shards:
             self._shards.committed(part, self._pipeline.checkpoint(part.partition, finished.ending))
+
+    def _hold_up(self, error: SinkDown) -> None:
+        """The sink took nothing: its records are handled again when it is worth a try."""
+        assert self._gate is not None, "only a processor with a sink has one that is down"
+        log.warning("%s; its inputs wait for it", error)
+        self._gate.failed(error)
+        self.unit = Unit()
+        self._shards.rewind()
 
     def _replace_client(self, reason: str) -> None:
         """Nothing was committed, but the transaction may be open: a new client ends it; shards go back."""

@@ -26,6 +26,7 @@ class ShardInputs:
         self._topics = tuple(topics)
         self._going_back: dict[TopicPartition, int] = {}
         self._held: dict[TopicPartition, int] = {}
+        self._is_suspended = False
 
     @property
     def held(self) -> tuple[TopicPartition, ...]:
@@ -43,18 +44,21 @@ class ShardInputs:
             Fenced: another process took this worker's group instance id.
             ClusterError: the group or a partition can no longer be read.
         """
-        if self._going_back:
+        if self._going_back and not self._is_suspended:
             positions, self._going_back = self._going_back, {}
             self._consumer.start(positions)
         return self._consumer.fetch(most, wait)
 
     def start(self, partition: int, positions: Mapping[str, int]) -> None:
-        """Begin to read a shard's inputs, now. Not to be called inside a fetch.
+        """Begin to read a shard's inputs, now or when reading is resumed. Not to be called inside a fetch.
 
         Raises:
             ClusterError: the client refuses.
         """
-        self._consumer.start(_places(partition, positions))
+        if self._is_suspended:
+            self._going_back.update(_places(partition, positions))
+        else:
+            self._consumer.start(_places(partition, positions))
 
     def go_back(self, partition: int, positions: Mapping[str, int]) -> None:
         """Stop reading a shard's inputs, and begin again at these positions with the next fetch.
@@ -67,6 +71,26 @@ class ShardInputs:
             self._held.pop(place, None)
         self._consumer.stop(back)
         self._going_back.update(back)
+
+    def suspend(self, positions: Mapping[int, Mapping[str, int]]) -> None:
+        """Read nothing until `resume`; the group is heard of all the same. Not to be called inside a fetch.
+
+        Nothing that the client has fetched is kept: however long it takes, it costs no memory.
+
+        Args:
+            positions: for each shard that reads, where it goes on.
+
+        Raises:
+            ClusterError: the client refuses.
+        """
+        if not self._is_suspended:
+            self._is_suspended = True
+            for partition, each in positions.items():
+                self.go_back(partition, each)
+
+    def resume(self) -> None:
+        """Read on with the next fetch."""
+        self._is_suspended = False
 
     def read_again(self, place: TopicPartition, offset: int) -> None:
         """Read one input again from `offset`, of which records have just been fetched.

@@ -4,8 +4,8 @@ assigned -> RESTORING -> CLAIMING -> RUNNING -> revoked
                |            |           |
                +-> FAILED <-+-----------+      stays owned, reads nothing, until a restart
 
-A shard whose handler may use the fencing token waits in CLAIMING until a commit has noted the token: that
-commit is refused if the group has moved on, so two owners never hold the same. Others run at once.
+A shard whose handler or sink may use the fencing token waits in CLAIMING until a commit has noted the token:
+that commit is refused if the group has moved on, so two owners never hold the same. Others run at once.
 """
 
 from __future__ import annotations

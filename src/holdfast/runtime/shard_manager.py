@@ -141,7 +141,7 @@ class ShardManager:
         # Commits where the shard begins: `start: latest` is a moment that passes, and a successor
         # must not take a later one. The fencing token is noted by the same commit.
         task.touch()
-        if self._plan.handler.takes_context:
+        if self._plan.uses_fence:
             shard.state = ShardState.CLAIMING
             return
         shard.state = ShardState.RUNNING

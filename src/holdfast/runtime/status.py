@@ -33,6 +33,8 @@ class WorkerStatus:
         role: what it does, in words, if it has no shards: a candidate for leadership.
         standbys: shards of other workers that are kept warm.
         behind: changelog offsets that these are behind, as far as is known.
+        waits_for: the sink that it waits for, if that does not answer.
+        why: what that sink said last.
     """
 
     records: int = 0
@@ -45,6 +47,8 @@ class WorkerStatus:
     role: str = ""
     standbys: int = 0
     behind: int = 0
+    waits_for: str = ""
+    why: str = ""
 
 
 class Reported(Protocol):

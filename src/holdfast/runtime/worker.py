@@ -30,6 +30,7 @@ from holdfast.errors import WorkerError
 from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
 from holdfast.runtime.commit import CommitPipeline
 from holdfast.runtime.committer import Committer
+from holdfast.runtime.guarded_sink import SinkGate
 from holdfast.runtime.handling import BatchHandler
 from holdfast.runtime.inputs import ShardInputs
 from holdfast.runtime.ownership import StoreFailure
@@ -77,6 +78,7 @@ class Worker(OwnershipListener):
         reporter: told about progress and failures.
         peers: the processor's other workers.
         stall: notices shards that stand still.
+        gate: lets records through to the processor's sink, if it has one.
     """
 
     def __init__(
@@ -89,12 +91,14 @@ class Worker(OwnershipListener):
         reporter: Reporter,
         peers: Peers | None = None,
         stall: StallWatch | None = None,
+        gate: SinkGate | None = None,
     ) -> None:
         self._restorer = restorer
         self._pipeline = pipeline
         self._reporter = reporter
         self._peers = peers
         self._stall = stall
+        self._gate = gate
         self._stopping = False
         # The listener is not called before the first fetch.
         self._consumer = connect(self)
@@ -107,10 +111,12 @@ class Worker(OwnershipListener):
             self._consumer.group_metadata,
             limits.commit_interval,
             Setbacks(plan.name, limits.failed_units),
+            gate,
         )
 
     def observe(self) -> WorkerStatus:
         """How this worker is at this moment."""
+        gate = self._gate
         return WorkerStatus(
             records=self._committer.records,
             commits=self._committer.commits,
@@ -121,6 +127,8 @@ class Worker(OwnershipListener):
             restoring=self._shards.restoring(),
             standbys=self._restorer.standbys.shards,
             behind=self._restorer.standbys.behind,
+            waits_for=gate.sink if gate is not None and not gate.is_open else "",
+            why=gate.reason if gate is not None else "",
         )
 
     def stop(self) -> None:
@@ -135,6 +143,7 @@ class Worker(OwnershipListener):
             VersionRefused: this version of the processor must not work.
             WorkerError: none of its shards can go on.
             ClusterError: the brokers refuse this worker for good.
+            SinkError: the processor's sink cannot be written to as it is declared, or does not return.
         """
         while not self._stopping:
             self.turn()
@@ -178,18 +187,31 @@ class Worker(OwnershipListener):
         if self._shards.take_restored():
             self._committer.put_off()
         self._committer.take()
-        batch = self._inputs.fetch(self._handler.fetch_records, self._committer.spare_time)
+        batch = self._inputs.fetch(self._let_through(), self._committer.spare_time)
         self._rebuild(self._handler.handle(batch, self._committer.unit))
         self._committer.advance()
         self._rebuild(self._shards.write_due())
         self._reporter.report(self)
         self._adopt_orphans()
-        if self._stall is not None:
+        if self._stall is not None and (self._gate is None or self._gate.is_open):
             self._stall.check((task for _, task in self._shards.owned.running()), self._restorer.progress())
         if self._shards.owned.all_failed:
             # What was handled before the records that stopped them is good.
             self._committer.settle()
             raise WorkerError(self._shards.why_all_stopped())
+
+    def _let_through(self) -> int:
+        """How many records the next fetch may bring: while a sink is in trouble none, or one to try it."""
+        gate = self._gate
+        if gate is None or gate.is_open:
+            self._inputs.resume()
+            return self._handler.fetch_records
+        if gate.is_shut or self._committer.tries_sink:
+            running = self._shards.owned.running()
+            self._inputs.suspend({task.partition: task.positions for _, task in running})
+        else:
+            self._inputs.resume()
+        return 1
 
     def _adopt_orphans(self) -> None:
         """Have the group hand out its shards anew when some of them belong to nobody."""

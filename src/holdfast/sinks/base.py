@@ -1,10 +1,10 @@
 """What a sink is.
 
-A sink gets batches: what the handler made of some records, in the order of each partition, and where the inputs
-stand before and after it. It writes a batch before the positions are committed on Kafka. If that commit does not
-come about, the same records come again, mostly in other batches. A sink that can keeps the positions itself, in
-one transaction with the writes, and leaves out what it has already: exactly-once. One that cannot has to be
-idempotent, or is at-least-once.
+A sink gets batches: what the handler made of some records, in the order of each partition, and where the
+inputs stand before and after it. It writes a batch before the positions are committed on Kafka. If that
+commit does not come about, the same records come again, mostly in other batches. A sink that can keeps the
+positions itself, in one transaction with the writes, and leaves out what it has already: exactly-once. One
+that cannot has to be idempotent, or is at-least-once.
 
 One batch at a time, on any thread. One may be written by a worker that does not own its shards any more.
 """
@@ -27,8 +27,8 @@ class SinkBatch:
     Attributes:
         group: the processor's consumer group; the positions are its.
         writes: in the order of each partition. Those of one record stand together.
-        begins: for each partition, the offset of the first record that may be among these: everything below is
-            committed on Kafka.
+        begins: for each partition, the offset of the first record that may be among these: everything below
+            is committed on Kafka.
         ends: for each partition, the offset after the last record. Records may have made no writes.
         fences: for each partition, the fencing token of the shard's owner; a later owner has a larger one.
         topic_ids: for each input, its id: a topic that is deleted and created again has another one.
@@ -77,5 +77,5 @@ class Sink(ABC):
             SinkError: it cannot be written to as it is declared; the worker ends with that text.
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - a sink without connections needs none
         """Let go of connections. Not called while a batch is written."""

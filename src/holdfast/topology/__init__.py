@@ -1,6 +1,7 @@
 """The declaration of an application: model, strict loading, checks and the plan for a cluster.
 
-- `load` reads `topology.yaml` into frozen values (`source`, `fields`, `model`, `translate`, `check`)
+- `load` reads `topology.yaml` into frozen values (`source`, `fields`, `model`, `sink_decls`, `translate`,
+  `check`)
 - `resolve` and `check_file` also import what the file names (`references`, `resolved`)
 - `plan` compares the declaration with what a cluster holds (`spec`)
 
@@ -25,26 +26,32 @@ from holdfast.topology.resolved import (
     ResolvedLeaderTask,
     ResolvedProcessor,
     ResolvedProducer,
+    ResolvedSink,
     ResolvedTopic,
     ResolvedTopology,
 )
+from holdfast.topology.sink_decls import CustomSinkDecl, PostgresSinkDecl, SinkDecl
 from holdfast.topology.source import Source
 from holdfast.topology.spec import TopicSpec
 
 __all__ = [
     "DEFAULT_FILE",
+    "CustomSinkDecl",
     "Difference",
     "FaustDecl",
     "GroupDecl",
     "HandlerCheck",
     "LeaderTaskDecl",
+    "PostgresSinkDecl",
     "ProcessorDecl",
     "ProducerDecl",
     "ResolvedLeaderTask",
     "ResolvedProcessor",
     "ResolvedProducer",
+    "ResolvedSink",
     "ResolvedTopic",
     "ResolvedTopology",
+    "SinkDecl",
     "Source",
     "TopicDecl",
     "TopicSpec",

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from holdfast.errors import PolicyError
 from holdfast.topology.fields import TOPIC_NAME_LIMIT
 from holdfast.topology.model import BROKER_MAX_BYTES, CAUSE_BYTES, LEADER, MAX_BYTES, Topology
 from holdfast.topology.source import Location, Problem, did_you_mean
 
+_NOT_WITH_A_SINK = {
+    "tables": "a processor with a sink keeps no state: what it writes is in the sink",
+    "writes": "a processor with a sink writes nothing to topics: let another processor do that",
+    "standby": "a processor with a sink keeps no state that could be kept warm",
+    "version": "a processor with a sink has no versions: two would write to the same place",
+}
 
-def cross_check(topology: Topology, topic_names: Collection[str]) -> tuple[Problem, ...]:
+
+def cross_check(
+    topology: Topology, topic_names: Collection[str], sink_names: Collection[str]
+) -> tuple[Problem, ...]:
     """Return what is wrong between the entries of a topology.
 
     Args:
         topology: the declaration; entries with mistakes of their own may be missing in it.
         topic_names: all topics of the file, the missing ones included.
+        sink_names: all its sinks, likewise.
     """
     return (
         *_topic_config(topology),
@@ -25,6 +36,7 @@ def cross_check(topology: Topology, topic_names: Collection[str]) -> tuple[Probl
         *_shadows(topology),
         *_topic_names(topology),
         *_leader_tasks(topology),
+        *_sinks(topology, sink_names),
     )
 
 
@@ -142,3 +154,24 @@ def _leader_tasks(topology: Topology) -> Iterator[Problem]:
     if topology.leader_tasks and LEADER in topology.processors:
         text = f'the name is that of the group of the leader tasks ("{topology.leader_id}"); rename it'
         yield Problem(("processors", LEADER), text)
+
+
+def _sinks(topology: Topology, known: Collection[str]) -> Iterator[Problem]:
+    for name, sink in topology.sinks.items():
+        try:
+            sink.breaker.settings()
+        except PolicyError as error:
+            yield Problem(("sinks", name, "breaker"), str(error))
+    for name, processor in topology.native.items():
+        at: Location = ("processors", name)
+        if processor.sink is None:
+            continue
+        if processor.sink not in known:
+            near = did_you_mean(processor.sink, known)
+            yield Problem((*at, "sink"), f'sink "{processor.sink}" is not declared under `sinks`{near}')
+        if processor.guarantee != "exactly-once":
+            text = "a processor with a sink is exactly-once up to it; remove it"
+            yield Problem((*at, "guarantee"), text)
+        for key in ("tables", "writes", "standby", "version"):
+            if getattr(processor, key):
+                yield Problem((*at, key), f"{_NOT_WITH_A_SINK[key]}; remove it, or the `sink`")

@@ -112,6 +112,23 @@ Interval = Annotated[
     Field(ge=100, le=366 * 86_400_000),
     expected("a duration from 100ms to 366d, such as 30s"),
 ]
+# A worker that is to hand over shards waits for the batch on its way.
+SinkTimeout = Annotated[
+    int,
+    BeforeValidator(_duration_ms),
+    Field(ge=100, le=30_000),
+    expected("a duration from 100ms to 30s, such as 10s"),
+]
+Fraction = Annotated[
+    float, Field(strict=True, gt=0, le=1), expected("a fraction above 0, up to 1, such as 0.5")
+]
+Growth = Annotated[float, Field(strict=True, ge=1, le=100), expected("a number from 1 to 100, such as 2")]
+Text = Annotated[StrictStr, Field(min_length=1), expected("text")]
+QualifiedName = Annotated[
+    StrictStr,
+    Field(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)?$"),
+    expected("the name of a table, or schema.table"),
+]
 Cron = Annotated[
     StrictStr,
     AfterValidator(_cron),

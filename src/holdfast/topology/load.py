@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from holdfast.errors import TopologyErrors
 from holdfast.topology.check import cross_check
+from holdfast.topology.declared import SOURCE
 from holdfast.topology.mend import NO_TOPICS, covers, mend
-from holdfast.topology.model import SOURCE, Topology
+from holdfast.topology.model import Topology
 from holdfast.topology.source import Location, Parsed, Problem, Source, parse
 from holdfast.topology.translate import location, problems_of
 
@@ -75,7 +76,7 @@ def build(parsed: Parsed) -> Draft:
         return Draft(None, source, (*problems, *wrong))
     data, forgotten = _assume_faust(data)
     topology, invalid, mended = _validate({**data, SOURCE: source})
-    crossed = _cross_check(topology, _names(data, "topics"), mended) if topology else ()
+    crossed = _cross_check(topology, data, mended) if topology else ()
     return Draft(topology, source, (*problems, *forgotten, *invalid, *crossed), mended)
 
 
@@ -132,7 +133,7 @@ def _of_entries(problems: Iterable[Problem], entries: Collection[Location]) -> I
 
 
 def _cross_check(
-    topology: Topology, topic_names: frozenset[str], mended: frozenset[Location]
+    topology: Topology, data: Mapping[str, Any], mended: frozenset[Location]
 ) -> tuple[Problem, ...]:
     """Check across the entries, with what the file itself says alone."""
     topics = {
@@ -140,7 +141,8 @@ def _cross_check(
         for name, topic in topology.topics.items()
         if not covers(mended, ("topics", name, "partitions"))
     }
-    found = cross_check(topology.model_copy(update={"topics": topics}), topic_names)
+    usable = topology.model_copy(update={"topics": topics})
+    found = cross_check(usable, _names(data, "topics"), _names(data, "sinks"))
     return tuple(problem for problem in found if not covers(mended, problem.at))
 
 

@@ -27,6 +27,8 @@ _STAND_INS: Mapping[tuple[str | int, str | int], Any] = {
     ("processors", "handler"): _REFERENCE,
     ("processors", "agent"): _REFERENCE,
     ("processors", "reads"): ["stand-in"],
+    ("sinks", "dsn"): "stand-in",
+    ("sinks", "sink"): _REFERENCE,
     ("producers", "source"): _REFERENCE,
     ("producers", "writes"): ["stand-in"],
     ("leader_tasks", "task"): _REFERENCE,
@@ -50,6 +52,10 @@ def mend(data: dict[str, Any], detail: ErrorDetails, depth: int) -> tuple[dict[s
         data = {**data, "topics": NO_TOPICS}
     elif at[0] == "checks" and len(at) == 2 and "checks" in data:
         data = {**data, "checks": _replaced(data["checks"], at[1], _REFERENCE)}
+    elif detail["type"] == "union_tag_invalid" and at[0] == "sinks":
+        # Nothing tells what it is meant to be.
+        at = at[:2]
+        data = _cut(data, at)
     elif detail["type"] == "union_tag_invalid" and _is_faust(data, at):
         data = _stood_in(data, at, "faust")
     elif stand_in is None or detail["type"] == "extra_forbidden":

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, Tag, model_validator
+from pydantic import Discriminator, Field, StrictBool, Tag, model_validator
 
 from holdfast.errors import TopologyError
+from holdfast.topology.declared import APP, NAME, Declared
 from holdfast.topology.fields import (
     UNVERSIONED,
     AppName,
@@ -37,6 +38,7 @@ from holdfast.topology.fields import (
     TopicName,
     Version,
 )
+from holdfast.topology.sink_decls import SinkDecl
 from holdfast.topology.source import Source, did_you_mean
 from holdfast.topology.spec import TopicSpec, durable
 
@@ -54,15 +56,6 @@ LEADER = "leader"
 
 # Small segments are compacted soon: a new leader reads the whole topic before it starts.
 _LEADER_SEGMENT_BYTES = 4 * 1024 * 1024
-
-# Given by the file's structure, not by the user: no key of a file can be spelled like these.
-APP, NAME, SOURCE = "<app>", "<name>", "<source>"
-
-
-class Declared(BaseModel):
-    """Base of all declarations: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class TopicDecl(Declared):
@@ -160,6 +153,12 @@ class ProcessorDecl(GroupDecl):
     """State by key: each table's name and the type of its values.
 
     The type is `module:name` or one of int, float, str, bool, Decimal, datetime.
+    """
+
+    sink: Name | None = None
+    """The downstream system that everything goes to which the handler returns: a name under `sinks`.
+
+    Such a processor has neither `tables` nor `writes`.
     """
 
     start: Start = "earliest"
@@ -300,6 +299,9 @@ class Topology(Declared):
     processors: Mapping[Name, AnyProcessor] = {}
     """The application's processors by name."""
 
+    sinks: Mapping[Name, SinkDecl] = {}
+    """The downstream systems that processors write to, by name."""
+
     producers: Mapping[Name, ProducerDecl] = {}
     """The application's sources of events by name."""
 
@@ -318,7 +320,7 @@ class Topology(Declared):
         if not isinstance(data, dict):
             return data
         told = dict(data)
-        for section in ("topics", "processors", "producers", "leader_tasks"):
+        for section in ("topics", "processors", "sinks", "producers", "leader_tasks"):
             if isinstance(entries := data.get(section), dict):
                 app = {APP: str(data.get("app"))} if section == "processors" else {}
                 told[section] = {
@@ -366,6 +368,14 @@ class Topology(Declared):
             TopologyError: it is not declared.
         """
         return _named("processor", name, self.processors)
+
+    def sink(self, name: str) -> SinkDecl:
+        """Return the sink called `name`.
+
+        Raises:
+            TopologyError: it is not declared.
+        """
+        return _named("sink", name, self.sinks)
 
     def producer(self, name: str) -> ProducerDecl:
         """Return the producer called `name`.

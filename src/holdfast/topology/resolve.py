@@ -9,21 +9,23 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from holdfast.errors import HoldfastError, SchemaError, TopologyError, TopologyErrors
 from holdfast.schema import KEY_TYPES, Event, check_event_class, check_value_type, may_be_key
 from holdfast.topology.load import DEFAULT_FILE, read
 from holdfast.topology.mend import covers
-from holdfast.topology.model import FaustDecl, TopicDecl, Topology
+from holdfast.topology.model import FaustDecl, ProcessorDecl, TopicDecl, Topology
 from holdfast.topology.references import BrokenModuleError, References
 from holdfast.topology.resolved import (
     ResolvedLeaderTask,
     ResolvedProcessor,
     ResolvedProducer,
+    ResolvedSink,
     ResolvedTopic,
     ResolvedTopology,
 )
+from holdfast.topology.sink_decls import PostgresSinkDecl
 from holdfast.topology.source import Location, Problem, did_you_mean
 
 _PLAIN_TYPES: Mapping[str, type] = {
@@ -116,9 +118,11 @@ def _select(topology: Topology, only: Collection[str] | None) -> Topology:
     tasks = topology.leader_tasks if "leader_tasks" in only else {}
     topics += [topic for by in producers.values() for topic in by.writes]
     topics += [topic for by in tasks.values() for topic in by.writes]
+    sinks = {by.sink for by in processors.values() if isinstance(by, ProcessorDecl) and by.sink}
     parts = {
         "topics": {name: topology.topic(name) for name in topics},
         "processors": processors,
+        "sinks": {name: topology.sink(name) for name in sinks},
         "producers": producers,
         "leader_tasks": tasks,
         "checks": topology.checks if "checks" in only else (),
@@ -147,10 +151,11 @@ class _Resolver:
     def run(self, parts: Topology) -> ResolvedTopology:
         """Resolve `parts`; what has problems is left out."""
         topics = dict(self._topics(parts))
+        sinks = dict(self._sinks(parts))
         return ResolvedTopology(
             topology=self._topology,
             topics=topics,
-            processors=dict(self._processors(parts, topics)),
+            processors=dict(self._processors(parts, topics, sinks)),
             agents=dict(self._agents(parts)),
             producers=dict(self._producers(parts, topics)),
             leader_tasks=dict(self._leader_tasks(parts, topics)),
@@ -206,20 +211,36 @@ class _Resolver:
             first.setdefault(name, reference)
 
     def _processors(
-        self, parts: Topology, topics: Mapping[str, ResolvedTopic]
+        self, parts: Topology, topics: Mapping[str, ResolvedTopic], sinks: Mapping[str, ResolvedSink]
     ) -> Iterator[tuple[str, ResolvedProcessor]]:
         for name, decl in parts.native.items():
             at: Location = ("processors", name)
             handler = self._callable((*at, "handler"), decl.handler)
             tables = {table: self._table((*at, "tables", table), kind) for table, kind in decl.tables.items()}
             known = all(topic in topics for topic in (*decl.reads, *decl.writes))
+            known = known and decl.sink in (None, *sinks)
             if handler is None or None in tables.values() or not known:
                 continue
             reads = tuple(topics[topic] for topic in decl.reads)
             writes = tuple(topics[topic] for topic in decl.writes)
-            processor = ResolvedProcessor(decl, handler, tables, reads, writes)
+            processor = ResolvedProcessor(decl, handler, tables, reads, writes, sinks.get(decl.sink or ""))
             self._signature((*at, "handler"), processor)
             yield name, processor
+
+    def _sinks(self, parts: Topology) -> Iterator[tuple[str, ResolvedSink]]:
+        for name, decl in parts.sinks.items():
+            if isinstance(decl, PostgresSinkDecl):
+                found = [self._references.find(reference) for reference in decl.accepts]
+                yield name, ResolvedSink(decl, tuple(it for it in found if isinstance(it, type)))
+                continue
+            at = ("sinks", name, "sink")
+            factory = self._callable(at, decl.sink)
+            accepts = getattr(factory, "accepts", None)
+            if factory is not None and _are_classes(accepts):
+                yield name, ResolvedSink(decl, accepts, factory)
+            elif factory is not None:
+                text = f'"{decl.sink}" has no `accepts`: a tuple of the classes that handlers return for it'
+                self._wrong(at, text)
 
     def _leader_tasks(
         self, parts: Topology, topics: Mapping[str, ResolvedTopic]
@@ -307,6 +328,10 @@ class _Resolver:
 def _is_faust_app(app: object) -> bool:
     """Tell a `faust.App` without importing Faust, which is optional."""
     return any(kind.__name__ == "App" and kind.__module__.startswith("faust.") for kind in type(app).__mro__)
+
+
+def _are_classes(accepts: object) -> TypeGuard[tuple[type, ...]]:
+    return isinstance(accepts, tuple) and bool(accepts) and all(isinstance(it, type) for it in accepts)
 
 
 def _kind(found: object) -> str:

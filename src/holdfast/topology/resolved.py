@@ -8,6 +8,7 @@ from typing import Any
 
 from holdfast.schema import Event
 from holdfast.topology.model import LeaderTaskDecl, ProcessorDecl, ProducerDecl, TopicDecl, Topology
+from holdfast.topology.sink_decls import SinkDecl
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,21 @@ class ResolvedTopic:
 
     decl: TopicDecl
     events: tuple[type[Event], ...]
+
+
+@dataclass(frozen=True)
+class ResolvedSink:
+    """A sink with what it takes.
+
+    Attributes:
+        decl: the declaration.
+        accepts: the classes that a handler may return for it.
+        factory: the application's own class, if it brings one.
+    """
+
+    decl: SinkDecl
+    accepts: tuple[type, ...]
+    factory: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -28,6 +44,7 @@ class ResolvedProcessor:
         tables: the type of each table's values.
         reads: the input topics.
         writes: the output topics.
+        sink: the downstream system that it writes to instead, if it has one.
     """
 
     decl: ProcessorDecl
@@ -35,6 +52,7 @@ class ResolvedProcessor:
     tables: Mapping[str, Any]
     reads: tuple[ResolvedTopic, ...]
     writes: tuple[ResolvedTopic, ...]
+    sink: ResolvedSink | None = None
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from holdfast.topology.declared import APP, NAME, SOURCE
 from holdfast.topology.fields import EXPECTED
 from holdfast.topology.model import (
-    APP,
-    NAME,
-    SOURCE,
     FaustDecl,
     LeaderTaskDecl,
     ProcessorDecl,
@@ -20,6 +18,7 @@ from holdfast.topology.model import (
     TopicDecl,
     Topology,
 )
+from holdfast.topology.sink_decls import NO_TYPE, BreakerDecl, CustomSinkDecl, PostgresSinkDecl
 from holdfast.topology.source import UNREADABLE, Location, Problem, did_you_mean, show
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
@@ -27,7 +26,13 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "producers": ProducerDecl,
     "leader_tasks": LeaderTaskDecl,
 }
-_RUNTIMES: Mapping[str, type[BaseModel]] = {"holdfast": ProcessorDecl, "faust": FaustDecl}
+_KINDS: Mapping[str, tuple[str, Mapping[str, type[BaseModel]]]] = {
+    "processors": ("runtime", {"holdfast": ProcessorDecl, "faust": FaustDecl}),
+    "sinks": ("type", {"postgres": PostgresSinkDecl, "custom": CustomSinkDecl}),
+}
+"""For sections with several kinds of entries: the key that tells the kind, and the model of each."""
+_NESTED: Mapping[str, type[BaseModel]] = {"breaker": BreakerDecl}
+"""Models of mappings inside an entry."""
 _SECRET = ("password", "secret", "key.pem", "sasl.jaas.config", "sasl.oauthbearer.config")
 
 
@@ -46,10 +51,11 @@ def _told(detail: ErrorDetails) -> bool:
 def location(detail: ErrorDetails) -> Location:
     """Return where in the file an error is: without pydantic's own steps."""
     at = detail["loc"]
-    if detail["type"] == "union_tag_invalid":
-        at = (*at, "runtime")
-    elif at[:1] == ("processors",) and len(at) > 2:
-        at = (*at[:2], *at[3:])  # the step that names the runtime
+    kinds = _KINDS.get(str(at[0])) if at else None
+    if kinds is not None and detail["type"] == "union_tag_invalid":
+        at = (*at, kinds[0])
+    elif kinds is not None and len(at) > 2:
+        at = (*at[:2], *at[3:])  # the step that names the kind
     if at[-1:] == ("[key]",):
         at = at[:-1]
     return at
@@ -58,8 +64,10 @@ def location(detail: ErrorDetails) -> Location:
 def model_at(detail: ErrorDetails) -> type[BaseModel]:
     """Return the model whose keys stand beside the error's own key."""
     at = detail["loc"]
-    if at[0] == "processors" and len(at) > 3:
-        return _RUNTIMES[str(at[2])]
+    kinds = _KINDS.get(str(at[0]))
+    if kinds is not None and len(at) > 3:
+        entry = kinds[1][str(at[2])]
+        return _NESTED.get(str(at[3]), entry) if len(at) > 4 else entry
     return _SECTIONS.get(str(at[0]), Topology) if len(at) > 2 else Topology
 
 
@@ -91,14 +99,18 @@ def _choice(detail: ErrorDetails) -> str:
     return f"expected {choices}, got {_given(detail)}{did_you_mean(str(detail['input']), names)}"
 
 
-def _no_runtime(detail: ErrorDetails) -> str:
+def _no_kind(detail: ErrorDetails) -> str:
     given = str(detail["ctx"]["tag"])
-    return f"expected holdfast or faust, got {show(given)}{did_you_mean(given, _RUNTIMES)}"
+    kinds = _KINDS[str(detail["loc"][0])][1]
+    shown = given if given == NO_TYPE else f"{show(given)}{did_you_mean(given, kinds)}"
+    return f"expected {' or '.join(kinds)}, got {shown}"
 
 
 def _given(detail: ErrorDetails) -> str:
     at = detail["loc"]
     if at[0] == "kafka" and any(word in str(at[-1]) for word in _SECRET):
+        return "another type of value"
+    if at[0] == "sinks" and at[-1] == "dsn":
         return "another type of value"
     return show(detail["input"])
 
@@ -111,7 +123,7 @@ _WORDS: Mapping[str, Callable[[ErrorDetails], str]] = {
     "extra_forbidden": _unknown,
     "missing": _missing,
     "literal_error": _choice,
-    "union_tag_invalid": _no_runtime,
+    "union_tag_invalid": _no_kind,
     "bool_type": _expected("true or false"),
     "dict_type": _expected("a mapping (key: value)"),
     "mapping_type": _expected("a mapping (key: value)"),

@@ -4,8 +4,8 @@ Rows travel as one JSON parameter, which PostgreSQL turns into rows of the table
 (`json_populate_recordset`): no types have to be asked for, and one round trip writes thousands.
 
 What is written is what the writes would have written one by one: of one key only the last state counts, and
-what cannot be merged begins a new group. Only checks that look at other rows in between can tell; see `split`
-in `holdfast.sinks.postgres.transaction` for what happens then.
+what cannot be merged begins a new group. Only checks that look at other rows in between can tell. A row that
+is refused is found by writing ever smaller parts; see `holdfast.sinks.postgres.sink`.
 """
 
 from __future__ import annotations

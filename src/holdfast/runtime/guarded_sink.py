@@ -1,0 +1,116 @@
+"""A sink behind its breaker, and what is let through to it while it is in trouble."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from holdfast.errors import CircuitOpen, SinkDown, SinkError
+from holdfast.resilience import Backoff, BreakerSettings, CircuitBreaker, CircuitState
+from holdfast.sinks.base import Refusal, Sink, SinkBatch
+
+_BACKOFF: Final = Backoff(base_s=0.2, cap_s=10.0)
+
+
+class GuardedSink:
+    """A sink whose errors are told apart, and whose failures are counted.
+
+    Args:
+        name: its name.
+        sink: the sink.
+        settings: of its breaker.
+        timeout: seconds that a batch may take.
+
+    Attributes:
+        name: its name.
+        timeout: seconds that a batch may take.
+        breaker: its breaker.
+    """
+
+    def __init__(self, name: str, sink: Sink, settings: BreakerSettings, timeout: float) -> None:
+        self.name = name
+        self.timeout = timeout
+        self.breaker = CircuitBreaker(name, settings, failures=(SinkDown,), ignored=(SinkError,))
+        self._sink = sink
+
+    def write(self, batch: SinkBatch) -> Sequence[Refusal]:
+        """Write a batch; see `Sink.write`.
+
+        Raises:
+            SinkDown: the sink does not answer, or is not to be asked now.
+            SinkFenced: a newer owner of a shard has written to it.
+            SinkError: it cannot be written to as it is declared.
+        """
+        try:
+            return self.breaker.call(self._write, batch)
+        except CircuitOpen as error:
+            raise SinkDown(f"sink {self.name!r}: {error}", error.wait_s) from None
+
+    def _write(self, batch: SinkBatch) -> Sequence[Refusal]:
+        try:
+            return self._sink.write(batch)
+        except SinkError:
+            raise
+        except Exception as error:
+            raise SinkError(
+                f"sink {self.name!r} raised {type(error).__name__}: {error}. A sink raises SinkDown when its "
+                "system does not answer, and names the records that it refuses; anything else ends the worker"
+            ) from error
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._sink.close()
+
+
+class SinkGate:
+    """Lets records through to a sink: all of them, none for a while, or one to see whether it is back.
+
+    Args:
+        breaker: the sink's breaker, which has its name.
+        clock: seconds that never go back.
+
+    Attributes:
+        sink: the sink's name.
+        reason: what it said last, while it is in trouble.
+    """
+
+    def __init__(self, breaker: CircuitBreaker, clock: Callable[[], float] = time.monotonic) -> None:
+        self.sink = breaker.name
+        self.reason = ""
+        self._breaker = breaker
+        self._clock = clock
+        self._failures = 0
+        self._shut_until: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether all records pass."""
+        return self._shut_until is None
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether none passes. Neither open nor shut: one may."""
+        return self._shut_until is not None and self._clock() < self._shut_until
+
+    @property
+    def seconds_shut(self) -> float:
+        """Seconds until one may pass; 0 if one may now."""
+        return max(self._shut_until - self._clock(), 0.0) if self._shut_until is not None else 0.0
+
+    def failed(self, error: SinkDown) -> None:
+        """The sink did not take something: let nothing through until it is worth a try."""
+        self._failures += 1
+        wait = error.wait_s
+        if wait is None:
+            self.reason = str(error)
+            # The breaker may have opened by that very failure.
+            wait = max(_BACKOFF.wait_s(self._failures), self._breaker.wait_s())
+        self._shut_until = self._clock() + wait
+
+    def succeeded(self) -> None:
+        """The sink took something."""
+        if self._shut_until is not None and self._breaker.state is not CircuitState.HALF_OPEN:
+            self._failures = 0
+            self._shut_until = None
+            self.reason = ""

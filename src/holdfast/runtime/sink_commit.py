@@ -1,0 +1,212 @@
+"""Commits of a processor with a sink: to the sink first, then the positions on Kafka.
+
+    the unit's writes -> sink -> dead letters of what it refused, and the positions, in one Kafka transaction
+
+If the second half fails, the same records come again: a sink that keeps positions leaves out what it has.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass, replace
+from math import inf
+from threading import Lock, Thread
+from typing import Any, Final
+
+from holdfast.engine.dead_letter import dead_letter
+from holdfast.engine.shard import dead_letter_log
+from holdfast.engine.unit import SealedUnit
+from holdfast.errors import ClusterError, SinkError
+from holdfast.kafka.unit_writer import Ending, Outcome, UnitWriter
+from holdfast.record import Output
+from holdfast.runtime.commit import CommitPipeline, Finished
+from holdfast.runtime.guarded_sink import GuardedSink
+from holdfast.runtime.unit_end import PATIENCE_S, UnitEnd
+from holdfast.sinks.base import Refusal, SinkBatch
+
+log = logging.getLogger(__name__)
+
+_GRACE_S: Final = 5.0
+"""Seconds beyond its timeout after which a sink counts as stuck."""
+
+_LOOK_S: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class SinkProcessor:
+    """Whose batches they are.
+
+    Attributes:
+        name: the processor's name.
+        group: its consumer group.
+        dead_letter_topic: where records go that the sink refuses.
+        topic_id: the id of an input.
+    """
+
+    name: str
+    group: str
+    dead_letter_topic: str
+    topic_id: Callable[[str], str | None]
+
+
+class SinkPipeline(CommitPipeline):
+    """Sends sealed units to a sink, and then their positions to Kafka.
+
+    Args:
+        writer: writes dead letters and positions.
+        sink: the sink.
+        processor: whose it is.
+    """
+
+    def __init__(self, writer: UnitWriter, sink: GuardedSink, processor: SinkProcessor) -> None:
+        super().__init__(writer, {})
+        self._sink = sink
+        self._processor = processor
+
+    def send(self, outputs: list[Output]) -> None:
+        """Nothing: a transaction that is open while a sink takes its time could come to its end."""
+
+    def start(self, unit: SealedUnit, group_metadata: Any) -> None:
+        """Begin to write a unit to the sink, and after that to commit it on Kafka."""
+        assert self._end is None, "one commit at a time"
+        batch = self._batch(unit)
+
+        def commit(refusals: Sequence[Refusal]) -> Ending:
+            return self._commit(unit, self._letters(refusals, batch), group_metadata)
+
+        self._unit = unit
+        self._end = _SinkEnd(self._sink, batch, commit)
+
+    def _commit(self, unit: SealedUnit, letters: list[Output], group_metadata: Any) -> Ending:
+        try:
+            self._writer.begin()
+            self._writer.send([*unit.outputs, *letters])
+        except ClusterError as error:
+            return Ending(Outcome.UNKNOWN, str(error))
+        ending = UnitEnd(self._writer, unit.positions, group_metadata, PATIENCE_S).take(wait=None)
+        assert ending is not None, "it waits until there is one"
+        return ending
+
+    def take(self, wait: float | None = 0.0) -> Finished | None:
+        """Return the commit in flight if it has ended; see `CommitPipeline.take`.
+
+        Raises:
+            SinkDown: the sink did not take it; nothing was committed on Kafka, and the writer is as before.
+            SinkFenced: a newer owner has written to it; likewise.
+            SinkError: it cannot be written to, or does not return; likewise.
+        """
+        end = self._end
+        try:
+            finished = super().take(wait)
+        except SinkError:
+            self._end = self._unit = None
+            raise
+        if finished is None or not isinstance(end, _SinkEnd):
+            return finished
+        unit = finished.unit
+        return Finished(replace(unit, dead_letters=unit.dead_letters + end.refused), finished.ending)
+
+    def close(self) -> None:
+        """Let go of writer and sink. A commit in flight is waited for."""
+        try:
+            super().close()
+        except SinkError as error:
+            log.info("%s", error)
+        self._sink.close()
+
+    def _batch(self, unit: SealedUnit) -> SinkBatch:
+        begins = {place: at for part in unit.shards for place, at in part.begins.items()}
+        fences = {place: part.fence for part in unit.shards for place in part.positions}
+        return SinkBatch(
+            group=self._processor.group,
+            writes=unit.writes,
+            begins=begins,
+            ends=unit.positions,
+            fences=fences,
+            topic_ids={place.topic: self._processor.topic_id(place.topic) for place in begins},
+        )
+
+    def _letters(self, refusals: Sequence[Refusal], batch: SinkBatch) -> list[Output]:
+        messages = {write.position: write.message for write in batch.writes} if refusals else {}
+        topic, name = self._processor.dead_letter_topic, self._processor.name
+        letters = []
+        for position, error in ((each.position, each.error) for each in refusals):
+            if position not in messages:
+                raise SinkError(f"sink {self._sink.name!r} refuses {position}, which is not in the batch")
+            dead_letter_log.warning(
+                "processor %r sets %s aside in topic %s: %s", name, position, topic, error
+            )
+            letters.append(dead_letter(topic, position, messages[position], error, processor=name))
+        return letters
+
+
+class _SinkEnd:
+    """A unit on its way to the sink, and then to Kafka, from the moment that this is made.
+
+    Args:
+        sink: where its writes go.
+        batch: its writes.
+        commit: commits it on Kafka, with what the sink refused; ends by itself.
+
+    Attributes:
+        refused: records that the sink refused; known at the end.
+    """
+
+    def __init__(
+        self, sink: GuardedSink, batch: SinkBatch, commit: Callable[[Sequence[Refusal]], Ending]
+    ) -> None:
+        self.refused = 0
+        self._sink = sink
+        self._batch = batch
+        self._commit = commit
+        self._lock = Lock()
+        self._stuck_at = time.monotonic() + sink.timeout + _GRACE_S
+        self._is_stuck = False
+        self._ending: Future[Ending] = Future()
+        # A daemon: a sink that hangs must not hold up our exit.
+        Thread(target=self._run, name="sink", daemon=True).start()
+
+    def take(self, wait: float | None = 0.0) -> Ending | None:
+        """Return the end if it has come.
+
+        Args:
+            wait: seconds to wait for it; None waits for it, or until the sink counts as stuck.
+
+        Raises:
+            SinkError: the sink did not take the unit, or does not return.
+        """
+        until = inf if wait is None else time.monotonic() + wait
+        while not self._ending.done():
+            now = time.monotonic()
+            self._check_stuck(now)
+            if now >= until:
+                return None
+            wait_for([self._ending], min(until - now, _LOOK_S))
+        return self._ending.result()
+
+    def _check_stuck(self, now: float) -> None:
+        with self._lock:
+            self._is_stuck = now > self._stuck_at
+        if self._is_stuck:
+            raise SinkError(
+                f"sink {self._sink.name!r} did not return {_GRACE_S:.0f} s after its timeout of "
+                f"{self._sink.timeout:g} s. This process ends, for another to begin anew. A sink of your own "
+                "has to end each call to its system in time"
+            )
+
+    def _run(self) -> None:
+        try:
+            # Records without writes cost the sink nothing.
+            refusals = self._sink.write(self._batch) if self._batch.writes else ()
+            with self._lock:
+                if self._is_stuck:
+                    return
+                self._stuck_at = inf
+            self.refused = len(refusals)
+            self._ending.set_result(self._commit(refusals))
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the end is taken
+            self._ending.set_exception(error)

@@ -1,0 +1,163 @@
+"""PostgreSQL as a sink: the rows and the inputs' positions in one transaction, so each record counts once.
+
+    lock the positions -> leave out what is written already -> write the rest -> store the positions -> commit
+
+Rows go in few statements. When the database refuses one, its rows are written in ever smaller parts until
+those records are found that it refuses; they are left out, and all others are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Final
+
+import psycopg
+
+from holdfast.errors import SinkError, SinkRefused
+from holdfast.record import Position, TopicPartition, Write
+from holdfast.sinks.base import Refusal, Sink, SinkBatch
+from holdfast.sinks.postgres.connection import BoundedConnection
+from holdfast.sinks.postgres.judge import judge
+from holdfast.sinks.postgres.plan import Columns, plan
+from holdfast.sinks.postgres.positions import PositionTable
+from holdfast.sinks.postgres.writes import Delete, Execute, Insert, Upsert
+
+_KEY: Final = """
+    SELECT c.oid IS NOT NULL, array_agg(a.attname::text ORDER BY array_position(i.indkey, a.attnum))
+    FROM (SELECT to_regclass(%s) AS oid) c
+    LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+    LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
+    GROUP BY 1
+"""
+_AT_ONCE: Final = "SET CONSTRAINTS ALL IMMEDIATE"
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What was made of one record."""
+
+    position: Position
+    values: list[Any]
+
+
+@dataclass(slots=True)
+class _Result:
+    """What came of a batch."""
+
+    refusals: list[Refusal] = field(default_factory=list)
+
+    def noted(self) -> dict[TopicPartition, dict[int, str]]:
+        """Why records were refused, as the table of positions keeps it."""
+        found: dict[TopicPartition, dict[int, str]] = {}
+        for refusal in self.refusals:
+            topic, partition, offset = refusal.position
+            found.setdefault(TopicPartition(topic, partition), {})[offset] = str(refusal.error)
+        return found
+
+
+class PostgresSink(Sink):
+    """Writes to one database.
+
+    Args:
+        name: the sink's name.
+        dsn: where the database is; libpq's form.
+        positions: the table of positions.
+        timeout: seconds that a batch may take.
+    """
+
+    accepts = (Upsert, Insert, Delete, Execute)
+
+    def __init__(self, name: str, dsn: str, positions: str, timeout: float) -> None:
+        self._name = name
+        self._connection = BoundedConnection(dsn, timeout, name)
+        self._positions = PositionTable(positions, name)
+        self._keys: dict[str, Columns] = {}
+
+    def write(self, batch: SinkBatch) -> Sequence[Refusal]:
+        """Write a batch in one transaction; see `Sink.write`."""
+        try:
+            with self._connection.used(self._begin) as connection:
+                try:
+                    return self._write(connection, batch, at_once=False)
+                except psycopg.IntegrityError:
+                    # What each statement may, the commit may not: a constraint is deferred to the end.
+                    return self._write(connection, batch, at_once=True)
+        except psycopg.Error as error:
+            raise judge(error, self._name) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _begin(self, connection: psycopg.Connection) -> None:
+        self._keys.clear()
+        self._positions.create(connection)
+
+    def _write(self, connection: psycopg.Connection, batch: SinkBatch, *, at_once: bool) -> list[Refusal]:
+        result = _Result()
+        with self._connection.transaction(connection):
+            before = self._positions.lock(connection, batch)
+            new = []
+            for made in _by_record(batch.writes):
+                topic, partition, offset = made.position
+                there = before[TopicPartition(topic, partition)]
+                if offset >= there.position:
+                    new.append(made)
+                elif offset in there.refused:
+                    # Kafka has no dead letter of it yet: the commit there had failed.
+                    result.refusals.append(Refusal(made.position, SinkRefused(there.refused[offset])))
+            if at_once:
+                connection.execute(_AT_ONCE)
+            self._write_all(connection, new, result)
+            self._positions.store(connection, batch, before, result.noted())
+        return result.refusals
+
+    def _write_all(self, connection: psycopg.Connection, made: Sequence[_Made], result: _Result) -> None:
+        """Write what was made of records, but for those that are refused."""
+        if not made:
+            return
+        try:
+            with connection.transaction():
+                for step in plan((value for each in made for value in each.values), self._key_of(connection)):
+                    connection.execute(step.statement, step.parameters)  # type: ignore[arg-type]
+        except (psycopg.Error, SinkRefused) as error:
+            cause = judge(error, self._name) if isinstance(error, psycopg.Error) else error
+            if not isinstance(cause, SinkRefused):
+                raise
+            if len(made) == 1:
+                result.refusals.append(Refusal(made[0].position, cause))
+                return
+            half = len(made) // 2
+            self._write_all(connection, made[:half], result)
+            self._write_all(connection, made[half:], result)
+
+    def _key_of(self, connection: psycopg.Connection) -> Any:
+        def key_of(table: str) -> Columns:
+            if table not in self._keys:
+                self._keys[table] = self._look_up(connection, table)
+            return self._keys[table]
+
+        return key_of
+
+    def _look_up(self, connection: psycopg.Connection, table: str) -> Columns:
+        row = connection.execute(_KEY, [table_text(table)]).fetchone()
+        if row is None or not row[0]:
+            raise SinkError(f"sink {self._name!r}: there is no table {table!r}; create it first")
+        if row[1] in (None, [None]):
+            raise SinkError(
+                f"sink {self._name!r}: table {table!r} has no primary key; give Upsert the columns of a "
+                "unique constraint: key=(...)"
+            )
+        return tuple(row[1])
+
+
+def table_text(table: str) -> str:
+    """A table's name as PostgreSQL reads names, quoted."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
+
+
+def _by_record(writes: Sequence[Write]) -> Iterator[_Made]:
+    for position, group in groupby(writes, key=lambda write: write.position):
+        yield _Made(position, [write.value for write in group])

@@ -1,0 +1,127 @@
+"""The declarations of sinks: downstream systems that processors write to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Discriminator, Field, StrictStr, Tag
+
+from holdfast.resilience import BreakerSettings
+from holdfast.topology.declared import Declared
+from holdfast.topology.fields import (
+    Count,
+    Fraction,
+    Growth,
+    Interval,
+    QualifiedName,
+    Reference,
+    SinkTimeout,
+    Text,
+)
+
+NO_TYPE = "nothing"
+"""What stands for the type of a sink that has none."""
+
+
+class BreakerDecl(Declared):
+    """When a sink is given time to come back.
+
+    A batch is one call. While the circuit is open the sink gets nothing, and the inputs wait.
+    """
+
+    failure_rate: Fraction = 0.5
+    """The circuit opens when this fraction of the calls in the window failed, or more."""
+
+    window_calls: Count = 10
+    """How many last calls are looked at."""
+
+    minimum_calls: Count = 3
+    """From how many calls in the window on the rate is looked at."""
+
+    open_ms: Interval = Field(1_000, alias="open")
+    """For how long nothing is sent when the circuit opens first."""
+
+    open_growth: Growth = 2.0
+    """By what that time is multiplied each time the sink is tried and still fails."""
+
+    open_limit_ms: Interval = Field(30_000, alias="open_limit")
+    """What that time grows to at most."""
+
+    half_open_calls: Count = 1
+    """How many calls with single records have to succeed before whole batches go again."""
+
+    def settings(self) -> BreakerSettings:
+        """The breaker's settings.
+
+        Raises:
+            PolicyError: with these values the circuit could never open.
+        """
+        return BreakerSettings(
+            failure_rate=self.failure_rate,
+            window_s=None,
+            window_calls=self.window_calls,
+            minimum_calls=self.minimum_calls,
+            open_s=self.open_ms / 1000,
+            open_growth=self.open_growth,
+            open_limit_s=self.open_limit_ms / 1000,
+            half_open_calls=self.half_open_calls,
+        )
+
+
+class AnySinkDecl(Declared):
+    """What every sink has, whatever it writes to."""
+
+    name: str = Field(alias="<name>")
+    """The sink's name: its key in the file."""
+
+    timeout_ms: SinkTimeout = Field(10_000, alias="timeout")
+    """How long a batch may take before it is given up and the sink counts as failing; from 100ms to 30s."""
+
+    breaker: BreakerDecl = Field(default_factory=lambda: BreakerDecl.model_validate({}))
+    """When the sink is given time to come back, instead of calls."""
+
+
+class PostgresSinkDecl(AnySinkDecl):
+    """A PostgreSQL database: exactly-once, as it keeps the inputs' positions beside the rows."""
+
+    accepts: ClassVar[tuple[str, ...]] = tuple(
+        f"holdfast.sinks.postgres.writes:{name}" for name in ("Upsert", "Insert", "Delete", "Execute")
+    )
+
+    type: Literal["postgres"]
+    """What kind of system it is."""
+
+    # Not in repr: it may hold a password.
+    dsn: Text = Field(repr=False)
+    """Where it is: a libpq connection string or URI.
+
+    What it does not say is taken from libpq's environment variables, such as `PGPASSWORD`, and files.
+    """
+
+    positions: QualifiedName = "holdfast_positions"
+    """The table that the inputs' positions are kept in; it is created if it does not exist."""
+
+
+class CustomSinkDecl(AnySinkDecl):
+    """A system that the application brings a sink for."""
+
+    type: Literal["custom"]
+    """What kind of system it is."""
+
+    sink: Reference
+    """The class of the sink, derived from `holdfast.sinks.base:Sink` (`module:name`)."""
+
+    options: Mapping[StrictStr, Any] = Field(default={}, repr=False)
+    """Arguments for the class, by name."""
+
+
+def _type(data: Any) -> str:
+    found = data.get("type") if isinstance(data, dict) else getattr(data, "type", None)
+    return NO_TYPE if found is None else str(found)
+
+
+SinkDecl = Annotated[
+    Annotated[PostgresSinkDecl, Tag("postgres")] | Annotated[CustomSinkDecl, Tag("custom")],
+    Discriminator(_type),
+]

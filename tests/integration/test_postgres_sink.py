@@ -1,0 +1,324 @@
+"""The PostgreSQL sink on a real server: what is written, once, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+
+from holdfast import Event
+from holdfast.errors import SinkDown, SinkError, SinkFenced
+from holdfast.record import Position, TopicPartition, Write
+from holdfast.sinks.base import Refusal, SinkBatch
+from holdfast.sinks.postgres.sink import PostgresSink
+from holdfast.sinks.postgres.writes import Delete, Execute, Insert, PostgresWrite, Upsert
+from holdfast.testing import MemoryMessage
+from tests.support.postgres import PostgresServer
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
+
+PLACE = TopicPartition("orders", 3)
+
+TABLES = """
+CREATE TABLE totals (customer text PRIMARY KEY, total numeric, at timestamptz, tags text[], extra jsonb);
+CREATE TABLE log (id int NOT NULL, text varchar(10));
+CREATE TABLE parents (id int PRIMARY KEY);
+CREATE TABLE children (
+    id int PRIMARY KEY, parent int REFERENCES parents DEFERRABLE INITIALLY DEFERRED);
+"""
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[str]:
+    """Give a database with the tables of these tests."""
+    with postgres.database() as name:
+        with postgres.connect(name) as connection:
+            connection.execute(TABLES)
+        yield name
+
+
+class Bench:
+    """A sink with a look at its database."""
+
+    def __init__(self, server: PostgresServer, database: str, timeout: float = 10.0) -> None:
+        self.sink = PostgresSink("history", server.dsn(database), "holdfast_positions", timeout)
+        self._server = server
+        self._database = database
+
+    def write(self, *made: tuple[int, PostgresWrite], **changes: Any) -> list[Refusal]:
+        """Write what was made of records, by offset."""
+        return list(self.sink.write(batch(*made, **changes)))
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What the database answers."""
+        with self._server.connect(self._database) as connection:
+            return connection.execute(query.encode()).fetchall()
+
+
+def batch(*made: tuple[int, PostgresWrite], **changes: Any) -> SinkBatch:
+    """A batch of one partition."""
+    offsets = [offset for offset, _ in made]
+    parts: dict[str, Any] = {
+        "begins": {PLACE: min(offsets, default=0)},
+        "ends": {PLACE: max(offsets, default=-1) + 1},
+        "fences": {PLACE: 7},
+        "topic_ids": {"orders": "id-1"},
+    }
+    parts |= changes
+    writes = [
+        Write(MemoryMessage("orders", 3, offset, key=b"k", value=b"{}"), value) for offset, value in made
+    ]
+    return SinkBatch(group="shop.history", writes=writes, **parts)
+
+
+@pytest.fixture
+def bench(postgres: PostgresServer, database: str) -> Iterator[Bench]:
+    """Give a sink on that database."""
+    made = Bench(postgres, database)
+    yield made
+    made.sink.close()
+
+
+def total(customer: str, amount: str | int, **more: Any) -> Upsert:
+    return Upsert("totals", {"customer": customer, "total": amount, **more})
+
+
+def test_values_arrive_as_the_types_of_their_columns(bench: Bench) -> None:
+    """What pydantic writes as JSON is what PostgreSQL reads: numbers, times, arrays, documents."""
+    at = datetime(2026, 11, 29, 9, 30, tzinfo=UTC)
+    bench.write((0, total("ann", "1.50", at=at, tags=["a", "b"], extra={"x": [1, None]})))
+    assert bench.rows("SELECT customer, total, at, tags, extra FROM totals") == [
+        ("ann", Decimal("1.50"), at, ["a", "b"], {"x": [1, None]})
+    ]
+
+
+def test_an_event_is_a_row(bench: Bench) -> None:
+    """Its fields are the columns."""
+
+    class Total(Event):
+        customer: str
+        total: Decimal
+
+    bench.write((0, Upsert("totals", Total(customer="ann", total=Decimal("2.25")))))
+    assert bench.rows("SELECT customer, total FROM totals") == [("ann", Decimal("2.25"))]
+
+
+def test_writes_act_as_if_they_came_one_by_one(bench: Bench) -> None:
+    """The last state of a key counts, with the columns that only an earlier write gave."""
+    bench.write(
+        (0, total("ann", 1, extra={"first": True})),
+        (1, total("bob", 5)),
+        (2, total("ann", 2)),
+        (3, Delete("totals", {"customer": "bob"})),
+        (4, total("cid", 9)),
+        (5, Delete("totals", {"customer": "cid"})),
+        (6, total("cid", 10)),
+        (7, Execute("UPDATE totals SET total = total + %s WHERE customer = %s", (100, "ann"))),
+        (8, Insert("log", {"id": 1, "text": "one"})),
+        (9, Insert("log", {"id": 1, "text": "two"})),
+    )
+    assert bench.rows("SELECT customer, total, extra FROM totals ORDER BY customer") == [
+        ("ann", Decimal(102), {"first": True}),
+        ("cid", Decimal(10), None),
+    ]
+    assert bench.rows("SELECT text FROM log ORDER BY text") == [("one",), ("two",)]
+
+
+def test_a_batch_that_comes_again_counts_once(bench: Bench) -> None:
+    """Also in another cut, and with records that are new."""
+    first = [(n, Execute("INSERT INTO log VALUES (%s, 'x')", (n,))) for n in range(5)]
+    bench.write(*first)
+    bench.write(*first[2:], (5, Insert("log", {"id": 5, "text": "x"})))
+    bench.write(*first)
+    assert bench.rows("SELECT id FROM log ORDER BY id") == [(n,) for n in range(6)]
+    assert bench.rows("SELECT topic, partition, position, fencing_token FROM holdfast_positions") == [
+        ("orders", 3, 6, 7)
+    ]
+
+
+def test_a_topic_that_was_made_anew_is_read_from_its_start(bench: Bench) -> None:
+    """Its offsets and its tokens begin again: neither may be taken for what they were."""
+    bench.write((50, Insert("log", {"id": 50, "text": "old"})))
+    anew: dict[str, Any] = {"topic_ids": {"orders": "id-2"}, "fences": {PLACE: 1}}
+    bench.write((0, Insert("log", {"id": 0, "text": "new"})), **anew)
+    bench.write((0, Insert("log", {"id": 0, "text": "new"})), **anew)
+    assert bench.rows("SELECT id FROM log ORDER BY id") == [(0,), (50,)]
+
+
+def test_an_owner_of_yesterday_writes_nothing(bench: Bench) -> None:
+    """Its fencing token is smaller than the one in the database."""
+    bench.write((0, total("ann", 1)))
+    with pytest.raises(
+        SinkFenced, match=r"orders\[3\] has been written by a newer owner \(fencing token 7, "
+    ):
+        bench.write((1, total("ann", 99)), fences={PLACE: 6})
+    assert bench.rows("SELECT total FROM totals") == [(Decimal(1),)]
+
+
+BAD: Mapping[str, PostgresWrite] = {
+    "no number": total("ann", "many"),
+    "too long": Insert("log", {"id": 1, "text": "far more than ten"}),
+    "missing": Insert("log", {"text": "x"}),
+    "orphan": Insert("children", {"id": 1, "parent": 404}),
+    "not JSON": Insert("log", {"id": object()}),
+    "no key": Upsert("totals", {"total": 1}),
+    "no columns": Insert("log", {}),
+    "too few": Execute("INSERT INTO log VALUES (%s, %s)", (1,)),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_record_that_is_refused_costs_only_itself(bench: Bench, name: str) -> None:
+    """All others are written; the refusal says why. The same again is refused again, until Kafka knows it."""
+    made = [(n, Insert("log", {"id": n, "text": "x"})) for n in range(20)]
+    made[13:13] = [(100, BAD[name])]
+    numbered = [(n, value) for n, (_, value) in enumerate(made)]
+    (refusal,) = bench.write(*numbered)
+    assert refusal.position == Position("orders", 3, 13)
+    assert bench.rows("SELECT count(*) FROM log") == [(20,)]
+    (again,) = bench.write(*numbered)
+    assert again.position == refusal.position and str(again.error) == str(refusal.error)
+    assert bench.write((21, Insert("log", {"id": 21, "text": "x"}))) == []
+    assert bench.rows("SELECT refused FROM holdfast_positions") == [({},)]
+
+
+def test_a_refusal_says_what_the_database_says(bench: Bench) -> None:
+    """With the value and the SQLSTATE."""
+    (refusal,) = bench.write((0, total("ann", "many")))
+    assert "many" in str(refusal.error) and "[22P02]" in str(refusal.error)
+
+
+def test_what_was_made_of_one_record_is_written_as_a_whole(bench: Bench) -> None:
+    """Of a record whose second write is refused, the first is not there either."""
+    refusals = bench.write((0, total("ann", 1)), (0, total("bob", "x")), (1, total("cid", 3)))
+    assert [refusal.position.offset for refusal in refusals] == [0]
+    assert bench.rows("SELECT customer FROM totals") == [("cid",)]
+
+
+WRONG: Mapping[str, tuple[PostgresWrite, str]] = {
+    "table": (Upsert("totalz", {"a": 1}), "there is no table 'totalz'"),
+    "insert": (Insert("totalz", {"a": 1}), 'relation "totalz" does not exist'),
+    "column": (total("ann", 1, totl=1), 'column "totl" of relation "totals" does not exist'),
+    "key": (Upsert("log", {"id": 1}), "table 'log' has no primary key"),
+    "constraint": (
+        Upsert("log", {"id": 1}, key=("id",)),
+        "no unique or exclusion constraint matching the ON CONFLICT",
+    ),
+    "syntax": (Execute("INSRT INTO log"), 'syntax error at or near "INSRT"'),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_declared_wrongly_is_said_and_nothing_is_set_aside(bench: Bench, name: str) -> None:
+    """No record is to blame for a table that is not there."""
+    write, text = WRONG[name]
+    with pytest.raises(SinkError, match="sink 'history'") as caught:
+        bench.write((0, total("ann", 1)), (1, write))
+    assert text in str(caught.value)
+    assert not isinstance(caught.value, SinkDown)
+    assert bench.rows("SELECT count(*) FROM totals") == [(0,)]
+
+
+def test_a_wrong_address_is_said(postgres: PostgresServer, database: str) -> None:
+    """A password, a database or a name that no server will ever take; one that is away may come back."""
+    dsns = {
+        postgres.dsn(database, password="wrong"): (SinkError, "password authentication failed"),
+        postgres.dsn("nowhere"): (SinkError, 'database "nowhere" does not exist'),
+        "hots=127.0.0.1": (SinkError, "invalid connection option"),
+        "postgresql://postgres:x@127.0.0.1:1/db": (SinkDown, "onnection refused"),
+    }
+    for dsn, (kind, text) in dsns.items():
+        with pytest.raises(SinkError) as caught:
+            PostgresSink("history", dsn, "holdfast_positions", 5).write(batch((0, total("a", 1))))
+        assert type(caught.value) is kind and text in str(caught.value)
+
+
+def test_a_server_that_was_killed_is_down_and_then_written_to_again(
+    bench: Bench, postgres: PostgresServer
+) -> None:
+    """What was committed stays, and the next write connects again."""
+    bench.write((0, total("ann", 1)))
+    postgres.kill()
+    with pytest.raises(SinkDown):
+        bench.write((1, total("ann", 2)))
+    postgres.start()
+    bench.write((1, total("ann", 2)))
+    assert bench.rows("SELECT total FROM totals") == [(Decimal(2),)]
+
+
+def test_a_server_that_hangs_is_given_up_in_time(postgres: PostgresServer, database: str) -> None:
+    """It takes the bytes and never answers: no timeout of the server's own can help."""
+    bench = Bench(postgres, database, timeout=1.0)
+    bench.write((0, total("ann", 1)))
+    postgres.freeze()
+    try:
+        began = time.monotonic()
+        with pytest.raises(SinkDown, match="no answer within its timeout of 1 s"):
+            bench.write((1, total("ann", 2)))
+        assert time.monotonic() - began < 5
+    finally:
+        postgres.thaw()
+    bench.write((1, total("ann", 2)))
+    assert bench.rows("SELECT total FROM totals") == [(Decimal(2),)]
+    bench.sink.close()
+
+
+def test_a_port_that_takes_connections_and_never_answers_is_given_up_in_time() -> None:
+    """Connecting is bounded as well."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        began = time.monotonic()
+        with pytest.raises(SinkDown):
+            PostgresSink("history", f"host=127.0.0.1 port={port} dbname=x user=x", "p", 2).write(
+                batch((0, total("a", 1)))
+            )
+        assert time.monotonic() - began < 10
+
+
+def test_a_lock_that_others_hold_makes_it_wait_and_not_lose(bench: Bench, postgres: PostgresServer) -> None:
+    """Somebody else's transaction on the row: the batch is given up, and written when it is tried again."""
+    bench = Bench(postgres, bench._database, timeout=1.0)
+    bench.write((0, total("ann", 1)))
+    holder = psycopg.connect(postgres.dsn(bench._database))
+    holder.execute("UPDATE totals SET total = 0 WHERE customer = 'ann'")
+    with pytest.raises(SinkDown, match="57014"):
+        bench.write((1, total("ann", 2)))
+    timer = threading.Timer(0.3, holder.rollback)
+    timer.start()
+    bench.write((1, total("ann", 2)))
+    timer.join()
+    holder.close()
+    assert bench.rows("SELECT total FROM totals") == [(Decimal(2),)]
+    bench.sink.close()
+
+
+def test_a_user_who_may_not_create_tables_is_enough_if_the_positions_are_there(
+    postgres: PostgresServer, database: str
+) -> None:
+    """And without them it is said what is missing."""
+    with postgres.connect(database) as admin:
+        admin.execute("DROP ROLE IF EXISTS clerk")
+        admin.execute("CREATE ROLE clerk LOGIN PASSWORD 'pen'")
+        admin.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO clerk")
+    dsn = f"postgresql://clerk:pen@127.0.0.1:{postgres.port}/{database}"
+    sink = PostgresSink("history", dsn, "holdfast_positions", 5)
+    with pytest.raises(SinkError, match="permission denied for schema public"):
+        sink.write(batch((0, total("ann", 1))))
+    bench = Bench(postgres, database)
+    bench.write()
+    with postgres.connect(database) as admin:
+        admin.execute("GRANT SELECT, INSERT, UPDATE ON holdfast_positions TO clerk")
+    sink.write(batch((0, total("ann", 1))))
+    assert bench.rows("SELECT total FROM totals") == [(Decimal(1),)]
+    sink.close()
+    bench.sink.close()
+    with postgres.connect(database) as admin:
+        admin.execute("DROP OWNED BY clerk")
+        admin.execute("DROP ROLE clerk")
