@@ -155,9 +155,7 @@ def test_a_topic_that_was_made_anew_is_read_from_its_start(bench: Bench) -> None
 def test_an_owner_of_yesterday_writes_nothing(bench: Bench) -> None:
     """Its fencing token is smaller than the one in the database."""
     bench.write((0, total("ann", 1)))
-    with pytest.raises(
-        SinkFenced, match=r"orders\[3\] has been written by a newer owner \(fencing token 7, "
-    ):
+    with pytest.raises(SinkFenced, match=r"orders\[3\] has been written by a newer owner"):
         bench.write((1, total("ann", 99)), fences={PLACE: 6})
     assert bench.rows("SELECT total FROM totals") == [(Decimal(1),)]
 
@@ -184,7 +182,8 @@ def test_a_record_that_is_refused_costs_only_itself(bench: Bench, name: str) -> 
     assert refusal.position == Position("orders", 3, 13)
     assert bench.rows("SELECT count(*) FROM log") == [(20,)]
     (again,) = bench.write(*numbered)
-    assert again.position == refusal.position and str(again.error) == str(refusal.error)
+    assert again.position == refusal.position
+    assert str(again.error) == str(refusal.error)
     assert bench.write((21, Insert("log", {"id": 21, "text": "x"}))) == []
     assert bench.rows("SELECT refused FROM holdfast_positions") == [({},)]
 
@@ -192,7 +191,8 @@ def test_a_record_that_is_refused_costs_only_itself(bench: Bench, name: str) -> 
 def test_a_refusal_says_what_the_database_says(bench: Bench) -> None:
     """With the value and the SQLSTATE."""
     (refusal,) = bench.write((0, total("ann", "many")))
-    assert "many" in str(refusal.error) and "[22P02]" in str(refusal.error)
+    assert "many" in str(refusal.error)
+    assert "[22P02]" in str(refusal.error)
 
 
 def test_what_was_made_of_one_record_is_written_as_a_whole(bench: Bench) -> None:
@@ -237,7 +237,8 @@ def test_a_wrong_address_is_said(postgres: PostgresServer, database: str) -> Non
     for dsn, (kind, text) in dsns.items():
         with pytest.raises(SinkError) as caught:
             PostgresSink("history", dsn, "holdfast_positions", 5).write(batch((0, total("a", 1))))
-        assert type(caught.value) is kind and text in str(caught.value)
+        assert type(caught.value) is kind
+        assert text in str(caught.value)
 
 
 def test_a_server_that_was_killed_is_down_and_then_written_to_again(
