@@ -85,6 +85,7 @@ class Application:
         tables: its tables.
         topic: settings of every topic.
         kafka: client properties.
+        sinks: its sinks.
         options: more keys of the processor, such as `on_error`.
 
     Attributes:
@@ -103,6 +104,7 @@ class Application:
         tables: Mapping[str, str] | None = None,
         topic: Mapping[str, Any] | None = None,
         kafka: Mapping[str, Any] | None = None,
+        sinks: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         self.names = Names(name)
@@ -114,6 +116,7 @@ class Application:
         self._tables = {"sums": "test_events:Sum"} if tables is None else dict(tables)
         self._topic = {"partitions": PARTITIONS, "key": "key", **(topic or {})}
         self._kafka = dict(kafka or {})
+        self._sinks = dict(sinks or {})
         self._options = {"commit_interval": "50ms", "session_timeout": "2s", **options}
         self.topology = self._write(handler)
 
@@ -125,6 +128,7 @@ class Application:
         declared = {
             "app": self.names.app,
             "kafka": self._kafka,
+            "sinks": self._sinks,
             "topics": {
                 self.names.topic(label): {
                     "events": [f"test_events:{e.__name__}" for e in kinds],

@@ -76,6 +76,12 @@ def replay(
             raise ReplayRefused("--emit and --keep-state belong to a replay in place: leave them out")
         replay_into(declared, owner, Into(parse_start(start), into, again, incomplete, yes, as_json), servers)
         return
+    if owner.sink is not None and not emit:
+        raise ReplayRefused(
+            f"{owner.name} writes to sink {owner.sink} and keeps no state: without --emit nothing comes of "
+            "it. A PostgreSQL sink leaves out what it has written already: to write it again with --emit, delete "
+            f"the rows with consumer_group = '{owner.group_id}' from its table of positions first"
+        )
     wanted = _Wanted(parse_start(start), emit, keep_state, incomplete)
     plan, todo = _prepare(declared, owner, wanted, servers)
     _show(owner, plan, wanted, as_json)

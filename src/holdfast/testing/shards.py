@@ -6,6 +6,7 @@ import random
 
 from holdfast.engine.shard import ProcessorPlan, ShardTask
 from holdfast.engine.unit import Unit
+from holdfast.record import Write
 from holdfast.testing.memory_log import MemoryLog
 from holdfast.testing.memory_store import MemoryStore
 
@@ -20,6 +21,9 @@ class MemoryShard:
         plan: the processor.
         partition: the shard's number.
         log: all topics.
+
+    Attributes:
+        written: what went to the processor's sink, if it has one.
     """
 
     def __init__(self, plan: ProcessorPlan, partition: int, log: MemoryLog) -> None:
@@ -27,6 +31,7 @@ class MemoryShard:
         self._partition = partition
         self._log = log
         self._store = MemoryStore()
+        self.written: list[Write] = []
         self._owners = 1
         self.task = ShardTask(
             plan, partition, self._store, dict.fromkeys(plan.decoders, 0), fence=self._owners
@@ -70,6 +75,7 @@ class MemoryShard:
         sealed = task.seal()
         for output in unit.outputs:
             self._log.append(output)
+        self.written += unit.writes
         self._store.apply(sealed.changes, {})
         task.committed()
         if task.failure is not None:

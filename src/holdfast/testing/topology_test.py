@@ -203,6 +203,17 @@ class TopologyTest:
         tables = [shard.task.table(table) for shard in self.shards(processor)]
         return {str(_text(key)): value for each in tables for key, value in each.items()}
 
+    def sink_writes(self, processor: str) -> list[Any]:
+        """What a processor returned for its sink, in the order of each shard.
+
+        Raises:
+            TopologyError: the processor is not declared, or has no sink.
+        """
+        self.topology.processor(processor)
+        if processor not in self._plans or self._plans[processor].sink is None:
+            raise TopologyError(f'processor "{processor}" has no sink')
+        return [write.value for shard in self.shards(processor) for write in shard.written]
+
     def dead_letters(self) -> Iterator[MemoryMessage]:
         """The records that were set aside."""
         return self._log.scan(self.topology.dead_letter_topic)

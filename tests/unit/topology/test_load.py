@@ -168,6 +168,7 @@ SECTION_KEYS = (
     "producers",
     "checks",
     "leader_tasks",
+    "sinks",
     "<name>",
     "<app>",
 )
@@ -183,6 +184,13 @@ PROCESSOR_KEYS = (
     "source",
     "every",
     "cron",
+    "sink",
+    "type",
+    "postgres",
+    "custom",
+    "dsn",
+    "breaker",
+    "history",
 )
 KEYS = st.sampled_from((*SECTION_KEYS, *TOPIC_KEYS, *PROCESSOR_KEYS))
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | KEYS | st.dates()
@@ -196,7 +204,7 @@ NEAR_MISSES = st.fixed_dictionaries(
         "app": st.just("shop"),
         "topics": st.dictionaries(KEYS, st.dictionaries(KEYS, VALUES, max_size=5), max_size=3),
     },
-    optional=dict.fromkeys(("processors", "producers", "kafka", "checks", "leader_tasks"), VALUES),
+    optional=dict.fromkeys(("processors", "producers", "kafka", "checks", "leader_tasks", "sinks"), VALUES),
 )
 
 

@@ -11,16 +11,20 @@ from pydantic import ValidationError
 
 from holdfast.errors import TopologyError
 from holdfast.topology import (
+    CustomSinkDecl,
     FaustDecl,
     LeaderTaskDecl,
+    PostgresSinkDecl,
     ProcessorDecl,
     ProducerDecl,
     TopicDecl,
     Topology,
 )
+from holdfast.topology.sink_decls import BreakerDecl
 from holdfast.topology.translate import known_keys
 
-MODELS = (Topology, TopicDecl, ProcessorDecl, FaustDecl, ProducerDecl, LeaderTaskDecl)
+SINKS = (PostgresSinkDecl, CustomSinkDecl, BreakerDecl)
+MODELS = (Topology, TopicDecl, ProcessorDecl, FaustDecl, ProducerDecl, LeaderTaskDecl, *SINKS)
 
 
 def shop(**changes: Any) -> Topology:
@@ -163,12 +167,12 @@ def test_an_unknown_name_is_told_with_the_nearest_one(kind: str) -> None:
         getattr(shop(), kind)(names[kind])
 
 
-GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "topology.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "guide"
 
 
 def test_the_guide_names_every_key() -> None:
     """A new key needs a line there."""
-    text = GUIDE.read_text(encoding="utf-8")
+    text = "".join((GUIDE / page).read_text(encoding="utf-8") for page in ("topology.md", "sinks.md"))
     keys = {key for model in MODELS for key in known_keys(model)}
     assert [key for key in sorted(keys) if f"`{key}`" not in text and f"`{key}:" not in text] == []
 

@@ -26,8 +26,16 @@ def resolved_application(topology: Topology | str | Path, rng: random.Random) ->
     """The application's objects; kept, since thousands of runs ask for the same.
 
     Caches, commit intervals and standbys are as the seed says: they decide what happens at the same time.
+
+    Raises:
+        SimulationError: a processor writes to a sink, which is not simulated.
     """
     declared = topology if isinstance(topology, Topology) else load(Path(topology))
+    if with_sinks := [name for name, decl in declared.native.items() if decl.sink]:
+        raise SimulationError(
+            f"processors with sinks cannot be simulated: {', '.join(with_sinks)}. Simulate the others with a "
+            "topology of their own, and test these with TopologyTest and with their real systems"
+        )
     kept = _RESOLVED.get(id(declared))
     if kept is None:
         native = [f"processors.{name}" for name in declared.native]

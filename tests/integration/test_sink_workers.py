@@ -1,0 +1,230 @@
+"""Workers with a sink, on real brokers and PostgreSQL: what is down, killed or wrong costs no record."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.application import Application, Run
+from tests.support.events import Added
+from tests.support.load import Load
+from tests.support.postgres import PostgresServer
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
+Make = Callable[..., Application]
+
+PROJECT = """
+from holdfast import processor
+from holdfast.sinks.postgres import Insert, Upsert
+from test_events import Added
+
+@processor
+def handle(event: Added) -> list[Insert | Upsert]:
+    return [
+        Insert("entries", {"key": event.key, "n": event.n}),
+        Upsert("latest", {"key": event.key, "n": event.n, "text": event.text or None}),
+    ]
+"""
+"""A row for every event, and the last one of each key."""
+
+TABLES = """
+CREATE TABLE entries (id bigserial PRIMARY KEY, key text NOT NULL, n int NOT NULL);
+CREATE TABLE latest (key text PRIMARY KEY, n int NOT NULL CHECK (n >= 0), text varchar(20));
+"""
+
+
+class Projection:
+    """An application whose rows are in a database."""
+
+    def __init__(self, make: Make, server: PostgresServer, database: str, **options: Any) -> None:
+        sink = {"type": "postgres", "dsn": server.dsn(database), "timeout": "2s"}
+        sink |= options.pop("settings", {})
+        self.app = make(
+            handler=PROJECT, tables={}, outputs={}, sinks={"history": sink}, sink="history", **options
+        )
+        self._server = server
+        self._database = database
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What the database answers."""
+        with self._server.connect(self._database) as connection:
+            return connection.execute(query.encode()).fetchall()
+
+    def change(self, statement: str) -> None:
+        """Change the database."""
+        with self._server.connect(self._database) as connection:
+            connection.execute(statement.encode())
+
+    def check(self, *, but: str = "") -> None:
+        """Every event of the log has its one row, in the order of its key, and the last one counts."""
+        expected: dict[str, list[int]] = {}
+        for event in (event for event in self.app.decoded("adds") if event.key != but):
+            expected.setdefault(event.key, []).append(event.n)
+        found: dict[str, list[int]] = {}
+        for key, n in self.rows("SELECT key, n FROM entries ORDER BY id"):
+            found.setdefault(key, []).append(n)
+        assert found == expected
+        assert dict(self.rows("SELECT key, n FROM latest")) == {k: v[-1] for k, v in expected.items()}
+
+
+@pytest.fixture
+def projection(application: Make, postgres: PostgresServer) -> Iterator[Callable[..., Projection]]:
+    """Give a function that makes an application with its database."""
+    with postgres.database() as name:
+        with postgres.connect(name) as connection:
+            connection.execute(TABLES)
+        yield lambda **options: Projection(application, postgres, name, **options)
+
+
+def some(count: int, start: int = 0) -> list[Added]:
+    return [Added(key=f"k{i % 40}", n=i) for i in range(start, start + count)]
+
+
+def wait_for_sink(run: Run) -> None:
+    """Until the worker says that it waits for its sink."""
+    run.until(lambda: all(view.status.waits_for == "history" for view in run.views), 30, "it waits")
+
+
+def test_every_event_becomes_its_rows(projection: Callable[..., Projection]) -> None:
+    """And the positions are beside them."""
+    it = projection()
+    published = some(2_000)
+    it.app.publish(*published)
+    with it.app.run() as run:
+        run.until_drained()
+    it.check()
+    stored = it.rows("SELECT sum(position) FROM holdfast_positions")
+    assert stored == [(len(published),)]
+
+
+def test_workers_that_are_killed_write_nothing_twice(projection: Callable[..., Projection]) -> None:
+    """Two of them, one SIGKILLed again and again under load."""
+    it = projection(workers=2)
+    with it.app.run(workers=2) as run:
+        run.until_running()
+        with Load(it.app, rate=400):
+            for _ in range(3):
+                run.let_run(1.0)
+                run.kill(0)
+                run.until_running()
+            run.let_run(1.0)
+        run.until_drained()
+    it.check()
+
+
+def test_a_database_that_is_killed_five_times_equals_the_log(
+    projection: Callable[..., Projection], postgres: PostgresServer
+) -> None:
+    """While it is away the worker waits, says so, and stays in its group."""
+    it = projection()
+    with it.app.run() as run:
+        run.until_running()
+        pid = run.pid()
+        with Load(it.app, rate=400):
+            for _ in range(5):
+                run.let_run(0.7)
+                postgres.kill()
+                wait_for_sink(run)
+                postgres.start()
+                run.until(lambda: not run.views[0].status.waits_for, 30, "it goes on")
+        run.until_drained()
+        assert run.pid() == pid
+        assert run.running() == 4
+    it.check()
+
+
+def test_a_database_that_hangs_costs_no_membership(
+    projection: Callable[..., Projection], postgres: PostgresServer
+) -> None:
+    """It takes connections and never answers, for longer than the session: the worker keeps its shards."""
+    it = projection(settings={"timeout": "1s"})
+    published = some(400)
+    it.app.publish(*published[:200])
+    with it.app.run() as run:
+        run.until_running()
+        run.until(lambda: it.app.lag() == 0, 30, "the first part")
+        pid = run.pid()
+        postgres.freeze()
+        try:
+            it.app.publish(*published[200:])
+            wait_for_sink(run)
+            run.let_run(4.0)
+            assert run.running() == 4
+            assert "no answer within its timeout" in run.views[0].status.why
+        finally:
+            postgres.thaw()
+        run.until_drained()
+        assert run.pid() == pid
+        assert run.views[0].restarts == 0
+    it.check()
+
+
+def test_a_worker_that_waits_hands_over_and_stops_at_once(
+    projection: Callable[..., Projection], postgres: PostgresServer
+) -> None:
+    """A rebalance, and its end, do not wait for the database."""
+    it = projection()
+    published = some(400)
+    postgres.kill()
+    try:
+        it.app.publish(*published)
+        with it.app.run("one") as first:
+            wait_for_sink(first)
+            with it.app.run("two") as second:
+                second.until_running(2)
+                wait_for_sink(second)
+    finally:
+        postgres.start()
+    with it.app.run() as run:
+        run.until_drained()
+    it.check()
+
+
+def test_a_record_that_the_database_refuses_is_a_dead_letter(projection: Callable[..., Projection]) -> None:
+    """With its cause; neither of its rows is there, and all other records are."""
+    it = projection()
+    good = some(50)
+    it.app.publish(*good[:25], Added(key="bad", n=-1), *good[25:])
+    with it.app.run() as run:
+        run.until_drained()
+        run.until(lambda: run.views[0].status.dead_letters == 1, 10, "the dead letter is counted")
+    it.check(but="bad")
+    (letter,) = it.app.dead_letters()
+    headers = dict(letter.headers() or ())
+    assert letter.key() == b"bad"
+    assert headers["__streams.errors.exception"] == b"holdfast.errors.SinkRefused"
+    assert b"latest_n_check" in (headers["__streams.errors.message"] or b"")
+
+
+def test_a_missing_table_ends_the_worker_that_says_which(projection: Callable[..., Projection]) -> None:
+    """Nothing is set aside for it: when the table is there, the rows are."""
+    it = projection()
+    published = some(20)
+    it.change("DROP TABLE latest")
+    it.app.publish(*published)
+    with it.app.run() as run:
+        run.until(lambda: "there is no table 'latest'" in run.views[0].error, 30, "it is said", failing=True)
+        it.change("CREATE TABLE latest (key text PRIMARY KEY, n int, text text)")
+        run.until(lambda: it.app.lag() == 0, 60, "all handled", failing=True)
+    it.check()
+    assert it.app.dead_letters() == []
+
+
+def test_a_frozen_worker_that_wakes_writes_nothing(projection: Callable[..., Projection]) -> None:
+    """Another owner has written meanwhile: its token is larger."""
+    it = projection()
+    with it.app.run("one") as first:
+        first.until_running()
+        with Load(it.app, rate=300):
+            first.let_run(1.0)
+            first.signal(signal.SIGSTOP)
+            with it.app.run("two") as second:
+                second.until_running()
+                second.let_run(1.0)
+                first.signal(signal.SIGCONT)
+                second.let_run(3.0)
+        first.until_drained()
+    it.check()

@@ -1,0 +1,251 @@
+"""A unit goes to its sink first, and then to Kafka; what the sink says decides whether it gets there."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from holdfast.engine.unit import SealedUnit, ShardChanges
+from holdfast.errors import SinkDown, SinkError, SinkFenced, SinkRefused
+from holdfast.kafka.unit_writer import Outcome
+from holdfast.record import Output, TopicPartition, Write
+from holdfast.resilience import BreakerSettings
+from holdfast.runtime import sink_commit
+from holdfast.runtime.guarded_sink import GuardedSink, SinkGate
+from holdfast.runtime.sink_commit import SinkPipeline, SinkProcessor
+from holdfast.sinks.base import Refusal, Sink, SinkBatch
+from holdfast.testing import MemoryMessage
+from tests.unit.runtime.test_commit import HeldWriter
+
+PLACE = TopicPartition("orders", 3)
+SETTINGS = BreakerSettings(window_s=None, window_calls=4, minimum_calls=2, open_s=1.0, half_open_calls=1)
+
+
+class Scripted(Sink):
+    """A sink that does what the test says."""
+
+    accepts = (str,)
+
+    def __init__(self) -> None:
+        self.batches: list[SinkBatch] = []
+        self.act: Callable[[SinkBatch], Sequence[Refusal]] = lambda _: ()
+        self.closed = False
+
+    def write(self, batch: SinkBatch) -> Sequence[Refusal]:
+        """Note it, and do it."""
+        self.batches.append(batch)
+        return self.act(batch)
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+
+def unit(*values: str, outputs: Sequence[Output] = ()) -> SealedUnit:
+    """A unit with a write for each of these values, from one partition."""
+    writes = [
+        Write(MemoryMessage("orders", 3, 10 + n, key=b"k", value=b"raw"), value)
+        for n, value in enumerate(values)
+    ]
+    part = ShardChanges(3, {PLACE: 10 + len(values)}, {}, {PLACE: 10}, fence=7)
+    return SealedUnit(list(outputs), (part,), len(values), 0, writes)
+
+
+class Bench:
+    """A pipeline between a scripted sink and a writer that commits at once."""
+
+    def __init__(self, timeout: float = 5.0) -> None:
+        self.sink = Scripted()
+        self.writer = HeldWriter()
+        self.writer.let_go.set()
+        self.guarded = GuardedSink("history", self.sink, SETTINGS, timeout)
+        processor = SinkProcessor("projection", "shop.projection", "shop.dead-letters", lambda _: "id-1")
+        self.pipeline = SinkPipeline(self.writer, self.guarded, processor)
+
+    def end(self, sealed: SealedUnit) -> Any:
+        """Commit a unit."""
+        self.pipeline.start(sealed, None)
+        return self.pipeline.take(wait=None)
+
+
+def test_the_sink_has_it_before_kafka_does() -> None:
+    """With all that it needs to tell what it has already."""
+    bench = Bench()
+
+    def act(_: SinkBatch) -> Sequence[Refusal]:
+        bench.writer.calls.append("sink")
+        return ()
+
+    bench.sink.act = act
+    finished = bench.end(unit("a", "b"))
+    assert finished.ending.outcome is Outcome.COMMITTED
+    assert bench.writer.calls == ["sink", "begin", "send 0 0"]
+    (batch,) = bench.sink.batches
+    assert [write.value for write in batch.writes] == ["a", "b"]
+    assert (batch.group, batch.begins, batch.ends) == ("shop.projection", {PLACE: 10}, {PLACE: 12})
+    assert (batch.fences, batch.topic_ids) == ({PLACE: 7}, {"orders": "id-1"})
+
+
+def test_records_without_writes_do_not_trouble_the_sink() -> None:
+    """Their positions are committed, and the outage of a sink does not stop them."""
+    bench = Bench()
+    finished = bench.end(unit())
+    assert finished.ending.outcome is Outcome.COMMITTED
+    assert bench.sink.batches == []
+
+
+def test_what_the_sink_refuses_is_set_aside_in_the_same_transaction() -> None:
+    """As a dead letter with the raw record, and counted."""
+    bench = Bench()
+    bench.sink.act = lambda batch: [Refusal(batch.writes[1].position, SinkRefused("too long"))]
+    sent: list[Output] = []
+    bench.writer.send = lambda outputs, changelog=(): sent.extend(outputs)  # type: ignore[method-assign]  # noqa: ARG005
+    finished = bench.end(unit("a", "b", outputs=[Output("shop.dead-letters", b"earlier", None, 0, ())]))
+    assert finished.unit.dead_letters == 1
+    assert [(output.topic, output.value) for output in sent] == [
+        ("shop.dead-letters", b"earlier"),
+        ("shop.dead-letters", b"raw"),
+    ]
+    assert ("__streams.errors.offset", b"11") in sent[1].headers
+
+
+@pytest.mark.parametrize("error", [SinkDown("away"), SinkFenced("newer"), SinkError("no table")])
+def test_nothing_is_committed_on_kafka_of_what_the_sink_did_not_take(error: SinkError) -> None:
+    """Whatever the reason; the pipeline is free for the next unit."""
+    bench = Bench()
+
+    def act(_: SinkBatch) -> Sequence[Refusal]:
+        raise error
+
+    bench.sink.act = act
+    bench.pipeline.start(unit("a"), None)
+    with pytest.raises(type(error), match=str(error)):
+        bench.pipeline.take(wait=None)
+    assert bench.writer.calls == []
+    assert not bench.pipeline.in_flight
+    bench.sink.act = lambda _: ()
+    assert bench.end(unit("a")).ending.outcome is Outcome.COMMITTED
+
+
+def test_an_error_of_the_sinks_own_code_is_told_as_one() -> None:
+    """It is no outage: the worker ends with it."""
+    bench = Bench()
+
+    def act(_: SinkBatch) -> Sequence[Refusal]:
+        raise KeyError("id")
+
+    bench.sink.act = act
+    bench.pipeline.start(unit("a"), None)
+    with pytest.raises(SinkError, match="sink 'history' raised KeyError: 'id'") as caught:
+        bench.pipeline.take(wait=None)
+    assert not isinstance(caught.value, SinkDown)
+
+
+def test_a_sink_that_names_a_record_that_it_was_not_given_is_told_so() -> None:
+    """A dead letter cannot be made of it."""
+    bench = Bench()
+    bench.sink.act = lambda batch: [
+        Refusal(batch.writes[0].position._replace(offset=99), SinkRefused("too long"))
+    ]
+    bench.pipeline.start(unit("a"), None)
+    with pytest.raises(SinkError, match=r"refuses orders\[3\]@99, which is not in the batch"):
+        bench.pipeline.take(wait=None)
+
+
+def test_a_sink_that_does_not_return_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And when it does after all, nothing of it gets to Kafka."""
+    monkeypatch.setattr(sink_commit, "_GRACE_S", 0.2)
+    bench = Bench(timeout=0.1)
+    gate = threading.Event()
+
+    def act(_: SinkBatch) -> Sequence[Refusal]:
+        gate.wait(20)
+        return ()
+
+    bench.sink.act = act
+    bench.pipeline.start(unit("a"), None)
+    assert bench.pipeline.take() is None
+    began = time.monotonic()
+    with pytest.raises(SinkError, match="did not return"):
+        bench.pipeline.take(wait=None)
+    assert time.monotonic() - began < 5
+    gate.set()
+    for thread in threading.enumerate():
+        if thread.name == "sink":
+            thread.join(5)
+    assert bench.writer.calls == []
+
+
+def test_an_open_circuit_is_an_outage_with_a_time() -> None:
+    """The sink is not asked; the records wait for as long as the circuit is open."""
+    bench = Bench()
+
+    def act(_: SinkBatch) -> Sequence[Refusal]:
+        raise SinkDown("away")
+
+    bench.sink.act = act
+    for _ in range(2):
+        with pytest.raises(SinkDown, match="away"):
+            bench.guarded.write(SinkBatch(group="g"))
+    with pytest.raises(SinkDown, match="breaker history is OPEN") as caught:
+        bench.guarded.write(SinkBatch(group="g"))
+    assert caught.value.wait_s is not None
+    assert 0 < caught.value.wait_s <= 1.2
+    assert len(bench.sink.batches) == 2
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_gate_lets_one_through_when_it_is_worth_a_try() -> None:
+    """Shut at first, then neither shut nor open, and open when the sink has taken something."""
+    clock, sink = Clock(), GuardedSink("history", Scripted(), SETTINGS, 5.0)
+    gate = SinkGate(sink.breaker, clock)
+    assert gate.is_open
+    assert not gate.is_shut
+    gate.failed(SinkDown("away", wait_s=3.0))
+    assert not gate.is_open
+    assert gate.is_shut
+    assert gate.seconds_shut == 3.0
+    clock.now += 3.0
+    assert not gate.is_shut
+    assert not gate.is_open
+    gate.succeeded()
+    assert gate.is_open
+    assert gate.reason == ""
+
+
+def test_a_gate_keeps_the_reason_that_the_sink_itself_gave() -> None:
+    """That a circuit is open says nothing of why."""
+    gate = SinkGate(GuardedSink("history", Scripted(), SETTINGS, 5.0).breaker, Clock())
+    gate.failed(SinkDown("connection refused"))
+    gate.failed(SinkDown("breaker history is OPEN", wait_s=1.0))
+    assert gate.reason == "connection refused"
+
+
+def test_a_finished_unit_without_refusals_is_as_it_was() -> None:
+    """Only refusals add to its dead letters."""
+    bench = Bench()
+    sealed = replace(unit("a"), dead_letters=3)
+    assert bench.end(sealed).unit.dead_letters == 3
+
+
+def test_closing_lets_go_of_the_sink_too() -> None:
+    """After the unit on its way."""
+    bench = Bench()
+    bench.pipeline.start(unit("a"), None)
+    bench.pipeline.close()
+    assert bench.sink.closed
+    assert bench.writer.calls[-1] == "close"

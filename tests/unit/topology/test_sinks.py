@@ -1,0 +1,144 @@
+"""Sinks in a topology: what is declared, and what does not go together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from holdfast.engine.plan import check_handler
+from holdfast.errors import TopologyErrors
+from holdfast.sinks.factory import build_sink
+from holdfast.sinks.postgres import Delete, Execute, Insert, Upsert
+from holdfast.sinks.postgres.sink import PostgresSink
+from holdfast.topology import CustomSinkDecl, PostgresSinkDecl, Topology, check_file, load, resolve
+
+HEAD = """\
+app: shop
+topics:
+  days:  {event: schemas_sk:Day, key: name, partitions: 3}
+"""
+MODULE = """
+from collections.abc import Iterator
+from holdfast import Event, State
+from holdfast.sinks.base import Sink
+from holdfast.sinks.postgres import Insert, Upsert
+class Day(Event):
+    name: str
+def good(day: Day) -> Iterator[Insert | Upsert] | None: ...
+def returns_events(day: Day) -> Day: ...
+def keeps(day: Day, days: State[int]) -> Insert: ...
+class Mine(Sink):
+    accepts = (Day,)
+    def __init__(self, place="here"):
+        self.place = place
+    def write(self, batch):
+        return ()
+class Bare:
+    pass
+"""
+
+
+def read(folder: Path, text: str) -> Topology:
+    """Load a topology with these sections."""
+    (folder / "schemas_sk.py").write_text(MODULE)
+    file = folder / "topology.yaml"
+    file.write_text(HEAD + text)
+    return load(file)
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    """What `holdfast check` says, without the file's name."""
+    (folder / "schemas_sk.py").write_text(MODULE)
+    file = folder / "topology.yaml"
+    file.write_text(HEAD + text)
+    with pytest.raises(TopologyErrors) as caught:
+        check_file(file, check_handler)
+    return [problem.partition("topology.yaml:")[2] for problem in caught.value.problems]
+
+
+def test_a_sink_is_read_with_its_defaults(tmp_path: Path) -> None:
+    """Times in milliseconds; a breaker that opens after a few batches."""
+    topology = read(
+        tmp_path,
+        "sinks:\n"
+        "  history: {type: postgres, dsn: dbname=x, timeout: 5s, breaker: {open: 2s}}\n"
+        "  mine: {type: custom, sink: schemas_sk:Mine, options: {place: there}}\n",
+    )
+    history, mine = topology.sinks["history"], topology.sinks["mine"]
+    assert isinstance(history, PostgresSinkDecl)
+    assert (history.name, history.dsn, history.positions) == ("history", "dbname=x", "holdfast_positions")
+    assert (history.timeout_ms, mine.timeout_ms) == (5_000, 10_000)
+    settings = history.breaker.settings()
+    assert (settings.open_s, settings.minimum_calls, settings.window_calls) == (2.0, 3, 10)
+    assert isinstance(mine, CustomSinkDecl)
+    assert mine.options == {"place": "there"}
+
+
+def test_a_processor_with_a_sink_has_its_classes(tmp_path: Path) -> None:
+    """Each kind of sink takes its own; the sink itself is made without a connection."""
+    topology = read(
+        tmp_path,
+        "sinks:\n"
+        "  history: {type: postgres, dsn: dbname=x}\n"
+        "  mine: {type: custom, sink: schemas_sk:Mine, options: {place: there}}\n"
+        "processors:\n"
+        "  one: {handler: schemas_sk:good, reads: [days], sink: history}\n"
+        "  two: {handler: schemas_sk:returns_events, reads: [days], sink: mine}\n",
+    )
+    resolved = resolve(topology, check_handler)
+    one, two = resolved.processors["one"].sink, resolved.processors["two"].sink
+    assert one is not None and two is not None  # noqa: PT018 - for the type checker
+    assert one.accepts == (Upsert, Insert, Delete, Execute)
+    assert [each.__name__ for each in two.accepts] == ["Day"]
+    assert isinstance(build_sink(one), PostgresSink)
+    assert build_sink(two).place == "there"  # type: ignore[attr-defined] # of the class above
+
+
+def test_all_mistakes_of_sinks_are_told_with_their_lines(tmp_path: Path) -> None:
+    """In the sinks themselves, and between them and their processors."""
+    told = problems(
+        tmp_path,
+        "sinks:\n"
+        "  typo: {type: postgrs, dsn: x}\n"
+        "  none: {dsn: x}\n"
+        "  bare: {type: postgres}\n"
+        "  unknown: {type: postgres, dsn: x, tabel: y}\n"
+        "  never: {type: postgres, dsn: x, breaker: {minimum_calls: 50}}\n"
+        "  rate: {type: postgres, dsn: x, breaker: {failure_rate: 50}}\n"
+        "  key: {type: postgres, dsn: x, breaker: {failurerate: 0.5}}\n"
+        "  slow: {type: postgres, dsn: x, timeout: 5m}\n"
+        "  secret: {type: postgres, dsn: [hunter2]}\n"
+        "  noclass: {type: custom, sink: schemas_sk:Bare}\n"
+        "  good: {type: postgres, dsn: x}\n"
+        "processors:\n"
+        "  far: {handler: schemas_sk:good, reads: [days], sink: god}\n"
+        "  events: {handler: schemas_sk:returns_events, reads: [days], sink: good}\n"
+        "  keeps: {handler: schemas_sk:keeps, reads: [days], sink: good, tables: {days: int}}\n"
+        "  loose: {handler: schemas_sk:good, reads: [days], sink: good, guarantee: at-least-once}\n",
+    )
+    begins = [
+        '5: sinks.typo.type: expected postgres or custom, got "postgrs"; did you mean "postgres"?',
+        "6: sinks.none.type: expected postgres or custom, got nothing",
+        "7: sinks.bare.dsn: missing: where it is",
+        "8: sinks.unknown.tabel: unknown key",
+        "9: sinks.never.breaker: this breaker can never open: its window holds 10 calls",
+        "10: sinks.rate.breaker.failure_rate: expected a fraction above 0, up to 1, such as 0.5, got 50",
+        '11: sinks.key.breaker.failurerate: unknown key; did you mean "failure_rate"? (known: failure_rate, ',
+        '12: sinks.slow.timeout: expected a duration from 100ms to 30s, such as 10s, got "5m"',
+        "13: sinks.secret.dsn: expected text, got another type of value",
+        '14: sinks.noclass.sink: "schemas_sk:Bare" has no `accepts`',
+        '17: processors.far.sink: sink "god" is not declared under `sinks`; did you mean "good"?',
+        "18: processors.events.handler: schemas_sk:returns_events returns Day, which sink 'good' does not",
+        "19: processors.keeps.tables: a processor with a sink keeps no state",
+        "20: processors.loose.guarantee: a processor with a sink is exactly-once up to it",
+    ]
+    assert len(told) == len(begins), told
+    for text, begin in zip(told, begins, strict=True):
+        assert text.startswith(begin), text
+
+
+def test_an_address_is_not_part_of_any_text(tmp_path: Path) -> None:
+    """It may hold a password."""
+    topology = read(tmp_path, "sinks: {history: {type: postgres, dsn: password=hunter2}}\n")
+    assert "hunter2" not in repr(topology)
