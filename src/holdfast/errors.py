@@ -44,7 +44,8 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     ├── SinkError                  a downstream system cannot be written to as it is declared
     │   ├── SinkDown               it does not answer: its inputs wait, and it is tried again
     │   ├── SinkRefused            it refuses a write for what is in it
-    │   └── SinkFenced             a newer owner of a shard has written to it
+    │   ├── SinkFenced             a newer owner of a shard has written to it
+    │   └── SinkStuck              it does not return from a call: only a new process can begin anew
     ├── MetricsError               metrics cannot be served where they were asked for
     └── WorkerError                a worker process cannot go on
 """
@@ -243,6 +244,10 @@ class SinkRefused(SinkError):
 
 class SinkFenced(SinkError):
     """A downstream system has been written to by a newer owner of a shard: this one must not write."""
+
+
+class SinkStuck(SinkError):
+    """A sink does not return from a call, long after its timeout; only a new process can begin anew."""
 
 
 class MetricsError(HoldfastError):

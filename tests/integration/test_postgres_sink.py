@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -141,6 +142,24 @@ def test_a_batch_that_comes_again_counts_once(bench: Bench) -> None:
     assert bench.rows("SELECT topic, partition, position, fencing_token FROM holdfast_positions") == [
         ("orders", 3, 6, 7)
     ]
+
+
+def test_workers_that_begin_together_make_the_table_of_positions_once(
+    postgres: PostgresServer, database: str
+) -> None:
+    """`CREATE TABLE IF NOT EXISTS` fails for one of two that do it at the same moment."""
+    benches = [Bench(postgres, database) for _ in range(8)]
+    together = threading.Barrier(len(benches))
+
+    def write(number: int) -> list[Refusal]:
+        together.wait()
+        return benches[number].write(ends={TopicPartition("orders", number): 1})
+
+    with ThreadPoolExecutor(len(benches)) as pool:
+        assert list(pool.map(write, range(len(benches)))) == [[]] * len(benches)
+    assert benches[0].rows("SELECT count(*) FROM holdfast_positions") == [(len(benches),)]
+    for bench in benches:
+        bench.sink.close()
 
 
 def test_a_topic_that_was_made_anew_is_read_from_its_start(bench: Bench) -> None:

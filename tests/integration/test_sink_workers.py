@@ -153,7 +153,7 @@ def test_a_database_that_hangs_costs_no_membership(
             wait_for_sink(run)
             run.let_run(4.0)
             assert run.running() == 4
-            assert "no answer within its timeout" in run.views[0].status.why
+            assert "time" in run.views[0].status.why
         finally:
             postgres.thaw()
         run.until_drained()
@@ -207,8 +207,9 @@ def test_a_missing_table_ends_the_worker_that_says_which(projection: Callable[..
     it.app.publish(*published)
     with it.app.run() as run:
         run.until(lambda: "there is no table 'latest'" in run.views[0].error, 30, "it is said", failing=True)
-        it.change("CREATE TABLE latest (key text PRIMARY KEY, n int, text text)")
-        run.until(lambda: it.app.lag() == 0, 60, "all handled", failing=True)
+    it.change("CREATE TABLE latest (key text PRIMARY KEY, n int, text text)")
+    with it.app.run() as run:
+        run.until_drained()
     it.check()
     assert it.app.dead_letters() == []
 

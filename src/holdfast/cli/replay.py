@@ -79,8 +79,8 @@ def replay(
     if owner.sink is not None and not emit:
         raise ReplayRefused(
             f"{owner.name} writes to sink {owner.sink} and keeps no state: without --emit nothing comes of "
-            "it. A PostgreSQL sink leaves out what it has written already: to write it again with --emit, delete "
-            f"the rows with consumer_group = '{owner.group_id}' from its table of positions first"
+            "it. A PostgreSQL sink leaves out what it has written already: to write it again with --emit, "
+            f"delete the rows with consumer_group = '{owner.group_id}' from its table of positions first"
         )
     wanted = _Wanted(parse_start(start), emit, keep_state, incomplete)
     plan, todo = _prepare(declared, owner, wanted, servers)

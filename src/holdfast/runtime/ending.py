@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from holdfast.errors import ClusterError, Fenced, HoldfastError, SettingError
+from holdfast.errors import ClusterError, Fenced, HoldfastError, SettingError, SinkStuck
 from holdfast.runtime.orders import EXIT_ERROR, EXIT_FENCED, EXIT_FINAL, WorkerOrders
 from holdfast.runtime.orphan import end_with_supervisor
 from holdfast.runtime.status import StatusPipe
@@ -30,7 +30,7 @@ def exit_code(error: HoldfastError) -> int:
     """The code that tells the supervisor whether a restart may mend it."""
     if isinstance(error, Fenced):
         return EXIT_FENCED
-    passing = isinstance(error, ClusterError) and not isinstance(error, SettingError)
+    passing = isinstance(error, (ClusterError, SinkStuck)) and not isinstance(error, SettingError)
     return EXIT_ERROR if passing else EXIT_FINAL
 
 

@@ -31,7 +31,8 @@ class GuardedSink:
     def __init__(self, name: str, sink: Sink, settings: BreakerSettings, timeout: float) -> None:
         self.name = name
         self.timeout = timeout
-        self.breaker = CircuitBreaker(name, settings, failures=(SinkDown,), ignored=(SinkError,))
+        # Whatever else it says, it has answered.
+        self.breaker = CircuitBreaker(name, settings, failures=(SinkDown,))
         self._sink = sink
 
     def write(self, batch: SinkBatch) -> Sequence[Refusal]:

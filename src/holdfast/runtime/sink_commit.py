@@ -20,7 +20,7 @@ from typing import Any, Final
 from holdfast.engine.dead_letter import dead_letter
 from holdfast.engine.shard import dead_letter_log
 from holdfast.engine.unit import SealedUnit
-from holdfast.errors import ClusterError, SinkError
+from holdfast.errors import ClusterError, SinkError, SinkStuck
 from holdfast.kafka.unit_writer import Ending, Outcome, UnitWriter
 from holdfast.record import Output
 from holdfast.runtime.commit import CommitPipeline, Finished
@@ -97,7 +97,8 @@ class SinkPipeline(CommitPipeline):
         Raises:
             SinkDown: the sink did not take it; nothing was committed on Kafka, and the writer is as before.
             SinkFenced: a newer owner has written to it; likewise.
-            SinkError: it cannot be written to, or does not return; likewise.
+            SinkError: it cannot be written to as it is declared; likewise.
+            SinkStuck: it does not return.
         """
         end = self._end
         try:
@@ -177,7 +178,8 @@ class _SinkEnd:
             wait: seconds to wait for it; None waits for it, or until the sink counts as stuck.
 
         Raises:
-            SinkError: the sink did not take the unit, or does not return.
+            SinkError: the sink did not take the unit.
+            SinkStuck: the sink does not return.
         """
         until = inf if wait is None else time.monotonic() + wait
         while not self._ending.done():
@@ -192,7 +194,7 @@ class _SinkEnd:
         with self._lock:
             self._is_stuck = now > self._stuck_at
         if self._is_stuck:
-            raise SinkError(
+            raise SinkStuck(
                 f"sink {self._sink.name!r} did not return {_GRACE_S:.0f} s after its timeout of "
                 f"{self._sink.timeout:g} s. This process ends, for another to begin anew. A sink of your own "
                 "has to end each call to its system in time"

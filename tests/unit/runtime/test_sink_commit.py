@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from holdfast.engine.unit import SealedUnit, ShardChanges
-from holdfast.errors import SinkDown, SinkError, SinkFenced, SinkRefused
+from holdfast.errors import SinkDown, SinkError, SinkFenced, SinkRefused, SinkStuck
 from holdfast.kafka.unit_writer import Outcome
 from holdfast.record import Output, TopicPartition, Write
 from holdfast.resilience import BreakerSettings
@@ -171,7 +171,7 @@ def test_a_sink_that_does_not_return_is_not_waited_for(monkeypatch: pytest.Monke
     bench.pipeline.start(unit("a"), None)
     assert bench.pipeline.take() is None
     began = time.monotonic()
-    with pytest.raises(SinkError, match="did not return"):
+    with pytest.raises(SinkStuck, match="did not return"):
         bench.pipeline.take(wait=None)
     assert time.monotonic() - began < 5
     gate.set()

@@ -10,10 +10,11 @@ that were refused are noted until Kafka has their dead letters, that is until a 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from psycopg import Connection, sql
+from psycopg import Connection, errors, sql
 from pydantic_core import to_json
 
 from holdfast.errors import SinkFenced
@@ -96,7 +97,9 @@ class PositionTable:
         """
         found = connection.execute("SELECT to_regclass(%s)", [self._table.as_string(connection)]).fetchone()
         if found is None or found[0] is None:
-            connection.execute(_CREATE.format(self._table))
+            # Two workers may do it at the same moment, and IF NOT EXISTS does not keep them apart.
+            with contextlib.suppress(errors.UniqueViolation, errors.DuplicateTable):
+                connection.execute(_CREATE.format(self._table))
 
     def lock(self, connection: Connection, batch: SinkBatch) -> dict[TopicPartition, Written]:
         """Lock the rows of a batch's partitions until the transaction ends.
