@@ -47,7 +47,7 @@ def test_every_guide_is_named_in_the_readme() -> None:
     assert {f"docs/guide/{page.name}" for page in GUIDE.glob("*.md")} <= named
 
 
-@pytest.mark.parametrize("name", ["handlers.md", "errors.md", "leader-tasks.md", "testing.md"])
+@pytest.mark.parametrize("name", ["handlers.md", "errors.md", "leader-tasks.md", "sinks.md", "testing.md"])
 def test_a_pages_application_and_its_tests_work(name: str, tmp_path: Path) -> None:
     """`holdfast check` finds no mistake, and the page's own tests pass, run as a reader would."""
     write_files_of(GUIDE / name, tmp_path)
