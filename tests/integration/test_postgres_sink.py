@@ -57,6 +57,11 @@ class Bench:
         """Write what was made of records, by offset."""
         return list(self.sink.write(batch(*made, **changes)))
 
+    def change(self, statement: str) -> None:
+        """Change the database."""
+        with self._server.connect(self._database) as connection:
+            connection.execute(statement.encode())
+
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What the database answers."""
         with self._server.connect(self._database) as connection:
@@ -130,6 +135,30 @@ def test_writes_act_as_if_they_came_one_by_one(bench: Bench) -> None:
         ("cid", Decimal(10), None),
     ]
     assert bench.rows("SELECT text FROM log ORDER BY text") == [("one",), ("two",)]
+
+
+def test_bytes_arrive_as_they_are(bench: Bench) -> None:
+    """Also those that look like an escape, and those that are no text."""
+    bench.change("CREATE TABLE blobs (id int PRIMARY KEY, content bytea)")
+    contents = [b"plain", b"\\x41", b"\xff\x00\\", b""]
+    bench.write(*((n, Upsert("blobs", {"id": n, "content": one})) for n, one in enumerate(contents)))
+    assert bench.rows("SELECT content FROM blobs ORDER BY id") == [(one,) for one in contents]
+
+
+def test_what_was_made_of_one_record_keeps_its_order_between_tables(bench: Bench) -> None:
+    """A parent that is deleted after its child, in a record that makes another parent first."""
+    bench.change("CREATE TABLE strict_children (id int PRIMARY KEY, parent int REFERENCES parents)")
+    bench.write(
+        (0, Insert("parents", {"id": 1})),
+        (0, Insert("strict_children", {"id": 10, "parent": 1})),
+    )
+    refusals = bench.write(
+        (1, Upsert("parents", {"id": 2})),
+        (1, Delete("strict_children", {"id": 10})),
+        (1, Delete("parents", {"id": 1})),
+    )
+    assert refusals == []
+    assert bench.rows("SELECT id FROM parents") == [(2,)]
 
 
 def test_a_batch_that_comes_again_counts_once(bench: Bench) -> None:

@@ -117,6 +117,10 @@ class Committer:
         return self._pipeline.in_flight or bool(self.unit.writes)
 
     @property
+    def _has_enough_for_sink(self) -> bool:
+        return self._gate is not None and len(self.unit.writes) >= self._gate.most
+
+    @property
     def _is_probing(self) -> bool:
         """Whether the sink is tried with single records."""
         return self._gate is not None and not self._gate.is_open
@@ -217,7 +221,7 @@ class Committer:
         return (
             self.unit.records >= UNIT_RECORDS
             or self.unit.is_heavy
-            or len(self.unit.writes) >= UNIT_OUTPUTS
+            or self._has_enough_for_sink
             or (
                 self._pipeline.in_flight
                 and (len(self.unit.outputs) >= UNIT_OUTPUTS or self.unit.weigh() >= UNIT_BYTES)
@@ -233,9 +237,7 @@ class Committer:
             for _, task in self._shards.owned.running():
                 task.touch()
         is_early = now < self._due_at
-        is_full = (
-            self.unit.records >= UNIT_RECORDS or self.unit.is_heavy or len(self.unit.writes) >= UNIT_OUTPUTS
-        )
+        is_full = self.unit.records >= UNIT_RECORDS or self.unit.is_heavy or self._has_enough_for_sink
         # A shard that claims handles nothing until this commit.
         if is_early and not is_full and not self._shards.is_claiming:
             return False

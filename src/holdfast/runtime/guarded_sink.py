@@ -12,6 +12,9 @@ from holdfast.sinks.base import Refusal, Sink, SinkBatch
 
 _BACKOFF: Final = Backoff(base_s=0.2, cap_s=10.0)
 
+MOST_WRITES: Final = 25_000
+"""Writes in one batch, about: what memory and the time for one batch allow."""
+
 
 class GuardedSink:
     """A sink whose errors are told apart, and whose failures are counted.
@@ -67,18 +70,23 @@ class GuardedSink:
 class SinkGate:
     """Lets records through to a sink: all of them, none for a while, or one to see whether it is back.
 
+    After that batches begin small and double: a sink that has just come back is not flooded, and one that a
+    whole batch is too much for gets as much as it can take.
+
     Args:
         breaker: the sink's breaker, which has its name.
         clock: seconds that never go back.
 
     Attributes:
         sink: the sink's name.
+        most: about how many writes the next batch may have.
         reason: what it said last, while it is in trouble.
     """
 
     def __init__(self, breaker: CircuitBreaker, clock: Callable[[], float] = time.monotonic) -> None:
         self.sink = breaker.name
         self.reason = ""
+        self.most = MOST_WRITES
         self._breaker = breaker
         self._clock = clock
         self._failures = 0
@@ -102,6 +110,7 @@ class SinkGate:
     def failed(self, error: SinkDown) -> None:
         """The sink did not take something: let nothing through until it is worth a try."""
         self._failures += 1
+        self.most = 1
         wait = error.wait_s
         if wait is None:
             self.reason = str(error)
@@ -111,6 +120,7 @@ class SinkGate:
 
     def succeeded(self) -> None:
         """The sink took something."""
+        self.most = min(2 * self.most, MOST_WRITES)
         if self._shut_until is not None and self._breaker.state is not CircuitState.HALF_OPEN:
             self._failures = 0
             self._shut_until = None

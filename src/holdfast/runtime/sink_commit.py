@@ -117,6 +117,7 @@ class SinkPipeline(CommitPipeline):
             super().close()
         except SinkError as error:
             log.info("%s", error)
+            self._writer.close()
         self._sink.close()
 
     def _batch(self, unit: SealedUnit) -> SinkBatch:

@@ -205,7 +205,8 @@ class Worker(OwnershipListener):
         gate = self._gate
         if gate is None or gate.is_open:
             self._inputs.resume()
-            return self._handler.fetch_records
+            most = self._handler.fetch_records
+            return most if gate is None else min(most, gate.most)
         if gate.is_shut or self._committer.tries_sink:
             running = self._shards.owned.running()
             self._inputs.suspend({task.partition: task.positions for _, task in running})

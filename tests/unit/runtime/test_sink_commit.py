@@ -227,6 +227,21 @@ def test_a_gate_lets_one_through_when_it_is_worth_a_try() -> None:
     assert gate.reason == ""
 
 
+def test_batches_begin_small_after_an_outage() -> None:
+    """And double with each that the sink takes, up to what they were."""
+    gate = SinkGate(GuardedSink("history", Scripted(), SETTINGS, 5.0).breaker, Clock())
+    before = gate.most
+    gate.failed(SinkDown("away"))
+    sizes = [gate.most]
+    while gate.most < before:
+        gate.succeeded()
+        sizes.append(gate.most)
+    assert sizes[:4] == [1, 2, 4, 8]
+    assert sizes[-1] == before
+    gate.succeeded()
+    assert gate.most == before
+
+
 def test_a_gate_keeps_the_reason_that_the_sink_itself_gave() -> None:
     """That a circuit is open says nothing of why."""
     gate = SinkGate(GuardedSink("history", Scripted(), SETTINGS, 5.0).breaker, Clock())

@@ -134,6 +134,11 @@ def _values(table: str, row: Row) -> Mapping[str, Any]:
     values = dict(row) if isinstance(row, BaseModel) else row
     if not values:
         raise SinkRefused(f"a row for table {table!r} has no columns")
+    if any(type(value) is bytes for value in values.values()):
+        # As JSON they would be text, which is another thing to a `bytea` column.
+        return {
+            name: f"\\x{value.hex()}" if type(value) is bytes else value for name, value in values.items()
+        }
     return values
 
 

@@ -20,7 +20,7 @@ from holdfast.record import Position, TopicPartition, Write
 from holdfast.sinks.base import Refusal, Sink, SinkBatch
 from holdfast.sinks.postgres.connection import BoundedConnection
 from holdfast.sinks.postgres.judge import judge
-from holdfast.sinks.postgres.plan import Columns, plan
+from holdfast.sinks.postgres.plan import Columns, Step, plan
 from holdfast.sinks.postgres.positions import PositionTable
 from holdfast.sinks.postgres.writes import Delete, Execute, Insert, Upsert
 
@@ -120,7 +120,7 @@ class PostgresSink(Sink):
             return
         try:
             with connection.transaction():
-                for step in plan((value for each in made for value in each.values), self._key_of(connection)):
+                for step in self._steps(connection, made):
                     connection.execute(step.statement, step.parameters)  # type: ignore[arg-type]
         except (psycopg.Error, SinkRefused) as error:
             cause = judge(error, self._name) if isinstance(error, psycopg.Error) else error
@@ -132,6 +132,16 @@ class PostgresSink(Sink):
             half = len(made) // 2
             self._write_all(connection, made[:half], result)
             self._write_all(connection, made[half:], result)
+
+    def _steps(self, connection: psycopg.Connection, made: Sequence[_Made]) -> Iterator[Step]:
+        """The statements for records; those of a single one are written one by one, exactly as they came.
+
+        Constraints between tables may allow that where they do not allow the merged order.
+        """
+        key_of = self._key_of(connection)
+        values = [value for each in made for value in each.values]
+        for part in [values] if len(made) > 1 else [[value] for value in values]:
+            yield from plan(part, key_of)
 
     def _key_of(self, connection: psycopg.Connection) -> Any:
         def key_of(table: str) -> Columns:
