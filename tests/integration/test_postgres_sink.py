@@ -137,6 +137,44 @@ def test_writes_act_as_if_they_came_one_by_one(bench: Bench) -> None:
     assert bench.rows("SELECT text FROM log ORDER BY text") == [("one",), ("two",)]
 
 
+def test_a_fault_of_one_record_is_no_fault_of_one_that_relies_on_deferral(bench: Bench) -> None:
+    """A child before its parent, which is what a deferred constraint is for, beside a real orphan."""
+    refusals = bench.write(
+        (0, Insert("children", {"id": 1, "parent": 5})),
+        (0, Insert("parents", {"id": 5})),
+        (1, Insert("children", {"id": 2, "parent": 404})),
+    )
+    assert [refusal.position.offset for refusal in refusals] == [1]
+    assert bench.rows("SELECT id FROM children") == [(1,)]
+
+
+def test_numbers_that_the_database_gives_follow_the_order_of_the_records(bench: Bench) -> None:
+    """Also of rows that give different columns."""
+    bench.change("CREATE TABLE numbered (id bigserial PRIMARY KEY, n int, text text)")
+    rows = [{"n": 0}, {"n": 1, "text": "x"}, {"n": 2}, {"n": 3, "text": "y"}]
+    bench.write(*((n, Insert("numbered", row)) for n, row in enumerate(rows)))
+    assert bench.rows("SELECT n FROM numbered ORDER BY id") == [(0,), (1,), (2,), (3,)]
+
+
+def test_a_key_is_the_databases_to_compare(bench: Bench) -> None:
+    """A row that is deleted under another spelling of its key stays deleted."""
+    bench.write(
+        (0, Upsert("parents", {"id": 1})),
+        (1, Upsert("parents", {"id": 2})),
+        (2, Delete("parents", {"id": "1"})),
+    )
+    assert bench.rows("SELECT id FROM parents") == [(2,)]
+
+
+def test_columns_that_only_travel_with_a_key_are_no_part_of_it(bench: Bench) -> None:
+    """`PRIMARY KEY (id) INCLUDE (name)`."""
+    bench.change("CREATE TABLE carried (id int, name text, PRIMARY KEY (id) INCLUDE (name))")
+    bench.write(
+        (0, Upsert("carried", {"id": 1, "name": "a"})), (1, Upsert("carried", {"id": 1, "name": "b"}))
+    )
+    assert bench.rows("SELECT id, name FROM carried") == [(1, "b")]
+
+
 def test_bytes_arrive_as_they_are(bench: Bench) -> None:
     """Also those that look like an escape, and those that are no text."""
     bench.change("CREATE TABLE blobs (id int PRIMARY KEY, content bytea)")
@@ -192,9 +230,9 @@ def test_workers_that_begin_together_make_the_table_of_positions_once(
 
 
 def test_a_topic_that_was_made_anew_is_read_from_its_start(bench: Bench) -> None:
-    """Its offsets and its tokens begin again: neither may be taken for what they were."""
+    """Its offsets begin again: they may not be taken for what they were. Tokens go on."""
     bench.write((50, Insert("log", {"id": 50, "text": "old"})))
-    anew: dict[str, Any] = {"topic_ids": {"orders": "id-2"}, "fences": {PLACE: 1}}
+    anew: dict[str, Any] = {"topic_ids": {"orders": "id-2"}, "fences": {PLACE: 8}}
     bench.write((0, Insert("log", {"id": 0, "text": "new"})), **anew)
     bench.write((0, Insert("log", {"id": 0, "text": "new"})), **anew)
     assert bench.rows("SELECT id FROM log ORDER BY id") == [(0,), (50,)]
@@ -216,7 +254,9 @@ BAD: Mapping[str, PostgresWrite] = {
     "not JSON": Insert("log", {"id": object()}),
     "no key": Upsert("totals", {"total": 1}),
     "no columns": Insert("log", {}),
-    "too few": Execute("INSERT INTO log VALUES (%s, %s)", (1,)),
+    "no text": Execute("INSERT INTO log VALUES (1, %s)", ("\ud800",)),
+    "too long for an index": Upsert("totals", {"customer": "x" * 1_000_000, "total": 1}),
+    "raised with a code of its own": Execute("DO $$ BEGIN RAISE 'no' USING ERRCODE = 'MY001'; END $$"),
 }
 
 
@@ -259,6 +299,7 @@ WRONG: Mapping[str, tuple[PostgresWrite, str]] = {
         Upsert("log", {"id": 1}, key=("id",)),
         "no unique or exclusion constraint matching the ON CONFLICT",
     ),
+    "parameters": (Execute("INSERT INTO log VALUES (%s, %s)", (1,)), "the query has 2 placeholders"),
     "syntax": (Execute("INSRT INTO log"), 'syntax error at or near "INSRT"'),
 }
 
@@ -279,7 +320,8 @@ def test_a_wrong_address_is_said(postgres: PostgresServer, database: str) -> Non
     dsns = {
         postgres.dsn(database, password="wrong"): (SinkError, "password authentication failed"),
         postgres.dsn("nowhere"): (SinkError, 'database "nowhere" does not exist'),
-        "hots=127.0.0.1": (SinkError, "invalid connection option"),
+        "hots=127.0.0.1": (SinkError, "`dsn` in topology.yaml cannot be read"),
+        "postgresql//x:hunter2@db/x": (SinkError, "`dsn` in topology.yaml cannot be read"),
         "postgresql://postgres:x@127.0.0.1:1/db": (SinkDown, "onnection refused"),
     }
     for dsn, (kind, text) in dsns.items():
@@ -287,6 +329,7 @@ def test_a_wrong_address_is_said(postgres: PostgresServer, database: str) -> Non
             PostgresSink("history", dsn, "holdfast_positions", 5).write(batch((0, total("a", 1))))
         assert type(caught.value) is kind
         assert text in str(caught.value)
+        assert "hunter2" not in str(caught.value)
 
 
 def test_a_server_that_was_killed_is_down_and_then_written_to_again(

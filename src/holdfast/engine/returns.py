@@ -31,8 +31,16 @@ def returned(annotation: Any) -> Iterator[type]:
         # A generator's further arguments are what it is sent and what it ends with.
         members = args if origin is tuple else args[:1]
         yield from (each for arg in members for each in returned(arg))
-    elif isinstance(annotation, type) and annotation is not type(None):
+    elif isinstance(annotation, type) and annotation not in (type(None), Any) and not _is_bare(annotation):
         yield annotation
+
+
+def _is_bare(annotation: type) -> bool:
+    """Whether it is a container that says nothing of its members."""
+    is_builtin = annotation.__module__ in ("builtins", "collections.abc", "typing")
+    return (
+        is_builtin and issubclass(annotation, Iterable) and not issubclass(annotation, (str, bytes, Mapping))
+    )
 
 
 def promised(annotation: Any) -> Iterator[Promised]:

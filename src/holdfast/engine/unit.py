@@ -71,11 +71,20 @@ class Unit:
     sample_at: int = 0
     _weighed: int = 0
     _weight: int = 0
+    _weighed_writes: int = 0
+    _weight_of_writes: int = 0
 
     @property
     def is_heavy(self) -> bool:
         """Whether the state changes should be committed before more are made."""
         return self.state_bytes >= UNIT_STATE_BYTES
+
+    def weigh_writes(self) -> int:
+        """Bytes of the records that the writes were made of, about. Cheap to ask again, as `weigh`."""
+        for write in self.writes[self._weighed_writes :]:
+            self._weight_of_writes += len(write.message.value() or b"")
+        self._weighed_writes = len(self.writes)
+        return self._weight_of_writes
 
     def weigh(self) -> int:
         """Bytes of the outputs' values. Cheap to ask again: only new outputs are looked at."""

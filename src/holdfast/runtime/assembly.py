@@ -118,7 +118,7 @@ def build_worker(
         sink = _guarded(processor.sink)
         letters = declared.dead_letter_topic
         pipeline = SinkPipeline(writer, sink, SinkProcessor(decl.name, decl.group_id, letters, topics.id_of))
-        gate = SinkGate(sink.breaker)
+        gate = SinkGate(sink)
     return Worker(
         plan,
         limits,

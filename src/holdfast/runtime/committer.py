@@ -112,13 +112,20 @@ class Committer:
         return self._last_commit + (min(self._interval, _FIRST_RECORDS_S) if soon else self._interval)
 
     @property
+    def must_wait_for_sink(self) -> bool:
+        """Whether the open unit is full while another is on its way to the sink."""
+        return self._pipeline.in_flight and self._is_full()
+
+    @property
     def tries_sink(self) -> bool:
         """Whether something is on its way to the sink, or about to be."""
         return self._pipeline.in_flight or bool(self.unit.writes)
 
     @property
     def _has_enough_for_sink(self) -> bool:
-        return self._gate is not None and len(self.unit.writes) >= self._gate.most
+        return self._gate is not None and (
+            len(self.unit.writes) >= self._gate.most or self.unit.weigh_writes() >= UNIT_BYTES
+        )
 
     @property
     def _is_probing(self) -> bool:
@@ -140,7 +147,7 @@ class Committer:
             Fenced: another process took this worker's slot.
             ClusterError: too many units failed in a row.
         """
-        if self._is_full():
+        if self._is_full() and self._gate is None:
             self.take(wait=None)
         if self._is_due():
             self._commit()

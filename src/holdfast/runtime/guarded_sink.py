@@ -6,14 +6,20 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from holdfast.errors import CircuitOpen, SinkDown, SinkError
+from holdfast.errors import CircuitOpen, SinkDown, SinkError, SinkRefused
 from holdfast.resilience import Backoff, BreakerSettings, CircuitBreaker, CircuitState
 from holdfast.sinks.base import Refusal, Sink, SinkBatch
 
 _BACKOFF: Final = Backoff(base_s=0.2, cap_s=10.0)
 
 MOST_WRITES: Final = 25_000
-"""Writes in one batch, about: what memory and the time for one batch allow."""
+"""Writes in one batch, about: what memory allows."""
+
+_QUICK: Final = 0.2
+"""Of its timeout: batches that take less grow, and those that take twice as long shrink."""
+
+_FIRST_WRITES: Final = 1_000
+"""Writes in the first batch, before it is known how long a batch takes."""
 
 
 class GuardedSink:
@@ -29,6 +35,7 @@ class GuardedSink:
         name: its name.
         timeout: seconds that a batch may take.
         breaker: its breaker.
+        took_s: seconds that the last batch took that it wrote.
     """
 
     def __init__(self, name: str, sink: Sink, settings: BreakerSettings, timeout: float) -> None:
@@ -36,6 +43,7 @@ class GuardedSink:
         self.timeout = timeout
         # Whatever else it says, it has answered.
         self.breaker = CircuitBreaker(name, settings, failures=(SinkDown,))
+        self.took_s = 0.0
         self._sink = sink
 
     def write(self, batch: SinkBatch) -> Sequence[Refusal]:
@@ -49,11 +57,17 @@ class GuardedSink:
         try:
             return self.breaker.call(self._write, batch)
         except CircuitOpen as error:
-            raise SinkDown(f"sink {self.name!r}: {error}", error.wait_s) from None
+            raise SinkDown(f"sink {self.name!r}: {error}", error.wait_s) from error
 
     def _write(self, batch: SinkBatch) -> Sequence[Refusal]:
+        began = time.monotonic()
         try:
-            return self._sink.write(batch)
+            refusals: object = self._sink.write(batch)
+        except SinkRefused as error:
+            raise SinkError(
+                f"{error} (sink {self.name!r} raised this error; a sink returns it, in a Refusal that names "
+                "the record)"
+            ) from error
         except SinkError:
             raise
         except Exception as error:
@@ -61,6 +75,13 @@ class GuardedSink:
                 f"sink {self.name!r} raised {type(error).__name__}: {error}. A sink raises SinkDown when its "
                 "system does not answer, and names the records that it refuses; anything else ends the worker"
             ) from error
+        if not isinstance(refusals, Sequence) or not all(isinstance(each, Refusal) for each in refusals):
+            raise SinkError(
+                f"sink {self.name!r} returned {type(refusals).__name__} from `write`; it returns a list of "
+                "Refusal, mostly an empty one"
+            )
+        self.took_s = time.monotonic() - began
+        return refusals
 
     def close(self) -> None:
         """Let go of connections."""
@@ -70,11 +91,11 @@ class GuardedSink:
 class SinkGate:
     """Lets records through to a sink: all of them, none for a while, or one to see whether it is back.
 
-    After that batches begin small and double: a sink that has just come back is not flooded, and one that a
-    whole batch is too much for gets as much as it can take.
+    Batches grow while they are quick and shrink when they are slow; after an outage they begin with a single
+    write. So a sink that has just come back is not flooded, and none gets more than it can take in time.
 
     Args:
-        breaker: the sink's breaker, which has its name.
+        sink: the sink.
         clock: seconds that never go back.
 
     Attributes:
@@ -83,11 +104,11 @@ class SinkGate:
         reason: what it said last, while it is in trouble.
     """
 
-    def __init__(self, breaker: CircuitBreaker, clock: Callable[[], float] = time.monotonic) -> None:
-        self.sink = breaker.name
+    def __init__(self, sink: GuardedSink, clock: Callable[[], float] = time.monotonic) -> None:
+        self.sink = sink.name
         self.reason = ""
-        self.most = MOST_WRITES
-        self._breaker = breaker
+        self.most = _FIRST_WRITES
+        self._guarded = sink
         self._clock = clock
         self._failures = 0
         self._shut_until: float | None = None
@@ -111,17 +132,23 @@ class SinkGate:
         """The sink did not take something: let nothing through until it is worth a try."""
         self._failures += 1
         self.most = 1
-        wait = error.wait_s
-        if wait is None:
+        breaker = self._guarded.breaker
+        if isinstance(error.__cause__, CircuitOpen):
+            wait = error.wait_s or 0.0
+        else:
             self.reason = str(error)
             # The breaker may have opened by that very failure.
-            wait = max(_BACKOFF.wait_s(self._failures), self._breaker.wait_s())
+            wait = max(error.wait_s or 0.0, _BACKOFF.wait_s(self._failures), breaker.wait_s())
         self._shut_until = self._clock() + wait
 
     def succeeded(self) -> None:
         """The sink took something."""
-        self.most = min(2 * self.most, MOST_WRITES)
-        if self._shut_until is not None and self._breaker.state is not CircuitState.HALF_OPEN:
+        share = self._guarded.took_s / self._guarded.timeout
+        if share < _QUICK:
+            self.most = min(2 * self.most, MOST_WRITES)
+        elif share > 2 * _QUICK:
+            self.most = max(self.most // 2, 1)
+        if self._shut_until is not None and self._guarded.breaker.state is not CircuitState.HALF_OPEN:
             self._failures = 0
             self._shut_until = None
             self.reason = ""

@@ -173,4 +173,4 @@ class BatchHandler:
 
 
 def _is_full(unit: Unit) -> bool:
-    return unit.is_heavy or len(unit.outputs) >= TURN_OUTPUTS
+    return unit.is_heavy or len(unit.outputs) >= TURN_OUTPUTS or len(unit.writes) >= TURN_OUTPUTS

@@ -26,6 +26,7 @@ class ShardInputs:
         self._topics = tuple(topics)
         self._going_back: dict[TopicPartition, int] = {}
         self._held: dict[TopicPartition, int] = {}
+        self._suspended: dict[TopicPartition, int] = {}
         self._is_suspended = False
 
     @property
@@ -69,13 +70,12 @@ class ShardInputs:
         back = _places(partition, positions)
         for place in back:
             self._held.pop(place, None)
+            self._suspended.pop(place, None)
         self._consumer.stop(back)
         self._going_back.update(back)
 
     def suspend(self, positions: Mapping[int, Mapping[str, int]]) -> None:
-        """Read nothing until `resume`; the group is heard of all the same. Not to be called inside a fetch.
-
-        Nothing that the client has fetched is kept: however long it takes, it costs no memory.
+        """Hand out nothing until `resume`, but hear of the group. Not to be called inside a fetch.
 
         Args:
             positions: for each shard that reads, where it goes on.
@@ -83,14 +83,27 @@ class ShardInputs:
         Raises:
             ClusterError: the client refuses.
         """
-        if not self._is_suspended:
-            self._is_suspended = True
-            for partition, each in positions.items():
-                self.go_back(partition, each)
+        if self._is_suspended:
+            return
+        self._is_suspended = True
+        for partition, each in positions.items():
+            for place, offset in _places(partition, each).items():
+                # What goes back, or is held, is not read anyway.
+                if place not in self._going_back and place not in self._held:
+                    self._suspended[place] = offset
+        if self._suspended:
+            # Paused, not stopped: something may be uncommitted; see `ShardConsumer.pause`.
+            self._consumer.pause(list(self._suspended))
 
     def resume(self) -> None:
-        """Read on with the next fetch."""
+        """Read on.
+
+        Raises:
+            ClusterError: the client refuses.
+        """
         self._is_suspended = False
+        while self._suspended:
+            self._consumer.resume(*self._suspended.popitem())
 
     def read_again(self, place: TopicPartition, offset: int) -> None:
         """Read one input again from `offset`, of which records have just been fetched.
@@ -138,6 +151,7 @@ class ShardInputs:
         for place in places:
             self._going_back.pop(place, None)
             self._held.pop(place, None)
+            self._suspended.pop(place, None)
         return places
 
 

@@ -31,7 +31,7 @@ from holdfast.sinks.base import Refusal, SinkBatch
 log = logging.getLogger(__name__)
 
 _GRACE_S: Final = 5.0
-"""Seconds beyond its timeout after which a sink counts as stuck."""
+"""Seconds beyond twice its timeout after which a sink counts as stuck."""
 
 _LOOK_S: Final = 0.25
 
@@ -103,7 +103,7 @@ class SinkPipeline(CommitPipeline):
         end = self._end
         try:
             finished = super().take(wait)
-        except SinkError:
+        except BaseException:
             self._end = self._unit = None
             raise
         if finished is None or not isinstance(end, _SinkEnd):
@@ -113,12 +113,18 @@ class SinkPipeline(CommitPipeline):
 
     def close(self) -> None:
         """Let go of writer and sink. A commit in flight is waited for."""
+        is_stuck = False
         try:
-            super().close()
-        except SinkError as error:
+            if self._end is not None:
+                self._end.take(wait=None)
+        except SinkStuck:
+            is_stuck = True
+        except Exception as error:  # noqa: BLE001 - of whatever it is, nothing was committed on Kafka
             log.info("%s", error)
-            self._writer.close()
-        self._sink.close()
+        self._end = self._unit = None
+        super().close()
+        if not is_stuck:
+            self._sink.close()
 
     def _batch(self, unit: SealedUnit) -> SinkBatch:
         begins = {place: at for part in unit.shards for place, at in part.begins.items()}
@@ -166,7 +172,8 @@ class _SinkEnd:
         self._batch = batch
         self._commit = commit
         self._lock = Lock()
-        self._stuck_at = time.monotonic() + sink.timeout + _GRACE_S
+        # Once for a connection, and once for the batch.
+        self._stuck_at = time.monotonic() + 2 * sink.timeout + _GRACE_S
         self._is_stuck = False
         self._ending: Future[Ending] = Future()
         # A daemon: a sink that hangs must not hold up our exit.
@@ -196,9 +203,9 @@ class _SinkEnd:
             self._is_stuck = now > self._stuck_at
         if self._is_stuck:
             raise SinkStuck(
-                f"sink {self._sink.name!r} did not return {_GRACE_S:.0f} s after its timeout of "
-                f"{self._sink.timeout:g} s. This process ends, for another to begin anew. A sink of your own "
-                "has to end each call to its system in time"
+                f"sink {self._sink.name!r} did not return for {2 * self._sink.timeout + _GRACE_S:g} s, "
+                f"though its timeout is {self._sink.timeout:g} s. This process ends, for another to begin "
+                "anew. A sink of your own has to end each call to its system in time"
             )
 
     def _run(self) -> None:

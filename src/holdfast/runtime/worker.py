@@ -127,7 +127,7 @@ class Worker(OwnershipListener):
             restoring=self._shards.restoring(),
             standbys=self._restorer.standbys.shards,
             behind=self._restorer.standbys.behind,
-            waits_for=gate.sink if gate is not None and not gate.is_open else "",
+            waits_for=gate.sink if gate is not None and self._is_held_up(gate) else "",
             why=gate.reason if gate is not None else "",
         )
 
@@ -193,26 +193,28 @@ class Worker(OwnershipListener):
         self._rebuild(self._shards.write_due())
         self._reporter.report(self)
         self._adopt_orphans()
-        if self._stall is not None and (self._gate is None or self._gate.is_open):
+        if self._stall is not None and not (self._gate is not None and self._is_held_up(self._gate)):
             self._stall.check((task for _, task in self._shards.owned.running()), self._restorer.progress())
         if self._shards.owned.all_failed:
             # What was handled before the records that stopped them is good.
             self._committer.settle()
             raise WorkerError(self._shards.why_all_stopped())
 
+    def _is_held_up(self, gate: SinkGate) -> bool:
+        """Whether the sink is in trouble and there is something that waits for it, as far as is known."""
+        return gate.is_shut or (not gate.is_open and self._committer.tries_sink)
+
     def _let_through(self) -> int:
         """How many records the next fetch may bring: while a sink is in trouble none, or one to try it."""
-        gate = self._gate
-        if gate is None or gate.is_open:
-            self._inputs.resume()
-            most = self._handler.fetch_records
-            return most if gate is None else min(most, gate.most)
-        if gate.is_shut or self._committer.tries_sink:
+        gate, committer = self._gate, self._committer
+        if gate is None:
+            return self._handler.fetch_records
+        if committer.must_wait_for_sink if gate.is_open else (gate.is_shut or committer.tries_sink):
             running = self._shards.owned.running()
             self._inputs.suspend({task.partition: task.positions for _, task in running})
         else:
             self._inputs.resume()
-        return 1
+        return min(self._handler.fetch_records, gate.most) if gate.is_open else 1
 
     def _adopt_orphans(self) -> None:
         """Have the group hand out its shards anew when some of them belong to nobody."""

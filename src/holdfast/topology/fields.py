@@ -116,8 +116,8 @@ Interval = Annotated[
 SinkTimeout = Annotated[
     int,
     BeforeValidator(_duration_ms),
-    Field(ge=100, le=30_000),
-    expected("a duration from 100ms to 30s, such as 10s"),
+    Field(ge=100, le=20_000),
+    expected("a duration from 100ms to 20s, such as 10s"),
 ]
 Fraction = Annotated[
     float, Field(strict=True, gt=0, le=1), expected("a fraction above 0, up to 1, such as 0.5")

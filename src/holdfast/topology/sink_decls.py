@@ -20,6 +20,8 @@ from holdfast.topology.fields import (
     Text,
 )
 
+_A_YEAR_S = 365 * 86_400.0
+
 NO_TYPE = "nothing"
 """What stands for the type of a sink that has none."""
 
@@ -66,6 +68,8 @@ class BreakerDecl(Declared):
             open_growth=self.open_growth,
             open_limit_s=self.open_limit_ms / 1000,
             half_open_calls=self.half_open_calls,
+            # Each probe ends in time, and the next one may be long in coming.
+            half_open_s=_A_YEAR_S,
         )
 
 
@@ -76,7 +80,7 @@ class AnySinkDecl(Declared):
     """The sink's name: its key in the file."""
 
     timeout_ms: SinkTimeout = Field(10_000, alias="timeout")
-    """How long a batch may take before it is given up and the sink counts as failing; from 100ms to 30s."""
+    """How long a batch may take before it is given up and the sink counts as failing; from 100ms to 20s."""
 
     breaker: BreakerDecl = Field(default_factory=lambda: BreakerDecl.model_validate({}))
     """When the sink is given time to come back, instead of calls."""

@@ -108,3 +108,59 @@ def test_a_shard_that_stops_holds_nothing(inputs: ShardInputs, end: str) -> None
     else:
         getattr(inputs, end)(2)
     assert inputs.held == ()
+
+
+def test_what_is_suspended_is_read_on_from_where_it_was(
+    inputs: ShardInputs, consumer: NotingConsumer
+) -> None:
+    """Paused, not stopped: something of it may be uncommitted. A second time changes nothing."""
+    inputs.suspend({2: {"adds": 5, "more": 7}})
+    inputs.suspend({2: {"adds": 6, "more": 7}})
+    assert consumer.calls == [("pause", [ADDS, MORE])]
+    inputs.fetch(10, 0.5)
+    inputs.resume()
+    inputs.resume()
+    assert sorted(consumer.calls[2:]) == [("resume", (ADDS, 5)), ("resume", (MORE, 7))]
+
+
+def test_what_goes_back_while_suspended_begins_when_it_is_resumed(
+    inputs: ShardInputs, consumer: NotingConsumer
+) -> None:
+    """And is not resumed where it was before: those records are done again."""
+    inputs.suspend({2: {"adds": 5, "more": 7}})
+    inputs.go_back(2, {"adds": 1, "more": 2})
+    inputs.fetch(10, 0.5)
+    assert [call for call, _ in consumer.calls] == ["pause", "stop", "fetch"]
+    inputs.resume()
+    inputs.fetch(10, 0.5)
+    assert consumer.calls[3:] == [("start", {ADDS: 1, MORE: 2}), ("fetch", (10, 0.5))]
+
+
+def test_a_shard_that_begins_while_suspended_waits(inputs: ShardInputs, consumer: NotingConsumer) -> None:
+    """A sink in trouble gets nothing of it either."""
+    inputs.suspend({})
+    inputs.start(2, {"adds": 1, "more": 2})
+    assert consumer.calls == []
+    inputs.resume()
+    inputs.fetch(10, 0.5)
+    assert consumer.calls[0] == ("start", {ADDS: 1, MORE: 2})
+
+
+def test_a_shard_that_is_given_up_while_suspended_is_not_resumed(
+    inputs: ShardInputs, consumer: NotingConsumer
+) -> None:
+    """It is somebody else's."""
+    inputs.suspend({2: {"adds": 5, "more": 7}})
+    inputs.stop(2)
+    inputs.resume()
+    assert [call for call, _ in consumer.calls] == ["pause", "stop"]
+
+
+def test_what_is_held_stays_held_when_reading_is_resumed(
+    inputs: ShardInputs, consumer: NotingConsumer
+) -> None:
+    """It waits for another input, not for a sink."""
+    inputs.hold(ADDS, 5)
+    inputs.suspend({2: {"adds": 5, "more": 7}})
+    inputs.resume()
+    assert consumer.calls[1:] == [("pause", [MORE]), ("resume", (MORE, 7))]

@@ -16,7 +16,7 @@ from holdfast.kafka.unit_writer import Outcome
 from holdfast.record import Output, TopicPartition, Write
 from holdfast.resilience import BreakerSettings
 from holdfast.runtime import sink_commit
-from holdfast.runtime.guarded_sink import GuardedSink, SinkGate
+from holdfast.runtime.guarded_sink import MOST_WRITES, GuardedSink, SinkGate
 from holdfast.runtime.sink_commit import SinkPipeline, SinkProcessor
 from holdfast.sinks.base import Refusal, Sink, SinkBatch
 from holdfast.testing import MemoryMessage
@@ -114,7 +114,7 @@ def test_what_the_sink_refuses_is_set_aside_in_the_same_transaction() -> None:
     assert ("__streams.errors.offset", b"11") in sent[1].headers
 
 
-@pytest.mark.parametrize("error", [SinkDown("away"), SinkFenced("newer"), SinkError("no table")])
+@pytest.mark.parametrize("error", [SinkDown("away"), SinkFenced("newer"), SinkError("no table")], ids=str)
 def test_nothing_is_committed_on_kafka_of_what_the_sink_did_not_take(error: SinkError) -> None:
     """Whatever the reason; the pipeline is free for the next unit."""
     bench = Bench()
@@ -212,14 +212,14 @@ class Clock:
 def test_a_gate_lets_one_through_when_it_is_worth_a_try() -> None:
     """Shut at first, then neither shut nor open, and open when the sink has taken something."""
     clock, sink = Clock(), GuardedSink("history", Scripted(), SETTINGS, 5.0)
-    gate = SinkGate(sink.breaker, clock)
+    gate = SinkGate(sink, clock)
     assert gate.is_open
     assert not gate.is_shut
     gate.failed(SinkDown("away", wait_s=3.0))
     assert not gate.is_open
     assert gate.is_shut
-    assert gate.seconds_shut == 3.0
-    clock.now += 3.0
+    assert 3.0 <= gate.seconds_shut <= 3.2
+    clock.now += 3.2
     assert not gate.is_shut
     assert not gate.is_open
     gate.succeeded()
@@ -228,26 +228,64 @@ def test_a_gate_lets_one_through_when_it_is_worth_a_try() -> None:
 
 
 def test_batches_begin_small_after_an_outage() -> None:
-    """And double with each that the sink takes, up to what they were."""
-    gate = SinkGate(GuardedSink("history", Scripted(), SETTINGS, 5.0).breaker, Clock())
-    before = gate.most
+    """And double with each that the sink takes, up to a limit."""
+    gate = SinkGate(GuardedSink("history", Scripted(), SETTINGS, 5.0), Clock())
     gate.failed(SinkDown("away"))
     sizes = [gate.most]
-    while gate.most < before:
+    while sizes[-1] < MOST_WRITES:
         gate.succeeded()
         sizes.append(gate.most)
     assert sizes[:4] == [1, 2, 4, 8]
-    assert sizes[-1] == before
+    gate.succeeded()
+    assert gate.most == MOST_WRITES
+
+
+def test_batches_shrink_when_they_take_long() -> None:
+    """Before one of them takes longer than it may."""
+    sink = GuardedSink("history", Scripted(), SETTINGS, 10.0)
+    gate = SinkGate(sink, Clock())
+    before = gate.most
+    sink.took_s = 3.0
     gate.succeeded()
     assert gate.most == before
+    sink.took_s = 5.0
+    gate.succeeded()
+    assert gate.most == before // 2
 
 
 def test_a_gate_keeps_the_reason_that_the_sink_itself_gave() -> None:
     """That a circuit is open says nothing of why."""
-    gate = SinkGate(GuardedSink("history", Scripted(), SETTINGS, 5.0).breaker, Clock())
-    gate.failed(SinkDown("connection refused"))
-    gate.failed(SinkDown("breaker history is OPEN", wait_s=1.0))
-    assert gate.reason == "connection refused"
+    sink = GuardedSink("history", Scripted(), SETTINGS, 5.0)
+    gate = SinkGate(sink, Clock())
+    gate.failed(SinkDown("come back later", wait_s=1.0))
+    sink.breaker.open()
+    with pytest.raises(SinkDown) as caught:
+        sink.write(SinkBatch(group="g"))
+    gate.failed(caught.value)
+    assert gate.reason == "come back later"
+
+
+def test_a_sink_that_returns_nothing_is_told_what_it_should() -> None:
+    """Its author forgot the `return`."""
+    bench = Bench()
+    bench.sink.act = lambda _: None  # type: ignore[return-value, assignment]
+    bench.pipeline.start(unit("a"), None)
+    with pytest.raises(SinkError, match="returned NoneType from `write`; it returns a list of Refusal"):
+        bench.pipeline.take(wait=None)
+
+
+def test_a_refusal_that_is_raised_is_told_as_a_mistake() -> None:
+    """It names no record."""
+    bench = Bench()
+
+    def act(_: SinkBatch) -> Sequence[Refusal]:
+        raise SinkRefused("too long")
+
+    bench.sink.act = act
+    bench.pipeline.start(unit("a"), None)
+    with pytest.raises(SinkError, match="a sink returns it, in a Refusal") as caught:
+        bench.pipeline.take(wait=None)
+    assert not isinstance(caught.value, SinkRefused)
 
 
 def test_a_finished_unit_without_refusals_is_as_it_was() -> None:

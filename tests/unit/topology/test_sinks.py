@@ -125,7 +125,7 @@ def test_all_mistakes_of_sinks_are_told_with_their_lines(tmp_path: Path) -> None
         "9: sinks.never.breaker: this breaker can never open: its window holds 10 calls",
         "10: sinks.rate.breaker.failure_rate: expected a fraction above 0, up to 1, such as 0.5, got 50",
         '11: sinks.key.breaker.failurerate: unknown key; did you mean "failure_rate"? (known: failure_rate, ',
-        '12: sinks.slow.timeout: expected a duration from 100ms to 30s, such as 10s, got "5m"',
+        '12: sinks.slow.timeout: expected a duration from 100ms to 20s, such as 10s, got "5m"',
         "13: sinks.secret.dsn: expected text, got another type of value",
         '14: sinks.noclass.sink: "schemas_sk:Bare" has no `accepts`',
         '17: processors.far.sink: sink "god" is not declared under `sinks`; did you mean "good"?',

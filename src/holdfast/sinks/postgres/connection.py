@@ -11,6 +11,8 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Final
 
 import psycopg
@@ -72,16 +74,34 @@ class BoundedConnection:
                     self.close(connection)
 
     def _connect(self) -> psycopg.Connection:
+        # The client's own limit holds for each address that a name stands for, and not for looking it up.
+        dialled: Future[psycopg.Connection] = Future()
+        threading.Thread(target=self._dial, args=(dialled,), name="sink-connect", daemon=True).start()
+        try:
+            return dialled.result(self._timeout)
+        except FutureTimeout:
+            dialled.add_done_callback(_close_late)
+            raise SinkDown(
+                f"sink {self._sink!r}: no connection within its timeout of {self._timeout:g} s"
+            ) from None
+        except psycopg.Error as error:
+            raise judge_connecting(error, self._sink) from error
+
+    def _dial(self, dialled: Future[psycopg.Connection]) -> None:
         try:
             connection = psycopg.connect(
                 self._dsn,
                 autocommit=True,
-                connect_timeout=max(int(self._timeout), 1),
+                # A pooler may hand each transaction to another server, and statements are few and large.
+                prepare_threshold=None,
+                connect_timeout=max(int(self._timeout), 2),
                 application_name=f"holdfast {self._sink}",
+                keepalives_idle=30,
             )
-        except psycopg.Error as error:
-            raise judge_connecting(error, self._sink) from error
-        return connection
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the connection is waited for
+            dialled.set_exception(error)
+        else:
+            dialled.set_result(connection)
 
     @contextlib.contextmanager
     def transaction(self, connection: psycopg.Connection) -> Iterator[None]:
@@ -96,6 +116,12 @@ class BoundedConnection:
             with contextlib.suppress(psycopg.Error):
                 each.close()  # type: ignore[union-attr]
         self._connection = None
+
+
+def _close_late(dialled: Future[psycopg.Connection]) -> None:
+    """Close a connection that nobody waits for any more."""
+    if dialled.exception() is None:
+        dialled.result().close()
 
 
 class _Watch:

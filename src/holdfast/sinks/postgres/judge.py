@@ -9,11 +9,20 @@ import psycopg
 
 from holdfast.errors import SinkDown, SinkError, SinkRefused
 
-_REFUSED = ("21", "22", "23", "44", "P0")
-"""Of the data: cardinality, data exception, integrity constraint, check option, raised by a trigger."""
+_DOWN = ("08", "25006", "25P03", "25P04", "26", "40", "53", "55006", "55P03", "57", "58", "HV00N")
+"""Of the server's state: no connection, read-only, our own time limits, a lost session, a conflict with
+another transaction, no room, in use, locked, shutting down, its disk."""
 
-_DECLARED = ("0A", "25001", "28", "2F", "38", "39", "3B", "3D", "3F", "42")
-"""Of what was declared: a feature, a user, routines, a database, a schema, a name, a right."""
+_REFUSED = ("21", "22", "23", "38", "39", "44", "54", "P0")
+"""Of the data: cardinality, data exception, constraints, triggers in other languages, check option, a value
+that is too large or too deep, raised by a trigger."""
+
+_CLASSES = (
+    *("00", "01", "02", "03", "08", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "20", "21", "22", "23", "24"),
+    *("25", "26", "27", "28", "2B", "2D", "2F", "34", "38", "39", "3B", "3D", "3F", "40", "42", "44", "53"),
+    *("54", "55", "57", "58", "72", "F0", "HV", "P0", "XX"),
+)
+"""All classes of PostgreSQL's own; another one was raised by a trigger or function of somebody's."""
 
 _WRONG_ADDRESS = (
     "password authentication failed",
@@ -25,8 +34,11 @@ _WRONG_ADDRESS = (
 """What a server says to a connection that it will never take. There is no SQLSTATE with it; a server that
 speaks another language than English counts as away, with its text."""
 
+_SEVERAL = "Multiple connection attempts failed"
+"""How the client begins when it has tried several addresses: the reasons may differ."""
 
-def judge(error: psycopg.Error, sink: str) -> SinkError:
+
+def judge(error: psycopg.Error | UnicodeError, sink: str) -> SinkError:
     """Tell what to do about the error of a statement.
 
     Args:
@@ -34,18 +46,24 @@ def judge(error: psycopg.Error, sink: str) -> SinkError:
         sink: the sink's name, for messages.
 
     Returns:
-        `SinkRefused` for an error of the data, `SinkError` for one of the declaration, else `SinkDown`: the
-        server is away, starting, full, read-only, or had to give up on us for another transaction.
+        `SinkDown` when the server is away, starting, full, read-only, or had to give up on us for another
+        transaction; `SinkRefused` for an error of the data; else `SinkError`: of what was declared.
     """
-    state = error.sqlstate or ""
-    text = _text(error)
-    # Without a state it comes from the client: a value that it cannot send, or too few of them.
-    of_client = not state and isinstance(error, (psycopg.DataError, psycopg.ProgrammingError))
-    if of_client or state.startswith(_REFUSED):
+    if isinstance(error, UnicodeError):
+        return SinkRefused(f"sink {sink!r} refuses it: {error}")
+    state, text = error.sqlstate or "", _text(error)
+    if not state:
+        # It comes from the client: no connection, a value that it cannot send, or a statement that is wrong.
+        if isinstance(error, psycopg.DataError):
+            return SinkRefused(f"sink {sink!r} refuses it: {text}")
+        if isinstance(error, psycopg.ProgrammingError):
+            return SinkError(f"sink {sink!r} cannot be written to: {text}")
+        return SinkDown(f"sink {sink!r}: {text}")
+    if state.startswith(_DOWN):
+        return SinkDown(f"sink {sink!r}: {text}")
+    if state.startswith(_REFUSED) or state[:2] not in _CLASSES:
         return SinkRefused(f"sink {sink!r} refuses it: {text}")
-    if state.startswith(_DECLARED):
-        return SinkError(f"sink {sink!r} cannot be written to: {text}")
-    return SinkDown(f"sink {sink!r}: {text}")
+    return SinkError(f"sink {sink!r} cannot be written to: {text}")
 
 
 def judge_connecting(error: psycopg.Error, sink: str) -> SinkError:
@@ -54,8 +72,14 @@ def judge_connecting(error: psycopg.Error, sink: str) -> SinkError:
     Returns:
         `SinkError` if it never will with this address, else `SinkDown`.
     """
+    if isinstance(error, psycopg.ProgrammingError):
+        # Its text quotes what it cannot read, which may be a password.
+        return SinkError(
+            f"sink {sink!r}: its `dsn` in topology.yaml cannot be read; write a URI "
+            "(postgresql://user@host/db) or pairs (host=... dbname=...), with options that libpq knows"
+        )
     text = _text(error)
-    if isinstance(error, psycopg.ProgrammingError) or any(it in text for it in _WRONG_ADDRESS):
+    if _SEVERAL not in text and any(it in text for it in _WRONG_ADDRESS):
         return SinkError(f"sink {sink!r} cannot be reached as declared (`dsn` in topology.yaml): {text}")
     return SinkDown(f"sink {sink!r}: {text}")
 

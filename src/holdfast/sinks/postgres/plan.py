@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from psycopg import sql
-from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
 from holdfast.errors import SinkRefused
@@ -52,13 +52,9 @@ def plan(writes: Iterable[PostgresWrite], key_of: KeyOf) -> list[Step]:
             steps.append(Step(write.statement.encode(), tuple(write.parameters)))
             continue
         key = _key(write, key_of)
-        group = groups.get(write.table)
-        if group is None or group.key != key:
-            if group is not None:
-                # Another kind of write to the same table: what came before has to be there first.
-                steps += _flushed(groups)
-            group = groups[write.table] = _Group(write.table, key)
-        group.take(write)
+        if _must_come_after(groups, write, key):
+            steps += _flushed(groups)
+        groups.setdefault(write.table, _Group(write.table, key)).take(write)
     return steps + _flushed(groups)
 
 
@@ -66,6 +62,20 @@ def _key(write: Upsert | Insert | Delete, key_of: KeyOf) -> Columns | None:
     if isinstance(write, Upsert):
         return write.key or key_of(write.table)
     return tuple(write.key) if isinstance(write, Delete) else None
+
+
+def _must_come_after(
+    groups: Mapping[str, _Group], write: Upsert | Insert | Delete, key: Columns | None
+) -> bool:
+    """Whether a write cannot join what is pending: it might mean something else there.
+
+    A deletion cascades, and others wait for it: between tables it keeps its place.
+    """
+    group = groups.get(write.table)
+    if group is not None and (group.key != key or group.must_precede(write)):
+        return True
+    others = [each for table, each in groups.items() if table != write.table]
+    return bool(others) and (isinstance(write, Delete) or any(each.deletes for each in others))
 
 
 def _flushed(groups: dict[str, _Group]) -> list[Step]:
@@ -84,6 +94,14 @@ class _Group:
     upserts: dict[object, dict[str, Any]] = field(default_factory=dict)
     deletes: dict[object, Mapping[str, Any]] = field(default_factory=dict)
 
+    def must_precede(self, write: Upsert | Insert | Delete) -> bool:
+        """Whether a deletion may be of a row that is written here under another spelling of its key.
+
+        Deletions go first, which is right for rows of other keys. PostgreSQL may take for one key what
+        differs here: 1 and "1", or two spellings of a text without regard to case.
+        """
+        return isinstance(write, Delete) and bool(self.upserts) and self._name(write.key) not in self.upserts
+
     def take(self, write: Upsert | Insert | Delete) -> None:
         if isinstance(write, Insert):
             self.inserts.append(_values(write.table, write.row))
@@ -91,7 +109,7 @@ class _Group:
         if isinstance(write, Delete):
             name = self._name(write.key)
             self.upserts.pop(name, None)
-            self.deletes[name] = write.key
+            self.deletes[name] = _values(write.table, write.key)
             return
         row = _values(write.table, write.row)
         name = self._name(row)
@@ -107,17 +125,15 @@ class _Group:
         if None in values:
             # Never the same as another row's, for PostgreSQL.
             return object()
-        try:
-            hash(values)
-        except TypeError:
-            return _json(self.table, values)
-        return values
+        # As it is written: Python takes 1 and True for the same.
+        return _json(self.table, values)
 
     def steps(self) -> Iterator[Step]:
         if self.deletes:
             yield Step(_delete(self.table, self.key or ()), (_json(self.table, list(self.deletes.values())),))
-        for columns, rows in _by_columns(self.inserts):
-            yield Step(_insert(self.table, columns), (_json(self.table, rows),))
+        # In their order: numbers that the database gives them follow it.
+        for columns, run in groupby(self.inserts, tuple):
+            yield Step(_insert(self.table, columns), (_json(self.table, list(run)),))
         for columns, rows in _by_columns(self.upserts.values()):
             yield Step(_upsert(self.table, columns, self.key or ()), (_json(self.table, rows),))
 
@@ -130,8 +146,8 @@ def _by_columns(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Columns, li
     yield from found.items()
 
 
-def _values(table: str, row: Row) -> Mapping[str, Any]:
-    values = dict(row) if isinstance(row, BaseModel) else row
+def _values(table: str, row: Row) -> dict[str, Any]:
+    values = dict(row)
     if not values:
         raise SinkRefused(f"a row for table {table!r} has no columns")
     if any(type(value) is bytes for value in values.values()):

@@ -4,8 +4,8 @@ Each row is a partition of an input: everything below `position` is in the datab
 whole transaction, so that of two owners of a shard one sees what the other has done: the one with the smaller
 fencing token is refused, and what is there already is left out.
 
-A topic that was deleted and created again counts from 0, and so do its tokens: its id says so. The records
-that were refused are noted until Kafka has their dead letters, that is until a batch begins beyond them.
+A topic that was deleted and created again counts from 0: its id says so. The records that were refused are
+noted until Kafka has their dead letters, that is until a batch begins beyond them.
 """
 
 from __future__ import annotations
@@ -118,14 +118,15 @@ class PositionTable:
     def _written(self, row: tuple[Any, ...], batch: SinkBatch) -> Written:
         topic, partition, topic_id, position, token, refused = row
         place = TopicPartition(topic, partition)
-        present = batch.topic_ids.get(topic)
-        if None not in (topic_id, present) and topic_id != present:
-            return Written(0, {})
+        # First, and whatever the topic: a later owner's token is larger also when the topic was made anew.
         if token > batch.fences.get(place, 0):
             raise SinkFenced(
                 f"sink {self._sink!r}: {place} has been written by a newer owner (fencing token {token}, "
                 f"ours is {batch.fences.get(place, 0)}); this worker begins anew"
             )
+        present = batch.topic_ids.get(topic)
+        if None not in (topic_id, present) and topic_id != present:
+            return Written(0, {})
         return Written(position, {int(offset): why for offset, why in refused.items()})
 
     def store(

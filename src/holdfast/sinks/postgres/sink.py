@@ -25,13 +25,15 @@ from holdfast.sinks.postgres.positions import PositionTable
 from holdfast.sinks.postgres.writes import Delete, Execute, Insert, Upsert
 
 _KEY: Final = """
-    SELECT c.oid IS NOT NULL, array_agg(a.attname::text ORDER BY array_position(i.indkey, a.attnum))
+    SELECT c.oid IS NOT NULL, array_agg(a.attname::text ORDER BY array_position(i.indkey::int2[], a.attnum))
     FROM (SELECT to_regclass(%s) AS oid) c
     LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
-    LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
+    LEFT JOIN pg_attribute a
+        ON a.attrelid = c.oid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
     GROUP BY 1
 """
-_AT_ONCE: Final = "SET CONSTRAINTS ALL IMMEDIATE"
+_CHECKED: Final = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
+"""Check what is deferred to the end of a transaction now, and defer again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +81,7 @@ class PostgresSink(Sink):
         """Write a batch in one transaction; see `Sink.write`."""
         try:
             with self._connection.used(self._begin) as connection:
-                try:
-                    return self._write(connection, batch, at_once=False)
-                except psycopg.IntegrityError:
-                    # What each statement may, the commit may not: a constraint is deferred to the end.
-                    return self._write(connection, batch, at_once=True)
+                return self._write(connection, batch)
         except psycopg.Error as error:
             raise judge(error, self._name) from error
 
@@ -95,7 +93,7 @@ class PostgresSink(Sink):
         self._keys.clear()
         self._positions.create(connection)
 
-    def _write(self, connection: psycopg.Connection, batch: SinkBatch, *, at_once: bool) -> list[Refusal]:
+    def _write(self, connection: psycopg.Connection, batch: SinkBatch) -> list[Refusal]:
         result = _Result()
         with self._connection.transaction(connection):
             before = self._positions.lock(connection, batch)
@@ -108,8 +106,6 @@ class PostgresSink(Sink):
                 elif offset in there.refused:
                     # Kafka has no dead letter of it yet: the commit there had failed.
                     result.refusals.append(Refusal(made.position, SinkRefused(there.refused[offset])))
-            if at_once:
-                connection.execute(_AT_ONCE)
             self._write_all(connection, new, result)
             self._positions.store(connection, batch, before, result.noted())
         return result.refusals
@@ -121,9 +117,11 @@ class PostgresSink(Sink):
         try:
             with connection.transaction():
                 for step in self._steps(connection, made):
-                    connection.execute(step.statement, step.parameters)  # type: ignore[arg-type]
-        except (psycopg.Error, SinkRefused) as error:
-            cause = judge(error, self._name) if isinstance(error, psycopg.Error) else error
+                    connection.execute(step.statement, step.parameters or None)  # type: ignore[arg-type]
+                # What each statement may, the commit may not: it would be too late to know whose fault it is.
+                connection.execute(_CHECKED)
+        except (psycopg.Error, UnicodeError, SinkRefused) as error:
+            cause = error if isinstance(error, SinkRefused) else judge(error, self._name)
             if not isinstance(cause, SinkRefused):
                 raise
             if len(made) == 1:
