@@ -56,7 +56,7 @@ def test_the_wheel_holds_every_file_of_the_package(archives: tuple[Path, Path]) 
 
 
 def test_the_wheel_asks_for_what_its_core_needs_only(archives: tuple[Path, Path]) -> None:
-    """Faust, sinks' clients and the simulation are extras; nothing of the tests is required; the versions agree."""
+    """Faust, clients of sinks and the simulation are extras; nothing of the tests is required."""
     with zipfile.ZipFile(archives[1]) as wheel:
         text = wheel.read(f"holdfast-{__version__}.dist-info/METADATA").decode()
     metadata = email.message_from_string(text)
