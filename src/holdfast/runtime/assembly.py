@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from holdfast.runtime.owner_notes import OwnerNotes
 from holdfast.runtime.peers import Peers
 from holdfast.runtime.predecessors import PredecessorPorts, Predecessors
 from holdfast.runtime.restore import Restorer
+from holdfast.runtime.setbacks import FAILED_UNITS
 from holdfast.runtime.sink_commit import SinkPipeline, SinkProcessor
 from holdfast.runtime.stall import InputEnds, StallWatch
 from holdfast.runtime.status import Reporter
@@ -43,6 +44,9 @@ TRANSACTION_TIMEOUT_MS = 10_000
 
 CALL_TIMEOUT_S = 10.0
 """How long one call to the brokers may take before its outcome counts as unknown."""
+
+_FAILED_SINK_UNITS = 3 * FAILED_UNITS
+"""A rebalance refuses the unit that is on its way, and one that goes to a sink is long on its way."""
 
 _HEARTBEAT_MS = 100
 """How soon a member hears of a rebalance: a shard that moves waits for it twice."""
@@ -115,6 +119,7 @@ def build_worker(
     limits = WorkerLimits(decl.commit_interval_ms / 1000, decl.cache_entries)
     pipeline, gate = CommitPipeline(writer, changelogs), None
     if processor.sink is not None:
+        limits = replace(limits, failed_units=_FAILED_SINK_UNITS)
         sink = _guarded(processor.sink)
         letters = declared.dead_letter_topic
         pipeline = SinkPipeline(writer, sink, SinkProcessor(decl.name, decl.group_id, letters, topics.id_of))
