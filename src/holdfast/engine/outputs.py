@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeGuard
 
 from holdfast.engine.handler import To
 from holdfast.errors import HandlerError, UndeclaredOutput
@@ -17,6 +17,11 @@ Direct = Callable[[Any, int], Output]
 """Event and timestamp to output, everything looked up beforehand."""
 Emit = Callable[[Any, Message, list[Any]], None]
 """Adds what a handler returned for a record to what is to be written; nothing of it if it raises."""
+
+
+def are_several(results: Any) -> TypeGuard[Iterable[Any]]:
+    """Whether what a handler returned is a collection of outputs, and no text or mapping."""
+    return isinstance(results, Iterable) and not isinstance(results, (str, bytes, Mapping))
 
 
 class Emitter(Protocol):
@@ -119,7 +124,7 @@ class Router:
             UndeclaredOutput: as for `one`.
             HandlerError: as for `one`, or it returned something that cannot be iterated.
         """
-        if isinstance(results, (str, bytes, Mapping)) or not isinstance(results, Iterable):
+        if not are_several(results):
             raise HandlerError(
                 f"the handler returned {type(results).__name__}; it must return None, an event or events"
             )

@@ -24,15 +24,22 @@ class Promised(NamedTuple):
 
 def returned(annotation: Any) -> Iterator[type]:
     """Yield the classes of a return annotation, one for each thing that a handler may return or yield."""
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin in (Union, types.UnionType):
-        yield from (each for arg in args for each in returned(arg))
-    elif isinstance(origin, type) and issubclass(origin, Iterable) and not issubclass(origin, Mapping):
-        # A generator's further arguments are what it is sent and what it ends with.
-        members = args if origin is tuple else args[:1]
-        yield from (each for arg in members for each in returned(arg))
+    members = _members(annotation)
+    if members is not None:
+        yield from (each for member in members for each in returned(member))
     elif isinstance(annotation, type) and annotation not in (type(None), Any) and not _is_bare(annotation):
         yield annotation
+
+
+def _members(annotation: Any) -> tuple[Any, ...] | None:
+    """What a union or a container of several things names; None for anything else."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return args
+    if isinstance(origin, type) and issubclass(origin, Iterable) and not issubclass(origin, Mapping):
+        # A generator's further arguments are what it is sent and what it ends with.
+        return args if origin is tuple else args[:1]
+    return None
 
 
 def _is_bare(annotation: type) -> bool:
@@ -48,12 +55,8 @@ def promised(annotation: Any) -> Iterator[Promised]:
     if isinstance(annotation, type) and issubclass(annotation, Event):
         yield Promised(annotation, addressed=False)
         return
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is To:
-        yield from (Promised(each.event, addressed=True) for arg in args for each in promised(arg))
-    elif origin in (Union, types.UnionType):
-        yield from (each for arg in args for each in promised(arg))
-    elif isinstance(origin, type) and issubclass(origin, Iterable) and not issubclass(origin, Mapping):
-        # A generator's further arguments are what it is sent and what it ends with.
-        members = args if origin is tuple else args[:1]
-        yield from (each for arg in members for each in promised(arg))
+    if get_origin(annotation) is To:
+        addressed = get_args(annotation)
+        yield from (Promised(each.event, addressed=True) for arg in addressed for each in promised(arg))
+        return
+    yield from (each for member in _members(annotation) or () for each in promised(member))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
-from holdfast.engine.outputs import Emit
+from holdfast.engine.outputs import Emit, are_several
 from holdfast.errors import HandlerError
 from holdfast.record import Message, Write
 
@@ -38,7 +37,7 @@ class SinkWrites:
         return emit
 
     def _many(self, results: Any) -> list[Any]:
-        if isinstance(results, (str, bytes, Mapping)) or not isinstance(results, Iterable):
+        if not are_several(results):
             raise self._wrong(results)
         found = list(results)
         for one in found:
