@@ -84,8 +84,7 @@ def test_a_unit_is_done_again_when_the_groups_coordinator_leaves_in_the_midst_of
     TopicAdmin(servers).create([TopicSpec(name, 1, 3, {}) for name in (source, output)])
     member = Consumer({"bootstrap.servers": servers, "group.id": group}).consumer_group_metadata()
     settings = producer_config(servers, transactional_id=unique_name("id"))
-    times = {"transaction.timeout.ms": 10_000, "delivery.timeout.ms": 10_000}
-    writer = TransactionalWriter({**settings, **times}, 10.0)
+    writer = TransactionalWriter(settings, 10.0)
 
     def finish(position: int) -> Ending | None:
         return UnitEnd(writer, {TopicPartition(source, 0): position}, member, PATIENCE_S).take(wait=None)

@@ -16,6 +16,10 @@ from holdfast.schema import EventDecoder
 from tests.support.application import Application, Run
 from tests.support.events import Folded
 
+COMMIT_S = 2.0
+"""Within which a commit that was on its way has ended; far less than a session, which a frozen worker may not
+outlast before it is known to hold a transaction."""
+
 
 class Place(NamedTuple):
     """Where an output stands."""
@@ -94,13 +98,14 @@ def frozen(run: Run, index: int = 0) -> Iterator[int]:
 def caught_in_a_transaction(run: Run, shards: set[int]) -> Iterator[set[Place]]:
     """The first worker is frozen with a transaction open; yields the outputs in it.
 
-    A worker that committed between the look and the freeze is let go, and caught again.
+    A worker that committed between the look and the freeze is let go, and caught again: also one whose commit
+    was on its way, which brokers that are busy may end only now.
     """
     app = run.application
     for _ in range(5):
         run.until(lambda: uncommitted(app, shards), 20, "an open transaction")
         with frozen(run):
-            run.let_run(0.5)
+            run.let_run(COMMIT_S)
             if left := uncommitted(app, shards):
                 yield left
                 return

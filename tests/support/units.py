@@ -62,12 +62,7 @@ class Units:
     def writer(self, servers: str, kind: type[TransactionalWriter]) -> TransactionalWriter:
         """A writer; its client's id is `name`."""
         settings = producer_config(servers, self._properties, transactional_id=self.name)
-        settings |= {
-            "client.id": self.name,
-            "transaction.timeout.ms": 10_000,
-            "delivery.timeout.ms": 10_000,
-        }
-        return kind(settings, CALL_S)
+        return kind({**settings, "client.id": self.name}, CALL_S)
 
     def run(self, writer: TransactionalWriter, until: int, within: float = 40.0) -> None:
         """Commit units until there are `until` of them."""

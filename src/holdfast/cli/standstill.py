@@ -17,7 +17,7 @@ from holdfast.errors import BrokersUnreachable, ReplayRefused, TopologyError
 from holdfast.kafka.groups import GroupAdmin
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.scan import SCAN_GROUP
-from holdfast.kafka.settings import consumer_config
+from holdfast.kafka.settings import OPEN_TRANSACTION_S, consumer_config
 from holdfast.kafka.versions import KnownVersion, known_versions, version_decls
 from holdfast.runtime.replay import ReplayPlan
 from holdfast.runtime.replay_steps import end_unfinished, inputs_of
@@ -27,10 +27,6 @@ _LEAVING_S = 2.0
 """Seconds beyond a session in which a worker that was stopped is still in the group."""
 
 _POLL_S = 0.25
-
-OPEN_TRANSACTION_S = 20.0
-"""How long a worker that hangs may hold its group's positions back: a transaction's time-out, 10 s, and the
-time until brokers look for those that are over, 10 s."""
 
 
 def native(declared: Topology, processor: str) -> ProcessorDecl:

@@ -154,11 +154,12 @@ class Mover:
 
     def _connect(self) -> Producer:
         """Take over the transactional id."""
-        settings: dict[str, Any] = producer_config(
-            self.servers, self.properties, transactional_id=self.transactional_id
+        settings = producer_config(
+            self.servers,
+            self.properties,
+            transactional_id=self.transactional_id,
+            transaction_ms=int(self.seconds * 1000),
         )
-        milliseconds = int(self.seconds * 1000)
-        settings |= {"transaction.timeout.ms": milliseconds, "delivery.timeout.ms": milliseconds}
         with mapped(f"taking over {self.transactional_id}"):
             client = Producer(settings)
         take_over(client, self.transactional_id, CALL_S, _COMMIT_S)

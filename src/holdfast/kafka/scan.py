@@ -11,17 +11,13 @@ from typing import Protocol
 from holdfast.errors import BrokersUnreachable, ClusterError
 from holdfast.kafka.offsets import CALL_S, OffsetAdmin
 from holdfast.kafka.reader import PartitionReader, reader_settings
-from holdfast.kafka.settings import Properties, consumer_config
+from holdfast.kafka.settings import OPEN_TRANSACTION_S, Properties, consumer_config
 from holdfast.record import Message, TopicPartition
 
 log = logging.getLogger(__name__)
 
 SCAN_GROUP = "holdfast-scan"
 """Group name of the reader; it never joins and never commits."""
-
-OPEN_TRANSACTION_S = 22.0
-"""How long to wait for open transactions: longer than brokers let a dead worker's one stand. That is the 10 s
-of its timeout, and the 10 s from one look of theirs to the next."""
 
 SILENCE_S = 30.0
 """Seconds without any record after which brokers count as gone."""

@@ -56,6 +56,14 @@ CONSUMER_PROTOCOL = "consumer"
 DELIVERY_TIMEOUT_MS = 120_000
 """How long an event may wait for its acknowledgement before it counts as failed; as in the Java client."""
 
+TRANSACTION_TIMEOUT_MS = 10_000
+"""How long a transaction may be open, as in Kafka Streams."""
+
+OPEN_TRANSACTION_S = TRANSACTION_TIMEOUT_MS / 1_000 + 10.0 + 2.0
+"""How long a transaction of ours can hold up those who read committed records, when whoever began it is gone
+and nobody takes over its id: its timeout, the 10 s from one look of the brokers for such ones to the next,
+and the time in which they end it."""
+
 _SAFE = "an acknowledged event must be on enough replicas and there once"
 _OWN_COMMITS = "positions are committed together with the results, never by the client itself"
 _BY_TOPOLOGY = "it follows from the topology and the worker's slot"
@@ -138,7 +146,11 @@ def admin_config(bootstrap_servers: str, properties: Properties | None = None) -
 
 
 def producer_config(
-    bootstrap_servers: str, properties: Properties | None = None, *, transactional_id: str | None = None
+    bootstrap_servers: str,
+    properties: Properties | None = None,
+    *,
+    transactional_id: str | None = None,
+    transaction_ms: int = TRANSACTION_TIMEOUT_MS,
 ) -> dict[str, Any]:
     """Return the properties of a producer: idempotent, acks=all, bounded memory.
 
@@ -146,6 +158,7 @@ def producer_config(
         bootstrap_servers: ``host:port`` of some brokers, separated by commas.
         properties: the user's own properties.
         transactional_id: makes it a transactional producer.
+        transaction_ms: how long each of its transactions may be open, in milliseconds.
 
     Raises:
         SettingError: when a property would break a guarantee.
@@ -165,7 +178,12 @@ def producer_config(
         "allow.auto.create.topics": False,
     }
     if transactional_id is not None:
-        fixed["transactional.id"] = transactional_id
+        fixed |= {
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": transaction_ms,
+            # The client refuses a record that could outlive its transaction.
+            "delivery.timeout.ms": transaction_ms,
+        }
     return _merge(ours, common_config(bootstrap_servers, _not_of_groups(properties)), fixed)
 
 

@@ -39,9 +39,6 @@ from holdfast.sinks.factory import build_sink
 from holdfast.topology.model import BROKER_MAX_BYTES, MAX_BYTES, ProcessorDecl, Topology
 from holdfast.topology.resolved import ResolvedProcessor, ResolvedSink, ResolvedTopology
 
-TRANSACTION_TIMEOUT_MS = 10_000
-"""How long a transaction may be open, as in Kafka Streams; brokers look for older ones every 10 s only."""
-
 CALL_TIMEOUT_S = 10.0
 """How long one call to the brokers may take before its outcome counts as unknown."""
 
@@ -214,9 +211,6 @@ def _writer_settings(
     return {
         **producer_config(identity.bootstrap_servers, properties, transactional_id=slot_id),
         "client.id": slot_id,
-        "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
-        # The client refuses a record that could outlive its transaction.
-        "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
     }
 
 

@@ -21,9 +21,6 @@ from holdfast.runtime.term import CandidateIdentity, Term, TermPorts
 from holdfast.topology.model import BROKER_MAX_BYTES, MAX_BYTES, Topology
 from holdfast.topology.resolved import ResolvedTopology
 
-TRANSACTION_TIMEOUT_MS = 10_000
-"""How long a dead leader's open transaction may hold up readers; its successor ends it at once."""
-
 CALL_TIMEOUT_S = 10.0
 """How long one call to the brokers may take before its outcome counts as unknown."""
 
@@ -61,12 +58,7 @@ class LeaderClients:
         topology, name = self._topology, self._topology.candidate_id(self._slot)
         properties = {**record_sizes(topology), **topology.kafka}
         settings = producer_config(self._servers, properties, transactional_id=topology.leader_id)
-        settings |= {
-            "client.id": name,
-            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
-            # The client refuses a record that could outlive its transaction.
-            "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
-        }
+        settings["client.id"] = name
         # Positions mean nothing in this group, so they need no note of the topic that they are of.
         # A term that lost a connection ends, and the next one asks first whose turn it is.
         return TransactionalWriter(settings, CALL_TIMEOUT_S, replaces=False, tells_refused=True)

@@ -27,6 +27,16 @@ def test_a_transactional_producer_has_its_id() -> None:
     assert producer_config(SERVERS, transactional_id="shop.p.0")["transactional.id"] == "shop.p.0"
 
 
+def test_no_record_of_a_transactional_producer_outlives_its_transaction() -> None:
+    """Whatever the user says: the client refuses to begin with other values."""
+    times = {"transaction.timeout.ms", "delivery.timeout.ms"}
+    users = {"message.timeout.ms": 60_000, "transaction.timeout.ms": 60_000}
+    usual = producer_config(SERVERS, users, transactional_id="shop.p.0")
+    assert {name: usual[name] for name in times} == dict.fromkeys(times, 10_000)
+    short = producer_config(SERVERS, transactional_id="shop.p.0", transaction_ms=4_000)
+    assert {name: short[name] for name in times} == dict.fromkeys(times, 4_000)
+
+
 def test_a_consumer_reads_committed_records_and_commits_nothing() -> None:
     """Positions are committed with the results."""
     config = consumer_config(SERVERS, "shop.p")
