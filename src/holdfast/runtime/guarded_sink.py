@@ -42,7 +42,7 @@ class GuardedSink:
         self.name = name
         self.timeout = timeout
         # Whatever else it says, it has answered.
-        self.breaker = CircuitBreaker(name, settings, failures=(SinkDown,))
+        self.breaker = sink.breaker or CircuitBreaker(name, settings, failures=(SinkDown,))
         self.took_s = 0.0
         self._sink = sink
 
@@ -54,6 +54,8 @@ class GuardedSink:
             SinkFenced: a newer owner of a shard has written to it.
             SinkError: it cannot be written to as it is declared.
         """
+        if self._sink.breaker is not None:
+            return self._write(batch)
         try:
             return self.breaker.call(self._write, batch)
         except CircuitOpen as error:
@@ -134,6 +136,7 @@ class SinkGate:
         self.most = 1
         breaker = self._guarded.breaker
         if isinstance(error.__cause__, CircuitOpen):
+            self.reason = self.reason or str(error)
             wait = error.wait_s or 0.0
         else:
             self.reason = str(error)

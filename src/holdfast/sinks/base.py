@@ -18,6 +18,7 @@ from typing import ClassVar
 
 from holdfast.errors import SinkRefused
 from holdfast.record import Position, TopicPartition, Write
+from holdfast.resilience import CircuitBreaker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +61,12 @@ class Sink(ABC):
 
     Attributes:
         accepts: the classes that a handler may return for it.
+        breaker: counts the calls that a batch is made of, for a sink that makes many; with None a batch is
+            one call, and counted by whoever writes it.
     """
 
     accepts: ClassVar[tuple[type, ...]]
+    breaker: CircuitBreaker | None = None
 
     @abstractmethod
     def write(self, batch: SinkBatch) -> Sequence[Refusal]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from holdfast.errors import PolicyError
 from holdfast.topology.fields import TOPIC_NAME_LIMIT
 from holdfast.topology.model import BROKER_MAX_BYTES, CAUSE_BYTES, LEADER, MAX_BYTES, Topology
+from holdfast.topology.sink_decls import HttpSinkDecl
 from holdfast.topology.source import Location, Problem, did_you_mean
 
 _NOT_WITH_A_SINK = {
@@ -162,6 +163,9 @@ def _sinks(topology: Topology, known: Collection[str]) -> Iterator[Problem]:
             sink.breaker.settings()
         except PolicyError as error:
             yield Problem(("sinks", name, "breaker"), str(error))
+        if isinstance(sink, HttpSinkDecl) and sink.call_timeout_ms > sink.timeout_ms:
+            text = f"one call may take no longer than a batch, {sink.timeout_ms} ms (`timeout`)"
+            yield Problem(("sinks", name, "call_timeout"), text)
     for name, processor in topology.native.items():
         at: Location = ("processors", name)
         if processor.sink is None:

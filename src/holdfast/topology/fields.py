@@ -119,6 +119,22 @@ SinkTimeout = Annotated[
     Field(ge=100, le=20_000),
     expected("a duration from 100ms to 20s, such as 10s"),
 ]
+ServiceUrl = Annotated[
+    StrictStr,
+    Field(pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$"),
+    expected("the URL of a service, such as https://gateway.internal/v1"),
+]
+HeaderName = Annotated[
+    StrictStr,
+    Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"),
+    expected("the name of a header"),
+]
+Status = Annotated[
+    str,
+    BeforeValidator(_config_text),
+    Field(pattern=r"^([345]\d\d|[345]xx)$"),
+    expected("a status of HTTP that is no success, such as 429, or a class of them, such as 5xx"),
+]
 Fraction = Annotated[
     float, Field(strict=True, gt=0, le=1), expected("a fraction above 0, up to 1, such as 0.5")
 ]

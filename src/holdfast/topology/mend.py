@@ -28,6 +28,7 @@ _STAND_INS: Mapping[tuple[str | int, str | int], Any] = {
     ("processors", "agent"): _REFERENCE,
     ("processors", "reads"): ["stand-in"],
     ("sinks", "dsn"): "stand-in",
+    ("sinks", "url"): "http://stand-in",
     ("sinks", "sink"): _REFERENCE,
     ("producers", "source"): _REFERENCE,
     ("producers", "writes"): ["stand-in"],

@@ -25,7 +25,7 @@ from holdfast.topology.resolved import (
     ResolvedTopic,
     ResolvedTopology,
 )
-from holdfast.topology.sink_decls import PostgresSinkDecl
+from holdfast.topology.sink_decls import CustomSinkDecl
 from holdfast.topology.source import Location, Problem, did_you_mean
 
 _PLAIN_TYPES: Mapping[str, type] = {
@@ -229,7 +229,7 @@ class _Resolver:
 
     def _sinks(self, parts: Topology) -> Iterator[tuple[str, ResolvedSink]]:
         for name, decl in parts.sinks.items():
-            if isinstance(decl, PostgresSinkDecl):
+            if not isinstance(decl, CustomSinkDecl):
                 found = [self._references.find(reference) for reference in decl.accepts]
                 yield name, ResolvedSink(decl, tuple(it for it in found if isinstance(it, type)))
                 continue

@@ -10,17 +10,24 @@ from pydantic import Discriminator, Field, StrictStr, Tag
 from holdfast.resilience import BreakerSettings
 from holdfast.topology.declared import Declared
 from holdfast.topology.fields import (
+    ConfigValue,
     Count,
     Fraction,
     Growth,
+    HeaderName,
     Interval,
     QualifiedName,
     Reference,
+    ServiceUrl,
     SinkTimeout,
+    Status,
     Text,
 )
 
 _A_YEAR_S = 365 * 86_400.0
+
+DOWN_STATUSES = ("401", "403", "407", "408", "425", "429", "5xx")
+"""Answers of an HTTP service that is in trouble, asks for a pause, or does not know us (any more)."""
 
 NO_TYPE = "nothing"
 """What stands for the type of a sink that has none."""
@@ -29,7 +36,7 @@ NO_TYPE = "nothing"
 class BreakerDecl(Declared):
     """When a sink is given time to come back.
 
-    A batch is one call. While the circuit is open the sink gets nothing, and the inputs wait.
+    While the circuit is open the sink gets nothing, and the inputs wait. A batch is one call.
     """
 
     failure_rate: Fraction = 0.5
@@ -73,6 +80,16 @@ class BreakerDecl(Declared):
         )
 
 
+class CallBreakerDecl(BreakerDecl):
+    """When a service is given time to come back; each call on its own counts."""
+
+    window_calls: Count = 100
+    """How many last calls are looked at."""
+
+    minimum_calls: Count = 20
+    """From how many calls in the window on the rate is looked at."""
+
+
 class AnySinkDecl(Declared):
     """What every sink has, whatever it writes to."""
 
@@ -107,6 +124,36 @@ class PostgresSinkDecl(AnySinkDecl):
     """The table that the inputs' positions are kept in; it is created if it does not exist."""
 
 
+class HttpSinkDecl(AnySinkDecl):
+    """A service over HTTP: each call at least once, with a key by which the service knows it again."""
+
+    accepts: ClassVar[tuple[str, ...]] = ("holdfast.sinks.http.calls:HttpCall",)
+
+    type: Literal["http"]
+    """What kind of system it is."""
+
+    url: ServiceUrl
+    """Where it is: the paths of calls go below it."""
+
+    headers: Mapping[HeaderName, ConfigValue] = Field(default={}, repr=False)
+    """Headers of every call; `${NAME}` stands for an environment variable of the worker."""
+
+    call_timeout_ms: SinkTimeout = Field(2_000, alias="call_timeout")
+    """How long one call may take before it is given up."""
+
+    attempts: Count = 3
+    """How often a call is made at most before the service counts as down."""
+
+    concurrent: Count = 32
+    """How many calls are made at once, all of different keys."""
+
+    down: tuple[Status, ...] = DOWN_STATUSES
+    """Answers that are no record's fault: what waits for the service is not set aside."""
+
+    breaker: CallBreakerDecl = Field(default_factory=lambda: CallBreakerDecl.model_validate({}))
+    """When the service is given time to come back, instead of calls."""
+
+
 class CustomSinkDecl(AnySinkDecl):
     """A system that the application brings a sink for."""
 
@@ -126,6 +173,8 @@ def _type(data: Any) -> str:
 
 
 SinkDecl = Annotated[
-    Annotated[PostgresSinkDecl, Tag("postgres")] | Annotated[CustomSinkDecl, Tag("custom")],
+    Annotated[PostgresSinkDecl, Tag("postgres")]
+    | Annotated[HttpSinkDecl, Tag("http")]
+    | Annotated[CustomSinkDecl, Tag("custom")],
     Discriminator(_type),
 ]

@@ -18,7 +18,13 @@ from holdfast.topology.model import (
     TopicDecl,
     Topology,
 )
-from holdfast.topology.sink_decls import NO_TYPE, BreakerDecl, CustomSinkDecl, PostgresSinkDecl
+from holdfast.topology.sink_decls import (
+    NO_TYPE,
+    BreakerDecl,
+    CustomSinkDecl,
+    HttpSinkDecl,
+    PostgresSinkDecl,
+)
 from holdfast.topology.source import UNREADABLE, Location, Problem, did_you_mean, show
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
@@ -28,7 +34,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
 }
 _KINDS: Mapping[str, tuple[str, Mapping[str, type[BaseModel]]]] = {
     "processors": ("runtime", {"holdfast": ProcessorDecl, "faust": FaustDecl}),
-    "sinks": ("type", {"postgres": PostgresSinkDecl, "custom": CustomSinkDecl}),
+    "sinks": ("type", {"postgres": PostgresSinkDecl, "http": HttpSinkDecl, "custom": CustomSinkDecl}),
 }
 """For sections with several kinds of entries: the key that tells the kind, and the model of each."""
 _NESTED: Mapping[str, type[BaseModel]] = {"breaker": BreakerDecl}
@@ -110,7 +116,7 @@ def _given(detail: ErrorDetails) -> str:
     at = detail["loc"]
     if at[0] == "kafka" and any(word in str(at[-1]) for word in _SECRET):
         return "another type of value"
-    if at[0] == "sinks" and at[-1] == "dsn":
+    if at[0] == "sinks" and (at[-1] == "dsn" or "headers" in at):
         return "another type of value"
     return show(detail["input"])
 

@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 
 from holdfast.engine.plan import check_handler
-from holdfast.errors import TopologyErrors
+from holdfast.errors import SinkError, TopologyErrors
 from holdfast.sinks.factory import build_sink
+from holdfast.sinks.http import HttpCall
+from holdfast.sinks.http.sink import HttpSink
 from holdfast.sinks.postgres import Delete, Execute, Insert, Upsert
 from holdfast.sinks.postgres.sink import PostgresSink
 from holdfast.topology import CustomSinkDecl, PostgresSinkDecl, Topology, check_file, load, resolve
+from holdfast.topology.resolved import ResolvedSink
 
 HEAD = """\
 app: shop
@@ -22,11 +25,13 @@ MODULE = """
 from collections.abc import Iterator
 from holdfast import Event, State
 from holdfast.sinks.base import Sink
+from holdfast.sinks.http import HttpCall
 from holdfast.sinks.postgres import Insert, Upsert
 class Day(Event):
     name: str
 def good(day: Day) -> Iterator[Insert | Upsert] | None: ...
 def returns_events(day: Day) -> Day: ...
+def calls(day: Day) -> HttpCall: ...
 def keeps(day: Day, days: State[int]) -> Insert: ...
 class Mine(Sink):
     accepts = (Day,)
@@ -110,6 +115,10 @@ def test_all_mistakes_of_sinks_are_told_with_their_lines(tmp_path: Path) -> None
         "  slow: {type: postgres, dsn: x, timeout: 5m}\n"
         "  secret: {type: postgres, dsn: [hunter2]}\n"
         "  noclass: {type: custom, sink: schemas_sk:Bare}\n"
+        "  nowhere: {type: http}\n"
+        "  ftp: {type: http, url: 'ftp://x'}\n"
+        "  long: {type: http, url: 'http://x', timeout: 1s, headers: {X-Key: [hunter2]}}\n"
+        "  ok: {type: http, url: 'http://x', down: [200]}\n"
         "  good: {type: postgres, dsn: x}\n"
         "processors:\n"
         "  far: {handler: schemas_sk:good, reads: [days], sink: god}\n"
@@ -118,8 +127,8 @@ def test_all_mistakes_of_sinks_are_told_with_their_lines(tmp_path: Path) -> None
         "  loose: {handler: schemas_sk:good, reads: [days], sink: good, guarantee: at-least-once}\n",
     )
     begins = [
-        '5: sinks.typo.type: expected postgres or custom, got "postgrs"; did you mean "postgres"?',
-        "6: sinks.none.type: expected postgres or custom, got nothing",
+        '5: sinks.typo.type: expected postgres or http or custom, got "postgrs"; did you mean "postgres"?',
+        "6: sinks.none.type: expected postgres or http or custom, got nothing",
         "7: sinks.bare.dsn: missing: where it is",
         "8: sinks.unknown.tabel: unknown key",
         "9: sinks.never.breaker: this breaker can never open: its window holds 10 calls",
@@ -128,10 +137,15 @@ def test_all_mistakes_of_sinks_are_told_with_their_lines(tmp_path: Path) -> None
         '12: sinks.slow.timeout: expected a duration from 100ms to 20s, such as 10s, got "5m"',
         "13: sinks.secret.dsn: expected text, got another type of value",
         '14: sinks.noclass.sink: "schemas_sk:Bare" has no `accepts`',
-        '17: processors.far.sink: sink "god" is not declared under `sinks`; did you mean "good"?',
-        "18: processors.events.handler: schemas_sk:returns_events returns Day, which sink 'good' does not",
-        "19: processors.keeps.tables: a processor with a sink keeps no state",
-        "20: processors.loose.guarantee: a processor with a sink is exactly-once up to it",
+        "15: sinks.nowhere.url: missing: where it is",
+        "16: sinks.ftp.url: expected the URL of a service, such as https://gateway.internal/v1, got",
+        "17: sinks.long.headers.X-Key: expected text, a number, true or false, got another type of value",
+        "17: sinks.long.call_timeout: one call may take no longer than a batch, 1000 ms",
+        "18: sinks.ok.down[0]: expected a status of HTTP that is no success, such as 429, or a class",
+        '21: processors.far.sink: sink "god" is not declared under `sinks`; did you mean "good"?',
+        "22: processors.events.handler: schemas_sk:returns_events returns Day, which sink 'good' does not",
+        "23: processors.keeps.tables: a processor with a sink keeps no state",
+        "24: processors.loose.guarantee: a processor with a sink is exactly-once up to it",
     ]
     assert len(told) == len(begins), told
     for text, begin in zip(told, begins, strict=True):
@@ -142,3 +156,36 @@ def test_an_address_is_not_part_of_any_text(tmp_path: Path) -> None:
     """It may hold a password."""
     topology = read(tmp_path, "sinks: {history: {type: postgres, dsn: password=hunter2}}\n")
     assert "hunter2" not in repr(topology)
+
+
+def http(folder: Path, more: str = "") -> ResolvedSink:
+    """A resolved HTTP sink, with more of its keys."""
+    text = f"sinks: {{gateway: {{type: http, url: 'http://127.0.0.1:1/v1'{more}}}}}\n"
+    text += "processors: {pay: {handler: schemas_sk:calls, reads: [days], sink: gateway}}\n"
+    resolved = resolve(read(folder, text), check_handler).processors["pay"].sink
+    assert resolved is not None
+    return resolved
+
+
+def test_an_http_sink_counts_calls(tmp_path: Path) -> None:
+    """Not batches: its breaker looks at more of them."""
+    resolved = http(tmp_path)
+    sink = build_sink(resolved)
+    assert resolved.accepts == (HttpCall,)
+    assert sink.breaker is not None
+    assert (sink.breaker.settings.window_calls, sink.breaker.settings.minimum_calls) == (100, 20)
+
+
+def test_a_secret_of_a_header_is_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker without it says which is missing; the file is valid all the same."""
+    resolved = http(tmp_path, ", headers: {Authorization: 'Bearer ${GATEWAY_TOKEN}'}")
+    monkeypatch.delenv("GATEWAY_TOKEN", raising=False)
+    with pytest.raises(
+        SinkError, match="its header Authorization needs the environment variable GATEWAY_TOK"
+    ):
+        build_sink(resolved)
+    monkeypatch.setenv("GATEWAY_TOKEN", "t0ps3cret")
+    sink = build_sink(resolved)
+    assert isinstance(sink, HttpSink)
+    assert sink._settings.headers == {"Authorization": "Bearer t0ps3cret"}
+    assert "t0ps3cret" not in repr(sink._settings)

@@ -1,0 +1,177 @@
+"""One service over HTTP: its connections, and the protections that all calls of it share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import aiohttp
+from yarl import URL
+
+from holdfast.errors import CircuitOpen, HandlerError, SinkDown
+from holdfast.resilience import Backoff, BreakerSettings, CircuitBreaker, Policy, Retry, RetryBudget
+from holdfast.sinks.http.calls import HttpAnswer, HttpCall
+from holdfast.sinks.http.client import IDEMPOTENCY_KEY
+from holdfast.sinks.http.judge import is_down, pause_s
+from holdfast.topology.sink_decls import DOWN_STATUSES
+
+_LONGEST_ANSWER = 16 * 1024 * 1024
+_JSON = "application/json"
+_BACKOFF = Backoff(base_s=0.1, cap_s=2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """How a service is called.
+
+    Attributes:
+        name: of the sink.
+        url: where it is; paths of calls go below it.
+        headers: of every call.
+        call_s: seconds that one call may take.
+        attempts: how often a call is made at most before its service counts as down.
+        within_s: seconds after a call's first attempt within which the last one may begin.
+        concurrent: how many calls are made at once.
+        down: statuses that tell of a service in trouble; see `holdfast.sinks.http.judge`.
+        breaker: when no calls are made.
+    """
+
+    name: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    call_s: float = 2.0
+    attempts: int = 3
+    within_s: float = 5.0
+    concurrent: int = 32
+    down: Collection[str] = DOWN_STATUSES
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
+
+
+class _NoAnswer(SinkDown):
+    """One attempt came to nothing."""
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """What `holdfast.resilience.Retry` asks for."""
+        return self.wait_s
+
+
+class HttpService:
+    """Calls a service; each call on its own is counted, tried again and cut in time.
+
+    To be used on one event loop.
+
+    Args:
+        settings: how it is called.
+
+    Attributes:
+        breaker: of the service.
+
+    Raises:
+        PolicyError: the protections cannot work as they are set.
+    """
+
+    def __init__(self, settings: HttpSettings) -> None:
+        self._settings = settings
+        self._url = URL(settings.url.rstrip("/"))
+        self._session: aiohttp.ClientSession | None = None
+        self._trouble = ""
+        self.breaker = CircuitBreaker(
+            settings.name, settings.breaker, failures=(_NoAnswer,), ignored=(HandlerError,)
+        )
+        self._policy = Policy(
+            retry=Retry(
+                attempts=settings.attempts,
+                backoff=_BACKOFF,
+                budget=RetryBudget(),
+                errors=(_NoAnswer,),
+                within_s=settings.within_s,
+                retry_after_limit_s=settings.within_s,
+            ),
+            breaker=self.breaker,
+        )
+
+    async def send(self, call: HttpCall, identity: str) -> HttpAnswer:
+        """Make a call; see `HttpClient.send`.
+
+        Args:
+            call: the call.
+            identity: the same one whenever this call is made, and no other call's.
+
+        Raises:
+            SinkDown: no answer, or one that says that the service is in trouble; also of an open breaker.
+            HandlerError: the call cannot be made at all.
+        """
+        headers = {IDEMPOTENCY_KEY: identity}
+        body = call.body()
+        if call.json is not None:
+            headers["Content-Type"] = _JSON
+        headers.update(call.headers)
+        try:
+            return await self._policy.call_async(self._attempt, call, body, headers)
+        except CircuitOpen as error:
+            because = f"; {self._trouble}" if self._trouble else ""
+            raise SinkDown(f"sink {self._settings.name!r}: {error}{because}", error.wait_s) from error
+
+    async def _attempt(self, call: HttpCall, body: bytes | None, headers: Mapping[str, str]) -> HttpAnswer:
+        session = self._session or self._connect()
+        where = URL(f"{self._url}{call.path}", encoded=True)
+        try:
+            async with (
+                asyncio.timeout(self._settings.call_s),
+                session.request(
+                    call.method, where, data=body, headers=headers, allow_redirects=False
+                ) as response,
+            ):
+                content = await _read(response)
+                found = {name.lower(): value for name, value in response.headers.items()}
+                answer = HttpAnswer(response.status, found, content)
+        except TimeoutError as error:
+            seconds = f"{self._settings.call_s:g} s"
+            raise self._no_answer(f"{call} had no answer within {seconds}") from error
+        except ValueError as error:
+            # aiohttp refuses it before it is sent: a header with an end of a line in it, say.
+            raise HandlerError(f"{call} cannot be made: {error}") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._no_answer(f"{call} had no answer: {type(error).__name__}: {error}") from error
+        if is_down(answer.status, self._settings.down):
+            pause = pause_s(found.get("retry-after"), datetime.now(UTC))
+            raise self._no_answer(f"{call} was answered with {answer}", pause)
+        return answer
+
+    def _no_answer(self, trouble: str, pause: float | None = None) -> _NoAnswer:
+        self._trouble = trouble
+        return _NoAnswer(f"sink {self._settings.name!r}: {trouble}", pause)
+
+    def _connect(self) -> aiohttp.ClientSession:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._settings.concurrent, ttl_dns_cache=10),
+            headers=self._settings.headers,
+            # Each attempt is cut as a whole.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=True,
+            trust_env=True,
+        )
+        return self._session
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
+            # Sockets are closed in the loop's next turn.
+            await asyncio.sleep(0)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The body, which is not to take all the memory there is."""
+    content = bytearray()
+    async for part in response.content.iter_any():
+        content += part
+        if len(content) > _LONGEST_ANSWER:
+            response.close()
+            raise aiohttp.ClientPayloadError(f"it has more than {_LONGEST_ANSWER:,} bytes")
+    return bytes(content)

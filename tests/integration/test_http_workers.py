@@ -1,0 +1,180 @@
+"""Workers with an HTTP sink, on real brokers and a real server: outages and deaths cost no call, no order."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.application import Application, Run
+from tests.support.events import Added
+from tests.support.http_service import Asked, HttpServer, Say, http_server
+from tests.support.load import Load
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
+Make = Callable[..., Application]
+
+CALL = """
+from holdfast import processor
+from holdfast.sinks.http import HttpCall
+from test_events import Added
+
+@processor
+def handle(event: Added) -> HttpCall:
+    return HttpCall("POST", f"/adds/{event.key}", event)
+"""
+
+
+class Calls:
+    """An application that calls a service, and what the service made of the calls.
+
+    Attributes:
+        without_effect: calls that the service did nothing for.
+    """
+
+    def __init__(self, make: Make, server: HttpServer, **options: Any) -> None:
+        sink = {"type": "http", "url": server.url, "timeout": "4s", "call_timeout": "1s"}
+        sink |= options.pop("settings", {})
+        self.app = make(
+            handler=CALL, tables={}, outputs={}, sinks={"gateway": sink}, sink="gateway", **options
+        )
+        self.server = server
+        self.without_effect: list[Asked] = []
+
+    def check(self, *, but: str = "") -> None:
+        """Every event of the log was done once, in the order of its key, by a service that knows its keys."""
+        expected: dict[str, list[int]] = {}
+        for event in (event for event in self.app.decoded("adds") if event.key != but):
+            expected.setdefault(event.key, []).append(event.n)
+        done: dict[str, list[int]] = {}
+        for event in self.effects():
+            done.setdefault(event["key"], []).append(event["n"])
+        assert done == expected
+
+    def effects(self) -> list[dict[str, Any]]:
+        """The bodies of the calls that did something: the first with each key of idempotency."""
+        first: dict[str, Asked] = {}
+        for asked in self.server.asked:
+            if asked not in self.without_effect:
+                first.setdefault(asked.key, asked)
+        return [asked.json() for asked in first.values()]
+
+
+@pytest.fixture
+def calls(application: Make) -> Iterator[Callable[..., Calls]]:
+    """Give a function that makes an application with its service."""
+    with http_server() as server:
+        yield lambda **options: Calls(application, server, **options)
+
+
+def some(count: int, start: int = 0) -> list[Added]:
+    return [Added(key=f"k{i % 40}", n=i) for i in range(start, start + count)]
+
+
+def wait_for_sink(run: Run) -> None:
+    """Until the worker says that it waits for the service."""
+    run.until(lambda: all(view.status.waits_for == "gateway" for view in run.views), 30, "it waits")
+
+
+def test_every_event_is_one_call_in_the_order_of_its_key(calls: Callable[..., Calls]) -> None:
+    """With nothing wrong no call is made twice."""
+    it = calls()
+    it.app.publish(*some(1_000))
+    with it.app.run() as run:
+        run.until_drained()
+    it.check()
+    assert len(it.server.asked) == 1_000
+
+
+def test_a_service_that_comes_and_goes_gets_every_call(calls: Callable[..., Calls]) -> None:
+    """Under load; the worker waits meanwhile, says so, and stays in its group."""
+    it = calls()
+    with it.app.run() as run:
+        run.until_running()
+        pid = run.pid()
+        with Load(it.app, rate=200):
+            for _ in range(3):
+                run.let_run(0.7)
+                it.server.stop()
+                wait_for_sink(run)
+                assert "had no answer" in run.views[0].status.why
+                it.server.start()
+                run.until(lambda: not run.views[0].status.waits_for, 30, "it goes on")
+        run.until_drained()
+        assert (run.pid(), run.running()) == (pid, 4)
+    it.check()
+
+
+def test_workers_that_are_killed_repeat_calls_with_the_same_keys(calls: Callable[..., Calls]) -> None:
+    """So a service that knows them does nothing twice, and nothing is left out."""
+    it = calls(workers=2)
+    with it.app.run(workers=2) as run:
+        run.until_running()
+        with Load(it.app, rate=200):
+            for _ in range(3):
+                run.let_run(1.0)
+                run.kill(0)
+                run.until_running()
+            run.let_run(1.0)
+        run.until_drained()
+    it.check()
+
+
+def test_a_service_that_hangs_costs_no_membership(calls: Callable[..., Calls]) -> None:
+    """It takes calls and never answers, for longer than the session; single ones try it meanwhile."""
+    it = calls(settings={"call_timeout": "500ms", "attempts": 1})
+    published = some(400)
+    it.app.publish(*published[:200])
+    with it.app.run() as run:
+        run.until_running()
+        run.until(lambda: it.app.lag() == 0, 30, "the first part")
+        pid, before = run.pid(), len(it.server.asked)
+        it.server.answer = lambda _: Say(hang=True)
+        it.app.publish(*published[200:])
+        wait_for_sink(run)
+        run.let_run(6.0)
+        assert run.running() == 4
+        assert "had no answer within 0.5 s" in run.views[0].status.why
+        hung = it.server.asked[before:]
+        it.without_effect = hung
+        assert len(hung) < 60, "it is tried, not flooded"
+        it.server.answer = lambda _: Say()
+        run.until_drained()
+        assert (run.pid(), run.views[0].restarts) == (pid, 0)
+    it.check()
+
+
+def test_a_call_that_the_service_refuses_is_a_dead_letter(calls: Callable[..., Calls]) -> None:
+    """With what it said; all other calls are made."""
+    it = calls()
+    it.server.answer = lambda asked: Say(422, "n must be positive") if "/bad" in asked.path else Say(201)
+    good = some(50)
+    it.app.publish(*good[:25], Added(key="bad", n=-1), *good[25:])
+    with it.app.run() as run:
+        run.until_drained()
+        run.until(lambda: run.views[0].status.dead_letters == 1, 10, "the dead letter is counted")
+    (letter,) = it.app.dead_letters()
+    headers = dict(letter.headers() or ())
+    assert letter.key() == b"bad"
+    assert b"422 Unprocessable Entity: n must be positive" in (headers["__streams.errors.message"] or b"")
+    it.without_effect = [asked for asked in it.server.asked if "/bad" in asked.path]
+    it.check(but="bad")
+
+
+def test_a_frozen_worker_that_wakes_repeats_only_known_calls(calls: Callable[..., Calls]) -> None:
+    """Another one has made them meanwhile, with the same keys."""
+    it = calls()
+    with it.app.run("one") as first:
+        first.until_running()
+        with Load(it.app, rate=200):
+            first.let_run(1.0)
+            first.signal(signal.SIGSTOP)
+            with it.app.run("two") as second:
+                second.until_running()
+                second.let_run(1.0)
+                first.signal(signal.SIGCONT)
+                second.let_run(3.0)
+        first.until_drained()
+    it.check()

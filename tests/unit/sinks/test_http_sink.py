@@ -1,0 +1,288 @@
+"""The HTTP sink against a real server: what is called, in which order, and what its answers lead to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from holdfast.errors import CircuitOpen, SinkDown
+from holdfast.record import Position, TopicPartition, Write
+from holdfast.resilience import BreakerSettings, CircuitState
+from holdfast.sinks.base import SinkBatch
+from holdfast.sinks.http import HttpCall
+from holdfast.sinks.http.service import HttpSettings
+from holdfast.sinks.http.sink import HttpSink
+from holdfast.testing import MemoryMessage
+from tests.support.http_service import Asked, HttpServer, Say, http_server
+
+PLACE = TopicPartition("orders", 3)
+BREAKER = BreakerSettings(
+    window_s=None, window_calls=20, minimum_calls=8, open_s=0.5, open_jitter=0.0, half_open_calls=1
+)
+
+
+@pytest.fixture
+def server() -> Iterator[HttpServer]:
+    with http_server() as started:
+        yield started
+
+
+Make = Callable[..., HttpSink]
+
+
+@pytest.fixture
+def make(server: HttpServer) -> Iterator[Make]:
+    made: list[HttpSink] = []
+
+    def sink(*, batch_s: float = 5.0, **settings: Any) -> HttpSink:
+        given = {"call_s": 1.0, "breaker": BREAKER, "attempts": 1, **settings}
+        made.append(HttpSink(HttpSettings("gateway", server.url + "/v1", **given), batch_s))
+        return made[-1]
+
+    yield sink
+    for each in made:
+        each.close()
+
+
+def write(offset: int, call: HttpCall, key: bytes | None = b"k") -> Write:
+    return Write(MemoryMessage("orders", 3, offset, key=key, value=b"{}"), call)
+
+
+def batch(writes: Sequence[Write], *, begin: int = 0, fence: int = 1, topic_id: str = "id-1") -> SinkBatch:
+    ends = {PLACE: writes[-1].message.offset() + 1} if writes else {}
+    return SinkBatch(
+        group="shop.pay",
+        writes=writes,
+        begins={PLACE: begin},
+        ends=ends,
+        fences={PLACE: fence},
+        topic_ids={"orders": topic_id},
+    )
+
+
+def calls(count: int, keys: int = 1, first: int = 0) -> list[Write]:
+    """Calls with their number in the path, on so many keys."""
+    return [
+        write(n, HttpCall("POST", f"/{n}", {"n": n}), f"k{n % keys}".encode())
+        for n in range(first, first + count)
+    ]
+
+
+def numbers(asked: Sequence[Asked]) -> list[int]:
+    return [int(each.path.rpartition("/")[2]) for each in asked]
+
+
+def test_a_call_arrives_as_it_was_returned(server: HttpServer, make: Make) -> None:
+    """Below the sink's URL, with its headers and a key of its own."""
+    sink = make(headers={"Authorization": "Bearer t"})
+    call = HttpCall("PATCH", "/orders/ann%2Fbob?full=1", {"n": 1}, headers={"X-Trace": "7"})
+    assert sink.write(batch([write(41, call)])) == []
+    (asked,) = server.asked
+    assert (asked.method, asked.path, asked.json()) == ("PATCH", "/v1/orders/ann%2Fbob?full=1", {"n": 1})
+    assert asked.headers["Authorization"] == "Bearer t"
+    assert asked.headers["X-Trace"] == "7"
+    assert asked.headers["Content-Type"] == "application/json"
+    assert asked.key == "shop.pay/id-1/3/41/1"
+
+
+def test_calls_of_one_key_keep_their_order_and_others_do_not_wait(server: HttpServer, make: Make) -> None:
+    """Each key one call at a time, whatever the service takes for it."""
+    under_way: set[str] = set()
+    guard = threading.Lock()
+
+    def answer(asked: Asked) -> Say:
+        with guard:
+            under_way.add(asked.path)
+        return Say(after=0.05 if numbers([asked])[0] % 3 else 0.0)
+
+    server.answer = answer
+    sink = make(concurrent=8)
+    began = time.monotonic()
+    sink.write(batch(calls(40, keys=8)))
+    took = time.monotonic() - began
+    for key in range(8):
+        of_key = [n for n in numbers(server.asked) if n % 8 == key]
+        assert of_key == sorted(of_key)
+    assert server.most_at_once == 8
+    assert took < 40 * 0.05, "they were made one after the other"
+
+
+def test_calls_of_one_record_are_made_one_after_the_other(server: HttpServer, make: Make) -> None:
+    """In the order in which the handler returned them, each with its own key."""
+    first, second = write(1, HttpCall("POST", "/1")), write(1, HttpCall("POST", "/2"))
+    second = Write(first.message, second.value)
+    make().write(batch([first, second]))
+    assert [asked.key for asked in server.asked] == ["shop.pay/id-1/3/1/1", "shop.pay/id-1/3/1/2"]
+
+
+def test_a_record_that_is_refused_is_named_and_the_others_go_on(server: HttpServer, make: Make) -> None:
+    """Its further calls are not made."""
+    server.answer = lambda asked: Say(422, "no such order") if asked.path.endswith("/1") else Say(201)
+    second = Write(calls(2)[1].message, HttpCall("POST", "/after"))
+    writes = [calls(1)[0], calls(2)[1], second, *calls(1, first=2)]
+    writes[1] = Write(second.message, writes[1].value)
+    (refusal,) = make().write(batch(writes))
+    assert refusal.position == Position("orders", 3, 1)
+    assert str(refusal.error) == (
+        "sink 'gateway': POST /1 was answered with 422 Unprocessable Entity: no such order"
+    )
+    assert numbers(server.asked) == [0, 1, 2]
+
+
+def test_a_redirect_is_not_followed(server: HttpServer, make: Make) -> None:
+    """It may lead to another service, and turn a POST into a GET."""
+    server.answer = lambda _: Say(307, headers={"Location": "/v1/elsewhere"})
+    (refusal,) = make().write(batch(calls(1)))
+    assert "307 Temporary Redirect" in str(refusal.error)
+    assert len(server.asked) == 1
+
+
+def test_a_body_that_cannot_be_written_is_the_records_fault(server: HttpServer, make: Make) -> None:
+    """As what a database refuses is."""
+    (refusal,) = make().write(batch([write(0, HttpCall("POST", "/0", object())), *calls(1, first=1)]))
+    assert "cannot be written as JSON" in str(refusal.error)
+    assert numbers(server.asked) == [1]
+
+
+@pytest.mark.parametrize(
+    ("say", "reason"),
+    [
+        (Say(503, "maintenance"), "was answered with 503 Service Unavailable: maintenance"),
+        (Say(401), "was answered with 401 Unauthorized"),
+        (Say(hang=True), "had no answer within 1 s"),
+        (Say(drop=True), "had no answer: ServerDisconnectedError"),
+        (Say(half=True), "had no answer: ClientPayloadError"),
+    ],
+)
+def test_a_service_in_trouble_is_down(server: HttpServer, make: Make, say: Say, reason: str) -> None:
+    """Nothing of it is set aside."""
+    server.answer = lambda _: say
+    with pytest.raises(SinkDown, match=reason):
+        make().write(batch(calls(3)))
+    assert len(server.asked) == 1, "what follows in the key must wait"
+
+
+def test_a_service_that_is_not_there_is_down(server: HttpServer, make: Make) -> None:
+    """And it goes on when it is there again."""
+    server.stop()
+    sink = make()
+    with pytest.raises(SinkDown, match="had no answer: ClientConnectorError"):
+        sink.write(batch(calls(3)))
+    server.start()
+    assert sink.write(batch(calls(3))) == []
+    assert numbers(server.asked) == [0, 1, 2]
+
+
+def test_a_pause_that_the_service_asks_for_is_told(server: HttpServer, make: Make) -> None:
+    """The gate keeps it."""
+    server.answer = lambda _: Say(429, headers={"Retry-After": "17"})
+    with pytest.raises(SinkDown) as caught:
+        make(attempts=3, within_s=1.0).write(batch(calls(1)))
+    assert caught.value.wait_s == 17.0
+    assert len(server.asked) == 1, "the pause is longer than a retry may wait"
+
+
+def test_a_single_failure_is_tried_again_with_the_same_key(server: HttpServer, make: Make) -> None:
+    """One lost answer does not hold up everything."""
+    server.answer = lambda _: Say(500 if len(server.asked) == 2 else 200)
+    assert make(attempts=3).write(batch(calls(3))) == []
+    assert numbers(server.asked) == [0, 1, 1, 2]
+    assert server.asked[1].key == server.asked[2].key
+
+
+def test_what_was_done_before_an_outage_is_not_done_again(server: HttpServer, make: Make) -> None:
+    """Also in another cut; but a new ownership, or a topic made anew, begins anew."""
+    server.answer = lambda asked: Say(500 if asked.path.endswith("/4") else 200)
+    sink = make(concurrent=1)
+    with pytest.raises(SinkDown):
+        sink.write(batch(calls(8)))
+    server.answer = lambda _: Say()
+    server.asked.clear()
+    sink.write(batch(calls(6)))
+    assert numbers(server.asked) == [4, 5]
+    server.asked.clear()
+    sink.write(batch(calls(7), fence=2))
+    assert numbers(server.asked) == [0, 1, 2, 3, 4, 5, 6]
+    server.asked.clear()
+    sink.write(batch(calls(2), fence=2, topic_id="id-2"))
+    assert [asked.key for asked in server.asked] == ["shop.pay/id-2/3/0/1", "shop.pay/id-2/3/1/1"]
+
+
+def test_refusals_of_before_an_outage_are_told_again(server: HttpServer, make: Make) -> None:
+    """The record was not set aside yet: its batch was not committed."""
+    server.answer = lambda asked: Say(400 if asked.path.endswith("/0") else 500)
+    sink = make(concurrent=1)
+    with pytest.raises(SinkDown):
+        sink.write(batch(calls(2)))
+    server.answer = lambda _: Say()
+    (refusal,) = sink.write(batch(calls(2)))
+    assert refusal.position.offset == 0
+
+
+def test_what_is_committed_is_forgotten(server: HttpServer, make: Make) -> None:
+    """What is remembered does not grow."""
+    sink = make()
+    for begin in range(0, 500, 50):
+        sink.write(batch(calls(50, keys=50, first=begin), begin=begin))
+    assert sum(map(len, sink._progress._results.values())) == 50
+
+
+def test_an_open_breaker_lets_nothing_through(server: HttpServer, make: Make) -> None:
+    """It counts calls, not batches; then single ones try whether it is back."""
+    server.answer = lambda _: Say(500)
+    sink = make(concurrent=8)
+    with pytest.raises(SinkDown):
+        sink.write(batch(calls(40, keys=40)))
+    assert sink.breaker is not None
+    assert sink.breaker.state is CircuitState.OPEN
+    assert len(server.asked) == 8
+    with pytest.raises(SinkDown) as caught:
+        sink.write(batch(calls(40, keys=40)))
+    assert isinstance(caught.value.__cause__, CircuitOpen)
+    assert 0 < (caught.value.wait_s or 0) <= 0.5
+    assert len(server.asked) == 8
+    server.answer = lambda _: Say()
+    deadline = time.monotonic() + 5
+    while sink.breaker.wait_s():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert sink.write(batch(calls(1))) == []
+    assert sink.breaker.state is CircuitState.CLOSED
+
+
+def test_a_service_that_is_slow_gets_what_it_can_take(server: HttpServer, make: Make) -> None:
+    """A batch ends in time, and what it did counts."""
+    server.answer = lambda _: Say(after=0.05)
+    sink = make(concurrent=1, batch_s=0.5)
+    with pytest.raises(SinkDown, match=r"made \d+ of 30 calls within 0.5 s"):
+        sink.write(batch(calls(30)))
+    done = len(server.asked)
+    assert 1 < done < 30
+    assert sink.breaker is not None
+    assert sink.breaker.snapshot().failed == 0
+    sink.write(batch(calls(done + 1)))
+    assert numbers(server.asked) == list(range(done + 1)), "nothing twice"
+
+
+def test_a_hung_service_ends_a_batch_in_time(server: HttpServer, make: Make) -> None:
+    """Whatever the number of calls: those under way are cut, and no others begin."""
+    server.answer = lambda _: Say(hang=True)
+    began = time.monotonic()
+    with pytest.raises(SinkDown, match=r"no answer within 0\.3 s"):
+        make(call_s=0.3, attempts=2).write(batch(calls(500, keys=500)))
+    assert time.monotonic() - began < 5
+
+
+def test_a_header_that_cannot_be_sent_is_the_records_fault(server: HttpServer, make: Make) -> None:
+    """No outage, and no reason to end the worker."""
+    call = HttpCall("POST", "/0", headers={"X-Name": "ann\r\nX-Admin: yes"})
+    sink = make()
+    (refusal,) = sink.write(batch([write(0, call), *calls(1, first=1)]))
+    assert "POST /0 cannot be made" in str(refusal.error)
+    assert numbers(server.asked) == [1]
+    assert sink.breaker is not None
+    assert sink.breaker.snapshot().succeeded == 1, "what was not sent says nothing of the service"
