@@ -20,7 +20,8 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   └── EventRefused           this event cannot be published; others can
     ├── HandlerError               the user's handler raised or answered wrongly
     │   ├── UndeclaredOutput       it emitted what the topology does not allow
-    │   └── MissingKey             it used state for a record that has no key
+    │   ├── MissingKey             it used state for a record that has no key
+    │   └── RecordFailed           it failed while it asked for something, and its shard has to stop
     ├── ClusterError               brokers or the embedded cluster
     │   ├── BrokersUnreachable
     │   ├── TopicRefused           the brokers will not create a topic as declared
@@ -132,6 +133,22 @@ class HandlerError(HoldfastError):
 
 class UndeclaredOutput(HandlerError):
     """A handler emitted an event that its processor does not declare."""
+
+
+class RecordFailed(HandlerError):
+    """An async handler failed at a record that is not to be set aside: its shard has to stop there.
+
+    Attributes:
+        position: the record, a `holdfast.record.Position`.
+        cause: what was raised.
+        is_first: whether nothing of its shard came before it in its batch: all before it is committed.
+    """
+
+    def __init__(self, position: tuple[str, int, int], cause: Exception, *, is_first: bool) -> None:
+        self.position = position
+        self.cause = cause
+        self.is_first = is_first
+        super().__init__(f"{position}: {cause}")
 
 
 class MissingKey(HandlerError):

@@ -82,6 +82,11 @@ def replay(
             "it. A PostgreSQL sink leaves out what it has written already: to write it again with --emit, "
             f"delete the rows with consumer_group = '{owner.group_id}' from its table of positions first"
         )
+    if owner.asks and not emit:
+        raise ReplayRefused(
+            f"{owner.name} asks {' and '.join(owner.asks)} and keeps no state: without --emit nothing comes "
+            "of it. With --emit everything is asked for again, each record with the same key as before"
+        )
     wanted = _Wanted(parse_start(start), emit, keep_state, incomplete)
     plan, todo = _prepare(declared, owner, wanted, servers)
     _show(owner, plan, wanted, as_json)

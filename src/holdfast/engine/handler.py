@@ -3,6 +3,9 @@
 A handler's first parameter is the event (a class, or a union of classes and
 `Tombstone`). Every further parameter is `State[T]`, named like a declared table,
 or `Context`. It returns nothing, one event, an iterable of events, or yields them.
+
+An `async` handler asks downstream systems: it takes their clients instead of state,
+named like the systems that its processor `asks`, and returns what others return.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, overload
 
+from holdfast.downstream import Client
 from holdfast.engine.context import Context
 from holdfast.engine.state import State
 from holdfast.errors import HandlerError
@@ -41,13 +45,13 @@ class Parameter:
     """One parameter of a handler after the event.
 
     Attributes:
-        name: the parameter's name; for `state` it is the table's name.
+        name: the parameter's name; for `state` it is the table's name, for `client` the system's.
         kind: what the engine passes.
-        value_type: the table's value type as the handler sees it, for `state`.
+        value_type: as the handler sees it: the table's value type for `state`, the class for `client`.
     """
 
     name: str
-    kind: Literal["state", "context"]
+    kind: Literal["state", "context", "client"]
     value_type: Any = None
 
 
@@ -62,6 +66,7 @@ class HandlerSpec:
         accepts_tombstones: whether `Tombstone` is among the accepted values.
         parameters: the parameters after the event, in order.
         is_generator: whether it yields its outputs.
+        is_async: whether it is a coroutine function.
         returns: the return annotation; None if there is none.
     """
 
@@ -71,6 +76,7 @@ class HandlerSpec:
     accepts_tombstones: bool
     parameters: tuple[Parameter, ...] = field(default=())
     is_generator: bool = False
+    is_async: bool = False
     returns: Any = None
 
     @property
@@ -104,14 +110,14 @@ def inspect_handler(function: Handler) -> HandlerSpec:
     """Read a handler's signature.
 
     Raises:
-        HandlerError: it is not a function, is `async`, has no event parameter, or has a
+        HandlerError: it is not a function, is an async generator, has no event parameter, or has a
             parameter that the engine cannot supply.
     """
     name = f"{getattr(function, '__module__', '?')}:{getattr(function, '__qualname__', function)}"
     if not inspect.isfunction(function):
         raise HandlerError(f"{name} is not a function; a handler is a plain function or a generator function")
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise HandlerError(f"{name} is async; handlers are plain or generator functions")
+    if inspect.isasyncgenfunction(function):
+        raise HandlerError(f"{name} is async and yields; let it return its outputs in a list")
     parameters = list(inspect.signature(function).parameters.values())
     hints = hints_of(function, name)
     if not parameters:
@@ -119,13 +125,15 @@ def inspect_handler(function: Handler) -> HandlerSpec:
             f"{name} takes no parameters; its first one must be the event, like `order: OrderPlaced`"
         )
     events, tombstones = _event_types(name, parameters[0], hints)
+    is_async = inspect.iscoroutinefunction(function)
     return HandlerSpec(
         function=function,
         name=name,
         events=events,
         accepts_tombstones=tombstones,
-        parameters=tuple(_parameter(name, p, hints) for p in parameters[1:]),
+        parameters=tuple(_parameter(name, p, hints, is_async) for p in parameters[1:]),
         is_generator=inspect.isgeneratorfunction(function),
+        is_async=is_async,
         returns=hints.get("return"),
     )
 
@@ -164,16 +172,29 @@ def _event_types(
     return events, bool(tombstones)
 
 
-def _parameter(name: str, parameter: inspect.Parameter, hints: dict[str, Any]) -> Parameter:
+def _parameter(name: str, parameter: inspect.Parameter, hints: dict[str, Any], is_async: bool) -> Parameter:
     _check_kind(name, parameter)
     hint = hints.get(parameter.name)
     if hint is Context:
         return Parameter(parameter.name, "context")
     if hint is State or get_origin(hint) is State:
+        if is_async:
+            raise HandlerError(
+                f"{name} is async and takes table {parameter.name!r}: while it waits for an answer, other "
+                "records are handled. Keep the state in a processor before or after it"
+            )
         return Parameter(parameter.name, "state", next(iter(get_args(hint)), None))
+    if isinstance(hint, type) and issubclass(hint, Client):
+        if not is_async:
+            raise HandlerError(
+                f"{name} takes {_show(hint)} {parameter.name!r}, whose answers have to be awaited; make it "
+                "an `async def`"
+            )
+        return Parameter(parameter.name, "client", hint)
+    takes = "a client (such as HttpClient)" if is_async else "State[...]"
     raise HandlerError(
         f"{name}: parameter {parameter.name!r} is annotated with {_show(hint)}; "
-        "after the event a handler takes State[...] or Context"
+        f"after the event {'an async' if is_async else 'a'} handler takes {takes} or Context"
     )
 
 

@@ -81,6 +81,7 @@ def check_handler(resolved: ResolvedProcessor | ResolvedLeaderTask) -> Iterator[
     spec = inspect_handler(resolved.handler)
     yield from _events(spec, resolved)
     yield from _tables(spec, resolved)
+    yield from _clients(spec, resolved)
     if resolved.sink is not None:
         yield from _writes(spec, resolved.sink)
     else:
@@ -102,6 +103,24 @@ def _tables(spec: HandlerSpec, resolved: ResolvedProcessor) -> Iterator[str]:
                 f"table {parameter.name!r} holds {_name(declared_type)}, but {spec.name} takes it as "
                 f"State[{_name(parameter.value_type)}]"
             )
+
+
+def _clients(spec: HandlerSpec, resolved: ResolvedProcessor) -> Iterator[str]:
+    asked = {each.name: each.value_type for each in spec.parameters if each.kind == "client"}
+    for name, kind in asked.items():
+        if name not in resolved.asks:
+            declared = ", ".join(resolved.asks) or "nothing"
+            yield f"{spec.name} asks {name!r}, which is not declared (`asks` has: {declared})"
+        elif (given := resolved.asks[name].client) is not None and not issubclass(given, kind):
+            yield f"{spec.name} takes {name!r} as {_name(kind)}, but its client is a {_name(given)}"
+    for name, sink in resolved.asks.items():
+        if sink.client is None:
+            yield f"sink {name!r} can be written to, but not asked"
+        elif name not in asked:
+            needed = f"{name}: {_name(sink.client)}"
+            yield f"{name!r} is declared in `asks`, but {spec.name} has no parameter `{needed}`"
+    if spec.is_async and not resolved.asks:
+        yield f"{spec.name} is async: it asks something. Name that under `sinks`, and in `asks`"
 
 
 def _events(spec: HandlerSpec, resolved: ResolvedProcessor) -> Iterator[str]:
@@ -136,6 +155,9 @@ def _outputs(spec: HandlerSpec | TaskSpec, resolved: ResolvedProcessor | Resolve
 
 def _writes(spec: HandlerSpec, sink: ResolvedSink) -> Iterator[str]:
     """Say what the sink would not take of that which the return annotation names."""
+    if not sink.accepts:
+        yield f"sink {sink.decl.name!r} can be asked, but not written to"
+        return
     for kind in dict.fromkeys(returned(spec.returns)):
         if not issubclass(kind, sink.accepts) and not any(issubclass(it, kind) for it in sink.accepts):
             names = ", ".join(map(_name, sink.accepts))

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from holdfast.engine.asking import Waiting, passing
 from holdfast.engine.blame import explain
 from holdfast.engine.context import Context
 from holdfast.engine.dead_letter import dead_letter
@@ -22,7 +23,7 @@ from holdfast.engine.outputs import Router
 from holdfast.engine.ports import Store
 from holdfast.engine.sink_writes import SinkWrites
 from holdfast.engine.state import CACHED_VALUE_BYTES, ShardTable, State
-from holdfast.engine.step import make_run
+from holdfast.engine.step import Run, make_run
 from holdfast.engine.unit import ShardChanges, Unit
 from holdfast.errors import DecodeError, StateError, StoreError, UnexpectedTombstone
 from holdfast.record import Message, Position, TopicPartition
@@ -68,7 +69,18 @@ class ProcessorPlan:
     @property
     def uses_fence(self) -> bool:
         """Whether somebody may use the fencing token: a handler that asks for its context, or a sink."""
-        return self.handler.takes_context or self.sink is not None
+        return self.handler.takes_context or self.has_writes
+
+    @property
+    def has_writes(self) -> bool:
+        """Whether units hold writes: for a sink, or events that an async handler is still to handle."""
+        return self.sink is not None or self.handler.is_async
+
+    def run_of(self, decoder: EventDecoder, context: Context, states: Mapping[str, State[Any]]) -> Run:
+        """The loop that handles records of one input."""
+        if self.handler.is_async:
+            return make_run(passing(self.handler), decoder, Waiting(), context, states)
+        return make_run(self.handler, decoder, self.sink or self.router, context, states)
 
     def as_shadow(self) -> ProcessorPlan:
         """The same processor, whose outputs and dead letters go to its shadow topics."""
@@ -137,7 +149,7 @@ class ShardTask:
         self._states = {name: State(table) for name, table in self._tables.items()}
         self._weighed = tuple((table, self._states[name]) for name, table in self._tables.items())
         self._runs = {
-            topic: make_run(plan.handler, decoder, plan.sink or plan.router, self._context, self._states)
+            topic: plan.run_of(decoder, self._context, self._states)
             for topic, decoder in plan.decoders.items()
         }
 
@@ -181,7 +193,7 @@ class ShardTask:
             # Their outputs were written when they were handled for the first time.
             self._handle(topic, messages[:muted], unit, [])
             messages = messages[muted:]
-        self._handle(topic, messages, unit, unit.writes if self._plan.sink else unit.outputs)
+        self._handle(topic, messages, unit, unit.writes if self._plan.has_writes else unit.outputs)
 
     def _handle(self, topic: str, messages: Sequence[Message], unit: Unit, outputs: list[Any]) -> None:
         if self.failure is not None or not messages:

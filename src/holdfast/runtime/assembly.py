@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from holdfast.engine.asking import AskingHandler
 from holdfast.engine.plan import plan_processor
+from holdfast.engine.shard import ProcessorPlan
 from holdfast.kafka.at_least_once import AtLeastOnceWriter
 from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
 from holdfast.kafka.group_settings import set_session
@@ -21,6 +23,7 @@ from holdfast.kafka.transaction import TransactionalWriter
 from holdfast.kafka.unit_writer import UnitWriter
 from holdfast.kafka.versions import require_sole
 from holdfast.record import TopicPartition
+from holdfast.runtime.asking import AskingStage
 from holdfast.runtime.commit import CommitPipeline
 from holdfast.runtime.guarded_sink import GuardedSink, SinkGate
 from holdfast.runtime.known_topics import KnownTopics
@@ -30,14 +33,15 @@ from holdfast.runtime.peers import Peers
 from holdfast.runtime.predecessors import PredecessorPorts, Predecessors
 from holdfast.runtime.restore import Restorer
 from holdfast.runtime.setbacks import FAILED_UNITS
-from holdfast.runtime.sink_commit import SinkPipeline, SinkProcessor
+from holdfast.runtime.stage import Stage
+from holdfast.runtime.stage_commit import StagePipeline, StageProcessor
 from holdfast.runtime.stall import InputEnds, StallWatch
 from holdfast.runtime.status import Reporter
 from holdfast.runtime.store import StoreMemory
 from holdfast.runtime.worker import Worker, WorkerLimits
-from holdfast.sinks.factory import build_sink
+from holdfast.sinks.factory import build_downstream, build_sink
 from holdfast.topology.model import BROKER_MAX_BYTES, MAX_BYTES, ProcessorDecl, Topology
-from holdfast.topology.resolved import ResolvedProcessor, ResolvedSink, ResolvedTopology
+from holdfast.topology.resolved import ResolvedProcessor, ResolvedTopology
 
 CALL_TIMEOUT_S = 10.0
 """How long one call to the brokers may take before its outcome counts as unknown."""
@@ -115,12 +119,13 @@ def build_worker(
     )
     limits = WorkerLimits(decl.commit_interval_ms / 1000, decl.cache_entries)
     pipeline, gate = CommitPipeline(writer, changelogs), None
-    if processor.sink is not None:
+    if (stage := _stage(processor, plan)) is not None:
         limits = replace(limits, failed_units=_FAILED_SINK_UNITS)
-        sink = _guarded(processor.sink)
         letters = declared.dead_letter_topic
-        pipeline = SinkPipeline(writer, sink, SinkProcessor(decl.name, decl.group_id, letters, topics.id_of))
-        gate = SinkGate(sink)
+        pipeline = StagePipeline(
+            writer, stage, StageProcessor(decl.name, decl.group_id, letters, topics.id_of)
+        )
+        gate = SinkGate(stage)
     return Worker(
         plan,
         limits,
@@ -134,9 +139,22 @@ def build_worker(
     )
 
 
-def _guarded(resolved: ResolvedSink) -> GuardedSink:
-    decl = resolved.decl
-    return GuardedSink(decl.name, build_sink(resolved), decl.breaker.settings(), decl.timeout_ms / 1000)
+def _stage(processor: ResolvedProcessor, plan: ProcessorPlan) -> Stage | None:
+    """What the units of a processor go through, if it is more than a commit."""
+    if processor.sink is not None:
+        decl = processor.sink.decl
+        sink = build_sink(processor.sink)
+        return GuardedSink(decl.name, sink, decl.breaker.settings(), decl.timeout_ms / 1000)
+    if not processor.asks:
+        return None
+    decls = [each.decl for each in processor.asks.values()]
+    return AskingStage(
+        AskingHandler(plan.handler, plan.router),
+        {name: build_downstream(each) for name, each in processor.asks.items()},
+        plan.on_error,
+        max(each.timeout_ms for each in decls) / 1000,
+        decls[0].breaker.settings(),
+    )
 
 
 def consumer_settings(

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from holdfast.engine.unit import SealedUnit, Unit
-from holdfast.errors import ClusterError, SinkDown, SinkFenced, StateError
+from holdfast.errors import ClusterError, RecordFailed, SinkDown, SinkFenced, StateError
 from holdfast.kafka.unit_writer import Ending, Outcome
+from holdfast.record import Position
 from holdfast.runtime.commit import CommitPipeline, Finished
 from holdfast.runtime.guarded_sink import SinkGate
 from holdfast.runtime.ownership import OwnedShard
@@ -170,6 +171,9 @@ class Committer:
         except SinkDown as error:
             self._hold_up(error)
             return
+        except RecordFailed as failure:
+            self._stop_at(failure)
+            return
         except SinkFenced as error:
             log.warning("%s", error)
             self._setbacks.count_fenced(str(error))
@@ -304,6 +308,18 @@ class Committer:
         self._gate.failed(error)
         self.unit = Unit()
         self._shards.rewind()
+
+    def _stop_at(self, failure: RecordFailed) -> None:
+        """A handler failed at a record: its shard stops there, once all that is before it is committed."""
+        assert self._gate is not None, "only what goes through a stage fails so late"
+        topic, partition, offset = failure.position
+        self.unit = Unit()
+        self._shards.rewind()
+        shard = self._shards.owned.running_shard(partition)
+        if failure.is_first and shard is not None:
+            self._shards.fail(shard, failure.cause, str(Position(topic, partition, offset)))
+        else:
+            self._gate.narrow()
 
     def _replace_client(self, reason: str) -> None:
         """Nothing was committed, but the transaction may be open: a new client ends it; shards go back."""

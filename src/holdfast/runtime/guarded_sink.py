@@ -8,6 +8,7 @@ from typing import Final
 
 from holdfast.errors import CircuitOpen, SinkDown, SinkError, SinkRefused
 from holdfast.resilience import Backoff, BreakerSettings, CircuitBreaker, CircuitState
+from holdfast.runtime.stage import Stage, Written
 from holdfast.sinks.base import Refusal, Sink, SinkBatch
 
 _BACKOFF: Final = Backoff(base_s=0.2, cap_s=10.0)
@@ -46,20 +47,23 @@ class GuardedSink:
         self.took_s = 0.0
         self._sink = sink
 
-    def write(self, batch: SinkBatch) -> Sequence[Refusal]:
-        """Write a batch; see `Sink.write`.
-
-        Raises:
-            SinkDown: the sink does not answer, or is not to be asked now.
-            SinkFenced: a newer owner of a shard has written to it.
-            SinkError: it cannot be written to as it is declared.
-        """
+    def write(self, batch: SinkBatch) -> Written:
+        """Write a batch; see `Stage.write`."""
         if self._sink.breaker is not None:
-            return self._write(batch)
+            return Written(self._write(batch))
         try:
-            return self.breaker.call(self._write, batch)
+            return Written(self.breaker.call(self._write, batch))
         except CircuitOpen as error:
             raise SinkDown(f"sink {self.name!r}: {error}", error.wait_s) from error
+
+    def wait_s(self) -> float:
+        """Seconds until its breaker lets a call pass."""
+        return self.breaker.wait_s()
+
+    @property
+    def is_half_open(self) -> bool:
+        """Whether its breaker lets single calls through only."""
+        return self.breaker.state is CircuitState.HALF_OPEN
 
     def _write(self, batch: SinkBatch) -> Sequence[Refusal]:
         began = time.monotonic()
@@ -97,7 +101,7 @@ class SinkGate:
     write. So a sink that has just come back is not flooded, and none gets more than it can take in time.
 
     Args:
-        sink: the sink.
+        stage: the sink, or what asks for it.
         clock: seconds that never go back.
 
     Attributes:
@@ -106,11 +110,11 @@ class SinkGate:
         reason: what it said last, while it is in trouble.
     """
 
-    def __init__(self, sink: GuardedSink, clock: Callable[[], float] = time.monotonic) -> None:
-        self.sink = sink.name
+    def __init__(self, stage: Stage, clock: Callable[[], float] = time.monotonic) -> None:
+        self.sink = stage.name
         self.reason = ""
         self.most = _FIRST_WRITES
-        self._guarded = sink
+        self._stage = stage
         self._clock = clock
         self._failures = 0
         self._shut_until: float | None = None
@@ -134,24 +138,28 @@ class SinkGate:
         """The sink did not take something: let nothing through until it is worth a try."""
         self._failures += 1
         self.most = 1
-        breaker = self._guarded.breaker
         if isinstance(error.__cause__, CircuitOpen):
             self.reason = self.reason or str(error)
             wait = error.wait_s or 0.0
         else:
             self.reason = str(error)
             # The breaker may have opened by that very failure.
-            wait = max(error.wait_s or 0.0, _BACKOFF.wait_s(self._failures), breaker.wait_s())
+            wait = max(error.wait_s or 0.0, _BACKOFF.wait_s(self._failures), self._stage.wait_s())
         self._shut_until = self._clock() + wait
+
+    def narrow(self) -> None:
+        """Let single records through, until one is done: it is to be found out which of them fails."""
+        self.most = 1
+        self._shut_until = self._clock()
 
     def succeeded(self) -> None:
         """The sink took something."""
-        share = self._guarded.took_s / self._guarded.timeout
+        share = self._stage.took_s / self._stage.timeout
         if share < _QUICK:
             self.most = min(2 * self.most, MOST_WRITES)
         elif share > 2 * _QUICK:
             self.most = max(self.most // 2, 1)
-        if self._shut_until is not None and self._guarded.breaker.state is not CircuitState.HALF_OPEN:
+        if self._shut_until is not None and not self._stage.is_half_open:
             self._failures = 0
             self._shut_until = None
             self.reason = ""

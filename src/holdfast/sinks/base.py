@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from holdfast.errors import SinkRefused
+from holdfast.downstream import Client
 from holdfast.record import Position, TopicPartition, Write
 from holdfast.resilience import CircuitBreaker
 
@@ -49,11 +49,41 @@ class Refusal:
 
     Attributes:
         position: the record.
-        error: why.
+        error: why; a sink's own is a `SinkRefused`.
     """
 
     position: Position
-    error: SinkRefused
+    error: Exception
+
+
+class Downstream(ABC):
+    """A system that async handlers ask.
+
+    Used on one event loop, which is not the worker's own thread.
+
+    Attributes:
+        client: the class that handlers ask it with.
+        concurrent: how many records may ask at once.
+        breaker: counts single calls, if it has one; with None a batch of records counts as one call.
+    """
+
+    client: ClassVar[type[Client]]
+    concurrent: int = 32
+    breaker: CircuitBreaker | None = None
+
+    @abstractmethod
+    def client_for(self, identity: str) -> Client:
+        """Return what the handler asks with for one record.
+
+        Its calls end in time. They raise `SinkDown` when the system does not answer: the record comes again
+        when it is tried the next time.
+
+        Args:
+            identity: of the record, in the whole cluster; the same whenever it is handled again.
+        """
+
+    async def close(self) -> None:  # noqa: B027 - a system without connections needs none
+        """Let go of connections."""
 
 
 class Sink(ABC):

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING, TypeVar
 
 from holdfast.errors import HoldfastError, SinkError
-from holdfast.sinks.base import Sink
+from holdfast.sinks.base import Downstream, Sink
 from holdfast.topology.resolved import ResolvedSink
 from holdfast.topology.sink_decls import CustomSinkDecl, HttpSinkDecl, PostgresSinkDecl
+
+if TYPE_CHECKING:
+    from holdfast.sinks.http.service import HttpSettings
+
+T = TypeVar("T", Downstream, Sink)
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -29,31 +35,51 @@ def build_sink(resolved: ResolvedSink) -> Sink:
                 "pip install 'holdfast[postgres]'"
             ) from None
         return PostgresSink(decl.name, decl.dsn, decl.positions, decl.timeout_ms / 1000)
-    return _http(decl) if isinstance(decl, HttpSinkDecl) else _custom(resolved, decl)
+    return _http(decl) if isinstance(decl, HttpSinkDecl) else _made(resolved, decl, Sink)  # type: ignore[type-abstract]
+
+
+def build_downstream(resolved: ResolvedSink) -> Downstream:
+    """Make a system that handlers ask; it connects when it is used first.
+
+    Raises:
+        SinkError: its client is not installed, or the application's own class cannot be made.
+    """
+    decl = resolved.decl
+    if isinstance(decl, HttpSinkDecl):
+        settings = _http_settings(decl)
+        from holdfast.sinks.http.service import HttpService
+
+        return HttpService(settings)
+    assert isinstance(decl, CustomSinkDecl), "nothing else can be asked"
+    return _made(resolved, decl, Downstream)  # type: ignore[type-abstract]
 
 
 def _http(decl: HttpSinkDecl) -> Sink:
+    settings = _http_settings(decl)
+    from holdfast.sinks.http.sink import HttpSink
+
+    # With the last call and its attempts a batch takes no longer than twice its time.
+    return HttpSink(settings, batch_s=decl.timeout_ms / 2_000)
+
+
+def _http_settings(decl: HttpSinkDecl) -> HttpSettings:
     try:
         from holdfast.sinks.http.service import HttpSettings
-        from holdfast.sinks.http.sink import HttpSink
     except ImportError as error:
         raise SinkError(
             f"sink {decl.name!r} needs aiohttp ({error}); install it with: pip install 'holdfast[http]'"
         ) from None
-    seconds = decl.timeout_ms / 1000
-    settings = HttpSettings(
+    return HttpSettings(
         decl.name,
         decl.url,
         {name: _expanded(decl, name, value) for name, value in decl.headers.items()},
         call_s=decl.call_timeout_ms / 1000,
         attempts=decl.attempts,
-        within_s=seconds / 2,
+        within_s=decl.timeout_ms / 2_000,
         concurrent=decl.concurrent,
         down=decl.down,
         breaker=decl.breaker.settings(),
     )
-    # With the last call and its attempts a batch takes no longer than twice its time.
-    return HttpSink(settings, batch_s=seconds / 2)
 
 
 def _expanded(decl: HttpSinkDecl, header: str, value: str) -> str:
@@ -69,16 +95,18 @@ def _expanded(decl: HttpSinkDecl, header: str, value: str) -> str:
     return _VARIABLE.sub(variable, value)
 
 
-def _custom(resolved: ResolvedSink, decl: CustomSinkDecl) -> Sink:
+def _made(resolved: ResolvedSink, decl: CustomSinkDecl, kind: type[T]) -> T:
+    # mypy takes `type[T]` for a class that is going to be made; it is only looked at.
     assert resolved.factory is not None
     try:
-        sink = resolved.factory(**decl.options)
+        made = resolved.factory(**decl.options)
     except HoldfastError:
         raise
     except Exception as error:
         raise SinkError(
             f"sink {decl.name!r}: {decl.sink} cannot be made with the `options` of topology.yaml: {error!r}"
         ) from error
-    if not isinstance(sink, Sink):
-        raise SinkError(f"sink {decl.name!r}: {decl.sink} makes no holdfast.sinks.base.Sink but {sink!r}")
-    return sink
+    if not isinstance(made, kind):
+        wanted = f"holdfast.sinks.base.{kind.__name__}"
+        raise SinkError(f"sink {decl.name!r}: {decl.sink} makes no {wanted} but {made!r}")
+    return made

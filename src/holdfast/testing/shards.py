@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
+from holdfast.engine.dead_letter import dead_letter
 from holdfast.engine.shard import ProcessorPlan, ShardTask
 from holdfast.engine.unit import Unit
-from holdfast.record import Write
+from holdfast.errors import SinkError
+from holdfast.record import Output, Write
 from holdfast.testing.memory_log import MemoryLog
 from holdfast.testing.memory_store import MemoryStore
+
+Asks = Callable[[Write, int], list[Output]]
+"""Handles an event, for an owner with this fencing token."""
 
 BATCH = 10_000
 """Records of one input in one unit, so that a long log is not encoded in one piece."""
@@ -21,13 +27,15 @@ class MemoryShard:
         plan: the processor.
         partition: the shard's number.
         log: all topics.
+        asks: runs an async handler.
 
     Attributes:
         written: what went to the processor's sink, if it has one.
     """
 
-    def __init__(self, plan: ProcessorPlan, partition: int, log: MemoryLog) -> None:
+    def __init__(self, plan: ProcessorPlan, partition: int, log: MemoryLog, asks: Asks | None = None) -> None:
         self.plan = plan
+        self._asks = asks
         self._partition = partition
         self._log = log
         self._store = MemoryStore()
@@ -65,8 +73,12 @@ class MemoryShard:
             Exception: what a handler raised, if that stops the shard.
         """
         unit, task = Unit(), self.task
+        if self._asks is not None:
+            limit = 1  # what it asked for one is not asked for again when the next one fails
         messages = self._log.read(topic, self._partition, task.positions[topic], limit)
         task.handle(topic, messages, unit)
+        if self._asks is not None:
+            self._ask(self._asks, unit)
         if crash:
             self._owners += 1
             positions = task.committed_positions
@@ -82,6 +94,22 @@ class MemoryShard:
             cause = task.failure.cause
             cause.add_note(f"processor {self.plan.name!r} stopped at {task.failure.position}")
             raise cause
+
+    def _ask(self, asks: Asks, unit: Unit) -> None:
+        """Handle what waits for the async handler."""
+        waiting, unit.writes = unit.writes, []
+        for write in waiting:
+            try:
+                unit.outputs += asks(write, self._owners)
+            except Exception as error:
+                if self.plan.on_error == "stop" or isinstance(error, SinkError):
+                    self.task.reset()
+                    error.add_note(f"processor {self.plan.name!r} stopped at {write.position}")
+                    raise
+                letters, name = self.plan.dead_letter_topic, self.plan.name
+                unit.outputs.append(
+                    dead_letter(letters, write.position, write.message, error, processor=name)
+                )
 
     def _lag(self, topic: str) -> int:
         return self._log.end(topic, self._partition) - self.task.positions[topic]

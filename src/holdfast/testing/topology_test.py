@@ -13,25 +13,28 @@ out is Kafka, so it needs no broker and takes milliseconds.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from holdfast.checks import CheckResult, Recorded
+from holdfast.engine.asking import AskingHandler
 from holdfast.engine.leader_plan import plan_task
 from holdfast.engine.leader_task import Leadership
 from holdfast.engine.outputs import Router
 from holdfast.engine.plan import RECORD_BYTES, plan_processor
 from holdfast.errors import DecodeError, TopologyError, UndeclaredOutput
-from holdfast.record import Output, Position
+from holdfast.record import Output, Position, Write
 from holdfast.schema import Event, EventDecoder, Tombstone, TopicEncoder
 from holdfast.schema.strict import refuse_misfits
 from holdfast.testing.memory_log import MemoryLog
 from holdfast.testing.message import MemoryMessage
-from holdfast.testing.shards import MemoryShard
+from holdfast.testing.shards import Asks, MemoryShard
 from holdfast.topology.load import load
 from holdfast.topology.model import Topology
 from holdfast.topology.resolve import resolve
@@ -47,6 +50,11 @@ class TopologyTest:
             of the same events for each seed. Without it everything runs in the order of the file.
         crashes: how many of the steps are aborted and done again by a new owner of the shard, from 0
             to below 1, as chosen by `rng`.
+        clients: what async handlers ask with, by the name of the system: objects of the test's own, with the
+            methods that its handlers call. They serve all records.
+
+    Raises:
+        TopologyError: `clients` lacks a system that is asked, or names another.
     """
 
     __test__ = False  # not a test itself, whatever its name suggests to pytest
@@ -58,6 +66,7 @@ class TopologyTest:
         partitions: int = 1,
         rng: random.Random | None = None,
         crashes: float = 0.0,
+        clients: Mapping[str, Any] | None = None,
     ) -> None:
         self.topology = topology if isinstance(topology, Topology) else load(Path(topology))
         app, letters = self.topology.app, self.topology.dead_letter_topic
@@ -76,11 +85,33 @@ class TopologyTest:
             name: plan_processor(processor, app, letters)
             for name, processor in self._resolved.processors.items()
         }
+        self._runner: asyncio.Runner | None = None
+        asks = self._asks(clients or {})
         self._shards = [
-            MemoryShard(plan, partition, self._log)
+            MemoryShard(plan, partition, self._log, asks.get(plan.name))
             for plan in self._plans.values()
             for partition in range(partitions)
         ]
+
+    def _asks(self, clients: Mapping[str, Any]) -> dict[str, Asks]:
+        """For each processor with an async handler, what runs it."""
+        asked = {name for each in self.topology.native.values() for name in each.asks}
+        if missing := asked - clients.keys():
+            raise TopologyError(
+                f"say what async handlers ask {min(missing)!r} with: TopologyTest(..., clients={{...}})"
+            )
+        if unknown := clients.keys() - asked:
+            raise TopologyError(f"no processor asks {min(unknown)!r}, which is among the `clients`")
+
+        def asks(handler: AskingHandler, write: Write, fence: int) -> list[Output]:
+            assert self._runner is not None, "shards work inside of `run`"
+            return self._runner.run(handler.handle(write, dict(clients), fence))
+
+        return {
+            name: partial(asks, AskingHandler(plan.handler, plan.router))
+            for name, plan in self._plans.items()
+            if plan.handler.is_async
+        }
 
     def publish(self, topic: str, *events: Event | Tombstone, timestamp: int = 0) -> None:
         """Write events to a topic.
@@ -133,7 +164,7 @@ class TopologyTest:
             Exception: what a handler raised, with a note that names the record, if its processor
                 declares `on_error: stop`.
         """
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), asyncio.Runner() as self._runner:
             refuse_misfits()
             while waiting := [shard for shard in self._shards if shard.lag]:
                 self._work(waiting)

@@ -6,10 +6,23 @@ from collections.abc import Collection, Iterator
 
 from holdfast.errors import PolicyError
 from holdfast.topology.fields import TOPIC_NAME_LIMIT
-from holdfast.topology.model import BROKER_MAX_BYTES, CAUSE_BYTES, LEADER, MAX_BYTES, Topology
+from holdfast.topology.model import (
+    BROKER_MAX_BYTES,
+    CAUSE_BYTES,
+    LEADER,
+    MAX_BYTES,
+    ProcessorDecl,
+    Topology,
+)
 from holdfast.topology.sink_decls import HttpSinkDecl
 from holdfast.topology.source import Location, Problem, did_you_mean
 
+_NOT_WHERE_ONE_ASKS = {
+    "tables": "while an async handler waits for an answer, other records of its table are handled",
+    "sink": "a processor either asks, or writes what its handler returns to a sink",
+    "standby": "a processor that asks keeps no state that could be kept warm",
+    "version": "a processor that asks has no versions: two would ask for the same",
+}
 _NOT_WITH_A_SINK = {
     "tables": "a processor with a sink keeps no state: what it writes is in the sink",
     "writes": "a processor with a sink writes nothing to topics: let another processor do that",
@@ -168,6 +181,7 @@ def _sinks(topology: Topology, known: Collection[str]) -> Iterator[Problem]:
             yield Problem(("sinks", name, "call_timeout"), text)
     for name, processor in topology.native.items():
         at: Location = ("processors", name)
+        yield from _asked(at, processor, known)
         if processor.sink is None:
             continue
         if processor.sink not in known:
@@ -179,3 +193,20 @@ def _sinks(topology: Topology, known: Collection[str]) -> Iterator[Problem]:
         for key in ("tables", "writes", "standby", "version"):
             if getattr(processor, key):
                 yield Problem((*at, key), f"{_NOT_WITH_A_SINK[key]}; remove it, or the `sink`")
+
+
+def _asked(at: Location, processor: ProcessorDecl, known: Collection[str]) -> Iterator[Problem]:
+    for index, name in enumerate(processor.asks):
+        if name not in known:
+            text = f'"{name}" is not declared under `sinks`{did_you_mean(name, known)}'
+            yield Problem((*at, "asks", index), text)
+        if name in processor.asks[:index]:
+            yield Problem((*at, "asks", index), f'"{name}" stands twice in the list')
+    if not processor.asks:
+        return
+    if processor.guarantee != "exactly-once":
+        text = "what a processor makes of its answers is exactly-once; remove it"
+        yield Problem((*at, "guarantee"), text)
+    for key, reason in _NOT_WHERE_ONE_ASKS.items():
+        if getattr(processor, key):
+            yield Problem((*at, key), f"{reason}; remove it, or the `asks`")

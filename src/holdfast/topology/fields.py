@@ -196,6 +196,11 @@ TableName = Annotated[
     AfterValidator(_identifier),
     expected("a name that a Python parameter can have (the handler takes the table by it)"),
 ]
+ClientName = Annotated[
+    StrictStr,
+    AfterValidator(_identifier),
+    expected("the name of a sink that a Python parameter can have (the handler takes its client by it)"),
+]
 FieldName = Annotated[
     StrictStr, AfterValidator(_identifier), expected("the name of a field that every event of the topic has")
 ]

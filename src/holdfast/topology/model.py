@@ -18,6 +18,7 @@ from holdfast.topology.declared import APP, NAME, Declared
 from holdfast.topology.fields import (
     UNVERSIONED,
     AppName,
+    ClientName,
     CommitInterval,
     ConfigValue,
     Count,
@@ -159,6 +160,12 @@ class ProcessorDecl(GroupDecl):
     """The downstream system that everything goes to which the handler returns: a name under `sinks`.
 
     Such a processor has neither `tables` nor `writes`.
+    """
+
+    asks: tuple[ClientName, ...] = ()
+    """The downstream systems that the handler asks: names under `sinks`, and of its parameters.
+
+    The handler of such a processor is async, and has no `tables`.
     """
 
     start: Start = "earliest"

@@ -118,7 +118,8 @@ def _select(topology: Topology, only: Collection[str] | None) -> Topology:
     tasks = topology.leader_tasks if "leader_tasks" in only else {}
     topics += [topic for by in producers.values() for topic in by.writes]
     topics += [topic for by in tasks.values() for topic in by.writes]
-    sinks = {by.sink for by in processors.values() if isinstance(by, ProcessorDecl) and by.sink}
+    native = [by for by in processors.values() if isinstance(by, ProcessorDecl)]
+    sinks = {name for by in native for name in (*by.asks, by.sink) if name}
     parts = {
         "topics": {name: topology.topic(name) for name in topics},
         "processors": processors,
@@ -218,12 +219,15 @@ class _Resolver:
             handler = self._callable((*at, "handler"), decl.handler)
             tables = {table: self._table((*at, "tables", table), kind) for table, kind in decl.tables.items()}
             known = all(topic in topics for topic in (*decl.reads, *decl.writes))
-            known = known and decl.sink in (None, *sinks)
+            known = known and all(name in sinks for name in (*decl.asks, decl.sink) if name)
             if handler is None or None in tables.values() or not known:
                 continue
             reads = tuple(topics[topic] for topic in decl.reads)
             writes = tuple(topics[topic] for topic in decl.writes)
-            processor = ResolvedProcessor(decl, handler, tables, reads, writes, sinks.get(decl.sink or ""))
+            asks = {sink: sinks[sink] for sink in decl.asks}
+            processor = ResolvedProcessor(
+                decl, handler, tables, reads, writes, sinks.get(decl.sink or ""), asks
+            )
             self._signature((*at, "handler"), processor)
             yield name, processor
 
@@ -231,15 +235,21 @@ class _Resolver:
         for name, decl in parts.sinks.items():
             if not isinstance(decl, CustomSinkDecl):
                 found = [self._references.find(reference) for reference in decl.accepts]
-                yield name, ResolvedSink(decl, tuple(it for it in found if isinstance(it, type)))
+                accepts = tuple(it for it in found if isinstance(it, type))
+                client = self._references.find(decl.client) if decl.client else None
+                yield name, ResolvedSink(decl, accepts, None, client if isinstance(client, type) else None)
                 continue
             at = ("sinks", name, "sink")
             factory = self._callable(at, decl.sink)
-            accepts = getattr(factory, "accepts", None)
-            if factory is not None and _are_classes(accepts):
-                yield name, ResolvedSink(decl, accepts, factory)
+            accepts, client = getattr(factory, "accepts", ()), getattr(factory, "client", None)
+            if factory is not None and (_are_classes(accepts) or isinstance(client, type)):
+                own = accepts if _are_classes(accepts) else ()
+                yield name, ResolvedSink(decl, own, factory, client if isinstance(client, type) else None)
             elif factory is not None:
-                text = f'"{decl.sink}" has no `accepts`: a tuple of the classes that handlers return for it'
+                text = (
+                    f'"{decl.sink}" has no `accepts` (a tuple of the classes that handlers return for it), '
+                    "and no `client` (the class that they ask it with)"
+                )
                 self._wrong(at, text)
 
     def _leader_tasks(

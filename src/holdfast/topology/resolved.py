@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.schema import Event
@@ -27,11 +27,13 @@ class ResolvedSink:
         decl: the declaration.
         accepts: the classes that a handler may return for it.
         factory: the application's own class, if it brings one.
+        client: what async handlers ask it with, if it can be asked.
     """
 
     decl: SinkDecl
     accepts: tuple[type, ...]
     factory: Callable[..., Any] | None = None
+    client: type | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class ResolvedProcessor:
         reads: the input topics.
         writes: the output topics.
         sink: the downstream system that it writes to instead, if it has one.
+        asks: the downstream systems that its handler asks, by name.
     """
 
     decl: ProcessorDecl
@@ -53,6 +56,7 @@ class ResolvedProcessor:
     reads: tuple[ResolvedTopic, ...]
     writes: tuple[ResolvedTopic, ...]
     sink: ResolvedSink | None = None
+    asks: Mapping[str, ResolvedSink] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

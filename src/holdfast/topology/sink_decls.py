@@ -93,6 +93,8 @@ class CallBreakerDecl(BreakerDecl):
 class AnySinkDecl(Declared):
     """What every sink has, whatever it writes to."""
 
+    client: ClassVar[str | None] = None
+
     name: str = Field(alias="<name>")
     """The sink's name: its key in the file."""
 
@@ -129,6 +131,8 @@ class HttpSinkDecl(AnySinkDecl):
 
     accepts: ClassVar[tuple[str, ...]] = ("holdfast.sinks.http.calls:HttpCall",)
 
+    client: ClassVar[str | None] = "holdfast.sinks.http.client:HttpClient"
+
     type: Literal["http"]
     """What kind of system it is."""
 
@@ -155,13 +159,13 @@ class HttpSinkDecl(AnySinkDecl):
 
 
 class CustomSinkDecl(AnySinkDecl):
-    """A system that the application brings a sink for."""
+    """A system that the application brings a sink for, or something to ask it with."""
 
     type: Literal["custom"]
     """What kind of system it is."""
 
     sink: Reference
-    """The class of the sink, derived from `holdfast.sinks.base:Sink` (`module:name`)."""
+    """The class of the sink, derived from `holdfast.sinks.base:Sink`, or `Downstream` (`module:name`)."""
 
     options: Mapping[StrictStr, Any] = Field(default={}, repr=False)
     """Arguments for the class, by name."""

@@ -11,6 +11,7 @@ import pytest
 from holdfast import Context, State, Tombstone, processor
 from holdfast.engine.handler import inspect_handler
 from holdfast.errors import HandlerError
+from holdfast.sinks.http import HttpClient
 from tests.unit.engine.kit import Added, Sum, Taken, Totalled
 
 
@@ -52,7 +53,9 @@ def _no_parameters() -> None: ...
 def _no_annotation(event) -> None: ...  # type: ignore[no-untyped-def]
 def _not_an_event(event: int) -> None: ...
 def _may_be_none(event: Added | None) -> None: ...
-async def _coroutine(event: Added) -> None: ...
+async def _async_with_state(event: Added, sums: State[Sum]) -> None: ...
+async def _async_unknown(event: Added, gateway: Sum) -> None: ...
+def _plain_with_client(event: Added, gateway: HttpClient) -> None: ...
 async def _async_generator(event: Added) -> AsyncIterator[Totalled]:
     yield Totalled(key=event.key, total=1)
 
@@ -82,8 +85,10 @@ class _Callable:
         (_no_annotation, "'event' must be annotated with an Event class"),
         (_not_an_event, "not int"),
         (_may_be_none, "must be annotated with an Event class"),
-        (_coroutine, "is async"),
-        (_async_generator, "is async"),
+        (_async_generator, "is async and yields"),
+        (_async_with_state, "is async and takes table 'sums'"),
+        (_plain_with_client, "takes HttpClient 'gateway', whose answers have to be awaited"),
+        (_async_unknown, "'gateway' is annotated with Sum; after the event an async handler takes a client"),
         (_args, r"\*sums cannot be supplied"),
         (_kwargs, "sums cannot be supplied"),
         (_args_first, "event cannot be supplied"),

@@ -25,13 +25,16 @@ MODULE = """
 from collections.abc import Iterator
 from holdfast import Event, State
 from holdfast.sinks.base import Sink
-from holdfast.sinks.http import HttpCall
+from holdfast.sinks.http import HttpCall, HttpClient
 from holdfast.sinks.postgres import Insert, Upsert
 class Day(Event):
     name: str
 def good(day: Day) -> Iterator[Insert | Upsert] | None: ...
 def returns_events(day: Day) -> Day: ...
 def calls(day: Day) -> HttpCall: ...
+def returns_none(day: Day) -> None: ...
+async def asks(day: Day, gateway: HttpClient) -> None: ...
+async def asks_history(day: Day, history: HttpClient) -> None: ...
 def keeps(day: Day, days: State[int]) -> Insert: ...
 class Mine(Sink):
     accepts = (Day,)
@@ -141,7 +144,7 @@ def test_all_mistakes_of_sinks_are_told_with_their_lines(tmp_path: Path) -> None
         "16: sinks.ftp.url: expected the URL of a service, such as https://gateway.internal/v1, got",
         "17: sinks.long.headers.X-Key: expected text, a number, true or false, got another type of value",
         "17: sinks.long.call_timeout: one call may take no longer than a batch, 1000 ms",
-        "18: sinks.ok.down[0]: expected a status of HTTP that is no success, such as 429, or a class",
+        "18: sinks.ok.down.0: expected a status of HTTP that is no success, such as 429, or a class",
         '21: processors.far.sink: sink "god" is not declared under `sinks`; did you mean "good"?',
         "22: processors.events.handler: schemas_sk:returns_events returns Day, which sink 'good' does not",
         "23: processors.keeps.tables: a processor with a sink keeps no state",
@@ -189,3 +192,39 @@ def test_a_secret_of_a_header_is_the_environments(tmp_path: Path, monkeypatch: p
     assert isinstance(sink, HttpSink)
     assert sink._settings.headers == {"Authorization": "Bearer t0ps3cret"}
     assert "t0ps3cret" not in repr(sink._settings)
+
+
+def test_all_mistakes_of_what_is_asked_are_told(tmp_path: Path) -> None:
+    """The declaration, the handler, and what they say of each other."""
+    told = problems(
+        tmp_path,
+        "sinks:\n"
+        "  gateway: {type: http, url: 'http://x'}\n"
+        "  history: {type: postgres, dsn: x}\n"
+        "  mine: {type: custom, sink: schemas_sk:Mine}\n"
+        "processors:\n"
+        "  far: {handler: schemas_sk:asks, reads: [days], asks: [gatway]}\n"
+        "  twice: {handler: schemas_sk:asks, reads: [days], asks: [gateway, gateway]}\n"
+        "  not: {handler: schemas_sk:asks, reads: [days]}\n"
+        "  more: {handler: schemas_sk:asks, reads: [days], asks: [gateway, mine]}\n"
+        "  both: {handler: schemas_sk:asks, reads: [days], asks: [gateway], sink: history}\n"
+        "  keeps: {handler: schemas_sk:asks, reads: [days], asks: [gateway], tables: {days: int}}\n"
+        "  table: {handler: schemas_sk:asks_history, reads: [days], asks: [history]}\n"
+        "  plain: {handler: schemas_sk:returns_none, reads: [days], asks: [gateway]}\n"
+        "  name: {handler: schemas_sk:asks, reads: [days], asks: [pay-gate]}\n",
+    )
+    begins = [
+        '9: processors.far.asks.0: "gatway" is not declared under `sinks`; did you mean "gateway"?',
+        '10: processors.twice.asks.1: "gateway" stands twice in the list',
+        "11: processors.not.handler: schemas_sk:asks asks 'gateway', which is not declared (`asks` has: noth",
+        "11: processors.not.handler: schemas_sk:asks is async: it asks something. Name that under `sinks`",
+        "12: processors.more.handler: sink 'mine' can be written to, but not asked",
+        "13: processors.both.sink: a processor either asks, or writes what its handler returns to a sink",
+        "14: processors.keeps.tables: while an async handler waits for an answer, other records",
+        "15: processors.table.handler: sink 'history' can be written to, but not asked",
+        "16: processors.plain.handler: 'gateway' is declared in `asks`, but schemas_sk:returns_none has no",
+        "17: processors.name.asks.0: expected the name of a sink that a Python parameter can have",
+    ]
+    assert len(told) == len(begins), told
+    for text, begin in zip(told, begins, strict=True):
+        assert text.startswith(begin), text

@@ -1,5 +1,6 @@
-"""HTTP services as sinks: what handlers return for them. Importing this needs no client."""
+"""HTTP services: what handlers return for them, and what they ask them with. Needs no client library."""
 
 from holdfast.sinks.http.calls import HttpAnswer, HttpCall
+from holdfast.sinks.http.client import HttpClient
 
-__all__ = ["HttpAnswer", "HttpCall"]
+__all__ = ["HttpAnswer", "HttpCall", "HttpClient"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from holdfast.downstream import Client
 from holdfast.sinks.http.calls import HttpAnswer, HttpCall
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -18,7 +19,7 @@ class Service(Protocol):
         """Make a call; see `HttpClient.send`."""
 
 
-class HttpClient:
+class HttpClient(Client):
     """Calls one service for one record.
 
     Each call has a key that is the same whenever the record is handled again, and no other record's: a

@@ -12,8 +12,9 @@ from yarl import URL
 
 from holdfast.errors import CircuitOpen, HandlerError, SinkDown
 from holdfast.resilience import Backoff, BreakerSettings, CircuitBreaker, Policy, Retry, RetryBudget
+from holdfast.sinks.base import Downstream
 from holdfast.sinks.http.calls import HttpAnswer, HttpCall
-from holdfast.sinks.http.client import IDEMPOTENCY_KEY
+from holdfast.sinks.http.client import IDEMPOTENCY_KEY, HttpClient
 from holdfast.sinks.http.judge import is_down, pause_s
 from holdfast.topology.sink_decls import DOWN_STATUSES
 
@@ -58,22 +59,25 @@ class _NoAnswer(SinkDown):
         return self.wait_s
 
 
-class HttpService:
+class HttpService(Downstream):
     """Calls a service; each call on its own is counted, tried again and cut in time.
-
-    To be used on one event loop.
 
     Args:
         settings: how it is called.
 
     Attributes:
         breaker: of the service.
+        concurrent: how many calls are made at once.
 
     Raises:
         PolicyError: the protections cannot work as they are set.
     """
 
+    client = HttpClient
+    breaker: CircuitBreaker
+
     def __init__(self, settings: HttpSettings) -> None:
+        self.concurrent = settings.concurrent
         self._settings = settings
         self._url = URL(settings.url.rstrip("/"))
         self._session: aiohttp.ClientSession | None = None
@@ -92,6 +96,10 @@ class HttpService:
             ),
             breaker=self.breaker,
         )
+
+    def client_for(self, identity: str) -> HttpClient:
+        """What calls the service for one record."""
+        return HttpClient(self, identity)
 
     async def send(self, call: HttpCall, identity: str) -> HttpAnswer:
         """Make a call; see `HttpClient.send`.

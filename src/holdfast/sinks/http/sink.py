@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from holdfast.errors import HandlerError, SinkDown, SinkRefused
 from holdfast.sinks.base import Refusal, Sink, SinkBatch
 from holdfast.sinks.http.calls import HttpCall
-from holdfast.sinks.http.client import HttpClient
 from holdfast.sinks.http.service import HttpService, HttpSettings
 from holdfast.sinks.identity import identity_of
 from holdfast.sinks.keyed import RecordWrites, by_record, work_by_key
@@ -68,7 +67,7 @@ class HttpSink(Sink):
         return [refusal for refusal in done if refusal is not None]
 
     async def _call(self, record: RecordWrites, identity: str) -> Refusal | None:
-        client = HttpClient(self._service, identity)
+        client = self._service.client_for(identity)
         for write in record.writes:
             call: HttpCall = write.value
             try:

@@ -31,10 +31,11 @@ def resolved_application(topology: Topology | str | Path, rng: random.Random) ->
         SimulationError: a processor writes to a sink, which is not simulated.
     """
     declared = topology if isinstance(topology, Topology) else load(Path(topology))
-    if with_sinks := [name for name, decl in declared.native.items() if decl.sink]:
+    if outside := [name for name, decl in declared.native.items() if decl.sink or decl.asks]:
         raise SimulationError(
-            f"processors with sinks cannot be simulated: {', '.join(with_sinks)}. Simulate the others with a "
-            "topology of their own, and test these with TopologyTest and with their real systems"
+            f"processors with sinks, or that ask, cannot be simulated: {', '.join(outside)}. "
+            "Simulate the others with a topology of their own; test these with TopologyTest and their real "
+            "systems"
         )
     kept = _RESOLVED.get(id(declared))
     if kept is None:

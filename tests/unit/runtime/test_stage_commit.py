@@ -15,9 +15,9 @@ from holdfast.errors import SinkDown, SinkError, SinkFenced, SinkRefused, SinkSt
 from holdfast.kafka.unit_writer import Outcome
 from holdfast.record import Output, TopicPartition, Write
 from holdfast.resilience import BreakerSettings
-from holdfast.runtime import sink_commit
+from holdfast.runtime import stage_commit
 from holdfast.runtime.guarded_sink import MOST_WRITES, GuardedSink, SinkGate
-from holdfast.runtime.sink_commit import SinkPipeline, SinkProcessor
+from holdfast.runtime.stage_commit import StagePipeline, StageProcessor
 from holdfast.sinks.base import Refusal, Sink, SinkBatch
 from holdfast.testing import MemoryMessage
 from tests.unit.runtime.test_commit import HeldWriter
@@ -64,8 +64,8 @@ class Bench:
         self.writer = HeldWriter()
         self.writer.let_go.set()
         self.guarded = GuardedSink("history", self.sink, SETTINGS, timeout)
-        processor = SinkProcessor("projection", "shop.projection", "shop.dead-letters", lambda _: "id-1")
-        self.pipeline = SinkPipeline(self.writer, self.guarded, processor)
+        processor = StageProcessor("projection", "shop.projection", "shop.dead-letters", lambda _: "id-1")
+        self.pipeline = StagePipeline(self.writer, self.guarded, processor)
 
     def end(self, sealed: SealedUnit) -> Any:
         """Commit a unit."""
@@ -159,7 +159,7 @@ def test_a_sink_that_names_a_record_that_it_was_not_given_is_told_so() -> None:
 
 def test_a_sink_that_does_not_return_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """And when it does after all, nothing of it gets to Kafka."""
-    monkeypatch.setattr(sink_commit, "_GRACE_S", 0.2)
+    monkeypatch.setattr(stage_commit, "_GRACE_S", 0.2)
     bench = Bench(timeout=0.1)
     gate = threading.Event()
 

@@ -1,6 +1,7 @@
-"""Commits of a processor with a sink: to the sink first, then the positions on Kafka.
+"""Commits of a processor with a sink, or an async handler: there first, then the positions on Kafka.
 
-    the unit's writes -> sink -> dead letters of what it refused, and the positions, in one Kafka transaction
+    the unit's writes -> stage -> its outputs, dead letters of what it refused, and the positions,
+                                  in one Kafka transaction
 
 If the second half fails, the same records come again: a sink that keeps positions leaves out what it has.
 """
@@ -24,7 +25,7 @@ from holdfast.errors import ClusterError, SinkError, SinkStuck
 from holdfast.kafka.unit_writer import Ending, Outcome, UnitWriter
 from holdfast.record import Output
 from holdfast.runtime.commit import CommitPipeline, Finished
-from holdfast.runtime.guarded_sink import GuardedSink
+from holdfast.runtime.stage import Stage, Written
 from holdfast.runtime.unit_end import PATIENCE_S, UnitEnd
 from holdfast.sinks.base import Refusal, SinkBatch
 
@@ -37,7 +38,7 @@ _LOOK_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class SinkProcessor:
+class StageProcessor:
     """Whose batches they are.
 
     Attributes:
@@ -53,38 +54,39 @@ class SinkProcessor:
     topic_id: Callable[[str], str | None]
 
 
-class SinkPipeline(CommitPipeline):
-    """Sends sealed units to a sink, and then their positions to Kafka.
+class StagePipeline(CommitPipeline):
+    """Sends sealed units through a stage, and then their positions to Kafka.
 
     Args:
-        writer: writes dead letters and positions.
-        sink: the sink.
+        writer: writes outputs, dead letters and positions.
+        stage: the sink, or what asks for it.
         processor: whose it is.
     """
 
-    def __init__(self, writer: UnitWriter, sink: GuardedSink, processor: SinkProcessor) -> None:
+    def __init__(self, writer: UnitWriter, stage: Stage, processor: StageProcessor) -> None:
         super().__init__(writer, {})
-        self._sink = sink
+        self._stage = stage
         self._processor = processor
 
     def send(self, outputs: list[Output]) -> None:
-        """Nothing: a transaction that is open while a sink takes its time could come to its end."""
+        """Nothing: a transaction that is open while a stage takes its time could come to its end."""
 
     def start(self, unit: SealedUnit, group_metadata: Any) -> None:
-        """Begin to write a unit to the sink, and after that to commit it on Kafka."""
+        """Begin to send a unit through the stage, and after that to commit it on Kafka."""
         assert self._end is None, "one commit at a time"
         batch = self._batch(unit)
 
-        def commit(refusals: Sequence[Refusal]) -> Ending:
-            return self._commit(unit, self._letters(refusals, batch), group_metadata)
+        def commit(written: Written) -> Ending:
+            outputs = [*unit.outputs, *written.outputs, *self._letters(written.refusals, batch)]
+            return self._commit(unit, outputs, group_metadata)
 
         self._unit = unit
-        self._end = _SinkEnd(self._sink, batch, commit)
+        self._end = _StageEnd(self._stage, batch, commit)
 
-    def _commit(self, unit: SealedUnit, letters: list[Output], group_metadata: Any) -> Ending:
+    def _commit(self, unit: SealedUnit, outputs: list[Output], group_metadata: Any) -> Ending:
         try:
             self._writer.begin()
-            self._writer.send([*unit.outputs, *letters])
+            self._writer.send(outputs)
         except ClusterError as error:
             return Ending(Outcome.UNKNOWN, str(error))
         ending = UnitEnd(self._writer, unit.positions, group_metadata, PATIENCE_S).take(wait=None)
@@ -99,6 +101,7 @@ class SinkPipeline(CommitPipeline):
             SinkFenced: a newer owner has written to it; likewise.
             SinkError: it cannot be written to as it is declared; likewise.
             SinkStuck: it does not return.
+            RecordFailed: a handler failed at a record that is not to be set aside; likewise.
         """
         end = self._end
         try:
@@ -106,13 +109,13 @@ class SinkPipeline(CommitPipeline):
         except BaseException:
             self._end = self._unit = None
             raise
-        if finished is None or not isinstance(end, _SinkEnd):
+        if finished is None or not isinstance(end, _StageEnd):
             return finished
         unit = finished.unit
         return Finished(replace(unit, dead_letters=unit.dead_letters + end.refused), finished.ending)
 
     def close(self) -> None:
-        """Let go of writer and sink. A commit in flight is waited for."""
+        """Let go of writer and stage. A commit in flight is waited for."""
         is_stuck = False
         try:
             if self._end is not None:
@@ -124,7 +127,7 @@ class SinkPipeline(CommitPipeline):
         self._end = self._unit = None
         super().close()
         if not is_stuck:
-            self._sink.close()
+            self._stage.close()
 
     def _batch(self, unit: SealedUnit) -> SinkBatch:
         begins = {place: at for part in unit.shards for place, at in part.begins.items()}
@@ -144,7 +147,7 @@ class SinkPipeline(CommitPipeline):
         letters = []
         for position, error in ((each.position, each.error) for each in refusals):
             if position not in messages:
-                raise SinkError(f"sink {self._sink.name!r} refuses {position}, which is not in the batch")
+                raise SinkError(f"sink {self._stage.name!r} refuses {position}, which is not in the batch")
             dead_letter_log.warning(
                 "processor %r sets %s aside in topic %s: %s", name, position, topic, error
             )
@@ -152,28 +155,26 @@ class SinkPipeline(CommitPipeline):
         return letters
 
 
-class _SinkEnd:
-    """A unit on its way to the sink, and then to Kafka, from the moment that this is made.
+class _StageEnd:
+    """A unit on its way through the stage, and then to Kafka, from the moment that this is made.
 
     Args:
-        sink: where its writes go.
+        stage: where its writes go.
         batch: its writes.
-        commit: commits it on Kafka, with what the sink refused; ends by itself.
+        commit: commits it on Kafka, with what came of it; ends by itself.
 
     Attributes:
-        refused: records that the sink refused; known at the end.
+        refused: records that were refused; known at the end.
     """
 
-    def __init__(
-        self, sink: GuardedSink, batch: SinkBatch, commit: Callable[[Sequence[Refusal]], Ending]
-    ) -> None:
+    def __init__(self, stage: Stage, batch: SinkBatch, commit: Callable[[Written], Ending]) -> None:
         self.refused = 0
-        self._sink = sink
+        self._stage = stage
         self._batch = batch
         self._commit = commit
         self._lock = Lock()
         # Once for a connection, and once for the batch.
-        self._stuck_at = time.monotonic() + 2 * sink.timeout + _GRACE_S
+        self._stuck_at = time.monotonic() + 2 * stage.timeout + _GRACE_S
         self._is_stuck = False
         self._ending: Future[Ending] = Future()
         # A daemon: a sink that hangs must not hold up our exit.
@@ -203,20 +204,21 @@ class _SinkEnd:
             self._is_stuck = now > self._stuck_at
         if self._is_stuck:
             raise SinkStuck(
-                f"sink {self._sink.name!r} did not return for {2 * self._sink.timeout + _GRACE_S:g} s, "
-                f"though its timeout is {self._sink.timeout:g} s. This process ends, for another to begin "
-                "anew. A sink of your own has to end each call to its system in time"
+                f"sink {self._stage.name!r} did not return for {2 * self._stage.timeout + _GRACE_S:g} s, "
+                f"though its timeout is {self._stage.timeout:g} s. This process ends, for another to begin "
+                "anew. A sink of your own has to end each call to its system in time, and an async handler "
+                "must not block"
             )
 
     def _run(self) -> None:
         try:
-            # Records without writes cost the sink nothing.
-            refusals = self._sink.write(self._batch) if self._batch.writes else ()
+            # Records without writes cost a sink nothing.
+            written = self._stage.write(self._batch) if self._batch.writes else Written()
             with self._lock:
                 if self._is_stuck:
                     return
                 self._stuck_at = inf
-            self.refused = len(refusals)
-            self._ending.set_result(self._commit(refusals))
+            self.refused = len(written.refusals)
+            self._ending.set_result(self._commit(written))
         except BaseException as error:  # noqa: BLE001 - it is raised again where the end is taken
             self._ending.set_exception(error)

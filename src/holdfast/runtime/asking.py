@@ -1,0 +1,160 @@
+"""Runs async handlers: many records at once, in the order of each key, on an event loop of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast.engine.asking import AskingHandler
+from holdfast.engine.shard import Policy
+from holdfast.errors import CircuitOpen, HandlerError, RecordFailed, SinkDown, SinkError
+from holdfast.record import Output, Position, TopicPartition
+from holdfast.resilience import BreakerSettings, CircuitBreaker, CircuitState
+from holdfast.runtime.stage import Written
+from holdfast.sinks.base import Downstream, Refusal, SinkBatch
+from holdfast.sinks.identity import identity_of
+from holdfast.sinks.keyed import RecordWrites, by_record, work_by_key
+from holdfast.sinks.loop import LoopThread
+from holdfast.sinks.progress import Progress
+
+_BEGIN_WITHIN: Final = 0.5
+"""Of the timeout: after that no more records of a batch are begun, so that the last ones end in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Handled:
+    """What came of one record."""
+
+    outputs: list[Output]
+    refusal: Refusal | None = None
+
+
+class AskingStage:
+    """The async handler of a processor, and the systems that it asks.
+
+    What was done of a batch that has to come again is remembered, and not asked for again.
+
+    Args:
+        handler: the handler.
+        downstreams: what it asks, by name.
+        on_error: what becomes of a record whose handler fails.
+        timeout: seconds that the handler may take for one record.
+        settings: of the breaker for systems that have none of their own; a batch is one call of it.
+
+    Attributes:
+        name: of the systems.
+        timeout: see above.
+        took_s: seconds that the last batch took that came to its end.
+    """
+
+    def __init__(
+        self,
+        handler: AskingHandler,
+        downstreams: Mapping[str, Downstream],
+        on_error: Policy,
+        timeout: float,
+        settings: BreakerSettings,
+    ) -> None:
+        self.name = ", ".join(downstreams)
+        self.timeout = timeout
+        self.took_s = 0.0
+        self._handler = handler
+        self._downstreams = dict(downstreams)
+        self._on_error = on_error
+        self._concurrent = max(each.concurrent for each in downstreams.values())
+        breakers = [each.breaker for each in downstreams.values()]
+        own = CircuitBreaker(self.name, settings, failures=(SinkDown,)) if None in breakers else None
+        self._own = own
+        self._breakers = [each for each in (*breakers, own) if each is not None]
+        self._loop = LoopThread("asking")
+        self._progress: Progress[_Handled] = Progress()
+        self._failures: Progress[Exception] = Progress()
+
+    def write(self, batch: SinkBatch) -> Written:
+        """Handle the events of a batch; see `Stage.write`."""
+        if self._own is None:
+            return self._write(batch)
+        try:
+            return self._own.call(self._write, batch)
+        except CircuitOpen as error:
+            raise SinkDown(f"{self.name!r}: {error}", error.wait_s) from error
+
+    def _write(self, batch: SinkBatch) -> Written:
+        began = time.monotonic()
+        self._progress.begin(batch)
+        self._failures.begin(batch)
+        records = by_record(batch.writes)
+        left = [record for record in records if not self._progress.has(record.position)]
+
+        async def handle(record: RecordWrites) -> _Handled:
+            return await self._handle(record, batch)
+
+        until = began + _BEGIN_WITHIN * self.timeout
+        worked = self._loop.run(work_by_key(left, handle, concurrent=self._concurrent, until=until))
+        self._progress.note(worked.results)
+        if worked.error is not None:
+            raise worked.error
+        if len(worked.results) < len(left):
+            raise SinkDown(
+                f"{len(worked.results):,} of {len(left):,} records were handled with {self.name!r} within "
+                f"{until - began:g} s; the others follow in smaller batches",
+                0.0,
+            )
+        self.took_s = time.monotonic() - began
+        done = [self._progress.result(record.position) for record in records]
+        refusals = [each.refusal for each in done if each.refusal is not None]
+        return Written(refusals, [output for each in done for output in each.outputs])
+
+    async def _handle(self, record: RecordWrites, batch: SinkBatch) -> _Handled:
+        position = record.position
+        if self._failures.has(position):
+            # Found once; what is before it is being committed.
+            raise self._stop(position, self._failures.result(position), batch)
+        identity = identity_of(batch, position)
+        clients = {name: each.client_for(identity) for name, each in self._downstreams.items()}
+        fence = batch.fences.get(TopicPartition(position.topic, position.partition), 0)
+        try:
+            async with asyncio.timeout(self.timeout) as limit:
+                return _Handled(await self._handler.handle(record.writes[0], clients, fence))
+        except SinkError:
+            raise
+        except TimeoutError as error:
+            if limit.expired():
+                raise SinkDown(
+                    f"the handler was not done with {position} within {self.timeout:g} s; it asks {self.name}"
+                ) from error
+            return self._failed(position, error, batch)
+        except Exception as error:  # noqa: BLE001 - the policy judges whatever a handler raises
+            return self._failed(position, error, batch)
+        except BaseException as error:  # noqa: BLE001 - a handler's own CancelledError, for one
+            reason = HandlerError(f"the handler raised {type(error).__name__}: {error}")
+            reason.__cause__ = error
+            return self._failed(position, reason, batch)
+
+    def _failed(self, position: Position, error: Exception, batch: SinkBatch) -> _Handled:
+        if self._on_error == "dead-letter":
+            return _Handled([], Refusal(position, error))
+        self._failures.note({position: error})
+        raise self._stop(position, error, batch)
+
+    def _stop(self, position: Position, error: Exception, batch: SinkBatch) -> RecordFailed:
+        shard = (write.position for write in batch.writes if write.message.partition() == position.partition)
+        return RecordFailed(position, error, is_first=next(shard) == position)
+
+    def wait_s(self) -> float:
+        """Seconds until all breakers let a call pass."""
+        return max(each.wait_s() for each in self._breakers)
+
+    @property
+    def is_half_open(self) -> bool:
+        """Whether a breaker lets single calls through only."""
+        return any(each.state is CircuitState.HALF_OPEN for each in self._breakers)
+
+    def close(self) -> None:
+        """Let go of connections and thread."""
+        for each in self._downstreams.values():
+            self._loop.run(each.close())
+        self._loop.close()
