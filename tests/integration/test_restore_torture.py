@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer
 from confluent_kafka import Producer as Client
 from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import AdminClient
@@ -49,6 +50,7 @@ class Rack:
         self._epoch = 0
         self.admin = AdminClient({"bootstrap.servers": servers})
         self.create(self.input, self.log)
+        self.commit_position()
         self._writers = 0
         self.restorer = self._start()
 
@@ -64,6 +66,15 @@ class Rack:
             MEMORY,
             KnownTopics((self.input, self.log), 10.0),
         )
+
+    def commit_position(self) -> None:
+        """Have the group stand at the begin of its input, as one that has worked does."""
+        settings = consumer_config(self.servers, f"{self.log}.group", start="error")
+        member = Consumer(settings)
+        try:
+            member.commit(offsets=[ClientPartition(self.input, 0, 0)], asynchronous=False)
+        finally:
+            member.close()
 
     def start_anew(self) -> None:
         """A new life of the worker."""

@@ -26,9 +26,14 @@ class PostgresServer:
     """One server with its data in a temporary folder; every database is a test's own.
 
     PostgreSQL refuses to run as root: there it runs as the user that its package makes.
+
+    Args:
+        fsync: whether commits wait for the disk. A killed process loses nothing that the operating system
+            has: this guards against the machine's own death.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, fsync: bool = False) -> None:
+        self._fsync = fsync
         self._bin = _binaries()
         self._user: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
         self._folder = Path(tempfile.mkdtemp(prefix="holdfast-postgres-"))
@@ -55,8 +60,8 @@ class PostgresServer:
     def start(self) -> None:
         """Start, and wait until it takes connections."""
         log = self._folder / "log"
-        # A killed process loses nothing that the operating system has: fsync guards against its own death.
-        options = ["-c", "fsync=off", "-c", "unix_socket_directories=", "-c", "listen_addresses=127.0.0.1"]
+        fsync = f"fsync={'on' if self._fsync else 'off'}"
+        options = ["-c", fsync, "-c", "unix_socket_directories=", "-c", "listen_addresses=127.0.0.1"]
         deadline = time.monotonic() + _START_S
         while True:
             with log.open("ab") as output:

@@ -22,7 +22,7 @@ from holdfast.kafka.groups import GroupAdmin
 from holdfast.kafka.rewind import Rewind, rewind
 from holdfast.kafka.scan import LogScanner
 from holdfast.runtime.replay import BEGINNING, ReplayPlan, Start, parse_start, plan_replay
-from holdfast.runtime.replay_steps import end_unfinished, look, rewind_in_place
+from holdfast.runtime.replay_steps import end_unfinished, has_lost_positions, look, rewind_in_place
 from holdfast.topology import ProcessorDecl, Topology, load
 
 
@@ -118,6 +118,7 @@ def _prepare(
             has_tables=bool(owner.tables),
             keep_state=wanted.keep_state,
             incomplete=wanted.incomplete,
+            has_lost_positions=has_lost_positions(owner, stands, admin),
         )
         todo = rewind_in_place(owner, stands, plan, admin, emit=wanted.emit, keep_state=wanted.keep_state)
         return plan, todo

@@ -13,6 +13,9 @@ it survives whoever commits, and ends with the first position beyond it.
 The owner: the slot of whoever committed it in a transaction, so that its successors can end what it left
 open. Only the slot: where a position is copied to another group, that of the same name there is meant.
 
+The tables' changelogs, by their ids: the state that goes with the position. One that was deleted and created
+again holds nothing of what was handled before it, and to go on with that would be to start from zero.
+
 The role of the group among the versions of its processor: a shadow's outputs go to topics of its own, and a
 retired version must not work any more. It is as durable as the position, and changes only with it.
 """
@@ -21,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from confluent_kafka import TopicPartition as ClientPartition
@@ -32,6 +36,7 @@ _TOPIC_ID: Final = "topic id "
 _FENCE: Final = "fence "
 _MUTED: Final = "muted up to "
 _OWNER: Final = "by "
+_STATE: Final = "state "
 _PARTS: Final = "; "
 
 
@@ -57,6 +62,9 @@ TopicId = Callable[[str], str | None]
 """A topic's name to the id that it had when work on it began; None when that is not known."""
 
 
+NO_STATE: Final[Mapping[str, str]] = MappingProxyType({})
+
+
 class Note(NamedTuple):
     """What is noted beside a position.
 
@@ -66,6 +74,7 @@ class Note(NamedTuple):
         muted: the offset up to which outputs are not written again; None when all are written.
         role: the group's role.
         owner: the slot of whoever commits; None without transactions.
+        state: the ids of the tables' changelogs, as far as they are known.
     """
 
     topic_id: str | None = None
@@ -73,6 +82,7 @@ class Note(NamedTuple):
     muted: int | None = None
     role: Role = Role.LIVE
     owner: str | None = None
+    state: Mapping[str, str] = NO_STATE
 
 
 NoteOf = Callable[[TopicPartition], Note]
@@ -88,6 +98,8 @@ class Committed(NamedTuple):
         muted: the offset up to which outputs are not written again; None when all are written.
         role: the group's role; it is told by positions that mean nothing any more, too.
         owner: the slot of whoever committed last; None when it is not known. Told likewise.
+        state: the ids that the tables' changelogs had; of a position that means something.
+        was_noted: whether there is a note, or a position. If not, nobody has committed, or it is forgotten.
     """
 
     offset: int | None
@@ -95,6 +107,8 @@ class Committed(NamedTuple):
     muted: int | None = None
     role: Role = Role.LIVE
     owner: str | None = None
+    state: Mapping[str, str] = NO_STATE
+    was_noted: bool = True
 
 
 def no_note(place: TopicPartition) -> Note:  # noqa: ARG001
@@ -120,10 +134,10 @@ def read(offset: int, metadata: str | None, id_: str | None) -> Committed:
     """
     note = _note(metadata or "")
     if note is None:
-        return Committed(offset if offset >= 0 else None, role=Role.UNKNOWN)
+        return Committed(offset if offset >= 0 else None, role=Role.UNKNOWN, was_noted=offset >= 0)
     if offset < 0 or (id_ is not None and note.topic_id is not None and note.topic_id != id_):
         return Committed(None, note.fence, role=note.role, owner=note.owner)
-    return Committed(offset, note.fence, note.muted, note.role, note.owner)
+    return Committed(offset, note.fence, note.muted, note.role, note.owner, note.state)
 
 
 def _note(metadata: str) -> Note | None:
@@ -145,6 +159,9 @@ def _note(metadata: str) -> Note | None:
                 note = note._replace(muted=int(part.removeprefix(_MUTED)))
             elif part.startswith(_OWNER):
                 note = note._replace(owner=part.removeprefix(_OWNER))
+            elif part.startswith(_STATE):
+                pairs = (pair.partition("=") for pair in part.removeprefix(_STATE).split(","))
+                note = note._replace(state={table: id_ for table, _, id_ in pairs if id_})
             elif part in _ROLES:
                 note, has_role = note._replace(role=Role(part)), True
             else:
@@ -160,4 +177,5 @@ def _text(note: Note, offset: int) -> str:
     parts += [f"{_FENCE}{note.fence}"] if note.fence else []
     parts += [f"{_MUTED}{note.muted}"] if note.muted is not None and offset < note.muted else []
     parts += [f"{_OWNER}{note.owner}"] if note.owner else []
+    parts += [_STATE + ",".join(f"{table}={id_}" for table, id_ in note.state.items())] if note.state else []
     return _MARK + _PARTS.join([*parts, note.role.value])

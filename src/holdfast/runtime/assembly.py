@@ -89,7 +89,8 @@ def build_worker(
     shards = declared.partitions(decl.name)
     slot_id = decl.slot_id(identity.slot)
     peers = Peers(decl.group_id, slot_id, shards, CALL_TIMEOUT_S)
-    notes = OwnerNotes(topics.id_of, owner=identity.slot if decl.guarantee == "exactly-once" else None)
+    owner = identity.slot if decl.guarantee == "exactly-once" else None
+    notes = OwnerNotes(topics.id_of, owner=owner, changelogs=changelogs)
     late = _LateConsumer(notes)
     writer_settings = _writer_settings(decl, identity, {**record_sizes(declared, decl), **declared.kafka})
     writer = _writer(decl, writer_settings, late)

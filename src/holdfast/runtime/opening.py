@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from operator import methodcaller
 from pathlib import Path
 
-from holdfast.errors import CorruptStore, VersionRefused
-from holdfast.kafka.positions import Committed, Role, TopicId
+from holdfast.errors import CorruptStore, StateError, VersionRefused
+from holdfast.kafka.positions import NO_STATE, Committed, Role, TopicId
 from holdfast.kafka.reader import PartitionReader
 from holdfast.kafka.versions import role_of
 from holdfast.record import Message, TopicPartition
@@ -120,6 +120,25 @@ class RestoringShard(OpenShard):
     fence: int
     muted: dict[str, int]
     shadow: bool
+    is_new: bool
+
+    def require_origin(self) -> None:
+        """Refuse state of which nobody knows any more what it was made of.
+
+        Raises:
+            StateError: the group has no positions, but the tables hold something.
+        """
+        if self.is_new and any(True for table in self.tables.values() for _ in self.store.items(table.name)):
+            raise StateError(_NO_POSITIONS)
+
+
+_NO_POSITIONS = (
+    "its tables hold state, but the group has no positions: brokers forget those of a group without members "
+    "after offsets.retention.minutes (7 days unless set), or somebody deleted the group. Going on from the "
+    "declared `start` would apply records twice, or skip them. `holdfast replay PROCESSOR --from beginning` "
+    "makes the tables anew; where you know the offsets to go on from, `--from 0:OFFSET,1:OFFSET --keep-state "
+    "--emit` keeps them"
+)
 
 
 class ShardOpener:
@@ -133,6 +152,8 @@ class ShardOpener:
     def __init__(self, settings: RestoreSettings, memory: StoreMemory) -> None:
         self._settings = settings
         self._memory = memory
+        self._new: set[int] = set()
+        self._state: dict[int, Mapping[str, str]] = {}
 
     def positions(
         self, reader: PartitionReader, claims: Sequence[Claim], topic_id: TopicId, timeout: float
@@ -157,10 +178,15 @@ class ShardOpener:
         positions: dict[int, dict[str, int]] = {claim.partition: {} for claim in claims}
         last = dict.fromkeys(positions, 0)
         notes = self._settings.notes
+        self._new |= positions.keys()
+        self._state |= dict.fromkeys(positions, NO_STATE)
         for place, found in standing.items():
             offset = self._first(reader, place) if found.offset is None else found.offset
             positions[place.partition][place.topic] = offset
             last[place.partition] = max(last[place.partition], found.fence)
+            self._state[place.partition] = {**self._state[place.partition], **found.state}
+            if found.was_noted:
+                self._new.discard(place.partition)
             notes.take_over(place, found)
         self._take_roles(reader, standing)
         for partition, fence in last.items():
@@ -209,10 +235,11 @@ class ShardOpener:
             warm: the shard, if it was followed as a standby; its store goes over to the result.
 
         Raises:
-            StateError: the store cannot be made.
+            StateError: the store cannot be made, or its changelog is not the one that it was in.
             ClusterError: the brokers do not tell. `warm` is as it was, or closed if it was of no use.
         """
         started = time.monotonic()
+        self._require_changelogs(claim.partition, ids)
         shard = self._take_over(reader, warm) if warm else None
         shard = shard or self.open(reader, claim.partition, ids)
         return RestoringShard(
@@ -225,7 +252,24 @@ class ShardOpener:
             fence=self._settings.notes.fence(claim.partition),
             muted=self._settings.notes.muted(self._settings.inputs, claim.partition),
             shadow=self._settings.notes.is_shadow(claim.partition),
+            is_new=claim.partition in self._new,
         )
+
+    def _require_changelogs(self, partition: int, ids: Mapping[str, str]) -> None:
+        """Refuse changelogs that were made anew since the shard's positions were committed.
+
+        Raises:
+            StateError: there is such a one.
+        """
+        noted = self._state.get(partition, NO_STATE)
+        gone = [table for table, id_ in ids.items() if noted.get(table, id_) != id_]
+        if gone:
+            topics = ", ".join(self._settings.changelogs[table] for table in gone)
+            raise StateError(
+                f"{topics}: deleted and created again since this shard's positions were committed, so the "
+                "state that goes with them is lost. Going on would be from nothing, amid the inputs. "
+                "`holdfast replay PROCESSOR --from beginning` makes the tables anew from the inputs"
+            )
 
     def _take_over(self, reader: PartitionReader, warm: OpenShard) -> OpenShard | None:
         """The shard with new ends; None, and closed, when the log has moved on beyond its positions."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from holdfast.kafka.positions import Committed, Note, Role, TopicId
+from holdfast.kafka.positions import NO_STATE, Committed, Note, Role, TopicId
 from holdfast.record import TopicPartition
 
 
@@ -25,6 +25,7 @@ class OwnerNotes:
         topic_id: the topics' ids.
         now: the time of day in seconds.
         owner: the worker's slot, if it commits in transactions.
+        changelogs: for each table, its changelog topic.
     """
 
     def __init__(
@@ -32,9 +33,11 @@ class OwnerNotes:
         topic_id: TopicId = unknown,
         now: Callable[[], float] = time.time,
         owner: str | None = None,
+        changelogs: Mapping[str, str] = NO_STATE,
     ) -> None:
         self._topic_id = topic_id
         self._owner = owner
+        self._changelogs = changelogs
         self._now = now
         self._tokens: dict[int, int] = {}
         self._muted: dict[TopicPartition, int | None] = {}
@@ -44,7 +47,11 @@ class OwnerNotes:
         """What is noted beside a partition's position."""
         role = self._roles.get(place.partition, Role.LIVE)
         fence, muted = self.fence(place.partition), self._muted.get(place)
-        return Note(self._topic_id(place.topic), fence, muted, role, self._owner)
+        return Note(self._topic_id(place.topic), fence, muted, role, self._owner, self._state())
+
+    def _state(self) -> dict[str, str]:
+        ids = ((table, self._topic_id(topic)) for table, topic in self._changelogs.items())
+        return {table: id_ for table, id_ in ids if id_ is not None}
 
     def begin(self, partition: int, last: int) -> int:
         """The fencing token of a new ownership of a shard, after one with the token `last`."""

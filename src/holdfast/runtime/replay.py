@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -160,6 +160,7 @@ def plan_replay(
     has_tables: bool,
     keep_state: bool = False,
     incomplete: bool = False,
+    has_lost_positions: bool = False,
 ) -> ReplayPlan:
     """What a replay will do.
 
@@ -169,18 +170,27 @@ def plan_replay(
         has_tables: whether the processor keeps state.
         keep_state: whether its tables stay as they are.
         incomplete: whether to make state anew from inputs that no longer keep their first records.
+        has_lost_positions: whether the tables hold state, and the group has no positions at all.
 
     Raises:
         ReplayRefused: it cannot be done, or not without saying that its consequences are meant.
     """
     asked = named_offsets(start, known)
     notes: list[str] = []
+    if has_lost_positions:
+        known = {place: replace(it, committed=it.end) for place, it in known.items()}
+        notes.append(
+            "the group has no positions, so nobody knows what was handled: all that the inputs hold now "
+            "counts as that. With --emit outputs are written for all that is passed again"
+        )
     steps = {
         place: _step(place, it, start, asked, notes)
         for place, it in known.items()
         if it.committed is not None
     }
-    shards = sorted({place.partition for place, it in steps.items() if it.start < it.until})
+    passed = {place.partition for place, it in steps.items() if it.start < it.until}
+    # A shard that has nothing to pass needs a position, too.
+    shards = sorted({place.partition for place in steps} if has_lost_positions else passed)
     if not shards:
         is_late = start.time is not None and all(it.at_time is None for it in known.values())
         why = "every record is older than the time that was given"

@@ -61,6 +61,20 @@ def look(
     return stands, known
 
 
+def has_lost_positions(owner: ProcessorDecl, stands: GroupStanding, admin: GroupAdmin) -> bool:
+    """Whether a processor's changelogs hold something, and its group has no positions at all.
+
+    Raises:
+        ClusterError: the brokers do not tell.
+    """
+    if any(it.was_noted for it in stands.committed.values()):
+        return False
+    shards = {place.partition for place in stands.committed}
+    places = [TopicPartition(owner.changelog(table), shard) for table in owner.tables for shard in shards]
+    begins, ends = admin.begins(places), admin.ends(places)
+    return any(begins[place] < ends[place] for place in places)
+
+
 def rewind_in_place(
     owner: ProcessorDecl,
     stands: GroupStanding,

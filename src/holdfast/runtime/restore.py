@@ -25,6 +25,7 @@ from operator import methodcaller
 from holdfast.errors import (
     BrokersUnreachable,
     ClusterError,
+    ClusterMismatch,
     HoldfastError,
     StateError,
     TopicReplaced,
@@ -283,15 +284,22 @@ class Restorer:
             raise
 
     def _refuse_grown(self, claims: Sequence[Claim], topics: Mapping[str, TopicFacts]) -> list[Claim]:
-        """Answer for shards that some topic has no partition for; return the others."""
+        """Answer for shards that a topic has no partition for, or whose keys moved; return the others."""
         there = []
+        moved = self._moved_keys(topics)
         for claim in claims:
-            mismatch = missing_partition(topics, claim.partition)
+            mismatch = moved or missing_partition(topics, claim.partition)
             if mismatch is None:
                 there.append(claim)
             else:
                 self._answer(NotRestored(claim, mismatch))
         return there
+
+    def _moved_keys(self, topics: Mapping[str, TopicFacts]) -> ClusterMismatch | None:
+        """What is wrong when an input has grown whose keys have state."""
+        if not self._settings.changelogs:
+            return None
+        return missing_partition(topics, max(topics[topic].partitions for topic in self._settings.inputs) - 1)
 
     def _follow(self, reader: PartitionReader, shard: RestoringShard) -> None:
         """Read a shard's changelogs, unless it is at their ends already."""
@@ -329,7 +337,10 @@ class Restorer:
     def _look_at_topics(self, reader: PartitionReader) -> None:
         if self._looks or self._topics.seconds_to_look == 0.0:
             try:
-                self._topics.look(reader)
+                grown = self._moved_keys(self._topics.look(reader))
+                if grown is not None and not self._shards and self._owned_now():
+                    # Shards that run would go on with keys that come to others now: none of them may.
+                    raise TopicReplaced(f"{grown}. This worker starts anew.")
             except TopicReplaced:
                 raise
             except ClusterError as error:
@@ -373,6 +384,7 @@ class Restorer:
     def _finish(self, reader: PartitionReader, shard: RestoringShard) -> None:
         self._detach(reader, shard)
         try:
+            shard.require_origin()
             shard.note_complete()
         except StateError as error:
             shard.store.close()

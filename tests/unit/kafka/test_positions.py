@@ -16,17 +16,24 @@ ID = "wLNBn8lVS6yW-jSYqGwHFQ"
 @pytest.mark.parametrize("muted", [None, 8])
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("owner", [None, "db-1.example.org-0"])
+@pytest.mark.parametrize("state", [{}, {"sums": ID, "_b": "x-Y_2"}])
 def test_a_note_comes_back_as_it_was_written(
-    id_: str | None, fence: int, muted: int | None, role: Role, owner: str | None
+    id_: str | None,
+    fence: int,
+    muted: int | None,
+    role: Role,
+    owner: str | None,
+    state: dict[str, str],
 ) -> None:
     """With or without each of its parts."""
-    [written] = noted({PLACE: 7}, {PLACE: Note(id_, fence, muted, role, owner)}.__getitem__)
+    [written] = noted({PLACE: 7}, {PLACE: Note(id_, fence, muted, role, owner, state)}.__getitem__)
     assert (written.topic, written.partition, written.offset) == (*PLACE, 7)
-    assert read(7, written.metadata, ID) == Committed(7, fence, muted, role, owner)
-    assert read(7, written.metadata, None) == Committed(7, fence, muted, role, owner)
+    whole = Committed(7, fence, muted, role, owner, state)
+    assert read(7, written.metadata, ID) == whole
+    assert read(7, written.metadata, None) == whole
     # The role is not the topic's: a shadow stays one when its input is made anew.
     gone = Committed(None, fence, role=role, owner=owner)
-    elsewhere = gone if id_ else Committed(7, fence, muted, role, owner)
+    elsewhere = gone if id_ else whole
     assert read(7, written.metadata, "another") == elsewhere
 
 
@@ -53,7 +60,7 @@ def test_a_note_of_the_first_form_is_understood() -> None:
 
 def test_no_position_is_none() -> None:
     """The client says so by a negative offset."""
-    assert read(-1001, "", ID) == Committed(None, 0, role=Role.UNKNOWN)
+    assert read(-1001, "", ID) == Committed(None, 0, role=Role.UNKNOWN, was_noted=False)
 
 
 def test_a_part_of_a_later_version_takes_nothing_away() -> None:

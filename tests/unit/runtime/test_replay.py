@@ -40,6 +40,17 @@ def test_the_beginning_is_the_beginning_of_every_shard() -> None:
     assert (found.steps, found.shards, found.offsets) == ((Step(A0, 0, 5, 5),), (0,), 5)
 
 
+def test_a_group_that_lost_its_positions_gets_them_in_every_shard() -> None:
+    """What is there counts as handled: nobody knows better. Also where nothing is left to pass."""
+    known = {A0: Known(0, 9, None), A1: Known(0, 0, None)}
+    found = plan("beginning", known, has_lost_positions=True)
+    assert found.steps == (Step(A0, 0, 9, 9), Step(A1, 0, 0, 0))
+    assert found.shards == (0, 1)
+    assert "nobody knows what was handled" in found.notes[0]
+    kept = plan("0:5,1:0", known, has_lost_positions=True, keep_state=True)
+    assert kept.steps == (Step(A0, 5, 9, 9), Step(A1, 0, 0, 0))
+
+
 def test_a_shard_is_replayed_with_all_its_inputs() -> None:
     """Its state comes from all of them."""
     known = {A0: Known(0, 9, 5), B0: Known(0, 9, 7), A1: Known(0, 9, 5)}

@@ -1,0 +1,198 @@
+"""How fast one worker writes to downstream systems, from Kafka to their answers and back to the commit.
+
+    python -m benchmarks.sinks [--kinds insert,upsert,http,ask] [--events N] [--rounds N]
+
+Each round publishes events of some 130 bytes on 10,000 keys to six partitions of three embedded brokers, and
+then starts one worker. The rate is that of its committed positions, from the first that is seen to the
+last: so it has the fetching, decoding, the handler, the system's answers and the commits on Kafka in it.
+Brokers, the system, the worker and this program share the machine.
+
+- insert, upsert: a row of six columns for each event, into a PostgreSQL of Debian's with its default settings
+  (fsync and synchronous_commit on), exactly-once. What is in the table is counted afterwards.
+- http: a POST for each event, in the order of each key, to granian with an application that says 201.
+- ask: the same from an async handler, whose answers are published, exactly-once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import environments, report
+from holdfast.local.cluster import EmbeddedCluster
+from tests.support.application import Application
+from tests.support.events import Added, Taken
+from tests.support.postgres import PostgresServer
+
+SHARDS = 6
+KEYS = 10_000
+TEXT = "x" * 90
+BARS = {"insert": 30_000, "upsert": 30_000, "http": 3_000, "ask": 3_000}
+EVENTS = {"insert": 600_000, "upsert": 600_000, "http": 40_000, "ask": 40_000}
+
+ROWS = """
+from holdfast import Context, processor
+from holdfast.sinks.postgres import {write}
+from test_events import Added
+
+@processor
+def handle(event: Added, at: Context) -> {write}:
+    return {write}("rows", {{"key": event.key, "n": event.n, "text": event.text, "shard": at.partition,
+                             "at": at.offset, "counted": event.n % 7}})
+"""
+CALLS = """
+from holdfast import processor
+from holdfast.sinks.http import HttpCall
+from test_events import Added
+
+@processor
+def handle(event: Added) -> HttpCall:
+    return HttpCall("POST", "/adds", event)
+"""
+ASKS = """
+from holdfast import processor
+from holdfast.sinks.http import HttpClient
+from test_events import Added, Taken
+
+@processor
+async def handle(event: Added, system: HttpClient) -> Taken:
+    answer = await system.post("/adds", json=event)
+    assert answer.is_success
+    return Taken(key=event.key, n=event.n)
+"""
+TABLES = {
+    "insert": "CREATE TABLE rows (key text, n int, text text, shard int, at bigint, counted int)",
+    "upsert": "CREATE TABLE rows (key text PRIMARY KEY, n int, text text, shard int, at bigint, counted int)",
+}
+
+console = Console()
+Make = Callable[..., Application]
+
+
+def rate(app: Application, events: int) -> float:
+    """Events per second of one worker, from its first commit to its last."""
+    began = left = 0.0
+    with app.run() as run:
+        while True:
+            run.let_run(0.05)
+            now, lag = time.monotonic(), app.lag()
+            if not began and lag < events:
+                began, left = now, lag
+            elif began and not lag:
+                return left / (now - began)
+
+
+@contextlib.contextmanager
+def http_server() -> Iterator[str]:
+    """The server, by its URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        *(str(environments.python("http_server")), "-m", "granian", "--interface", "asgi", "--no-ws"),
+        *("--host", "127.0.0.1", "--port", str(port), "--log-level", "error"),
+        "benchmarks.runners.http_answers:app",
+    ]
+    server = subprocess.Popen(command, cwd=environments.REPOSITORY)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            with contextlib.suppress(urllib.error.URLError):
+                urllib.request.urlopen(url, timeout=1).close()
+                break
+            if time.monotonic() > deadline:
+                raise TimeoutError("the HTTP server does not answer")
+            time.sleep(0.1)
+        yield url
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def to_postgres(kind: str, make: Make, events: int) -> float:
+    """Rows per second."""
+    server = PostgresServer(fsync=True)
+    server.start()
+    try:
+        with server.database() as name, server.connect(name) as connection:
+            connection.execute(TABLES[kind].encode())
+            sink = {"type": "postgres", "dsn": server.dsn(name)}
+            handler = ROWS.format(write=kind.capitalize())
+            app = make(handler, sink, events, sink="system", outputs={})
+            found = rate(app, events)
+            counted = connection.execute(b"SELECT count(*), count(DISTINCT key) FROM rows").fetchone()
+            assert counted == (events if kind == "insert" else KEYS, KEYS), counted
+            return found
+    finally:
+        server.close()
+
+
+def to_http(kind: str, make: Make, events: int) -> float:
+    """Requests per second."""
+    with http_server() as url:
+        sink = {"type": "http", "url": url}
+        if kind == "http":
+            return rate(make(CALLS, sink, events, sink="system", outputs={}), events)
+        app = make(ASKS, sink, events, asks=["system"], outputs={"taken": (Taken,)})
+        found = rate(app, events)
+        assert len(app.read("taken")) == events
+        return found
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description="Speed of sinks.")
+    parser.add_argument("--kinds", default=",".join(BARS))
+    parser.add_argument("--events", type=int, help="of each round; each kind has its own default")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    rows: dict[str, list[float]] = {kind: [] for kind in arguments.kinds.split(",")}
+    machine = report.machine()
+    with EmbeddedCluster.temporary() as cluster, tempfile.TemporaryDirectory() as folder:
+        for number in range(arguments.rounds):
+            for kind, found in rows.items():
+
+                def make(handler: str, sink: object, events: int, **options: object) -> Application:
+                    name = f"sinks-{kind}-{number}"  # noqa: B023 - used at once
+                    settings = {"commit_interval": "100ms", "session_timeout": "6s", "tables": {}, **options}
+                    app = Application(
+                        Path(folder) / name,
+                        cluster.bootstrap_servers,
+                        name,
+                        handler=handler,
+                        topic={"partitions": SHARDS},
+                        sinks={"system": sink},
+                        **settings,
+                    )
+                    app.provision()
+                    app.publish(*(Added(key=f"k{n % KEYS}", n=n, text=TEXT) for n in range(events)))
+                    return app
+
+                events = arguments.events or EVENTS[kind]
+                measure = to_postgres if kind in TABLES else to_http
+                found.append(measure(kind, make, events))
+                console.print(f"{kind} {number + 1}: {found[-1]:,.0f}/s")
+    table = Table(title=f"one worker; {machine['machine']}, {machine['date']}")
+    for column in ("sink", "rounds", "median/s", "least", "most", "bar"):
+        table.add_column(column, justify="left" if column == "sink" else "right")
+    for kind, found in rows.items():
+        figures = (statistics.median(found), min(found), max(found), BARS[kind])
+        table.add_row(kind, str(len(found)), *(f"{figure:,.0f}" for figure in figures))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
