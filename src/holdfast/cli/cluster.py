@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from holdfast.cli.cluster_progress import ClusterProgress
-from holdfast.cli.console import err, out
+from holdfast.cli.console import INTERRUPTED, err, out
 from holdfast.cli.rows import AsJson, print_json_lines, wants_json
 from holdfast.cli.words import counted
 from holdfast.local.cluster import EmbeddedCluster
@@ -20,7 +20,6 @@ from holdfast.local.status import NodeState, NodeStatus
 NOT_RUNNING = 3
 """Exit code of `status` when no broker runs; the code that service scripts use for it."""
 
-_INTERRUPTED = 130
 
 _COLOURS = {NodeState.RUNNING: "green", NodeState.STARTING: "yellow", NodeState.STOPPED: "red"}
 
@@ -64,7 +63,7 @@ def up(nodes: NodesOption = None, keep: KeepOption = False) -> None:
             f"[yellow]interrupted:[/] {counted(running, 'broker') if running else 'no broker'} left running.",
             highlight=False,
         )
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     count = len(cluster.nodes)
     size = counted(count, "node")
     if not started:

@@ -84,7 +84,8 @@ def compare(
     shared = [f"{name} (others write to it, too)" for name in owner.writes if name not in alone]
     why = "only the shadow has it" if sides.are_level else "not at the same positions"
     missing = [*shared, *(f"{table} ({why})" for table in left_out)]
-    _tell(sides, differs=differs, missing=missing)
+    compared = any(it.equal + it.differ for it in diffs.values()) or bool(same)
+    _tell(sides, differs=differs, missing=missing, compared=compared)
     if differs or missing:
         raise typer.Exit(1 if differs else NOT_ALL)
 
@@ -227,19 +228,22 @@ def _print(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     print_differences(found, "name", ("live", "shadow"))
 
 
-def _tell(sides: _Sides, *, differs: bool, missing: Sequence[str]) -> None:
+def _tell(sides: _Sides, *, differs: bool, missing: Sequence[str], compared: bool) -> None:
     """The verdict in words."""
     live, shadow = sides.live.name, sides.shadow.name
     if not sides.are_level:
         err.print(
             f"{live} and {shadow} have not handled the same records, or one is at work. Of the outputs those "
-            "that both have come to are compared, of the tables nothing: for that stop both where they stand "
-            "at the same positions.",
+            "that both have come to are compared (what only one has is counted, but is no difference), of "
+            "the tables nothing: for that stop both where they stand at the same positions.",
             markup=False,
         )
     if missing:
         err.print(f"not compared: {', '.join(missing)}", markup=False)
-    verdict = "they differ" if differs else "nothing differs" if missing else "they are the same"
+    if not compared and missing:
+        verdict = "there is nothing yet that both have"
+    else:
+        verdict = "they differ" if differs else "nothing differs" if missing else "they are the same"
     err.print(f"{shadow} beside {live}: {verdict}", markup=False)
 
 

@@ -11,6 +11,9 @@ from typing import Any
 
 from rich.console import Console
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C or SIGTERM, as shells expect it."""
+
 
 class PlainConsole(Console):
     """A console that breaks lines in a terminal only: a message in a file or pipe stays in one line."""

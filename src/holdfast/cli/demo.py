@@ -14,7 +14,7 @@ import typer
 from holdfast.checks import CheckResult
 from holdfast.cli.check_report import choose_checks, run_checks
 from holdfast.cli.cluster_progress import ClusterProgress
-from holdfast.cli.console import err, out
+from holdfast.cli.console import INTERRUPTED, err, out
 from holdfast.cli.demo_report import DemoResult, ProcessorResult, print_report
 from holdfast.cli.demo_view import DemoView, Moment
 from holdfast.cli.feed import Arguments, Feed, SetOption, parse_arguments
@@ -40,7 +40,6 @@ READY_S = 90.0
 
 _POLL_S = 0.1
 _FOLDER_PREFIX = "holdfast-demo-"
-_INTERRUPTED = 130
 
 
 def demo(
@@ -72,7 +71,7 @@ def demo(
             result = Demo(resolved, servers, view, workers=workers, timeout=timeout).run(arguments)
     except KeyboardInterrupt:
         err.print("[yellow]interrupted;[/] workers and brokers are stopped.")
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     result.times = view.times
     if not print_report(out, result):
         raise typer.Exit(1)

@@ -80,7 +80,8 @@ def _group_row(name: str, group: Group, standings: Drained) -> dict[str, Any]:
         "processor": name,
         "group": group.group_id,
         "state": group.state,
-        # None: a transaction is open, so that nobody can say yet how far the group is.
+        # Then nobody can say yet how far the group is: its positions are as before, or as they will be.
+        "transaction_open": places is None,
         "lag": None if places is None else sum(standing.lag for standing in places.values()),
         "inputs": inputs,
         "workers": [

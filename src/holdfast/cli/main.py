@@ -65,14 +65,16 @@ def build_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; our own errors end it with exit code 1 and a message."""
+    """Run the command line; our own errors end it with exit code 1 and a message.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, where no command foresaw it.
+    """
     try:
         build_app()()
     except HoldfastError as error:
         err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import typer
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
-from holdfast.cli.console import err, is_live, out
+from holdfast.cli.console import INTERRUPTED, err, is_live, out
 from holdfast.cli.feed import Feed, SetOption, parse_arguments
 from holdfast.cli.topology import TopologyFile
 from holdfast.cli.words import counted
@@ -17,7 +17,6 @@ from holdfast.errors import TopologyError
 from holdfast.topology import load, resolve
 
 _LOOK_S = 0.1
-_INTERRUPTED = 130
 
 
 def produce(
@@ -40,7 +39,7 @@ def produce(
     except KeyboardInterrupt:
         feed.end()
         err.print(f"[yellow]interrupted[/] after {counted(feed.published, 'event')}.", highlight=False)
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     feed.raise_error()
     rate = feed.published / feed.seconds if feed.seconds else 0.0
     out.print(

@@ -18,22 +18,20 @@ import typer
 from rich.markup import escape
 
 from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
-from holdfast.cli.console import err
+from holdfast.cli.console import INTERRUPTED, err
 from holdfast.cli.publish_input import CsvEvents, Line, LineReader, json_lines
 from holdfast.cli.publish_report import ProgressBar, Refusals, print_result
 from holdfast.cli.rate import Pacer, parse_rate
 from holdfast.cli.topology import TopologyFile
+from holdfast.cli.words import counted
 from holdfast.errors import EventRefused
-from holdfast.kafka.producer import Producer
+from holdfast.kafka.producer import Producer, PublishStats
 from holdfast.schema import Event
 from holdfast.schema.event import parse_wire_type
 from holdfast.topology import ResolvedTopic, load, resolve
 
 SOME_REFUSED = 4
 """Exit code when everything was published except for refused lines."""
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C or SIGTERM, as shells expect it."""
 
 
 class Format(StrEnum):
@@ -160,10 +158,17 @@ def publish(
         try:
             job.run(ProgressBar(_size(stream)))
         except KeyboardInterrupt:
-            err.print("[yellow]interrupted:[/] what had been read until then was published.")
+            err.print(f"[yellow]interrupted:[/] {_what_became(producer.stats)}")
             raise typer.Exit(INTERRUPTED) from None
     if refusals.count:
         raise typer.Exit(SOME_REFUSED)
+
+
+def _what_became(stats: PublishStats) -> str:
+    left = stats.failed + stats.waiting
+    if left:
+        return f"of what had been read until then {counted(left, 'event')} may not be there."
+    return "what had been read until then was published."
 
 
 def _event_type(topic: ResolvedTopic, name: str | None) -> tuple[type[Event], int | None]:

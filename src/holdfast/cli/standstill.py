@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from rich.markup import escape
 
-from holdfast.cli.console import err, out
+from holdfast.cli.console import INTERRUPTED, err, out
 from holdfast.cli.rows import plain_table, print_json_lines, print_table, wants_json
 from holdfast.errors import BrokersUnreachable, ReplayRefused, TopologyError
 from holdfast.kafka.groups import GroupAdmin
@@ -120,7 +120,7 @@ def confirm(yes: bool) -> None:
 
     Raises:
         ReplayRefused: there is nobody to ask.
-        Abort: the answer was no.
+        Exit: the answer was no, or Ctrl-C.
     """
     if yes:
         return
@@ -128,4 +128,11 @@ def confirm(yes: bool) -> None:
         raise ReplayRefused(
             "nothing was changed: without a terminal to ask in, say --yes to do what is shown here"
         )
-    typer.confirm("Do it?", abort=True, err=True)
+    try:
+        agreed = typer.confirm("Do it?", err=True)
+    except typer.Abort:
+        err.print("\n[yellow]interrupted:[/] nothing was changed.")
+        raise typer.Exit(INTERRUPTED) from None
+    if not agreed:
+        err.print("nothing was changed.")
+        raise typer.Exit(1)

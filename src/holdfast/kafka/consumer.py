@@ -363,8 +363,9 @@ class ShardConsumer:
             or "fenced" in error.str().lower()
         ):
             raise Fenced(
-                f"another process joined {self._topic}'s group in the same slot, so this worker must stop; "
-                "give each worker its own slot"
+                f"the group {self._group_id} has another member in this worker's slot: this one must stop. "
+                "If a second process was started in the slot, give each worker its own. If not, the brokers "
+                "took its own return after an outage for another's, and it starts again by itself"
             )
         raise translate(KafkaException(error), f"reading {where or self._topic}")
 

@@ -192,6 +192,11 @@ def plan_replay(
     # A shard that has nothing to pass needs a position, too.
     shards = sorted({place.partition for place in steps} if has_lost_positions else passed)
     if not shards:
+        if all(it.committed is None for it in known.values()):
+            raise ReplayRefused(
+                "there is nothing to replay: the group has no positions, so it has handled nothing yet. A "
+                "new version is prepared beside the live one with --into VERSION"
+            )
         is_late = start.time is not None and all(it.at_time is None for it in known.values())
         why = "every record is older than the time that was given"
         if not is_late:

@@ -27,12 +27,16 @@ def test_without_a_terminal_it_has_to_be_said(monkeypatch: pytest.MonkeyPatch) -
     confirm(yes=True)
 
 
-@pytest.mark.parametrize("answer", ["n", ""])
-def test_in_a_terminal_anything_but_yes_is_no(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
-    """Enter alone too."""
-    monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
-    with pytest.raises(typer.Abort):
+@pytest.mark.parametrize(("given", "code"), [("n\n", 1), ("\n", 1), ("", 130)])
+def test_in_a_terminal_anything_but_yes_is_no(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: str, code: int
+) -> None:
+    """Enter alone too, and it is said that nothing was changed; Ctrl-D and Ctrl-C are an interrupt."""
+    monkeypatch.setattr("sys.stdin", Terminal(given))
+    with pytest.raises(typer.Exit) as ended:
         confirm(yes=False)
+    assert ended.value.exit_code == code
+    assert "nothing was changed" in capsys.readouterr().err
 
 
 def test_yes_is_yes(monkeypatch: pytest.MonkeyPatch) -> None:
