@@ -16,8 +16,7 @@ from holdfast.resilience import BreakerSettings, CircuitBreaker, CircuitState
 from holdfast.runtime.stage import Written
 from holdfast.sinks.base import Downstream, Refusal, SinkBatch
 from holdfast.sinks.identity import identity_of
-from holdfast.sinks.keyed import RecordWrites, by_record, work_by_key
-from holdfast.sinks.loop import LoopThread
+from holdfast.sinks.keyed import KeyedWork, RecordWrites
 from holdfast.sinks.progress import Progress
 
 _BEGIN_WITHIN: Final = 0.5
@@ -64,13 +63,12 @@ class AskingStage:
         self._handler = handler
         self._downstreams = dict(downstreams)
         self._on_error = on_error
-        self._concurrent = max(each.concurrent for each in downstreams.values())
+        concurrent = max(each.concurrent for each in downstreams.values())
         breakers = [each.breaker for each in downstreams.values()]
         own = CircuitBreaker(self.name, settings, failures=(SinkDown,)) if None in breakers else None
         self._own = own
         self._breakers = [each for each in (*breakers, own) if each is not None]
-        self._loop = LoopThread("asking")
-        self._progress: Progress[_Handled] = Progress()
+        self._work: KeyedWork[_Handled] = KeyedWork(self.name, concurrent, _BEGIN_WITHIN * timeout)
         self._failures: Progress[Exception] = Progress()
 
     def write(self, batch: SinkBatch) -> Written:
@@ -84,27 +82,13 @@ class AskingStage:
 
     def _write(self, batch: SinkBatch) -> Written:
         began = time.monotonic()
-        self._progress.begin(batch)
         self._failures.begin(batch)
-        records = by_record(batch.writes)
-        left = [record for record in records if not self._progress.has(record.position)]
 
         async def handle(record: RecordWrites) -> _Handled:
             return await self._handle(record, batch)
 
-        until = began + _BEGIN_WITHIN * self.timeout
-        worked = self._loop.run(work_by_key(left, handle, concurrent=self._concurrent, until=until))
-        self._progress.note(worked.results)
-        if worked.error is not None:
-            raise worked.error
-        if len(worked.results) < len(left):
-            raise SinkDown(
-                f"{len(worked.results):,} of {len(left):,} records were handled with {self.name!r} within "
-                f"{until - began:g} s; the others follow in smaller batches",
-                0.0,
-            )
+        done = self._work.run(batch, handle)
         self.took_s = time.monotonic() - began
-        done = [self._progress.result(record.position) for record in records]
         refusals = [each.refusal for each in done if each.refusal is not None]
         return Written(refusals, [output for each in done for output in each.outputs])
 
@@ -155,6 +139,4 @@ class AskingStage:
 
     def close(self) -> None:
         """Let go of connections and thread."""
-        for each in self._downstreams.values():
-            self._loop.run(each.close())
-        self._loop.close()
+        self._work.close(*(each.close() for each in self._downstreams.values()))

@@ -1,14 +1,18 @@
-"""Work on many records at once, and in the order of each key."""
+"""Work on many records at once, in the order of each key, and on none of them twice."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from holdfast.errors import SinkDown
 from holdfast.record import Message, Position, Write
+from holdfast.sinks.base import SinkBatch
+from holdfast.sinks.loop import LoopThread
+from holdfast.sinks.progress import Progress
 
 T = TypeVar("T")
 
@@ -99,3 +103,51 @@ async def work_by_key(
 
     await asyncio.gather(*(go_on() for _ in range(min(concurrent, len(chains)))))
     return worked
+
+
+class KeyedWork(Generic[T]):
+    """Works on the records of batches, one batch at a time, on an event loop in a thread of its own.
+
+    What was done of a batch that has to come again is not done again; see `Progress`.
+
+    Args:
+        name: of whose work it is, for messages.
+        concurrent: how many records are worked on at once.
+        seconds: after which no more records of a batch are begun.
+    """
+
+    def __init__(self, name: str, concurrent: int, seconds: float) -> None:
+        self._name = name
+        self._concurrent = concurrent
+        self._seconds = seconds
+        self._loop = LoopThread(f"keyed-{name}")
+        self._progress: Progress[T] = Progress()
+
+    def run(self, batch: SinkBatch, work: Callable[[RecordWrites], Awaitable[T]]) -> list[T]:
+        """Work on the records of a batch, and return what came of each, in their order.
+
+        Raises:
+            SinkDown: there was not time enough for all; what was done counts when the batch comes again.
+            Exception: what `work` raised first; likewise.
+        """
+        self._progress.begin(batch)
+        records = by_record(batch.writes)
+        left = [record for record in records if not self._progress.has(record.position)]
+        until = time.monotonic() + self._seconds
+        worked = self._loop.run(work_by_key(left, work, concurrent=self._concurrent, until=until))
+        self._progress.note(worked.results)
+        if worked.error is not None:
+            raise worked.error
+        if len(worked.results) < len(left):
+            raise SinkDown(
+                f"{self._name}: {len(worked.results):,} of {len(left):,} records were done within "
+                f"{self._seconds:g} s; the others follow in smaller batches",
+                0.0,
+            )
+        return [self._progress.result(record.position) for record in records]
+
+    def close(self, *closing: Coroutine[Any, Any, None]) -> None:
+        """Run what lets go of connections, and end the thread."""
+        for each in closing:
+            self._loop.run(each)
+        self._loop.close()

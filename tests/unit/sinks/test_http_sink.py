@@ -228,7 +228,7 @@ def test_what_is_committed_is_forgotten(server: HttpServer, make: Make) -> None:
     sink = make()
     for begin in range(0, 500, 50):
         sink.write(batch(calls(50, keys=50, first=begin), begin=begin))
-    assert sum(map(len, sink._progress._results.values())) == 50
+    assert sum(map(len, sink._work._progress._results.values())) == 50
 
 
 def test_an_open_breaker_lets_nothing_through(server: HttpServer, make: Make) -> None:
@@ -258,7 +258,7 @@ def test_a_service_that_is_slow_gets_what_it_can_take(server: HttpServer, make: 
     """A batch ends in time, and what it did counts."""
     server.answer = lambda _: Say(after=0.05)
     sink = make(concurrent=1, batch_s=0.5)
-    with pytest.raises(SinkDown, match=r"made \d+ of 30 calls within 0.5 s"):
+    with pytest.raises(SinkDown, match=r"\d+ of 30 records were done within 0.5 s"):
         sink.write(batch(calls(30)))
     done = len(server.asked)
     assert 1 < done < 30
