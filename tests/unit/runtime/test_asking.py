@@ -1,0 +1,258 @@
+"""Async handlers on the way to the commit: order, outputs, and what becomes of handlers that fail or hang."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from holdfast import Context, Event
+from holdfast.downstream import Client
+from holdfast.engine.asking import AskingHandler
+from holdfast.engine.handler import inspect_handler
+from holdfast.engine.outputs import Router
+from holdfast.engine.shard import Policy
+from holdfast.errors import CircuitOpen, RecordFailed, SinkDown, SinkError
+from holdfast.record import TopicPartition, Write
+from holdfast.resilience import BreakerSettings
+from holdfast.runtime.asking import AskingStage
+from holdfast.schema import TopicEncoder
+from holdfast.sinks.base import Downstream, SinkBatch
+from holdfast.testing import MemoryMessage
+
+PLACE = TopicPartition("asks", 2)
+SETTINGS = BreakerSettings(window_s=None, window_calls=4, minimum_calls=2, open_s=60.0)
+
+
+class Number(Event):
+    key: str
+    n: int
+
+
+class Oracle(Client):
+    """What handlers ask; the test says what it answers."""
+
+    def __init__(self, owner: Oracles, identity: str) -> None:
+        self._owner = owner
+        self.identity = identity
+
+    async def ask(self, n: int) -> int:
+        """Double a number."""
+        self._owner.asked.append((self.identity, n))
+        return await self._owner.answer(n)
+
+
+class Oracles(Downstream):
+    client = Oracle
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int]] = []
+        self.answer: Callable[[int], Awaitable[int]] = self._double
+        self.is_closed = False
+
+    async def _double(self, n: int) -> int:
+        # The later the record, the sooner its answer.
+        await asyncio.sleep(0.02 / (n + 1))
+        return 2 * n
+
+    def client_for(self, identity: str) -> Oracle:
+        return Oracle(self, identity)
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+async def double(number: Number, oracle: Oracle, at: Context) -> list[Number] | None:
+    answer = await oracle.ask(number.n)
+    assert at.fencing_token == 7
+    if answer == 8:
+        return None
+    return [Number(key=number.key, n=answer), Number(key=number.key, n=at.offset)]
+
+
+Make = Callable[..., AskingStage]
+
+
+@pytest.fixture
+def oracles() -> Oracles:
+    return Oracles()
+
+
+@pytest.fixture
+def make(oracles: Oracles) -> Iterator[Make]:
+    made: list[AskingStage] = []
+
+    def stage(handler: Any = double, *, on_error: Policy = "stop", timeout: float = 5.0) -> AskingStage:
+        router = Router("doubler", {"out": TopicEncoder("out", [Number], "key")}, {"out": 10_000})
+        asking = AskingHandler(inspect_handler(handler), router)
+        made.append(AskingStage(asking, {"oracle": oracles}, on_error, timeout, SETTINGS))
+        return made[-1]
+
+    yield stage
+    for each in made:
+        each.close()
+
+
+def batch(*numbers: int, keys: int = 100, begin: int = 0) -> SinkBatch:
+    writes = [
+        Write(
+            MemoryMessage("asks", 2, n, key=f"k{n % keys}".encode(), value=b"{}"),
+            Number(key=f"k{n % keys}", n=n),
+        )
+        for n in numbers
+    ]
+    return SinkBatch(
+        group="shop.doubler",
+        writes=writes,
+        begins={PLACE: begin},
+        ends={PLACE: numbers[-1] + 1},
+        fences={PLACE: 7},
+        topic_ids={"asks": "id-1"},
+    )
+
+
+def values(outputs: Any) -> list[int]:
+    return [int(output.value.decode().partition('"n":')[2].rstrip("}")) for output in outputs]
+
+
+def test_outputs_are_in_the_order_of_their_records(make: Make, oracles: Oracles) -> None:
+    """Whatever the order of the answers; a handler may return nothing."""
+    written = make().write(batch(0, 1, 2, 3, 4, 5))
+    assert values(written.outputs) == [0, 0, 2, 1, 4, 2, 6, 3, 10, 5]
+    assert {identity for identity, _ in oracles.asked} == {f"shop.doubler/id-1/2/{n}" for n in range(6)}
+
+
+def test_records_of_a_key_wait_for_each_other(make: Make, oracles: Oracles) -> None:
+    """Later ones would have the sooner answer."""
+    make().write(batch(*range(12), keys=3))
+    for key in range(3):
+        of_key = [n for _, n in oracles.asked if n % 3 == key]
+        assert of_key == sorted(of_key)
+
+
+def test_a_system_that_is_down_ends_the_batch_and_what_was_done_counts(make: Make, oracles: Oracles) -> None:
+    """When it comes again only the rest is asked for, and all outputs are there."""
+    stage = make()
+    usual = oracles.answer
+
+    async def down(n: int) -> int:
+        if n >= 3:
+            await asyncio.sleep(0.1)
+            raise SinkDown("away", 3.0)
+        return await usual(n)
+
+    oracles.answer = down
+    with pytest.raises(SinkDown, match="away") as caught:
+        stage.write(batch(0, 1, 2, 3, 4))
+    assert caught.value.wait_s == 3.0
+    oracles.answer = usual
+    oracles.asked.clear()
+    written = stage.write(batch(0, 1, 2, 3, 4))
+    assert sorted(n for _, n in oracles.asked) == [3, 4]
+    assert values(written.outputs) == [0, 0, 2, 1, 4, 2, 6, 3]
+
+
+def test_a_breaker_of_batches_stands_before_systems_without_one(make: Make, oracles: Oracles) -> None:
+    """It opens after a few that failed, and then nothing is asked."""
+
+    async def down(_: int) -> int:
+        raise SinkDown("away")
+
+    oracles.answer = down
+    stage = make()
+    for _ in range(2):
+        with pytest.raises(SinkDown, match="away"):
+            stage.write(batch(0))
+    with pytest.raises(SinkDown) as caught:
+        stage.write(batch(0))
+    assert isinstance(caught.value.__cause__, CircuitOpen)
+    assert len(oracles.asked) == 2
+    assert 50 < stage.wait_s() <= 60 * 1.5
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError("odd"), ValueError),
+        (TimeoutError("its own"), TimeoutError),
+        (asyncio.CancelledError("by itself"), Exception),
+        (SystemExit(3), Exception),
+    ],
+)
+def test_what_a_handler_raises_is_judged_by_its_policy(
+    make: Make, oracles: Oracles, error: BaseException, kind: type[Exception]
+) -> None:
+    """Set aside, or the shard stops there: then the record is known, and not asked for again."""
+
+    async def odd(n: int) -> int:
+        if n == 1:
+            raise error
+        return n
+
+    oracles.answer = odd
+    written = make(on_error="dead-letter").write(batch(0, 1, 2))
+    (refusal,) = written.refusals
+    assert refusal.position.offset == 1
+    assert isinstance(refusal.error, kind)
+    assert values(written.outputs) == [0, 0, 2, 2]
+    stage = make()
+    with pytest.raises(RecordFailed) as caught:
+        stage.write(batch(0, 1, 2))
+    assert (caught.value.position.offset, caught.value.is_first) == (1, False)  # type: ignore[attr-defined]
+    oracles.asked.clear()
+    with pytest.raises(RecordFailed) as caught:
+        stage.write(batch(1, begin=1))
+    assert caught.value.is_first
+    assert oracles.asked == []
+
+
+def test_a_handler_that_hangs_is_cut_and_its_record_comes_again(make: Make, oracles: Oracles) -> None:
+    """Whatever it waits for; the others of its batch are done."""
+
+    async def hang(n: int) -> int:
+        if n == 1:
+            await asyncio.Event().wait()
+        return n
+
+    oracles.answer = hang
+    stage = make(timeout=0.4)
+    began = time.monotonic()
+    with pytest.raises(SinkDown, match=r"was not done with asks\[2\]@1 within 0\.4 s; it asks oracle"):
+        stage.write(batch(0, 1, 2))
+    assert time.monotonic() - began < 4
+    oracles.asked.clear()
+    with pytest.raises(SinkDown):
+        stage.write(batch(0, 1, 2))
+    assert [n for _, n in oracles.asked] == [1]
+
+
+def test_an_output_that_is_not_declared_is_the_handlers_failure(make: Make) -> None:
+    """As of any other handler."""
+
+    async def wrong(number: Number, oracle: Oracle) -> str:
+        return "text"
+
+    with pytest.raises(RecordFailed, match="the handler returned str"):
+        make(wrong).write(batch(0))
+
+
+def test_a_system_that_cannot_be_asked_as_declared_ends_the_worker(make: Make, oracles: Oracles) -> None:
+    """No record is to blame."""
+
+    async def wrong(_: int) -> int:
+        raise SinkError("no such service")
+
+    oracles.answer = wrong
+    with pytest.raises(SinkError, match="no such service"):
+        make(on_error="dead-letter").write(batch(0))
+
+
+def test_connections_are_let_go_of(make: Make, oracles: Oracles) -> None:
+    """Those of the systems, and the thread."""
+    stage = make()
+    stage.write(batch(0))
+    stage.close()
+    assert oracles.is_closed
