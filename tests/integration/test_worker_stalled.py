@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import pytest
 
+from holdfast.runtime import launch
 from tests.support.application import FOLD, Application
 from tests.support.events import Added
 from tests.support.fold import assert_exactly_once
@@ -47,3 +49,32 @@ def test_a_worker_whose_client_stops_fetching_begins_anew(application: Callable[
         assert "though records up to 2000 are there" in view.error
         run.until_drained()
     assert assert_exactly_once(app) == 2_000
+
+
+HANGS_AT_IMPORT = """
+import pathlib, time
+
+while pathlib.Path(__file__).with_name("hang").exists():
+    time.sleep(0.05)
+"""
+
+
+def test_a_worker_whose_module_hangs_at_import_is_killed_until_it_comes_up(
+    application: Callable[..., Application], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that its module asks is away when it is started again: its shards were nobody's for ever."""
+    monkeypatch.setattr(launch, "START_S", 5.0)
+    app = application(handler=HANGS_AT_IMPORT + FOLD)
+    hang = app.folder / "hang"
+    with app.run() as run:
+        run.until_running(within=60)
+        app.publish(*(Added(key=f"k{i % 9}", n=i) for i in range(100)))
+        hang.touch()
+        run.signal(signal.SIGKILL)
+        view = run.views[0]
+        run.until(lambda: "did not come up" in view.error, 40, "the end of the start that hangs")
+        assert f"while it imported what {app.topology.source.path.resolve()} names" in view.error
+        assert view.restarts >= 1
+        hang.unlink()
+        run.until_drained(within=90)
+    assert assert_exactly_once(app) == 100

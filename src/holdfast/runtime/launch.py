@@ -26,6 +26,12 @@ HUNG_S = 60.0
 """A native worker speaks several times a second. One call of a handler may keep it for as long as a
 transaction lives (10 s), and the end of a commit whose coordinator is gone for half a minute."""
 
+START_S = 120.0
+"""From one word to the next while a worker starts, the first time; see `LONGER_STARTS` for the times after
+that. Its calls to the brokers end within some ten seconds each. What takes long is the import of large
+libraries from a cold or networked disk, on a machine that starts all its workers at once: a minute is not out
+of the question."""
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -142,6 +148,7 @@ def _ordered(topology: Topology, settings: LaunchSettings, place: _Place, progra
         environment=_ENVIRONMENT,
         log=place.log,
         silence=HUNG_S,
+        starting=START_S,
         waiting=Waiting(started, orders) if program == _WORKER else None,
     )
 

@@ -12,7 +12,7 @@ from holdfast.runtime.ending import run_to_the_end
 from holdfast.runtime.leader_assembly import build_candidate
 from holdfast.runtime.orders import WorkerOrders
 from holdfast.runtime.slot import SlotLock
-from holdfast.runtime.status import StatusPipe
+from holdfast.runtime.status import CONNECTING, IMPORTING, StatusPipe
 from holdfast.schema.strict import refuse_misfits
 from holdfast.topology.load import load
 from holdfast.topology.resolve import resolve
@@ -24,9 +24,11 @@ def main(orders: WorkerOrders) -> int:
 
 
 def _work(orders: WorkerOrders, pipe: StatusPipe) -> None:
+    pipe.starting(IMPORTING.format(orders.topology))
     topology = load(Path(orders.topology))
     resolved = resolve(topology, check_handler, only={"leader_tasks"})
     with SlotLock(Path(orders.folder)):
+        pipe.starting(CONNECTING)
         refuse_misfits()
         candidate = build_candidate(resolved, orders.slot, orders.bootstrap_servers, pipe)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -16,7 +16,7 @@ from holdfast.runtime.ending import run_to_the_end
 from holdfast.runtime.orders import WorkerOrders
 from holdfast.runtime.slot import SlotLock
 from holdfast.runtime.spare import take_orders
-from holdfast.runtime.status import StatusPipe
+from holdfast.runtime.status import CONNECTING, IMPORTING, StatusPipe
 from holdfast.schema.strict import refuse_misfits
 from holdfast.topology.load import load
 from holdfast.topology.resolve import resolve
@@ -31,9 +31,11 @@ def main(orders: WorkerOrders) -> int:
 
 
 def _work(orders: WorkerOrders, pipe: StatusPipe) -> None:
+    pipe.starting(IMPORTING.format(orders.topology))
     topology = load(Path(orders.topology))
     resolved = resolve(topology, check_handler, only={f"processors.{orders.processor}"})
     with SlotLock(Path(orders.folder)):
+        pipe.starting(CONNECTING)
         identity = WorkerIdentity(orders.slot, Path(orders.folder), orders.bootstrap_servers)
         worker = build_worker(resolved, resolved.processors[orders.processor], identity, pipe)
         _calm_the_collector()

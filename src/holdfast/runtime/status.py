@@ -17,6 +17,14 @@ from typing import Any, Protocol
 
 INTERVAL_S = 0.25
 
+LOADING = "it loaded the engine"
+"""What a worker does before it says anything: stages of its start follow on "while" in a sentence."""
+
+IMPORTING = "it imported what {} names"
+"""With the topology file."""
+
+CONNECTING = "it connected to its brokers, and its sink if it has one"
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
@@ -128,6 +136,14 @@ class StatusPipe:
             self._next = now + INTERVAL_S
             if not self._line.send_status(worker.observe()):
                 worker.stop()
+
+    def starting(self, stage: str) -> None:
+        """Tell how far the start is, before the first report.
+
+        Args:
+            stage: what comes now, such as "it connected": it follows on "while" if that never ends.
+        """
+        self._line.send("starting", stage=stage)
 
     def failed(self, partition: int, message: str, stack: str) -> None:
         """Tell that a shard stopped."""

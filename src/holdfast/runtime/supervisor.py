@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from holdfast.runtime.orders import EXIT_FENCED, EXIT_FINAL
 from holdfast.runtime.spare import Reserve, Waiting
-from holdfast.runtime.status import WorkerStatus
+from holdfast.runtime.status import LOADING, WorkerStatus
 
 FIRST_PAUSE_S = 0.1
 MAX_PAUSE_S = 10.0
@@ -32,6 +32,10 @@ STEADY_S = 10.0
 
 SPARE_AFTER_S = 10.0
 """From the last start of a worker to that of a process in waiting, which takes a processor's time from it."""
+
+LONGER_STARTS = 3
+"""How often in a row a worker that was killed while it started is given twice the time of before: a start
+that is only slow must come to its end once, and one that hangs must not be waited for without end."""
 
 FENCED_LIMIT = 3
 FENCED_WITHIN_S = 60.0
@@ -69,7 +73,8 @@ class WorkerSpec:
         folder: its working folder.
         log: the file that its output goes to; None for ours.
         counts: what its records are called, one of them.
-        silence: seconds without a word, once it has said one, after which it counts as hung; None for never.
+        silence: seconds without a word, once it is up, after which it counts as hung; None for never.
+        starting: seconds without a word while it starts, after which it counts as hung; None for never.
         waiting: how to keep a process in waiting for it; None for none.
     """
 
@@ -81,6 +86,7 @@ class WorkerSpec:
     log: Path | None = None
     counts: str = "record"
     silence: float | None = None
+    starting: float | None = None
     waiting: Waiting | None = None
 
 
@@ -96,6 +102,7 @@ class WorkerView:
         restarts: how often it was started again.
         fenced_at: when it was fenced lately.
         quick_ends: how often in a row it ended by itself after a short life.
+        slow_starts: how often in a row it was killed because its start took too long.
         error: why it last ended by itself, or why it cannot go on.
         shard_failures: shards that stopped, with the reason.
         earlier: what the lives before the present one counted.
@@ -109,6 +116,7 @@ class WorkerView:
     restarts: int = 0
     fenced_at: list[float] = field(default_factory=list)
     quick_ends: int = 0
+    slow_starts: int = 0
     error: str = ""
     shard_failures: dict[int, str] = field(default_factory=dict)
     earlier: WorkerStatus = field(default_factory=WorkerStatus)
@@ -152,14 +160,22 @@ class WorkerView:
 
 @dataclass(slots=True)
 class _Life:
-    """A running process of a worker."""
+    """A running process of a worker.
+
+    Attributes:
+        heard: when it said something last, or was started.
+        stage: what it was doing when it said so, in words; only until it is up.
+        told_why: whether the reason of its end is known.
+    """
 
     view: WorkerView
     process: subprocess.Popen[bytes]
     pipe: IO[bytes]
     started: float
+    heard: float
     pending: bytes = b""
-    heard: float | None = None
+    stage: str = LOADING
+    is_up: bool = False
     told_why: bool = False
 
 
@@ -276,7 +292,8 @@ class Supervisor:
             if output is not None:
                 output.close()
         os.set_blocking(read_end, False)
-        life = _Life(view, process, os.fdopen(read_end, "rb", buffering=0), time.monotonic())
+        now = time.monotonic()
+        life = _Life(view, process, os.fdopen(read_end, "rb", buffering=0), started=now, heard=now)
         self._lives.append(life)
         self._selector.register(life.pipe, selectors.EVENT_READ, life)
         view.pid = process.pid
@@ -309,7 +326,9 @@ class Supervisor:
         view, kind = life.view, message.pop("type")
         if kind == "status":
             view.take(WorkerStatus(**message))
-            view.state = WorkerState.RUNNING
+            view.state, view.slow_starts, life.is_up = WorkerState.RUNNING, 0, True
+        elif kind == "starting":
+            life.stage = message["stage"]
         elif kind == "shard_failed":
             view.shard_failures[message["partition"]] = message["message"]
         elif kind == "error":
@@ -317,13 +336,13 @@ class Supervisor:
 
     def _end_hung(self, life: _Life) -> None:
         """Kill a worker that has said nothing for too long. Its slot's shards would wait for it for ever."""
-        limit = life.view.spec.silence
-        if limit is None or life.heard is None or life.told_why or time.monotonic() - life.heard < limit:
+        if life.told_why or not _is_silent(life):
             return
         # This process may have been suspended itself: what was said meanwhile is in the pipe.
         self._read(life)
-        if time.monotonic() - life.heard >= limit:
-            life.view.error = f"said nothing for {limit:.0f} s, as if hung or suspended, and was killed"
+        if _is_silent(life):
+            life.view.error = _why_killed(life)
+            life.view.slow_starts += not life.is_up
             life.told_why = True
             life.process.kill()
 
@@ -339,7 +358,8 @@ class Supervisor:
         if code == EXIT_FINAL or (code == EXIT_FENCED and _has_rival(view, now)):
             view.state = WorkerState.FAILED
             return
-        self._again(view, was_steady=now - life.started > STEADY_S)
+        # A start that had to be cut short was long, not steady.
+        self._again(view, was_steady=not view.slow_starts and now - life.started > STEADY_S)
 
     def _again(self, view: WorkerView, *, was_steady: bool = False) -> None:
         """Start a worker again after a pause that grows with each short life."""
@@ -384,6 +404,32 @@ def _roll(log: Path) -> None:
     """Begin a log anew when it is large. While its worker runs, nobody can make it write elsewhere."""
     if log.exists() and log.stat().st_size > LOG_BYTES:
         log.replace(log.with_name(f"{log.name}.1"))
+
+
+def _limit(life: _Life) -> float | None:
+    """How many seconds a worker may say nothing; None for as long as it likes."""
+    spec = life.view.spec
+    if life.is_up:
+        return spec.silence
+    return None if spec.starting is None else spec.starting * 2.0 ** min(life.view.slow_starts, LONGER_STARTS)
+
+
+def _is_silent(life: _Life) -> bool:
+    limit = _limit(life)
+    return limit is not None and time.monotonic() - life.heard >= limit
+
+
+def _why_killed(life: _Life) -> str:
+    limit = _limit(life) or 0.0
+    if life.is_up:
+        return f"said nothing for {limit:.0f} s, as if hung or suspended, and was killed"
+    next_limit = limit * (2 if life.view.slow_starts < LONGER_STARTS else 1)
+    return (
+        f"did not come up: it said nothing for {limit:.0f} s while {life.stage}, and was killed. It is "
+        f"started again and given {next_limit:.0f} s. If that repeats, look at what its modules do when they "
+        "are imported: what may wait there (a service, a lock, a download) belongs into the function that "
+        "needs it"
+    )
 
 
 def _has_rival(view: WorkerView, now: float) -> bool:

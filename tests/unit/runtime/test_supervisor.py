@@ -137,7 +137,7 @@ def test_a_worker_that_is_fenced_again_and_again_gives_way(start: Callable[..., 
 
 
 def test_a_worker_that_falls_silent_is_killed_and_started_again(start: Callable[..., Supervisor]) -> None:
-    """It was up, so it should speak; another that has not begun yet may take its time."""
+    """It was up, so it should speak; another that has not begun yet is measured by another limit."""
     hung = replace(shell(f"{READY} sleep 60"), silence=0.3)
     slow = replace(shell("sleep 60", "s-1"), silence=0.3)
     supervisor = start(hung, slow)
@@ -146,6 +146,31 @@ def test_a_worker_that_falls_silent_is_killed_and_started_again(start: Callable[
     assert supervisor.views[0].pid != first
     assert "said nothing for 0 s" in supervisor.views[0].error
     assert supervisor.views[1].restarts == 0
+
+
+def test_a_worker_that_never_comes_up_is_killed_and_given_more_time(start: Callable[..., Supervisor]) -> None:
+    """It says what it was doing last. A limit that stays the same would kill a slow start for ever."""
+    stage = """echo '{"type": "starting", "stage": "it imported the file"}' >&$0; """
+    supervisor = start(replace(shell(f"{stage} sleep 60"), starting=0.2, silence=60.0))
+    view = supervisor.views[0]
+    poll_until(supervisor, lambda: view.restarts == 1)
+    assert "did not come up: it said nothing for 0 s while it imported the file" in view.error
+    assert "are imported: what may wait there" in view.error
+    began = time.monotonic()
+    poll_until(supervisor, lambda: view.restarts == 3)
+    # Twice and four times the first limit, and a pause that grows between them.
+    assert time.monotonic() - began > 0.4 + 0.8 + 0.2
+    assert (view.slow_starts, view.quick_ends) == (3, 3)
+    assert view.state is not WorkerState.FAILED
+
+
+def test_a_start_that_is_slow_but_says_so_goes_on(start: Callable[..., Supervisor]) -> None:
+    """Each stage has the limit to itself; once it is up it is measured by its silence."""
+    stage = """echo '{"type": "starting", "stage": "it imported"}' >&$0; sleep 0.4; """
+    supervisor = start(replace(shell(f"{stage * 4} {READY} sleep 60"), starting=1.2, silence=60.0))
+    view = supervisor.views[0]
+    poll_until(supervisor, lambda: view.state is WorkerState.RUNNING)
+    assert (view.restarts, view.error) == (0, "")
 
 
 def test_a_supervisor_that_slept_itself_kills_nobody(start: Callable[..., Supervisor]) -> None:
