@@ -62,6 +62,24 @@ def test_a_corrupt_folder_is_rebuilt_from_the_changelog(application: Make) -> No
 
 
 @pytest.mark.slow
+def test_the_folder_of_another_shard_is_rebuilt(application: Make) -> None:
+    """Two that were swapped, as by a copy that was put back: they went on with each other's sums."""
+    app = application()
+    app.publish(*adds(1500))
+    with app.run() as run:
+        run.until_drained()
+    first, second = app.state_folder(partition=0), app.state_folder(partition=1)
+    aside = first.with_name("aside")
+    first.rename(aside)
+    second.rename(first)
+    aside.rename(second)
+    app.publish(*adds(1500))
+    with app.run() as run:
+        run.until_drained()
+    assert assert_exactly_once(app) == 3000
+    assert "is that of shard 1; it is rebuilt" in app.logs()
+
+
 def test_damage_that_shows_only_when_a_key_is_read_is_mended_under_way(application: Make) -> None:
     """One flipped block in a table file: opening it succeeds, reading does not."""
     app = application(topic={"partitions": 1}, cache_entries=1)

@@ -136,7 +136,7 @@ def check_local(
     try:
         with contextlib.closing(_look(shard.path, table)) as store:
             position = store.checkpoint(table)
-            problem = _why_not_continued(store, table, id_)
+            problem = _why_not_continued(store, shard.partition, table, id_)
             if problem:
                 return LocalTable(shard, table, position, Comparison(), problem)
             place = TopicPartition(name, shard.partition)
@@ -147,10 +147,12 @@ def check_local(
         return LocalTable(shard, table, None, Comparison(), f"it cannot be read: {error}")
 
 
-def _why_not_continued(store: RocksStore, table: str, id_: str) -> str:
+def _why_not_continued(store: RocksStore, shard: int, table: str, id_: str) -> str:
     """Why the next start would not go on with a store; an empty text if it would."""
     if store.checkpoint(table) is None:
         return "it holds nothing yet"
+    if store.shard != shard:
+        return "it belongs to another shard, or does not say to which"
     if store.topic(table) != id_:
         return "it belongs to another changelog"
     return "it is too old to be continued" if store.age(table) > MAX_AGE_S else ""

@@ -41,7 +41,7 @@ def read_local(folder: Path, table: str, topic_id: str, key: bytes, partition: i
     Args:
         folder: the processor's state folder, with a folder for each slot.
         table: the table.
-        topic_id: the id of its changelog: state of another history is left out.
+        topic_id: the id of its changelog: state of another history, or of another shard, is left out.
         key: the key.
         partition: the shard that the key is in.
 
@@ -63,8 +63,9 @@ def _look(path: Path, table: str, topic_id: str, key: bytes) -> Iterator[LocalVa
             store = RocksStore(path, [table], StoreMemory(4 * _MIB, 4 * _MIB), read_only=True)
             try:
                 position, value = store.checkpoint(table), store.get(table, key)
-                if position is not None and store.topic(table) == topic_id:
-                    yield LocalValue(value, path.parent.name, int(path.name), position)
+                shard = int(path.name)
+                if position is not None and store.topic(table) == topic_id and store.shard == shard:
+                    yield LocalValue(value, path.parent.name, shard, position)
             finally:
                 store.close()
         except CorruptStore as error:

@@ -301,10 +301,11 @@ class ShardOpener:
             log.warning("shard %d: its local state could not be read; it is rebuilt", partition)
         shard = OpenShard(partition=partition, store=store)
         try:
+            _require_shard(store, partition, ids)
             _require_history(store, ids)
             _require_youth(store, ids)
             shard.tables = self._tables(reader, shard)
-            store.begin(ids)
+            store.begin(ids, partition)
         except CorruptStore as error:
             log.warning("shard %d: %s; it is rebuilt", partition, error)
             store.close()
@@ -333,6 +334,21 @@ class ShardOpener:
             position = max(first, checkpoint or 0)
             tables[place] = TableProgress(table, position, position, end)
         return tables
+
+
+def _require_shard(store: RocksStore, partition: int, tables: Iterable[str]) -> None:
+    """Refuse state of another shard, whose offsets may well lie within this one's changelog.
+
+    State that does not say which shard it is of is refused too: what a wrong one gives goes into the
+    changelog and stays there, and a restore costs some time, once.
+
+    Raises:
+        CorruptStore: it is not this shard's, as far as it says.
+    """
+    found = store.shard
+    if found != partition and any(store.checkpoint(table) is not None for table in tables):
+        of = "does not say which shard it is of" if found is None else f"is that of shard {found}"
+        raise CorruptStore(f"the local state in {store.path} {of}")
 
 
 def _require_history(store: RocksStore, ids: Mapping[str, str]) -> None:

@@ -30,6 +30,7 @@ _MIB: Final = 1024 * 1024
 _CHECKPOINT: Final = b"checkpoint:"
 _TOPIC: Final = b"topic:"
 _COMPLETE: Final = b"complete:"
+_SHARD: Final = b"shard"
 _WRITE_BUFFER: Final = 4 * _MIB
 _WAL_LIMIT: Final = 64 * _MIB
 _LOCKED: Final = ("IO error: lock hold by current process", "IO error: While lock file: ")
@@ -232,6 +233,18 @@ class RocksStore:
         raw = self._note(_TOPIC, table)
         return None if raw is None else raw.decode()
 
+    @property
+    def shard(self) -> int | None:
+        """The shard that the state is of; None if that is unknown.
+
+        A folder's name says it too, but a folder may have been moved: copied back under another number.
+
+        Raises:
+            StoreError: the data cannot be read; a `CorruptStore` when it is damaged.
+        """
+        raw = self._note(_SHARD)
+        return None if raw is None else int(raw)
+
     def age(self, table: str) -> float:
         """Seconds since `table` was last complete, or was empty and began to be restored.
 
@@ -241,13 +254,18 @@ class RocksStore:
         raw = self._note(_COMPLETE, table)
         return max(time.time() - float(raw or 0), 0.0)
 
-    def begin(self, topics: Mapping[str, str]) -> None:
-        """Note the ids of the changelog topics that the tables are restored from, and when empty ones began.
+    def begin(self, topics: Mapping[str, str], shard: int) -> None:
+        """Note what the tables are restored from, and when empty ones began.
+
+        Args:
+            topics: the ids of their changelog topics.
+            shard: the partition of those.
 
         Raises:
             StateError: the disk is full, or the data cannot be written.
         """
         batch = WriteBatch(raw_mode=True)
+        batch.put(_SHARD, str(shard).encode())
         for table, topic in topics.items():
             batch.put(_TOPIC + table.encode(), topic.encode())
             if self.checkpoint(table) is None:
@@ -262,7 +280,7 @@ class RocksStore:
         for table in self._families:
             batch.put(_COMPLETE + table.encode(), now)
 
-    def _note(self, kind: bytes, table: str) -> bytes | None:
+    def _note(self, kind: bytes, table: str = "") -> bytes | None:
         try:
             return self._db.get(kind + table.encode())
         except Exception as error:

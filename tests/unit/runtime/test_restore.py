@@ -12,6 +12,7 @@ import pytest
 from holdfast.errors import ClusterMismatch, CorruptStore, StateError, TopicReplaced, VersionRefused
 from holdfast.kafka.positions import Role
 from holdfast.record import TopicPartition
+from holdfast.runtime import store as store_module
 from holdfast.runtime.claims import Claim, NotRestored, Restored
 from holdfast.runtime.known_topics import KnownTopics
 from holdfast.runtime.opening import MAX_AGE_S, RestoreSettings
@@ -162,6 +163,37 @@ def test_state_of_an_unknown_history_is_rebuilt(bench: Bench) -> None:
     store.close()
     bench.changes(0, (b"a", b"1"), (b"b", b"2"))
     bench.ask(0)
+    assert bench.content(bench.restored()) == {b"a": b"1", b"b": b"2"}
+
+
+def test_state_of_another_shard_is_rebuilt(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Folders that were copied back under the wrong number: their offsets fit, their content does not."""
+    bench.changes(0, (b"a", b"1"), (b"b", b"2"))
+    bench.changes(1, (b"c", b"3"), (b"d", b"4"))
+    bench.ask(0, 1)
+    for _ in range(2):
+        bench.restored().store.close()
+    (bench.folder / "0").rename(bench.folder / "aside")
+    (bench.folder / "1").rename(bench.folder / "0")
+    (bench.folder / "aside").rename(bench.folder / "1")
+    bench.start_anew()
+    bench.ask(0, 1)
+    restored = [bench.restored(), bench.restored()]
+    found = {it.claim.partition: (it.records, bench.content(it)) for it in restored}
+    assert found == {0: (2, {b"a": b"1", b"b": b"2"}), 1: (2, {b"c": b"3", b"d": b"4"})}
+    assert "shard 0: the local state in" in caplog.text
+    assert "is that of shard 1; it is rebuilt" in caplog.text
+
+
+def test_state_that_does_not_say_which_shard_it_is_of_is_rebuilt(bench: Bench) -> None:
+    """An earlier version wrote it: it may be the right one, and nobody can tell."""
+    bench.changes(0, (b"a", b"1"), (b"b", b"2"))
+    bench.ask(0)
+    restored = bench.restored()
+    restored.store._db.delete(store_module._SHARD)
+    restored.store.apply({"sums": [(b"z", b"0")]}, {"sums": 1})
+    restored.store.close()
+    bench.ask(0, epoch=2)
     assert bench.content(bench.restored()) == {b"a": b"1", b"b": b"2"}
 
 

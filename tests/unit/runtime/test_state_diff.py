@@ -97,7 +97,7 @@ def checked(folder: Path, log: Changelog, topic: str = "id-1") -> LocalTable:
 def stored(folder: Path, position: int | None, **rows: str) -> None:
     """Make the store of shard 3."""
     store = RocksStore(folder / "3", ["sums"], StoreMemory())
-    store.begin({"sums": "id-1"})
+    store.begin({"sums": "id-1"}, 3)
     if position is not None:
         store.apply({"sums": [(k.encode(), v.encode()) for k, v in rows.items()]}, {"sums": position})
     store.close()

@@ -23,6 +23,7 @@ class Folder:
         tables: rows by table.
         checkpoints: the changelog position that each table stands for.
         topics: the id of each table's changelog.
+        shard: the shard that the state is of.
         complete_at: when each table was complete last, in virtual seconds.
         is_complete: whether the last write left all tables complete.
     """
@@ -31,6 +32,7 @@ class Folder:
     tables: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
     checkpoints: dict[str, int] = field(default_factory=dict)
     topics: dict[str, str] = field(default_factory=dict)
+    shard: int | None = None
     complete_at: dict[str, float] = field(default_factory=dict)
     is_complete: bool = False
 
@@ -160,13 +162,19 @@ class SimStore:
         """The id of a table's changelog."""
         return self._open().topics.get(table)
 
+    @property
+    def shard(self) -> int | None:
+        """The shard that the state is of."""
+        return self._open().shard
+
     def age(self, table: str) -> float:
         """Seconds since a table was complete last."""
         return self._kernel.now - self._open().complete_at.get(table, -1e9)
 
-    def begin(self, topics: Mapping[str, str]) -> None:
-        """Note the changelogs' ids."""
+    def begin(self, topics: Mapping[str, str], shard: int) -> None:
+        """Note the changelogs' ids, and the shard."""
         folder = self._open()
+        folder.shard = shard
         for table, topic in topics.items():
             folder.topics[table] = topic
             if table not in folder.checkpoints:
