@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from holdfast.kafka.admin import TopicAdmin
+from holdfast.kafka.provision import provision
 from holdfast.runtime.supervisor import WorkerState
 from tests.conftest import TestCluster
 from tests.support.leaders import LeaderApplication
@@ -265,3 +267,26 @@ def test_a_task_whose_module_breaks_fails_its_candidate_for_good(leads: Make) ->
         assert "topology.yaml" in candidates.view(0).error
         assert "nothing_like_it" in candidates.view(0).error
         assert candidates.view(0).restarts == 0
+
+
+def test_candidates_say_that_the_topic_is_gone_and_tokens_go_on_when_it_is_back(
+    leads: Make, cluster: TestCluster
+) -> None:
+    """Systems outside keep the largest token that they have seen: smaller ones would be refused for ever."""
+    app = leads(TICK)
+    topic, admin = app.topology.leader_id, AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
+    with app.candidates(2) as candidates:
+        _, token = candidates.until_led()
+        candidates.until_ticks(2)
+        admin.delete_topics([topic])[topic].result(20)
+
+        def waiting() -> bool:
+            return all(candidates.view(n).status.role == f"waiting for topic {topic}" for n in (0, 1))
+
+        candidates.until(waiting, 60, "a word of the topic")
+        assert "`holdfast apply` creates it" in candidates.view(0).status.why
+        provision(TopicAdmin(app.servers), app.topology)
+        _, next_token = candidates.until_led(60, after=token)
+        candidates.until(lambda: next_token in {tick["token"] for tick in app.ticks()}, 20, "a tick")
+        assert not candidates.view(0).status.why
+        assert all(it.token > token for it in app.history().elections)

@@ -18,6 +18,7 @@ from holdfast.cli.rows import AsJson, Column, fitting_table, print_json_lines, p
 from holdfast.cli.scan_progress import ScanProgress
 from holdfast.cli.topology import TopologyFile
 from holdfast.cli.words import counted
+from holdfast.engine.leader_clock import Begin, believed, why_ahead
 from holdfast.engine.leader_log import Election, History
 from holdfast.engine.schedule import schedule_of
 from holdfast.errors import ClusterError, TopologyError
@@ -117,9 +118,10 @@ def task_row(task: LeaderTaskDecl, history: History, now: datetime) -> dict[str,
     run = history.runs.get(task.name)
     known = history.leader is not None and history.leader.claim.schedules.get(task.name) == schedule.text
     # A task that no leader knows yet has no times: they begin with the next election.
-    following = (
-        schedule.following(run.scheduled_at if run else None, history.since[task.name]) if known else None
-    )
+    following = None
+    if known:
+        begin = Begin(run.scheduled_at if run else None, history.since[task.name])
+        following = schedule.following(*(believed(*begin, now, now) or begin))
     return {
         "type": "task",
         "task": task.name,
@@ -131,6 +133,7 @@ def task_row(task: LeaderTaskDecl, history: History, now: datetime) -> dict[str,
         "last_records": run.outputs if run else None,
         "result": None if run is None else "done" if run.error is None else "failed",
         "error": run.error if run else None,
+        "clock": why_ahead(run, history, now),
         "next": following.isoformat() if following else None,
         "is_due": following is not None and following <= now,
         "runs": run.runs if run else 0,
@@ -157,6 +160,10 @@ def _print(
         if row["error"]:
             out.print(
                 f"[red]{escape(row['task'])}[/] {escape(row['error'])}", soft_wrap=True, highlight=False
+            )
+        if row["clock"]:
+            out.print(
+                f"[yellow]{escape(row['task'])}[/] {escape(row['clock'])}", soft_wrap=True, highlight=False
             )
     if held:
         out.print()

@@ -91,7 +91,8 @@ def _counts(view: WorkerView, rates: Rates) -> tuple[str, str, str, str]:
 
 def _colour(view: WorkerView) -> str:
     word = _state_word(view)
-    if view.status.waits_for and view.state is WorkerState.RUNNING:
+    status = view.status
+    if (status.waits_for or (status.role and status.why)) and view.state is WorkerState.RUNNING:
         return "yellow"
     return "cyan" if word == WAITING else _COLOURS[view.state]
 
@@ -122,6 +123,8 @@ def _state(view: WorkerView) -> str:
 
 def _why_it_waits(view: WorkerView) -> str:
     status = view.status
+    if status.role:
+        return f"waits: {status.why}" if status.why else ""
     return f"waits: {status.why}. Its records stay in their topics" if status.waits_for else ""
 
 

@@ -1,6 +1,6 @@
 """What candidates write to the leader's topic, and what it adds up to.
 
-Two kinds of records. A `Claim` is an election: its offset is the fencing token of the leader that wrote it.
+Two kinds of records. A `Claim` is an election, with the fencing token of the leader that wrote it.
 A `Run` is one run of a task; it is written in the same transaction as the task's outputs. Claims have keys of
 their own and are kept for ever; of the runs of a task the topic keeps at least the last.
 """
@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 TOKEN_HEADER = "holdfast-leader-token"  # noqa: S105 - no secret
 """Header of everything that a leader task writes: the token of its leader, in decimal digits."""
+
+
+CLOCKS_APART = timedelta(minutes=1)
+"""How far a recorded time may lie in the future: clocks that are kept by NTP differ by less than a second,
+and to wait for a minute is no outage. A time further ahead was written, or is read, by a wrong clock."""
 
 
 class _Written(BaseModel):
@@ -33,6 +38,7 @@ class Claim(_Written):
         pid: its process.
         at: when, by its clock.
         schedules: the tasks that it knows, each with its schedule as text.
+        token: its fencing token; None in claims of the first version, whose token is the claim's offset.
     """
 
     kind: Literal["claim"] = "claim"
@@ -41,6 +47,7 @@ class Claim(_Written):
     pid: int
     at: datetime
     schedules: dict[str, str]
+    token: int | None = None
 
 
 class Run(_Written):
@@ -111,17 +118,28 @@ class History(NamedTuple):
         since: for each task that the last leader knew, since when it is declared with its present
             schedule without a break, as far as any leader saw.
         unreadable: how many records nobody can read; a newer version wrote them, or a stranger.
+        end: the offset behind the last record.
     """
 
     elections: tuple[Election, ...] = ()
     runs: Mapping[str, Run] = {}
     since: Mapping[str, datetime] = {}
     unreadable: int = 0
+    end: int = 0
 
     @property
     def leader(self) -> Election | None:
         """The election of the present leader, or of the last one."""
         return self.elections[-1] if self.elections else None
+
+    def next_token(self, now: datetime) -> int:
+        """The token of a leader that is elected after all of this, by its clock.
+
+        Larger than every token that is recorded, and the time of day in milliseconds where that is more: if
+        the topic is deleted, and all of this with it, tokens go on from where no system outside has seen one.
+        """
+        seen = [*(it.token for it in self.elections), *(it.token for it in self.runs.values())]
+        return max([*(token + 1 for token in seen), milliseconds(now)])
 
 
 def fold(records: Iterable[LogRecord]) -> History:
@@ -129,21 +147,23 @@ def fold(records: Iterable[LogRecord]) -> History:
     elections: list[Election] = []
     runs: dict[str, Run] = {}
     since: dict[str, tuple[str, datetime]] = {}
-    unreadable = 0
+    unreadable = end = 0
     for offset, value in records:
+        end = offset + 1
         written = _read(value)
         if isinstance(written, Claim):
-            elections.append(Election(offset, written))
+            elections.append(Election(offset if written.token is None else written.token, written))
             since = {name: _since(since.get(name), text, written) for name, text in written.schedules.items()}
         elif isinstance(written, Run):
             runs[written.task] = written
         else:
             unreadable += 1
-    return History(tuple(elections), runs, {name: at for name, (_, at) in since.items()}, unreadable)
+    return History(tuple(elections), runs, {name: at for name, (_, at) in since.items()}, unreadable, end)
 
 
 def _since(known: tuple[str, datetime] | None, text: str, claim: Claim) -> tuple[str, datetime]:
-    return known if known is not None and known[0] == text else (text, claim.at)
+    is_known = known is not None and known[0] == text and not is_ahead(known[1], claim.at)
+    return known if known is not None and is_known else (text, claim.at)
 
 
 def _read(value: bytes | None) -> Claim | Run | None:
@@ -151,6 +171,11 @@ def _read(value: bytes | None) -> Claim | Run | None:
         return _RECORD.validate_json(value or b"")
     except ValidationError:
         return None
+
+
+def is_ahead(at: datetime, now: datetime) -> bool:
+    """Whether a recorded time lies further in the future than clocks may differ."""
+    return at > now + CLOCKS_APART
 
 
 def utc(timestamp: float) -> datetime:

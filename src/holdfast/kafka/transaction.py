@@ -143,6 +143,7 @@ class TransactionalWriter(ClientWriter):
     ) -> None:
         self._tells_refused = tells_refused
         self._refused = ""
+        self._untimely = False
         super().__init__(settings, timeout)
         self._note_of = note_of
         self._replaces = replaces
@@ -178,7 +179,7 @@ class TransactionalWriter(ClientWriter):
         else:
             self._await_client()
         self._ends = {}
-        self._refused = ""
+        self._refused, self._untimely = "", False
         self._asked = _Asked()
         with mapped("beginning a transaction"):
             self._client.begin_transaction()
@@ -202,6 +203,7 @@ class TransactionalWriter(ClientWriter):
     def _note_delivery(self, error: KafkaError | None, message: Any) -> None:
         if error is not None and error.code() in _RECORD_REFUSED:
             self._refused = self._refused or f"{message.topic()}: {error.str()}"
+            self._untimely |= error.code() == KafkaError.INVALID_TIMESTAMP
 
     def _note_end(self, error: KafkaError | None, message: Any) -> None:
         # A record's own report replaces the client's: its refusal would go unseen.
@@ -236,6 +238,7 @@ class TransactionalWriter(ClientWriter):
                 return self._abort(client, error)
             if self._tells_refused and failure.code() in _RECORD_REFUSED and failure.txn_requires_abort():
                 # Such an answer is one: nothing is on its way any more.
+                self._untimely |= failure.code() == KafkaError.INVALID_TIMESTAMP
                 return self._refuse(client, failure.str())
             # Also when the client says that an abort would do: offsets that were not acknowledged may still
             # be on their way, and get into the next transaction.
@@ -313,7 +316,9 @@ class TransactionalWriter(ClientWriter):
 
     def _refuse(self, client: Producer, reason: str) -> Ending:
         ending = self._abort(client, None)
-        return Ending(Outcome.REFUSED, reason) if ending.outcome is Outcome.ABORTED else ending
+        if ending.outcome is not Outcome.ABORTED:
+            return ending
+        return Ending(Outcome.REFUSED, reason, untimely=self._untimely)
 
     def _abort_for_good(self, client: Producer, reason: str) -> Ending:
         """Abort on a client that is not used again. If that fails, or takes long, its successor aborts."""

@@ -51,11 +51,13 @@ class Ending:
         reason: what the client said.
         changelog_ends: for each changelog partition written to, the offset after the last
             change; complete only for a commit.
+        untimely: whether it was refused for the time of a record.
     """
 
     outcome: Outcome
     reason: str = ""
     changelog_ends: Mapping[TopicPartition, int] | None = None
+    untimely: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from holdfast.errors import Fenced, HoldfastError
 from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
@@ -45,6 +45,19 @@ STEADY_S = 10.0
 _PAUSE_S = 0.2
 
 
+class Watch(Protocol):
+    """Knows whether the leader's topic exists.
+
+    Attributes:
+        is_missing: whether it does not, as far as is known.
+    """
+
+    is_missing: bool
+
+    def look(self) -> None:
+        """Ask, or take the answer. Never waits."""
+
+
 class Candidate(OwnershipListener):
     """Waits for its turn, and leads when it comes.
 
@@ -53,6 +66,8 @@ class Candidate(OwnershipListener):
         new_term: makes a term, given how to ask for the member's standing; called when the one before
             has ended.
         reporter: told about progress.
+        watch: looks after the leader's topic while this candidate does not lead.
+        topic: the topic's name.
     """
 
     def __init__(
@@ -60,7 +75,11 @@ class Candidate(OwnershipListener):
         connect: Callable[[OwnershipListener], ShardConsumer],
         new_term: Callable[[Standing], Term],
         reporter: Reporter,
+        watch: Watch,
+        topic: str,
     ) -> None:
+        self._watch = watch
+        self._topic = topic
         self._new_term = new_term
         self._reporter = reporter
         self._stopping = False
@@ -83,13 +102,28 @@ class Candidate(OwnershipListener):
             records=self._runs + (term.runs_ended if term else 0),
             commits=self._commits + (term.commits if term else 0),
             role=self._role(term),
+            why=self._why(term),
         )
 
     def _role(self, term: Term | None) -> str:
+        if self._lacks_topic(term):
+            return f"waiting for topic {self._topic}"
         if term is None or not term.is_held:
             return "being elected" if self._is_owner else "candidate"
         failing = f"; failing: {', '.join(term.failing)}" if term.failing else ""
-        return f"leading (token {term.token}){failing}"
+        ahead = f"; clocks disagree: {', '.join(term.ahead)}" if term.ahead else ""
+        return f"leading (token {term.token}){failing}{ahead}"
+
+    def _why(self, term: Term | None) -> str:
+        if not self._lacks_topic(term):
+            return ""
+        return (
+            f"the topic {self._topic} does not exist, so nobody can be elected and no leader task runs; "
+            "`holdfast apply` creates it"
+        )
+
+    def _lacks_topic(self, term: Term | None) -> bool:
+        return self._watch.is_missing and not (term is not None and term.is_held)
 
     def stop(self) -> None:
         """Ask the loop to end; safe to call from a signal handler."""
@@ -119,6 +153,8 @@ class Candidate(OwnershipListener):
             # seen not to answer. An old standing is refused by the brokers, never taken for a new one.
             self._standing = self._consumer.group_metadata()
         self._tend()
+        if self._term is None or not self._term.is_held:
+            self._watch.look()
         self._reporter.report(self)
 
     def _tend(self) -> None:

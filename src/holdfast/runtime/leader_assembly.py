@@ -12,6 +12,7 @@ from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
 from holdfast.kafka.groups import GroupAdmin
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.settings import GROUP_PROTOCOL, consumer_config, producer_config
+from holdfast.kafka.topic_watch import TopicWatch
 from holdfast.kafka.transaction import TransactionalWriter
 from holdfast.runtime.candidate import Candidate, Standing
 from holdfast.runtime.leader_view import Candidates, read_candidates, read_history
@@ -123,7 +124,8 @@ def build_candidate(resolved: ResolvedTopology, slot: str, servers: str, reporte
         ports = TermPorts(clients.candidates, clients.writer, clients.history, standing)
         return Term(plans, identity, ports, runs)
 
-    return Candidate(clients.consumer, new_term, reporter)
+    watch = TopicWatch(servers, topology.leader_id, CALL_TIMEOUT_S, topology.kafka)
+    return Candidate(clients.consumer, new_term, reporter, watch, topology.leader_id)
 
 
 def record_sizes(topology: Topology) -> dict[str, Any]:

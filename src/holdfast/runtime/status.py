@@ -42,7 +42,7 @@ class WorkerStatus:
         standbys: shards of other workers that are kept warm.
         behind: changelog offsets that these are behind, as far as is known.
         waits_for: the sink that it waits for, if that does not answer.
-        why: what that sink said last.
+        why: what that sink said last; with a role, what keeps it from what it should do.
     """
 
     records: int = 0

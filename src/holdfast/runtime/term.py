@@ -6,7 +6,7 @@ this thread uses the producer; tasks run on threads of theirs and hand over what
     ask the coordinator   is it really this candidate's turn?
     take over             an empty transaction under the one transactional id: whoever led before is fenced
     read                  the leader's topic, which nobody else can write to any more
-    claim                 a record in a transaction: its offset is the token
+    claim                 a record in a transaction, with a token above all that the topic holds
     lead                  confirm, start what is due, write what was returned, until the end
 
 Each transaction carries the group's generation as well. So a member that the group has moved past is
@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from holdfast.engine.agenda import Agenda, Due
@@ -45,6 +46,10 @@ TICK_S = 1.0
 ATTEMPTS = 5
 """How often a transaction is tried that the brokers refuse; candidates that come or go cost one or two."""
 
+_UNTIMELY = (
+    " (a record has the time that its run is for: either this machine's clock is wrong, or the topic's "
+    "message.timestamp.after.max.ms or .before.max.ms does not allow for it)"
+)
 _PAUSE_S = 0.1
 _ASK_S = 0.1
 _SETTLE_S = 30.0
@@ -95,7 +100,15 @@ class NotOurTurn(ClusterError):
 
 
 class _Refused(ClusterError):
-    """The brokers do not take a record as it is, whoever leads."""
+    """The brokers do not take a record as it is, whoever leads.
+
+    Attributes:
+        untimely: whether for its time: then a leader with another clock may do better.
+    """
+
+    def __init__(self, reason: str, *, untimely: bool) -> None:
+        super().__init__(f"{reason}{_UNTIMELY if untimely else ''}")
+        self.untimely = untimely
 
 
 class Term:
@@ -114,6 +127,7 @@ class Term:
         runs_ended: runs that were recorded.
         commits: transactions.
         failing: tasks whose last run failed.
+        ahead: tasks whose last run lies in the future of this machine's clock.
         failure: why it ended by itself; None if it did not.
     """
 
@@ -139,6 +153,7 @@ class Term:
         self.runs_ended = 0
         self.commits = 0
         self.failing: tuple[str, ...] = ()
+        self.ahead: tuple[str, ...] = ()
         self.failure: HoldfastError | None = None
 
     # -- called by the candidate
@@ -224,14 +239,12 @@ class Term:
         # topic: what is read after it is complete.
         self._commit([], None)
         history = self._ports.history()
-        last = history.leader
-        who = self._identity
+        who, now = self._identity, utc(self._ports.clock())
         schedules = {name: plan.schedule.text for name, plan in self._plans.items()}
-        claim = Claim(
-            slot=who.slot, host=who.host, pid=who.pid, at=utc(self._ports.clock()), schedules=schedules
-        )
-        self._position = last.token + 1 if last else 0
-        token = self._commit([], row_of(claim))
+        token = history.next_token(now)
+        claim = Claim(slot=who.slot, host=who.host, pid=who.pid, at=now, schedules=schedules, token=token)
+        self._position = history.end
+        self._commit([], row_of(claim))
         self._claim = claim
         self._agenda = Agenda({name: plan.schedule for name, plan in self._plans.items()}, history, claim)
         self.failing = self._agenda.failing
@@ -264,9 +277,18 @@ class Term:
         return self._runs.running | self._started
 
     def _start_due(self) -> None:
-        for due in list(self._agenda.due(utc(self._ports.clock()), self._busy)):
+        now = utc(self._ports.clock())
+        self._tell_of_clocks(now)
+        for due in list(self._agenda.due(now, self._busy)):
             self._confirm()
             self._start(due)
+
+    def _tell_of_clocks(self, now: datetime) -> None:
+        """Say which tasks are not run by the times that are recorded, once for each of them."""
+        ahead = self._agenda.ahead(now)
+        for task in ahead.keys() - set(self.ahead):
+            log.warning("leader task %s: %s", task, ahead[task])
+        self.ahead = tuple(ahead)
 
     def _start(self, due: Due) -> None:
         assert self.token is not None
@@ -299,11 +321,18 @@ class Term:
                 raise
             log.error("leader task %s: its outputs were refused: %s", result.task, error)
             run = self._run_of(result, f"its outputs were refused: {error}", 0)
+            if error.untimely:
+                # Not recorded: a leader with the right clock would find its own times done already.
+                self._note(run)
+                return
             self._commit([], row_of(run))
-        self._agenda.note(run)
-        self._started.discard(result.task)
-        self.failing = self._agenda.failing
+        self._note(run)
         self.runs_ended += 1
+
+    def _note(self, run: Run) -> None:
+        self._agenda.note(run)
+        self._started.discard(run.task)
+        self.failing = self._agenda.failing
 
     def _run_of(self, result: Result, error: str | None, outputs: int) -> Run:
         given = result.leadership
@@ -320,8 +349,8 @@ class Term:
             )
         )
 
-    def _commit(self, outputs: Sequence[Output], row: tuple[bytes, bytes] | None) -> int:
-        """Write a transaction, again if the brokers refuse it, and return the row's offset.
+    def _commit(self, outputs: Sequence[Output], row: tuple[bytes, bytes] | None) -> None:
+        """Write a transaction, again if the brokers refuse it.
 
         Raises:
             _Over: the term was ended.
@@ -345,10 +374,10 @@ class Term:
                 self._confirmed = time.monotonic()
                 self.commits += 1
                 self._position = (ending.changelog_ends or {}).get(self._place, self._position)
-                return self._position - 1
+                return
             reason = ending.reason
             if ending.outcome is Outcome.REFUSED:
-                raise _Refused(reason)
+                raise _Refused(reason, untimely=ending.untimely)
             if ending.outcome is Outcome.FENCED:
                 raise Fenced(f"{self._identity.topic}: another leader was elected ({reason})")
             if ending.outcome is Outcome.UNKNOWN:

@@ -84,6 +84,16 @@ def test_a_task_has_its_last_run_and_its_next() -> None:
     assert (nightly["next"], nightly["is_due"]) == ((NOON + 15 * HOUR).isoformat(), False)
 
 
+def test_a_last_run_in_the_future_is_told_and_not_waited_for() -> None:
+    """Which task, which time, who ran it, and what to do; the next run is by this clock."""
+    row = task_row(TICK, HISTORY, NOON - 24 * HOUR)
+    assert "recorded for 2026-03-02 12:00:00 UTC, 1 day, 0:00:00 ahead of this clock" in row["clock"]
+    assert "a-0 on host node ran it" in row["clock"]
+    assert "set both (NTP)" in row["clock"]
+    assert (row["next"], row["is_due"]) == ((NOON - 24 * HOUR).isoformat(), True)
+    assert task_row(TICK, HISTORY, NOON)["clock"] is None
+
+
 def test_a_task_that_no_leader_knows_yet_has_no_next_time() -> None:
     """Its times begin with the next election; so do those of a changed schedule."""
     changed = LeaderTaskDecl.model_validate({"<name>": "nightly", "task": "m:f", "cron": "0 4 * * *"})

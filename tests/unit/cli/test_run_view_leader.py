@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -29,6 +30,20 @@ def test_a_candidate_has_runs_and_no_shards() -> None:
         "leader vm-0 pid 12: candidate, runs 0, commits 1",
         "leader vm-0 pid 12: leading (token 4), runs 3, commits 4",
         "stopped 1 worker: leader 3 runs",
+    ]
+
+
+def test_a_candidate_says_what_it_waits_for() -> None:
+    """Once, above the lines of state."""
+    said = io.StringIO()
+    display = RunDisplay(Console(file=said, width=60))
+    view = candidate("waiting for topic shop.leader")
+    view.status = replace(view.status, why="the topic shop.leader does not exist")
+    display.update([view])
+    display.update([view])
+    assert said.getvalue().splitlines() == [
+        "leader waits: the topic shop.leader does not exist",
+        "leader vm-0 pid 12: waiting for topic shop.leader, runs 0, commits 1",
     ]
 
 

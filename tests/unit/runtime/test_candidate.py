@@ -22,6 +22,7 @@ class FakeTerm:
         self.token: int | None = None
         self.runs_ended = self.commits = 0
         self.failing: tuple[str, ...] = ()
+        self.ahead: tuple[str, ...] = ()
         self.failure: HoldfastError | None = None
 
     def start(self) -> None:
@@ -52,7 +53,9 @@ class Group:
         self.news: list[tuple[str, list[int]]] = []
         self.terms: list[FakeTerm] = []
         self.left = self.closed = False
-        self.candidate = Candidate(self._join, self._term, self)
+        self.is_missing = False
+        self.looks = 0
+        self.candidate = Candidate(self._join, self._term, self, self, "shop.leader")
         self.ends: Any = lambda: None
 
     def _join(self, listener: Any) -> Any:
@@ -69,6 +72,10 @@ class Group:
         while self.news:
             kind, partitions = self.news.pop(0)
             getattr(self._listener, kind)(partitions)
+
+    def look(self) -> None:
+        """Look whether the topic exists."""
+        self.looks += 1
 
     def group_metadata(self) -> str:
         """What a commit is fenced with."""
@@ -108,6 +115,19 @@ def test_the_owner_of_the_partition_leads_and_nobody_else(group: Group) -> None:
     assert group.turn(("assigned", [0])) == "leading (token 7)"
     assert group.turn(("assigned", [])) == "leading (token 7)"
     assert len(group.terms) == 1
+
+
+def test_a_candidate_says_that_the_topic_is_gone(group: Group) -> None:
+    """Without it nobody is elected, and the group does not tell. A leader need not look."""
+    group.is_missing = True
+    assert group.turn() == "waiting for topic shop.leader"
+    assert "`holdfast apply` creates it" in group.candidate.observe().why
+    group.is_missing = False
+    assert (group.turn(), group.candidate.observe().why) == ("candidate", "")
+    looks = group.looks
+    group.turn(("assigned", [0]))
+    group.turn()
+    assert (group.turn(), group.looks) == ("leading (token 7)", looks)
 
 
 @pytest.mark.parametrize("how", ["revoked", "lost"])

@@ -71,7 +71,7 @@ class Brokers:
         self.endings: list[Outcome] = []
         self.candidates: list[Candidates | Exception] = []
         self.opened = self.closed = 0
-        self.is_taken = False
+        self.is_taken = self.untimely = False
         self.hang: threading.Event | None = None
 
     # -- a writer, of which there is one at a time here
@@ -96,7 +96,7 @@ class Brokers:
             self.hang.wait(30)
         outcome = self.endings.pop(0) if self.endings else Outcome.COMMITTED
         if outcome is not Outcome.COMMITTED:
-            return Ending(outcome, "as the test says")
+            return Ending(outcome, "as the test says", untimely=self.untimely)
         outputs, rows = self._open
         self.outputs += outputs
         self.log += rows
@@ -166,28 +166,31 @@ def nothing() -> None:
     """Do nothing."""
 
 
-def test_an_election_is_a_claim_and_its_offset_the_token(brokers: Brokers, led: Callable[..., Term]) -> None:
+def test_an_election_is_a_claim_and_its_token_the_time_of_day(
+    brokers: Brokers, led: Callable[..., Term]
+) -> None:
     """Tasks run under it, and their runs are in the same transaction as what they write."""
-    term = led(tick=lambda: Ticked(n=1))
+    term = led(clock=lambda: 1_000.5, tick=lambda: Ticked(n=1))
     until(lambda: term.runs_ended)
-    assert term.token == 1
+    assert term.token == 1_000_500
     assert term.is_held
     assert brokers.transactions == [(0, False), (0, True), (1, True)]
     run = brokers.history().runs["tick"]
-    assert (run.token, run.outputs, run.error, run.runs) == (1, 1, None, 1)
+    assert (run.token, run.outputs, run.error, run.runs) == (1_000_500, 1, None, 1)
 
 
 def test_the_next_leader_has_a_larger_token_and_does_not_repeat_the_run(
     brokers: Brokers, led: Callable[..., Term]
 ) -> None:
     """It reads what the one before has done."""
-    first = led(tick=nothing)
+    first = led(clock=lambda: 1_000.0, tick=nothing)
     until(lambda: first.runs_ended)
     first.end()
     first.join(5)
-    second = led(tick=nothing)
+    # This clock is behind.
+    second = led(clock=lambda: 990.0, tick=nothing)
     until(lambda: second.token)
-    assert (first.token, second.token) == (1, 5)
+    assert (first.token, second.token) == (1_000_000, 1_000_001)
     time.sleep(0.05)
     assert second.runs_ended == 0
     assert len(brokers.transactions) == 5
@@ -244,6 +247,47 @@ def test_outputs_that_the_brokers_refuse_fail_the_run_and_not_the_leader(
     assert str(run.error).startswith("its outputs were refused: as the test says")
     assert (run.outputs, brokers.outputs, term.failing) == (0, [], ("tick",))
     assert not term.is_over
+
+
+def test_a_run_whose_outputs_are_refused_for_their_time_is_not_recorded(
+    brokers: Brokers, led: Callable[..., Term], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock is wrong: the next leader would find its own times done. This one waits for its next time."""
+    monkeypatch.setattr(term_module, "TICK_S", 0.01)
+    brokers.endings, brokers.untimely = [*TAKEN_OVER, Outcome.REFUSED], True
+    calls: list[int] = []
+
+    def tick() -> Ticked:
+        calls.append(1)
+        return Ticked(n=1)
+
+    term = led(tick=tick)
+    until(lambda: term.failing)
+    time.sleep(0.05)
+    assert (len(calls), term.runs_ended, brokers.history().runs) == (1, 0, {})
+    assert not term.is_over
+
+
+def test_a_leader_whose_clock_is_behind_goes_on_by_it_and_says_so(
+    brokers: Brokers, led: Callable[..., Term], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once in its log, with who ran the task and what to do; and among what it tells of itself."""
+    now = time.time()
+    go = threading.Event()
+    first = led(clock=lambda: now + 86_400, tick=nothing)
+    until(lambda: first.runs_ended)
+    first.end()
+    first.join(5)
+    second = led(clock=lambda: now, tick=lambda: go.wait(10) and None)
+    until(lambda: second.ahead)
+    assert second.ahead == ("tick",)
+    go.set()
+    until(lambda: second.runs_ended)
+    until(lambda: not second.ahead)
+    said = [it.getMessage() for it in caplog.records if "ahead of this clock" in it.getMessage()]
+    assert len(said) == 1
+    assert said[0].startswith("leader task tick: its last run is recorded for")
+    assert "1 day, 0:00:00 ahead" in said[0]
 
 
 def test_a_group_that_does_not_settle_is_not_taken_for_refused_outputs(
