@@ -76,6 +76,18 @@ def member(app: Application) -> Iterator[tuple[ShardConsumer, Listener]]:
         yield consumer, listener
 
 
+def test_what_a_listener_raises_is_the_reason(member: tuple[ShardConsumer, Listener]) -> None:
+    """The client would answer the rebalance by itself, fail at shards that are not read, and raise that."""
+    consumer, listener = member
+
+    def give_up() -> None:
+        raise Fenced("we have a rival")
+
+    listener.during = give_up
+    with pytest.raises(Fenced, match="we have a rival"):
+        consumer.hand_over(10.0)
+
+
 def test_nothing_is_read_before_it_is_started(
     app: Application, member: tuple[ShardConsumer, Listener]
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from confluent_kafka import KafkaError, Producer
 
 from holdfast.errors import ClusterError
+from holdfast.kafka.serving import flush
 from holdfast.kafka.unit_writer import ClientWriter, Ending, OffsetCommitter, Outcome
 from holdfast.record import TopicPartition
 
@@ -40,7 +41,7 @@ class AtLeastOnceWriter(ClientWriter):
 
     def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:  # noqa: ARG002
         """Wait until every record is on the brokers."""
-        left = self._client.flush(self._timeout)
+        left = flush(self._client, self._timeout)
         if left or self._failed:
             return Ending(Outcome.UNKNOWN, self._failed or f"{left} records were not acknowledged in time")
         return Ending(Outcome.COMMITTED, changelog_ends=self._ends)

@@ -327,10 +327,14 @@ class ShardConsumer:
         numbers = {p.partition for p in partitions}
         self.rebalanced = time.monotonic()
         self._owned -= numbers
-        tell(sorted(numbers))
-        self.stop([p for p in self._reading if p.partition in numbers])
-        # Answers the rebalance even when nothing of these shards was being read.
-        client.incremental_unassign([])
+        try:
+            tell(sorted(numbers))
+        finally:
+            # Also after an error: else the client answers the rebalance by itself, with shards that may not
+            # be read yet, and its complaint about these stands where the reason should.
+            self.stop([p for p in self._reading if p.partition in numbers])
+            # Answers the rebalance even when nothing of these shards was being read.
+            client.incremental_unassign([])
 
     def _note_error(self, error: KafkaError) -> None:
         if error.fatal() or error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED):

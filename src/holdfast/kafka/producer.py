@@ -30,6 +30,7 @@ from holdfast.errors import ClusterError, EventRefused, PublishError, SettingErr
 from holdfast.kafka.deliveries import Deliveries, DeliveryFailure
 from holdfast.kafka.errors import describe, kafka_error, mapped
 from holdfast.kafka.probe import require_brokers
+from holdfast.kafka.serving import SLICE_S, flush, serve
 from holdfast.kafka.settings import SERVERS_VARIABLE, Properties, named_servers, producer_config
 from holdfast.schema import Event, Tombstone, TopicEncoder, WireHeaders
 from holdfast.topology.load import DEFAULT_FILE, load
@@ -41,9 +42,6 @@ log = logging.getLogger("holdfast.kafka.producer")
 
 SERVE_EVERY = 0.05
 """Seconds between looks at the client's event queue (failed deliveries, log lines) while publishing."""
-
-SLICE = 0.1
-"""Seconds of one wait for room in the queue; between two of them Ctrl-C is seen."""
 
 CHECK_S = 5.0
 """Seconds that `check` waits for brokers, so that a command that cannot reach any says so within 10."""
@@ -252,7 +250,7 @@ class Producer:
         now = monotonic()
         if now > self._serve_at:
             self._serve_at = now + SERVE_EVERY
-            self._client.poll(0)
+            serve(self._client)
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until every event so far is acknowledged or has failed.
@@ -266,7 +264,7 @@ class Producer:
         """
         if self._closed:
             return
-        waiting = self._client.flush(-1 if timeout is None else timeout)
+        waiting = flush(self._client, timeout)
         self._deliveries.raise_failures()
         if waiting:
             raise PublishError(
@@ -322,8 +320,8 @@ class Producer:
                         f"no room for another event within {self._room_timeout:g} s: {self.stats.waiting} "
                         f"wait for brokers that do not take them{self._why()}."
                     ) from None
-                # Returns as soon as an acknowledgement makes room.
-                self._client.poll(SLICE)
+                # Returns as soon as an acknowledgement makes room; between two such waits Ctrl-C is seen.
+                serve(self._client, SLICE_S)
             except KafkaException as error:
                 self._refuse(error, encoder.topic, event, len(key or b"") + len(value or b""))
             else:
@@ -362,11 +360,11 @@ class Producer:
     def _give_up(self, error: BaseException) -> None:
         """Give waiting events a bounded time on the way out of `error`, and note there how many were lost."""
         try:
-            self._client.flush(self._interrupt_timeout)
+            flush(self._client, self._interrupt_timeout)
         finally:
             # What is left fails now, so that it is counted and reported like every other failure.
             self._client.purge()
-            self._client.flush(1.0)
+            flush(self._client, 1.0)
             stats = self.stats
             self._release()
             if stats.failed:
@@ -408,6 +406,6 @@ def _unambiguous(
 
 def _flush_at_exit(client: Any, timeout: float) -> None:
     """Send what a producer that was never closed still holds."""
-    left = client.flush(timeout)
+    left = flush(client, timeout)
     if left:
         log.warning("%d published events were not acknowledged before the program ended.", left)

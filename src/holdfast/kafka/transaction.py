@@ -23,9 +23,10 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from holdfast.errors import ClusterError
-from holdfast.kafka.errors import FENCED, mapped
+from holdfast.kafka.errors import FENCED, mapped, translate
 from holdfast.kafka.lost_requests import LEVEL, LostRequests
 from holdfast.kafka.positions import NoteOf, no_note, noted
+from holdfast.kafka.serving import flush, reason_of, serve
 from holdfast.kafka.settings import client_log
 from holdfast.kafka.takeover import await_brokers, take_over
 from holdfast.kafka.unit_writer import ChangelogRows, ClientWriter, Ending, Outcome
@@ -162,14 +163,15 @@ class TransactionalWriter(ClientWriter):
         """Open a transaction, on a new client if the present one may have left a request behind.
 
         Raises:
+            Fenced: another client took the transactional id over.
             ClusterError: the client cannot begin one, or the transactional id cannot be taken over in time;
-                or
-                the client should be replaced and must not be.
+                or the client should be replaced and must not be.
         """
         for _ in range(_REPLACEMENTS):
             self._await_client()
             # Logs are handed out by the client's calls; what was lost before the last answer is among them.
-            self._client.poll(0)
+            with mapped("beginning a transaction"):
+                self._client.poll(0)
             if not self._lost.reason:
                 break
             if not self._replaces:
@@ -188,15 +190,18 @@ class TransactionalWriter(ClientWriter):
         """Hand records of the open unit to the client.
 
         Raises:
+            Fenced: another client took the transactional id over.
             ClusterError: the client takes no records.
         """
         try:
             super().send(outputs, changelog)
         except ClusterError as error:
             cause = error.__cause__
-            if not (self._tells_refused and isinstance(cause, KafkaException)):
+            if not isinstance(cause, KafkaException):
                 raise
-            if cause.args[0].code() not in _RECORD_REFUSED:
+            if (reason := reason_of(self._client, cause)) is not cause:
+                raise translate(reason, "writing outputs") from reason
+            if not self._tells_refused or cause.args[0].code() not in _RECORD_REFUSED:
                 raise
             self._refused = str(error)
 
@@ -219,7 +224,7 @@ class TransactionalWriter(ClientWriter):
             # Right after another transaction the brokers refuse this one until the markers of that one are
             # written. Of the records' partitions the client asks again after 20 ms, of the offsets only
             # after 100 ms: when the records are there, the offsets are taken at once.
-            client.flush(self._timeout)
+            flush(client, self._timeout)
             if lost.reason:
                 # The broker may have been the group's coordinator; see `stop_waiting`. All of it is done
                 # again by a new client, which would have come before the next unit anyway.
@@ -259,7 +264,7 @@ class TransactionalWriter(ClientWriter):
         waited = self._asked.waited
         if waited < _OFFSETS_S and not is_late:
             return None
-        self._client.poll(0)  # logs are handed out by the client's calls
+        serve(self._client)  # logs are handed out by the client's calls
         is_silent = waited >= _SILENT_S or is_late
         if not (is_silent or self._lost.reason) or not self._asked.stop_waiting():
             return None

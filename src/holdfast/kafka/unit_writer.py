@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from holdfast.errors import ClusterError
 from holdfast.kafka.errors import mapped, translate
+from holdfast.kafka.serving import flush
 from holdfast.record import Output, TopicPartition
 
 log = logging.getLogger(__name__)
@@ -176,7 +177,7 @@ class ClientWriter:
         client = self._client
         try:
             client.purge()
-            client.flush(0)
+            flush(client, 0.0)
         except KafkaException as error:
             log.debug("discarding a producer: %s", error)
 

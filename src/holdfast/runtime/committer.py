@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from holdfast.engine.unit import SealedUnit, Unit
-from holdfast.errors import ClusterError, RecordFailed, SinkDown, SinkFenced, StateError
+from holdfast.errors import ClusterError, Fenced, RecordFailed, SinkDown, SinkFenced, StateError
 from holdfast.kafka.unit_writer import Ending, Outcome
 from holdfast.record import Position
 from holdfast.runtime.commit import CommitPipeline, Finished
@@ -267,7 +267,7 @@ class Committer:
             self._pipeline.start(unit, self._group_metadata())
         except ClusterError as error:
             log.warning("a unit could not be sent: %s", error)
-            self._start_over(str(error))
+            self._start_over(error)
 
     def _seal(self) -> SealedUnit:
         unit, self.unit = self.unit, Unit()
@@ -286,7 +286,7 @@ class Committer:
             self._pipeline.send(self.unit.outputs)
         except ClusterError as error:
             log.warning("outputs could not be sent: %s", error)
-            self._start_over(str(error))
+            self._start_over(error)
 
     def _committed(self, finished: Finished) -> None:
         """The unit is on the brokers: count it, and let the shards know."""
@@ -337,9 +337,13 @@ class Committer:
             self._setbacks.count(ending.reason)
         self._begin_anew(ending.reason)
 
-    def _start_over(self, reason: str) -> None:
+    def _start_over(self, error: ClusterError) -> None:
         """The client is of no use any more."""
-        self._setbacks.count(reason)
+        reason = str(error)
+        if isinstance(error, Fenced):
+            self._setbacks.count_fenced(reason)
+        else:
+            self._setbacks.count(reason)
         self._begin_anew(reason)
 
     def _begin_anew(self, reason: str) -> None:

@@ -27,6 +27,9 @@ from holdfast.testing.simulation.log import Refused, Row, SimMessage
 _FATAL = frozenset({"PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH", "INVALID_TXN_STATE"})
 """Answers after which a transactional client does nothing any more."""
 
+_CUT_S = 0.2
+"""Waits from here on are cut into pieces by confluent-kafka, which goes on after a fatal error."""
+
 _BATCH = 500
 _LINGER_S = 0.01
 
@@ -62,6 +65,7 @@ class SimProducer(Client):
         self._expiring = False
         self._failed: str | None = None
         self._fatal: str | None = None
+        self._is_untold = False
         self._reports: list[tuple[Callback, Any, Any]] = []
         self._drained = Signal(self.kernel)
 
@@ -90,7 +94,9 @@ class SimProducer(Client):
             KafkaException: the transaction takes nothing more.
         """
         self.kernel.step("produce")
-        if self._fatal or self._failed or self._state not in ("plain", "open"):
+        if self._fatal:
+            raise raised("_FATAL", "simulated: fatal error")
+        if self._failed or self._state not in ("plain", "open"):
             raise raised("_STATE", f"simulated: cannot produce when {self._failed or self._state}")
         if partition < 0:
             count = self.brokers.partitions(topic)
@@ -110,19 +116,37 @@ class SimProducer(Client):
         self.kernel.sleep(0.002)
 
     def poll(self, timeout: float = 0.0) -> int:
-        """Deliver reports."""
+        """Deliver reports.
+
+        Raises:
+            KafkaException: a fatal error that no other call has told.
+        """
         self.kernel.sleep(min(max(timeout, 0.0), 0.01))
+        self._tell_fatal()
         return self._report()
 
     def flush(self, timeout: float = -1) -> int:
-        """Wait until everything is acknowledged or given up; returns what is left."""
+        """Wait until everything is acknowledged or given up; returns what is left.
+
+        Raises:
+            KafkaException: a fatal error that no other call has told.
+            SystemError: the same, in a wait that goes on after it.
+        """
+        self._await_records(timeout if timeout >= 0 else 1e9)
+        if self._is_untold and self._reports and not 0 <= timeout < _CUT_S:
+            self._is_untold = False
+            self._reports.clear()
+            raise SystemError("simulated: a callback returned a result with an exception set")
+        self._tell_fatal()
+        self._report()
+        return len(self)
+
+    def _await_records(self, timeout: float) -> None:
         self.kernel.step("flush")
-        deadline = self.kernel.now + (timeout if timeout >= 0 else 1e9)
+        deadline = self.kernel.now + timeout
         self._pump_after(0.0)
         while len(self) and not self._failed and not self._fatal and self.kernel.now < deadline:
             self.kernel.wait(deadline - self.kernel.now, self._drained)
-        self._report()
-        return len(self)
 
     def purge(self) -> None:
         """Forget what was not acknowledged; who wants to know hears of it with the next reports."""
@@ -131,6 +155,12 @@ class SimProducer(Client):
         self._queues.clear()
         self._busy.clear()
         self._adding = self._expiring = False
+
+    def _tell_fatal(self) -> None:
+        """Raise a fatal error out of the first call that comes upon it; the reports stay for the next."""
+        if self._is_untold:
+            self._is_untold = False
+            self._raise_failure()
 
     def _report(self) -> int:
         reports, self._reports = self._reports, []
@@ -232,11 +262,19 @@ class SimProducer(Client):
 
     def _fail(self, code: str) -> None:
         if self._id is not None and code in _FATAL and code != "INVALID_TXN_STATE":
-            self._fatal = code
+            self._end_fatally(code)
         else:
             self._failed = code
+        # What is given up is no longer waiting, whatever is still on its way.
+        self._round += 1
         self._report_failed(code)
+        self._queues.clear()
+        self._busy.clear()
         self._drained.fire()
+
+    def _end_fatally(self, code: str) -> None:
+        self._is_untold = self._is_untold or self._fatal is None
+        self._fatal = self._fatal or code
 
     def _report_failed(self, code: str) -> None:
         error = client_error(code)
@@ -309,7 +347,8 @@ class SimProducer(Client):
         self.kernel.step("commit transaction")
         self._require("open", "committing")
         deadline = self.kernel.now + timeout
-        self.flush(timeout)
+        self._await_records(timeout)
+        self._report()
         self._raise_failure()
         if len(self):
             raise raised("_TIMED_OUT", retriable=True)
@@ -326,8 +365,6 @@ class SimProducer(Client):
         """
         self.kernel.step("abort transaction")
         self._require("open", "aborting")
-        if self._fatal:
-            self._raise_failure()
         deadline = self.kernel.now + timeout
         is_unsure = bool(self._busy or self._failed or self._adding)
         self.purge()
@@ -363,7 +400,7 @@ class SimProducer(Client):
             if refused.code == "_TIMED_OUT":
                 raise raised("_TIMED_OUT", retriable=True) from refused
             if refused.code in _FATAL:
-                self._fatal = refused.code
+                self._end_fatally(refused.code)
             else:
                 self._failed = refused.code
             self._raise_failure()
@@ -381,5 +418,7 @@ class SimProducer(Client):
             raise raised(self._failed, txn_requires_abort=True)
 
     def _require(self, *states: str) -> None:
+        if self._fatal:
+            self._raise_failure()
         if self._state not in states:
             raise raised("_STATE", f"simulated: not possible when {self._state}")
