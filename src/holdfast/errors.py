@@ -25,6 +25,8 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     ├── ClusterError               brokers or the embedded cluster
     │   ├── BrokersUnreachable
     │   ├── TopicRefused           the brokers will not create a topic as declared
+    │   ├── OutputRefused          the brokers do not take what came of a record
+    │   │   └── LetterRefused      nor the dead letter that was to set it aside
     │   ├── SettingError           a client property is unknown or would break a guarantee
     │   ├── EmbeddedClusterError   the local brokers cannot be started or stopped
     │   └── Fenced                 a newer owner of the same slot took over
@@ -141,13 +143,11 @@ class RecordFailed(HandlerError):
     Attributes:
         position: the record, a `holdfast.record.Position`.
         cause: what was raised.
-        is_first: whether nothing of its shard came before it in its batch: all before it is committed.
     """
 
-    def __init__(self, position: tuple[str, int, int], cause: Exception, *, is_first: bool) -> None:
+    def __init__(self, position: tuple[str, int, int], cause: Exception) -> None:
         self.position = position
         self.cause = cause
-        self.is_first = is_first
         super().__init__(f"{position}: {cause}")
 
 
@@ -169,6 +169,38 @@ class SettingError(ClusterError):
 
 class TopicRefused(ClusterError):
     """The brokers will not create a topic as it is declared, or not for this user."""
+
+
+class OutputRefused(ClusterError):
+    """The brokers do not take something that came of a record, for what it is: an output, a state change.
+
+    Attributes:
+        topic: what it was written to.
+        said: the brokers' words.
+        advice: what to do about it, as a sentence without its stop.
+        is_time: whether they refuse its timestamp.
+    """
+
+    def __init__(self, topic: str, said: str, advice: str, *, is_time: bool) -> None:
+        self.topic = topic
+        self.said = said
+        self.advice = advice
+        self.is_time = is_time
+        super().__init__(f"topic {topic!r} does not take what came of this record: {said}. {advice}")
+
+    def stopping(self) -> OutputRefused:
+        """The same, told where it stops a shard: there is another way."""
+        advice = f"{self.advice}; or declare `on_error: dead-letter` to set such records aside"
+        return OutputRefused(self.topic, self.said, advice, is_time=self.is_time)
+
+
+class LetterRefused(OutputRefused):
+    """The brokers do not take a record's dead letter: it cannot be set aside, so its shard has to stop."""
+
+    def __init__(self, refused: OutputRefused) -> None:
+        super().__init__(refused.topic, refused.said, refused.advice, is_time=refused.is_time)
+        text = f"it is to be set aside, but topic {self.topic!r} does not take its dead letter: {self.said}"
+        self.args = (f"{text}. {self.advice}",)
 
 
 class TopicReplaced(ClusterError):

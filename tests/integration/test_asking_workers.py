@@ -12,6 +12,7 @@ from tests.support.application import Application, Run
 from tests.support.events import Added, Taken
 from tests.support.http_service import Asked, HttpServer, Say, http_server
 from tests.support.load import Load
+from tests.support.refused import ahead, allow_any_time
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
 Make = Callable[..., Application]
@@ -222,3 +223,23 @@ def test_a_handler_that_fails_makes_a_dead_letter_where_that_is_declared(
     it.check(but="bad")
     (letter,) = it.app.dead_letters()
     assert b"the gateway said 418" in (dict(letter.headers() or ())["__streams.errors.message"] or b"")
+
+
+def test_an_answer_that_the_brokers_refuse_is_set_aside_and_asked_for_once(
+    payments: Callable[..., Payments],
+) -> None:
+    """Its time is two hours ahead; the record is found without asking for any of them again."""
+    it = payments(on_error="dead-letter")
+    allow_any_time(it.app)
+    it.app.publish(*some(100))
+    with it.app.producer() as producer:
+        producer.publish(Added(key="bad", n=1), timestamp=ahead())
+    it.app.publish(*some(100, start=100))
+    with it.app.run() as run:
+        run.until_drained()
+        assert run.views[0].restarts == 0
+    assert _by_key((e.key, e.n) for e in it.app.decoded("taken")) == _by_key(
+        (e.key, e.n) for e in it.app.decoded("adds") if e.key != "bad"
+    )
+    assert [letter.key() for letter in it.app.dead_letters()] == [b"bad"]
+    assert len(it.gateway.server.asked) == 201

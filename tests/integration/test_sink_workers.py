@@ -12,6 +12,7 @@ from tests.support.application import Application, Run
 from tests.support.events import Added
 from tests.support.load import Load
 from tests.support.postgres import PostgresServer
+from tests.support.refused import ahead, allow_any_time
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
 Make = Callable[..., Application]
@@ -229,3 +230,23 @@ def test_a_frozen_worker_that_wakes_writes_nothing(projection: Callable[..., Pro
                 second.let_run(3.0)
         first.until_drained()
     it.check()
+
+
+def test_a_letter_of_the_sink_whose_time_is_refused_gets_through_with_another(
+    projection: Callable[..., Projection],
+) -> None:
+    """The database refuses the row, and the brokers the time of its dead letter."""
+    it = projection()
+    allow_any_time(it.app)
+    it.app.publish(*some(100))
+    with it.app.producer() as producer:
+        producer.publish(Added(key="bad", n=-1), timestamp=(at := ahead()))
+    it.app.publish(*some(100, start=100))
+    with it.app.run() as run:
+        run.until_drained()
+        assert run.views[0].restarts == 0
+    it.check(but="bad")
+    [letter] = it.app.dead_letters()
+    headers = dict(letter.headers() or ())
+    assert (letter.key(), headers["holdfast.timestamp"]) == (b"bad", str(at).encode())
+    assert headers["__streams.errors.exception"] == b"holdfast.errors.SinkRefused"

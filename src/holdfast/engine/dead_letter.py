@@ -12,6 +12,8 @@ from holdfast.engine.blame import stack_of, text_of
 from holdfast.record import Message, Output, Position
 
 PREFIX = "__streams.errors."
+TIMESTAMP = "holdfast.timestamp"
+"""The header with the record's own timestamp, in a letter that has another one."""
 MAX_STACKTRACE = 8_000
 """Characters of stack trace kept: its end, which names the failing line."""
 
@@ -20,7 +22,13 @@ MAX_MESSAGE = 4_000
 
 
 def dead_letter(
-    topic: str, origin: Position, message: Message, cause: BaseException, *, processor: str
+    topic: str,
+    origin: Position,
+    message: Message,
+    cause: BaseException,
+    *,
+    processor: str,
+    time: int | None = None,
 ) -> Output:
     """The record that sets `message` aside.
 
@@ -30,6 +38,7 @@ def dead_letter(
         message: the message, whose bytes are kept as they are.
         cause: why it cannot be handled.
         processor: the processor that gave up on it.
+        time: the letter's timestamp where the brokers refuse the message's own, which is kept in a header.
     """
     kind = type(cause)
     stack = stack_of(cause) or "".join(traceback.format_exception(cause))
@@ -44,7 +53,11 @@ def dead_letter(
         ("holdfast.processor", processor.encode()),
         ("holdfast.attempts", b"1"),
     ]
-    return Output(topic, message.value(), message.key(), message.timestamp()[1], headers)
+    own = message.timestamp()[1]
+    if time is None:
+        return Output(topic, message.value(), message.key(), own, headers)
+    headers.append((TIMESTAMP, str(own).encode()))
+    return Output(topic, message.value(), message.key(), time, headers)
 
 
 def _bytes(text: str) -> bytes:

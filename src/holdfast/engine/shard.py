@@ -25,7 +25,15 @@ from holdfast.engine.sink_writes import SinkWrites
 from holdfast.engine.state import CACHED_VALUE_BYTES, ShardTable, State
 from holdfast.engine.step import Run, make_run
 from holdfast.engine.unit import ShardChanges, Unit
-from holdfast.errors import DecodeError, StateError, StoreError, UnexpectedTombstone
+from holdfast.engine.verdicts import Verdicts
+from holdfast.errors import (
+    DecodeError,
+    LetterRefused,
+    OutputRefused,
+    StateError,
+    StoreError,
+    UnexpectedTombstone,
+)
 from holdfast.record import Message, Position, TopicPartition
 from holdfast.schema import EventDecoder, ValueCodec
 
@@ -140,6 +148,7 @@ class ShardTask:
         self._committed = dict(positions)
         self._positions = dict(positions)
         self._mutes = Mutes(muted or {}, positions)
+        self._verdicts = Verdicts()
         self._sealed: dict[str, int] = {}
         self._moved: set[str] = set()
         self._context = Context(partition, fence)
@@ -199,16 +208,43 @@ class ShardTask:
         if self.failure is not None or not messages:
             return
         self._context._topic = topic
-        run = self._runs[topic]
+        run = self._verdicts.guard(topic, self._runs[topic])
         done, error = run(messages, outputs)
         while error is not None and self._set_aside(topic, messages[done], error, unit):
             more, error = run(messages[done + 1 :], outputs)
             done += 1 + more
         self._require_read_state()
         if done:
-            self._move(topic, messages[done - 1].offset() + 1)
+            last = messages[done - 1].offset()
+            self._move(topic, last + 1)
             unit.records += done
+            unit.last = Position(topic, self.partition, last)
             self._weigh(unit)
+
+    def condemn(self, position: Position, cause: Exception) -> None:
+        """Judge a record that comes again as if its handler had raised `cause`; `reset` goes back to it."""
+        self._verdicts.condemn(position.topic, position.offset, cause)
+
+    def refuse(self, position: Position, refused: OutputRefused, now: int) -> None:
+        """Judge a record that comes again by this: the brokers do not take what came of it.
+
+        If it was its dead letter that they refuse, the shard stops at it; unless they refuse its time, which
+        can be another one.
+
+        Args:
+            position: the record.
+            refused: what they do not take.
+            now: the time that its dead letter has if they refuse times, in milliseconds since the epoch.
+        """
+        topic, _, offset = position
+        is_letter = refused.topic == self._plan.dead_letter_topic
+        is_dated = self._verdicts.time_of(topic, offset) is not None
+        if refused.is_time:
+            self._verdicts.date(topic, offset, now)
+        if not is_letter:
+            self.condemn(position, refused.stopping() if self._plan.on_error == "stop" else refused)
+        elif is_dated or not refused.is_time:
+            self.condemn(position, LetterRefused(refused))
 
     def _require_read_state(self) -> None:
         """Refuse records whose handler caught the error of its state, and went on without.
@@ -287,6 +323,7 @@ class ShardTask:
         """The sealed part is committed and in the store."""
         self._committed.update(self._sealed)
         self._sealed = {}
+        self._verdicts.forget(self._committed)
         for table in self._tables.values():
             table.committed()
 
@@ -320,7 +357,8 @@ class ShardTask:
             self.failure = ShardFailure(position, cause)
             return False
         name, letters = self._plan.name, self._plan.dead_letter_topic
-        letter = dead_letter(letters, position, message, cause, processor=name)
+        time = self._verdicts.time_of(topic, position.offset)
+        letter = dead_letter(letters, position, message, cause, processor=name, time=time)
         dead_letter_log.warning(
             "processor %r sets %s aside in topic %s: %s", name, position, letters, explain(cause)
         )
@@ -341,7 +379,7 @@ class ShardTask:
                 return bad_record, self._plan.on_bad_record
         if isinstance(error, UnexpectedTombstone):
             return error, self._plan.on_bad_record
-        if isinstance(error, StateError):
+        if isinstance(error, (StateError, LetterRefused)):
             # A stored value that the table's type does not fit: it is so for every record of the key.
             return error, "stop"
         return error, self._plan.on_error

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from holdfast.engine.ports import Changes
-from holdfast.record import Output, TopicPartition, Write
+from holdfast.record import Output, Position, TopicPartition, Write
 
 UNIT_STATE_BYTES: Final = 32 * 1024 * 1024
 """Bytes of state changes, encoded, from which on a unit should be committed before it takes more."""
@@ -41,6 +41,7 @@ class SealedUnit:
     records: int
     dead_letters: int
     writes: list[Write] = field(default_factory=list)
+    last: Position | None = None
 
     @property
     def positions(self) -> dict[TopicPartition, int]:
@@ -59,6 +60,7 @@ class Unit:
         writes: what is to be written to the processor's sink, if it has one.
         records: records handled.
         dead_letters: records set aside, which are among those handled.
+        last: the last record handled; the only one in a unit of one record.
         state_bytes: bytes of the state changes, encoded: an estimate from a few of them.
         sample_at: the number of records at which the next value is looked at for that.
     """
@@ -67,6 +69,7 @@ class Unit:
     writes: list[Write] = field(default_factory=list)
     records: int = 0
     dead_letters: int = 0
+    last: Position | None = None
     state_bytes: int = 0
     sample_at: int = 0
     _weighed: int = 0

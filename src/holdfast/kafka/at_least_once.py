@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException
 
-from holdfast.errors import ClusterError
+from holdfast.errors import ClusterError, OutputRefused
+from holdfast.kafka.refused import BESIDE, refusal_of
 from holdfast.kafka.serving import flush
 from holdfast.kafka.unit_writer import ClientWriter, Ending, OffsetCommitter, Outcome
 from holdfast.record import TopicPartition
@@ -26,24 +27,31 @@ class AtLeastOnceWriter(ClientWriter):
     """
 
     def __init__(self, settings: Mapping[str, Any], timeout: float, offsets: OffsetCommitter) -> None:
-        self._failed: str | None = None
+        self._forget()
         super().__init__(settings, timeout)
+        self._report = self._note_delivery
         self._offsets = offsets
 
-    def _connect(self) -> Producer:
-        self._settings["on_delivery"] = self._note_delivery
-        return super()._connect()
+    def _forget(self) -> None:
+        """Begin with a unit of which nothing failed."""
+        self._failed: str | None = None
+        self._beside: str | None = None
+        self._refusal: OutputRefused | None = None
 
     def begin(self) -> None:
         """Open a unit."""
         self._ends = {}
-        self._failed = None
+        self._forget()
 
     def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:  # noqa: ARG002
         """Wait until every record is on the brokers."""
         left = flush(self._client, self._timeout)
-        if left or self._failed:
-            return Ending(Outcome.UNKNOWN, self._failed or f"{left} records were not acknowledged in time")
+        refused = self._refusal
+        failed = self._failed or (None if refused else self._beside)
+        if left or failed:
+            return Ending(Outcome.UNKNOWN, failed or f"{left} records were not acknowledged in time")
+        if refused:
+            return Ending(Outcome.REFUSED, f"{refused.topic}: {refused.said}", refused=refused)
         return Ending(Outcome.COMMITTED, changelog_ends=self._ends)
 
     def stop_waiting(self, *, is_late: bool = False) -> Ending | None:  # noqa: ARG002
@@ -64,7 +72,12 @@ class AtLeastOnceWriter(ClientWriter):
         return ending
 
     def abandon(self) -> Ending:
-        """Give up the open unit. What was sent of it stays sent, and will be repeated: at least once."""
+        """Give up the open unit. What was sent of it stays sent, and will be repeated: at least once.
+
+        Waits for the brokers' answers: a late refusal would look like one of the next unit's.
+        """
+        if self._client.flush(self._timeout):
+            return Ending(Outcome.UNKNOWN, "a unit that was given up is still on its way")
         return Ending(Outcome.ABORTED, "given up")
 
     def reopen(self) -> None:
@@ -72,8 +85,20 @@ class AtLeastOnceWriter(ClientWriter):
         self._discard()
         self._client = self._connect()
 
+    def _not_taken(self, topic: str, error: KafkaException) -> None:
+        refusal = refusal_of(topic, error.args[0])
+        if refusal is None:
+            super()._not_taken(topic, error)
+        self._refusal = self._refusal or refusal
+
     def _note_delivery(self, error: KafkaError | None, message: Any) -> None:
-        if error is not None:
+        if error is None:
+            return
+        if (refusal := refusal_of(message.topic(), error)) is not None:
+            self._refusal = self._refusal or refusal
+        elif error.code() == BESIDE:
+            self._beside = f"{message.topic()}: {error.str()}"
+        else:
             self._failed = f"{message.topic()}: {error.str()}"
 
     def _note_end(self, error: KafkaError | None, message: Any) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from threading import Lock, Thread
@@ -22,15 +22,16 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from holdfast.errors import ClusterError
+from holdfast.errors import ClusterError, OutputRefused
 from holdfast.kafka.errors import FENCED, mapped, translate
 from holdfast.kafka.lost_requests import LEVEL, LostRequests
 from holdfast.kafka.positions import NoteOf, no_note, noted
+from holdfast.kafka.refused import OF_RECORD, refusal_of
 from holdfast.kafka.serving import flush, reason_of, serve
 from holdfast.kafka.settings import client_log
 from holdfast.kafka.takeover import await_brokers, take_over
-from holdfast.kafka.unit_writer import ChangelogRows, ClientWriter, Ending, Outcome
-from holdfast.record import Output, TopicPartition
+from holdfast.kafka.unit_writer import ClientWriter, Ending, Outcome
+from holdfast.record import TopicPartition
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +43,8 @@ _MEMBER_REFUSED = (
 )
 """The coordinator's answer to the offsets of a member that the group has moved past. Nothing is in doubt
 then: an abort ends the transaction, and the client is good for the next one."""
-_RECORD_REFUSED = frozenset(
+_OF_TOPIC = frozenset(
     {
-        KafkaError.MSG_SIZE_TOO_LARGE,
-        KafkaError.RECORD_LIST_TOO_LARGE,
-        KafkaError.INVALID_RECORD,
-        KafkaError.INVALID_TIMESTAMP,
         KafkaError.POLICY_VIOLATION,
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.TOPIC_EXCEPTION,
@@ -56,7 +53,9 @@ _RECORD_REFUSED = frozenset(
         KafkaError._UNKNOWN_PARTITION,
     }
 )
-"""Answers that another try does not change: about a record, or about the topic that it is for."""
+"""Answers that another try does not change, but which are about the topic, or who writes to it."""
+_REPORTED_UNITS = 64
+"""Units after a refused one of which every record is reported: in one of them it is found which it was."""
 _OFFSETS_S = 2.0
 """Seconds after which the answer to a unit's offsets takes long, if a connection was lost."""
 _SILENT_S = 8.0
@@ -127,7 +126,8 @@ class TransactionalWriter(ClientWriter):
         note_of: what is noted beside the inputs' positions.
         replaces: whether a client that lost a connection is replaced by itself. Who may have a successor
             under the same transactional id must not: the new client would fence it.
-        tells_refused: whether to tell `REFUSED` from other endings, which asks for a report of every record.
+        tells_refused: whether an answer about a topic is `REFUSED`, too, as one about a record is always; and
+            whether to ask for a report of every record, so that the first refusal names its topic already.
 
     Raises:
         ClusterError: the client refuses the settings.
@@ -143,8 +143,9 @@ class TransactionalWriter(ClientWriter):
         tells_refused: bool = False,
     ) -> None:
         self._tells_refused = tells_refused
-        self._refused = ""
-        self._untimely = False
+        self._final = OF_RECORD | _OF_TOPIC if tells_refused else OF_RECORD
+        self._reported_units = 0
+        self._forget()
         super().__init__(settings, timeout)
         self._note_of = note_of
         self._replaces = replaces
@@ -155,9 +156,13 @@ class TransactionalWriter(ClientWriter):
         self._lost = LostRequests(client_log)
         level = max(int(self._settings.get("log_level", LEVEL)), LEVEL)
         self._settings |= {"logger": self._lost, "log_level": level, "log.connection.close": True}
-        if self._tells_refused:
-            self._settings["on_delivery"] = self._note_delivery
         return super()._connect()
+
+    def _forget(self) -> None:
+        """Begin with a unit of which nothing was refused."""
+        self._refused = ""
+        self._refusal: OutputRefused | None = None
+        self._left_out: KafkaException | None = None
 
     def begin(self) -> None:
         """Open a transaction, on a new client if the present one may have left a request behind.
@@ -181,34 +186,33 @@ class TransactionalWriter(ClientWriter):
         else:
             self._await_client()
         self._ends = {}
-        self._refused, self._untimely = "", False
+        self._forget()
+        self._report = self._note_delivery if self._tells_refused or self._reported_units else None
+        self._reported_units = max(self._reported_units - 1, 0)
         self._asked = _Asked()
         with mapped("beginning a transaction"):
             self._client.begin_transaction()
 
-    def send(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows] = ()) -> None:
-        """Hand records of the open unit to the client.
-
-        Raises:
-            Fenced: another client took the transactional id over.
-            ClusterError: the client takes no records.
-        """
-        try:
-            super().send(outputs, changelog)
-        except ClusterError as error:
-            cause = error.__cause__
-            if not isinstance(cause, KafkaException):
-                raise
-            if (reason := reason_of(self._client, cause)) is not cause:
-                raise translate(reason, "writing outputs") from reason
-            if not self._tells_refused or cause.args[0].code() not in _RECORD_REFUSED:
-                raise
-            self._refused = str(error)
+    def _not_taken(self, topic: str, error: KafkaException) -> None:
+        reason = reason_of(self._client, error)
+        if reason is not error:
+            raise translate(reason, f"writing to {topic}") from reason
+        failure = error.args[0]
+        if failure.code() in self._final:
+            self._note_refused(topic, failure)
+        elif failure.code() == KafkaError._STATE:
+            # Something that was sent ahead made the transaction fail: its end tells why.
+            self._left_out = error
+        else:
+            super()._not_taken(topic, error)
 
     def _note_delivery(self, error: KafkaError | None, message: Any) -> None:
-        if error is not None and error.code() in _RECORD_REFUSED:
-            self._refused = self._refused or f"{message.topic()}: {error.str()}"
-            self._untimely |= error.code() == KafkaError.INVALID_TIMESTAMP
+        if error is not None and error.code() in self._final:
+            self._note_refused(message.topic(), error)
+
+    def _note_refused(self, topic: str, error: KafkaError) -> None:
+        self._refused = self._refused or f"{topic}: {error.str()}"
+        self._refusal = self._refusal or refusal_of(topic, error)
 
     def _note_end(self, error: KafkaError | None, message: Any) -> None:
         # A record's own report replaces the client's: its refusal would go unseen.
@@ -233,6 +237,8 @@ class TransactionalWriter(ClientWriter):
                 return self._refuse(client, self._refused)
             with asked:
                 client.send_offsets_to_transaction(offsets, group_metadata, self._timeout)
+            if self._left_out is not None:
+                return self._unusable(self._left_out)
             asked.commit()
             client.commit_transaction(self._timeout)
         except _Unawaited:
@@ -241,9 +247,8 @@ class TransactionalWriter(ClientWriter):
             failure = error.args[0]
             if failure.code() in _MEMBER_REFUSED:
                 return self._abort(client, error)
-            if self._tells_refused and failure.code() in _RECORD_REFUSED and failure.txn_requires_abort():
+            if failure.code() in self._final and failure.txn_requires_abort():
                 # Such an answer is one: nothing is on its way any more.
-                self._untimely |= failure.code() == KafkaError.INVALID_TIMESTAMP
                 return self._refuse(client, failure.str())
             # Also when the client says that an abort would do: offsets that were not acknowledged may still
             # be on their way, and get into the next transaction.
@@ -272,7 +277,12 @@ class TransactionalWriter(ClientWriter):
         return Ending(Outcome.GIVEN_UP, _lost_connection(self._lost))
 
     def conclude(self, ending: Ending, positions: Mapping[TopicPartition, int]) -> Ending:  # noqa: ARG002
-        """Nothing: the transaction held the offsets."""
+        """Replace a client that was refused a record; nothing else, since the transaction held the offsets.
+
+        It has numbered what the brokers never took: they would answer OUT_OF_ORDER_SEQUENCE_NUMBER later.
+        """
+        if ending.outcome is Outcome.REFUSED and self._replaces:
+            self.reopen()
         return ending
 
     def abandon(self) -> Ending:
@@ -320,10 +330,11 @@ class TransactionalWriter(ClientWriter):
         return Ending(Outcome.ABORTED, failure.str() if failure else "given up")
 
     def _refuse(self, client: Producer, reason: str) -> Ending:
+        self._reported_units = _REPORTED_UNITS
         ending = self._abort(client, None)
         if ending.outcome is not Outcome.ABORTED:
             return ending
-        return Ending(Outcome.REFUSED, reason, untimely=self._untimely)
+        return Ending(Outcome.REFUSED, reason, refused=self._refusal)
 
     def _abort_for_good(self, client: Producer, reason: str) -> Ending:
         """Abort on a client that is not used again. If that fails, or takes long, its successor aborts."""

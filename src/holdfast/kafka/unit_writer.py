@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from holdfast.errors import ClusterError
-from holdfast.kafka.errors import mapped, translate
+from holdfast.errors import ClusterError, OutputRefused
+from holdfast.kafka.errors import translate
 from holdfast.kafka.serving import flush
 from holdfast.record import Output, TopicPartition
 
@@ -50,15 +50,16 @@ class Ending:
     Attributes:
         outcome: how it ended.
         reason: what the client said.
+        refused: what the brokers do not take, after `REFUSED`; None if they refuse it for its topic, and as
+            long as the topic is unknown: of the next units the client is asked in more detail.
         changelog_ends: for each changelog partition written to, the offset after the last
             change; complete only for a commit.
-        untimely: whether it was refused for the time of a record.
     """
 
     outcome: Outcome
     reason: str = ""
     changelog_ends: Mapping[TopicPartition, int] | None = None
-    untimely: bool = False
+    refused: OutputRefused | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +112,22 @@ class UnitWriter(Protocol):
         """Let go of the client; an open transaction is left to the broker or to the next owner."""
 
 
+DeliveryReport = Callable[[KafkaError | None, Any], None]
+"""Told what became of a record. Each takes the interpreter's lock, on whatever thread waits for the client: a
+unit of many thousand records takes notably longer if all of them are reported."""
+
+
 class ClientWriter:
-    """What both guarantees share: the client, its queue, and the ends of changelogs."""
+    """What both guarantees share: the client, its queue, and the ends of changelogs.
+
+    `_report` is told about every record that is handed over; None where nobody asks.
+    """
 
     def __init__(self, settings: Mapping[str, Any], timeout: float) -> None:
         self._settings = dict(settings)
         self._timeout = timeout
         self._ends: dict[TopicPartition, int] = {}
+        self._report: DeliveryReport | None = None
         self._client = self._connect()
 
     def _connect(self) -> Producer:
@@ -132,26 +142,39 @@ class ClientWriter:
         Raises:
             ClusterError: the client takes no records.
         """
-        with mapped("writing outputs"):
-            self._hand_over(outputs, changelog)
-
-    def _hand_over(self, outputs: Iterable[Output], changelog: Iterable[ChangelogRows]) -> None:
         produce: Any = self._client.produce
-        for topic, value, key, timestamp, headers in outputs:
-            try:
-                produce(topic, value, key, _ANY_PARTITION, None, None, timestamp, headers)
-            except BufferError:
-                self._retry(topic, value, key, _ANY_PARTITION, None, None, timestamp, headers)
-        for part in changelog:
-            topic, partition = part.place
-            for key, value in part.rows[:-1]:
+        report, topic = self._report, ""
+        try:
+            for topic, value, key, timestamp, headers in outputs:
                 try:
-                    produce(topic, value, key, partition)
+                    produce(topic, value, key, _ANY_PARTITION, report, None, timestamp, headers)
                 except BufferError:
-                    self._retry(topic, value, key, partition)
-            # Only the last record asks for its delivery report: the checkpoint needs its offset.
-            for key, value in part.rows[-1:]:
-                self._retry(topic, value, key, partition, self._note_end)
+                    self._retry(topic, value, key, _ANY_PARTITION, report, None, timestamp, headers)
+            for part in changelog:
+                topic = part.place.topic
+                self._hand_over(part, report)
+        except KafkaException as error:
+            self._not_taken(topic, error)
+
+    def _hand_over(self, part: ChangelogRows, report: DeliveryReport | None) -> None:
+        produce: Any = self._client.produce
+        topic, partition = part.place
+        for key, value in part.rows[:-1]:
+            try:
+                produce(topic, value, key, partition, report)
+            except BufferError:
+                self._retry(topic, value, key, partition, report)
+        # The last record always asks for its delivery report: the checkpoint needs its offset.
+        for key, value in part.rows[-1:]:
+            self._retry(topic, value, key, partition, self._note_end)
+
+    def _not_taken(self, topic: str, error: KafkaException) -> None:
+        """The client does not take a record; what was to follow it was not handed over.
+
+        Raises:
+            ClusterError: unless the end of the unit tells it.
+        """
+        raise translate(error, f"writing to {topic}") from error
 
     def _retry(self, *record: Any) -> None:
         """Produce when the client's queue has room again, within the writer's timeout."""

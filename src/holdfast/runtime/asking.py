@@ -95,8 +95,8 @@ class AskingStage:
     async def _handle(self, record: RecordWrites, batch: SinkBatch) -> _Handled:
         position = record.position
         if self._failures.has(position):
-            # Found once; what is before it is being committed.
-            raise self._stop(position, self._failures.result(position), batch)
+            # Found once, in a batch of which another record failed, too.
+            raise RecordFailed(position, self._failures.result(position))
         identity = identity_of(batch, position)
         clients = {name: each.client_for(identity) for name, each in self._downstreams.items()}
         fence = batch.fences.get(TopicPartition(position.topic, position.partition), 0)
@@ -110,23 +110,19 @@ class AskingStage:
                 raise SinkDown(
                     f"the handler was not done with {position} within {self.timeout:g} s; it asks {self.name}"
                 ) from error
-            return self._failed(position, error, batch)
+            return self._failed(position, error)
         except Exception as error:  # noqa: BLE001 - the policy judges whatever a handler raises
-            return self._failed(position, error, batch)
+            return self._failed(position, error)
         except BaseException as error:  # noqa: BLE001 - a handler's own CancelledError, for one
             reason = HandlerError(f"the handler raised {type(error).__name__}: {error}")
             reason.__cause__ = error
-            return self._failed(position, reason, batch)
+            return self._failed(position, reason)
 
-    def _failed(self, position: Position, error: Exception, batch: SinkBatch) -> _Handled:
+    def _failed(self, position: Position, error: Exception) -> _Handled:
         if self._on_error == "dead-letter":
             return _Handled([], Refusal(position, error))
         self._failures.note({position: error})
-        raise self._stop(position, error, batch)
-
-    def _stop(self, position: Position, error: Exception, batch: SinkBatch) -> RecordFailed:
-        shard = (write.position for write in batch.writes if write.message.partition() == position.partition)
-        return RecordFailed(position, error, is_first=next(shard) == position)
+        raise RecordFailed(position, error)
 
     def wait_s(self) -> float:
         """Seconds until all breakers let a call pass."""

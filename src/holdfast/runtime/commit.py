@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from holdfast.engine.unit import SealedUnit
 from holdfast.kafka.unit_writer import ChangelogRows, Ending, UnitWriter
-from holdfast.record import Output, TopicPartition
+from holdfast.record import Output, Position, TopicPartition
 from holdfast.runtime.unit_end import PATIENCE_S, UnitEnd
 
 
@@ -128,6 +128,14 @@ class CommitPipeline:
             for table, topic in self._changelogs.items()
             if (place := TopicPartition(topic, partition)) in ends
         }
+
+    def date_letter(self, position: Position, time: int) -> None:
+        """Have the dead letter of a record carry another time, if it is this pipeline that writes it.
+
+        Args:
+            position: the record.
+            time: milliseconds since the epoch.
+        """
 
     def reopen(self) -> None:
         """Replace the writer's client; see `UnitWriter.reopen`."""

@@ -2,6 +2,9 @@
 
 Records add to the open unit; when a commit is due its shards' parts are sealed and it goes into the pipeline.
 How it ended is taken here, and the shards are told: what was committed, go back, or restore everything again.
+
+A record that failed only when its unit was on its way is judged by its shard: the shard goes back, and has a
+verdict on that record when it comes to it again.
 """
 
 from __future__ import annotations
@@ -12,12 +15,21 @@ from collections.abc import Callable
 from typing import Any
 
 from holdfast.engine.unit import SealedUnit, Unit
-from holdfast.errors import ClusterError, Fenced, RecordFailed, SinkDown, SinkFenced, StateError
+from holdfast.errors import (
+    ClusterError,
+    Fenced,
+    OutputRefused,
+    RecordFailed,
+    SinkDown,
+    SinkFenced,
+    StateError,
+)
 from holdfast.kafka.unit_writer import Ending, Outcome
 from holdfast.record import Position
 from holdfast.runtime.commit import CommitPipeline, Finished
 from holdfast.runtime.guarded_sink import SinkGate
 from holdfast.runtime.ownership import OwnedShard
+from holdfast.runtime.search import Search
 from holdfast.runtime.setbacks import Setbacks
 from holdfast.runtime.shard_manager import ShardManager
 
@@ -59,6 +71,7 @@ class Committer:
         commits: units committed.
         records: records handled, in committed units.
         dead_letters: records set aside, in committed units.
+        search: looks for the record of a unit that the brokers refused.
     """
 
     def __init__(
@@ -74,6 +87,7 @@ class Committer:
         self.commits = 0
         self.records = 0
         self.dead_letters = 0
+        self.search = Search()
         self._pipeline = pipeline
         self._shards = shards
         self._group_metadata = group_metadata
@@ -107,15 +121,15 @@ class Committer:
     @property
     def _due_at(self) -> float:
         """When the next commit is due."""
-        if self._is_probing and self.unit.writes:
+        if (self._is_probing and self.unit.writes) or (self.search.is_on and self.unit.records):
             return self._last_commit
         soon = self._is_awaited and self.unit.records
         return self._last_commit + (min(self._interval, _FIRST_RECORDS_S) if soon else self._interval)
 
     @property
     def must_wait_for_sink(self) -> bool:
-        """Whether the open unit is full while another is on its way to the sink."""
-        return self._pipeline.in_flight and self._is_full()
+        """Whether the open unit is full, or to be a small one, while another is on its way to the sink."""
+        return self._pipeline.in_flight and (self._is_full() or self.search.is_on)
 
     @property
     def tries_sink(self) -> bool:
@@ -152,6 +166,8 @@ class Committer:
             self.take(wait=None)
         if self._is_due():
             self._commit()
+            if self.search.is_on and self._gate is None:
+                self.take(wait=None)
         else:
             self._send_ahead()
 
@@ -188,6 +204,8 @@ class Committer:
             log.warning("a transaction was aborted and is done again: %s", finished.ending.reason)
             self._setbacks.count(finished.ending.reason)
             self.roll_back()
+        elif outcome is Outcome.REFUSED:
+            self._refused(finished)
         elif outcome is Outcome.GIVEN_UP:
             self._replace_client(finished.ending.reason)
         else:
@@ -279,7 +297,7 @@ class Committer:
                 raise _UnsealableError(shard, error) from error
             if part.positions or part.changes:
                 parts.append(part)
-        return SealedUnit(unit.outputs, tuple(parts), unit.records, unit.dead_letters, unit.writes)
+        return SealedUnit(unit.outputs, tuple(parts), unit.records, unit.dead_letters, unit.writes, unit.last)
 
     def _send_ahead(self) -> None:
         try:
@@ -295,6 +313,7 @@ class Committer:
             self._setbacks.forget()
         if self._gate is not None and finished.unit.writes:
             self._gate.succeeded()
+        self.search.committed(finished.unit)
         self.commits += 1
         self.records += finished.unit.records
         self.dead_letters += finished.unit.dead_letters
@@ -310,16 +329,40 @@ class Committer:
         self._shards.rewind()
 
     def _stop_at(self, failure: RecordFailed) -> None:
-        """A handler failed at a record: its shard stops there, once all that is before it is committed."""
-        assert self._gate is not None, "only what goes through a stage fails so late"
-        topic, partition, offset = failure.position
+        """An async handler failed at a record: its shard stops there when it comes to it again."""
+        position = Position(*failure.position)
+        shard = self._shards.owned.running_shard(position.partition)
+        if shard is not None and shard.task is not None:
+            shard.task.condemn(position, failure.cause)
         self.unit = Unit()
         self._shards.rewind()
-        shard = self._shards.owned.running_shard(partition)
-        if failure.is_first and shard is not None:
-            self._shards.fail(shard, failure.cause, str(Position(topic, partition, offset)))
+
+    def _refused(self, finished: Finished) -> None:
+        """The brokers do not take something of a unit, and whole units only: find out which record it was."""
+        unit, ending = finished.unit, finished.ending
+        if not self.search.is_on:
+            log.warning("the brokers refuse a unit of %d records (%s)", unit.records, ending.reason)
+        record = self.search.refused(unit)
+        if unit.records and (record is None or ending.refused is not None):
+            self._setbacks.note()
         else:
-            self._gate.narrow()
+            # Nothing of records, or not said of which topic it is: that must not go on for ever.
+            self._setbacks.count(ending.reason)
+        if record is not None and ending.refused is not None:
+            self._judge(record, ending.refused)
+        self.roll_back()
+
+    def _judge(self, record: Position, refused: OutputRefused) -> None:
+        """The record is found of which the brokers do not take what came of it."""
+        log.info("it is %s: %s", record, refused)
+        self.search.found()
+        # The engine has no clock.
+        now = int(time.time() * 1000)
+        shard = self._shards.owned.running_shard(record.partition)
+        if shard is not None and shard.task is not None:
+            shard.task.refuse(record, refused, now)
+        if refused.is_time:
+            self._pipeline.date_letter(record, now)
 
     def _replace_client(self, reason: str) -> None:
         """Nothing was committed, but the transaction may be open: a new client ends it; shards go back."""

@@ -147,11 +147,6 @@ class SinkGate:
             wait = max(error.wait_s or 0.0, _BACKOFF.wait_s(self._failures), self._stage.wait_s())
         self._shut_until = self._clock() + wait
 
-    def narrow(self) -> None:
-        """Let single records through, until one is done: it is to be found out which of them fails."""
-        self.most = 1
-        self._shut_until = self._clock()
-
     def succeeded(self) -> None:
         """The sink took something."""
         share = self._stage.took_s / self._stage.timeout

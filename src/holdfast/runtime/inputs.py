@@ -7,7 +7,7 @@ stale ones, and be lost. So a shard that goes back stops at once, and begins aga
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from holdfast.kafka.consumer import Batch, ShardConsumer
 from holdfast.record import TopicPartition
@@ -28,6 +28,7 @@ class ShardInputs:
         self._held: dict[TopicPartition, int] = {}
         self._suspended: dict[TopicPartition, int] = {}
         self._is_suspended = False
+        self._only: Collection[int] | None = None
 
     @property
     def held(self) -> tuple[TopicPartition, ...]:
@@ -46,17 +47,33 @@ class ShardInputs:
             ClusterError: the group or a partition can no longer be read.
         """
         if self._going_back and not self._is_suspended:
-            positions, self._going_back = self._going_back, {}
-            self._consumer.start(positions)
+            self._begin_again()
         return self._consumer.fetch(most, wait)
 
+    def _begin_again(self) -> None:
+        begins = {p: at for p, at in self._going_back.items() if self._may_read(p.partition)}
+        self._going_back = {p: at for p, at in self._going_back.items() if p not in begins}
+        if begins:
+            self._consumer.start(begins)
+
+    def _may_read(self, partition: int) -> bool:
+        return self._only is None or partition in self._only
+
+    def confine(self, partitions: Collection[int] | None) -> None:
+        """Of the shards that go back, or are new, begin to read only some; the others when they may.
+
+        Args:
+            partitions: these; None for all.
+        """
+        self._only = partitions
+
     def start(self, partition: int, positions: Mapping[str, int]) -> None:
-        """Begin to read a shard's inputs, now or when reading is resumed. Not to be called inside a fetch.
+        """Begin to read a shard's inputs, now or when they may be read. Not to be called inside a fetch.
 
         Raises:
             ClusterError: the client refuses.
         """
-        if self._is_suspended:
+        if self._is_suspended or not self._may_read(partition):
             self._going_back.update(_places(partition, positions))
         else:
             self._consumer.start(_places(partition, positions))

@@ -44,6 +44,10 @@ class Setbacks:
         self._in_a_row = 0
         self._fenced.clear()
 
+    def note(self) -> None:
+        """A unit is done again that would not be refused twice in the same way: it is none in a row."""
+        self.total += 1
+
     def count(self, reason: str) -> None:
         """Count a unit; pauses when it was not the first in a row.
 

@@ -23,7 +23,7 @@ from holdfast.engine.shard import dead_letter_log
 from holdfast.engine.unit import SealedUnit
 from holdfast.errors import ClusterError, SinkError, SinkStuck
 from holdfast.kafka.unit_writer import Ending, Outcome, UnitWriter
-from holdfast.record import Output
+from holdfast.record import Output, Position, TopicPartition
 from holdfast.runtime.commit import CommitPipeline, Finished
 from holdfast.runtime.stage import Stage, Written
 from holdfast.runtime.unit_end import PATIENCE_S, UnitEnd
@@ -67,6 +67,7 @@ class StagePipeline(CommitPipeline):
         super().__init__(writer, {})
         self._stage = stage
         self._processor = processor
+        self._letter_times: dict[Position, int] = {}
 
     def send(self, outputs: list[Output]) -> None:
         """Nothing: a transaction that is open while a stage takes its time could come to its end."""
@@ -112,7 +113,18 @@ class StagePipeline(CommitPipeline):
         if finished is None or not isinstance(end, _StageEnd):
             return finished
         unit = finished.unit
+        if finished.ending.outcome is Outcome.COMMITTED:
+            self._forget_times(unit)
         return Finished(replace(unit, dead_letters=unit.dead_letters + end.refused), finished.ending)
+
+    def date_letter(self, position: Position, time: int) -> None:
+        """Have the dead letter of a record that the stage refuses carry another time."""
+        self._letter_times[position] = time
+
+    def _forget_times(self, unit: SealedUnit) -> None:
+        ends = unit.positions
+        for at in [at for at in self._letter_times if at.offset < ends.get(TopicPartition(*at[:2]), 0)]:
+            del self._letter_times[at]
 
     def close(self) -> None:
         """Let go of writer and stage. A commit in flight is waited for."""
@@ -151,7 +163,10 @@ class StagePipeline(CommitPipeline):
             dead_letter_log.warning(
                 "processor %r sets %s aside in topic %s: %s", name, position, topic, error
             )
-            letters.append(dead_letter(topic, position, messages[position], error, processor=name))
+            time_of_letter = self._letter_times.get(position)
+            letters.append(
+                dead_letter(topic, position, messages[position], error, processor=name, time=time_of_letter)
+            )
         return letters
 
 

@@ -377,7 +377,7 @@ class Term:
                 return
             reason = ending.reason
             if ending.outcome is Outcome.REFUSED:
-                raise _Refused(reason, untimely=ending.untimely)
+                raise _Refused(reason, untimely=ending.refused is not None and ending.refused.is_time)
             if ending.outcome is Outcome.FENCED:
                 raise Fenced(f"{self._identity.topic}: another leader was elected ({reason})")
             if ending.outcome is Outcome.UNKNOWN:

@@ -8,6 +8,7 @@ the fetch, on the same thread, so nothing here needs a lock.
     ├── BatchHandler              a turn's records into the open unit, in time
     ├── Committer                 the open unit: seal, commit, take its end, roll back
     │   ├── CommitPipeline        one commit in flight, on a thread of its own
+    │   ├── Search                which record of a refused unit it was
     │   └── Setbacks              how many units failed in a row
     └── ShardManager              claim, restore, rewind, rebuild, fail, release
         ├── Ownership             which shards, in which state
@@ -207,14 +208,16 @@ class Worker(OwnershipListener):
     def _let_through(self) -> int:
         """How many records the next fetch may bring: while a sink is in trouble none, or one to try it."""
         gate, committer = self._gate, self._committer
+        running = {task.partition: task.positions for _, task in self._shards.owned.running()}
+        self._inputs.confine(committer.search.shards(running))
+        most = min(self._handler.fetch_records, committer.search.most)
         if gate is None:
-            return self._handler.fetch_records
+            return most
         if committer.must_wait_for_sink if gate.is_open else (gate.is_shut or committer.tries_sink):
-            running = self._shards.owned.running()
-            self._inputs.suspend({task.partition: task.positions for _, task in running})
+            self._inputs.suspend(running)
         else:
             self._inputs.resume()
-        return min(self._handler.fetch_records, gate.most) if gate.is_open else 1
+        return min(most, gate.most) if gate.is_open else 1
 
     def _adopt_orphans(self) -> None:
         """Have the group hand out its shards anew when some of them belong to nobody."""

@@ -164,3 +164,33 @@ def test_what_is_held_stays_held_when_reading_is_resumed(
     inputs.suspend({2: {"adds": 5, "more": 7}})
     inputs.resume()
     assert consumer.calls[1:] == [("pause", [MORE]), ("resume", (MORE, 7))]
+
+
+@pytest.mark.parametrize("how", ["goes back", "is new"])
+def test_a_shard_that_is_not_to_be_read_yet_begins_when_it_may(
+    inputs: ShardInputs, consumer: NotingConsumer, how: str
+) -> None:
+    """The others do not wait for it."""
+    inputs.confine({1})
+    inputs.go_back(1, {"adds": 3})
+    (inputs.go_back if how == "goes back" else inputs.start)(2, {"adds": 5})
+    inputs.fetch(10, 0.5)
+    inputs.fetch(10, 0.5)
+    assert [content for call, content in consumer.calls if call == "start"] == [
+        {TopicPartition("adds", 1): 3}
+    ]
+    inputs.confine(None)
+    inputs.fetch(10, 0.5)
+    assert consumer.calls[-2] == ("start", {ADDS: 5})
+
+
+def test_a_shard_that_is_not_read_yet_and_stops_does_not_begin(
+    inputs: ShardInputs, consumer: NotingConsumer
+) -> None:
+    """It is another worker's by then."""
+    inputs.confine({1})
+    inputs.go_back(2, {"adds": 5})
+    inputs.stop(2)
+    inputs.confine(None)
+    inputs.fetch(10, 0.5)
+    assert [call for call, _ in consumer.calls if call == "start"] == []

@@ -12,7 +12,7 @@ import pytest
 from holdfast import Event, Leadership
 from holdfast.engine.leader_log import History, LogRecord, fold
 from holdfast.engine.leader_plan import TaskPlan, plan_task
-from holdfast.errors import BrokersUnreachable, ClusterError, Fenced
+from holdfast.errors import BrokersUnreachable, ClusterError, Fenced, OutputRefused
 from holdfast.kafka.unit_writer import Ending, Outcome
 from holdfast.record import Output, TopicPartition
 from holdfast.runtime import term as term_module
@@ -96,7 +96,8 @@ class Brokers:
             self.hang.wait(30)
         outcome = self.endings.pop(0) if self.endings else Outcome.COMMITTED
         if outcome is not Outcome.COMMITTED:
-            return Ending(outcome, "as the test says", untimely=self.untimely)
+            refused = OutputRefused("ticks", "too far", "wait", is_time=True) if self.untimely else None
+            return Ending(outcome, "as the test says", refused=refused)
         outputs, rows = self._open
         self.outputs += outputs
         self.log += rows

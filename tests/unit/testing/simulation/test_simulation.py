@@ -60,7 +60,7 @@ def test_every_fault_happens_and_every_outcome_of_a_commit(monkeypatch: pytest.M
     assert set(struck) >= {"compaction", "retention", "kill at step", "pause at step"}
     assert set(struck) >= {"replay", "operator at step"}
     assert replays["tries"] > replays["done"] > 0
-    # Only a leader's writer is asked to tell a refused record from other endings.
+    # These brokers refuse no record for what it is: `test_refused_simulation` has some that do.
     assert set(outcomes) == set(Outcome) - {Outcome.REFUSED}
     assert outcomes[Outcome.COMMITTED] > 10 * outcomes[Outcome.ABORTED] > 0
 
