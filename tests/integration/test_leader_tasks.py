@@ -215,21 +215,30 @@ def test_a_task_that_fails_is_recorded_and_ends_nobody(leads: Make) -> None:
     assert 'raise ValueError("out of luck")' in app.logs()
 
 
+MARKERS_ONLY = 100
+"""Bytes of a batch: less than a tick has, and more than the marker of a transaction's end. With 10 bytes no
+transaction came to its end there, whatever it wrote."""
+
+
 @pytest.mark.slow
 def test_a_task_whose_outputs_the_brokers_refuse_is_recorded_and_ends_nobody(
     leads: Make, cluster: TestCluster
 ) -> None:
-    """As a task that fails: the leader goes on with the others, and runs it at its next time, once."""
+    """As a task that fails: the leader goes on with the others, and runs it at its next time, once.
+
+    Only when something gets through again its client is of no use any more: it has numbered what the brokers
+    never took. Then the same candidate leads anew, as it must not replace its client without being elected.
+    """
     app = leads(TICK)
     with app.candidates(1) as candidates:
-        _, token = candidates.until_led()
+        candidates.until_led()
         candidates.until_ticks(1)
-        set_limit(cluster, app.topic, 10)
+        set_limit(cluster, app.topic, MARKERS_ONLY)
         candidates.until(lambda: app.history().runs["tick"].error is not None, 30, "a refused run")
         said = str(app.history().runs["tick"].error)
         set_limit(cluster, app.topic, 100_000)
         candidates.until(lambda: app.history().runs["tick"].error is None, 30, "a good run")
-        assert [it.token for it in app.history().elections] == [token], "one leader all the time"
+        assert len(app.history().elections) <= 2
     assert said.startswith(f"its outputs were refused: {app.topic}: ")
     assert "Message size too large" in said
     assert_each_time_ran_once(app.ticks())
