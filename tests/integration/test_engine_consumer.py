@@ -193,5 +193,5 @@ def test_the_older_of_two_members_with_one_slot_is_fenced(
     newer = Listener()
     with closing(join(app, "a", newer)) as rival:
         wait_until(lambda: rival.fetch(10, 0.1).records or newer.owned, 20)
-        with pytest.raises(Fenced, match="same slot"):
+        with pytest.raises(Fenced, match="another member in this worker's slot"):
             wait_until(lambda: bool(consumer.fetch(10, 0.1).records), 20)

@@ -100,22 +100,6 @@ def test_damage_that_shows_only_when_a_key_is_read_is_mended_under_way(applicati
     assert assert_exactly_once(app) == 4000
 
 
-def test_a_changelog_that_was_made_anew_is_believed(application: Make) -> None:
-    """A checkpoint beyond its end belongs to another history: the folder is thrown away."""
-    app = application()
-    app.publish(*adds(800, keys=20))
-    with app.run() as run:
-        run.until_drained()
-    admin = AdminClient({"bootstrap.servers": app.servers})
-    admin.delete_topics([app.changelog])[app.changelog].result(20)
-    app.provision()
-    app.publish(*adds(20, keys=20))
-    with app.run() as run:
-        run.until_drained()
-    # Without a changelog there is no state: every key begins anew.
-    assert {output.key: output.count for output in app.decoded("sums")} == {f"k{i}": 1 for i in range(20)}
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 12 MB of its own."""
@@ -176,6 +160,7 @@ def test_a_restore_waits_for_a_transaction_on_the_changelog(application: Make, t
     writer.begin_transaction()
     writer.produce(app.changelog, b'{"count":1,"total":1}', b"k", 0)
     assert writer.flush(20) == 0
+    app.reset_positions()
     settings = consumer_config(app.servers, app.group, start="error")
     restorer = Restorer(
         RestoreSettings((app.names.topic("adds"),), {"sums": app.changelog}, tmp_path / "state", "earliest"),
