@@ -81,14 +81,3 @@ class HttpClient(Client):
     ) -> HttpAnswer:
         """`request` with POST."""
         return await self.request("POST", path, json=json, content=content, headers=headers)
-
-    async def put(
-        self,
-        path: str,
-        *,
-        json: Any = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> HttpAnswer:
-        """`request` with PUT."""
-        return await self.request("PUT", path, json=json, content=content, headers=headers)
