@@ -47,11 +47,6 @@ class AskingHandler:
         self._parameters = handler.parameters
         self._emit = router.emit()
 
-    @property
-    def clients(self) -> tuple[str, ...]:
-        """The names of the systems that it asks."""
-        return tuple(each.name for each in self._parameters if each.kind == "client")
-
     async def handle(self, write: Write, clients: dict[str, Any], fence: int) -> list[Output]:
         """Handle one event.
 

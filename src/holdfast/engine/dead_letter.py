@@ -6,10 +6,14 @@ KIP-1034, so that tools for Kafka Streams' dead letters read ours.
 
 from __future__ import annotations
 
+import logging
 import traceback
 
-from holdfast.engine.blame import stack_of, text_of
+from holdfast.engine.blame import explain, stack_of, text_of
 from holdfast.record import Message, Output, Position
+
+log = logging.getLogger("holdfast.dead_letters")
+"""One line for each record that is set aside. A worker limits it, see `holdfast.runtime.process`."""
 
 PREFIX = "__streams.errors."
 TIMESTAMP = "holdfast.timestamp"
@@ -19,6 +23,20 @@ MAX_STACKTRACE = 8_000
 
 MAX_MESSAGE = 4_000
 """Characters of the cause's text kept: its start."""
+
+
+def set_aside(
+    topic: str,
+    origin: Position,
+    message: Message,
+    cause: BaseException,
+    *,
+    processor: str,
+    time: int | None = None,
+) -> Output:
+    """The record that sets `message` aside, after a line in the log; see `dead_letter`."""
+    log.warning("processor %r sets %s aside in topic %s: %s", processor, origin, topic, explain(cause))
+    return dead_letter(topic, origin, message, cause, processor=processor, time=time)
 
 
 def dead_letter(

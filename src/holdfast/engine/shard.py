@@ -6,7 +6,6 @@ and judges those that failed by the processor's policies.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -14,9 +13,8 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from holdfast.engine.asking import Waiting, passing
-from holdfast.engine.blame import explain
 from holdfast.engine.context import Context
-from holdfast.engine.dead_letter import dead_letter
+from holdfast.engine.dead_letter import set_aside
 from holdfast.engine.handler import HandlerSpec
 from holdfast.engine.mutes import Mutes
 from holdfast.engine.outputs import Router
@@ -38,9 +36,6 @@ from holdfast.record import Message, Position, TopicPartition
 from holdfast.schema import EventDecoder, ValueCodec
 
 Policy = Literal["stop", "dead-letter"]
-
-dead_letter_log = logging.getLogger("holdfast.dead_letters")
-"""One line for each record that is set aside. A worker limits it, see `holdfast.runtime.process`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,11 +353,7 @@ class ShardTask:
             return False
         name, letters = self._plan.name, self._plan.dead_letter_topic
         time = self._verdicts.time_of(topic, position.offset)
-        letter = dead_letter(letters, position, message, cause, processor=name, time=time)
-        dead_letter_log.warning(
-            "processor %r sets %s aside in topic %s: %s", name, position, letters, explain(cause)
-        )
-        unit.outputs.append(letter)
+        unit.outputs.append(set_aside(letters, position, message, cause, processor=name, time=time))
         unit.dead_letters += 1
         return True
 

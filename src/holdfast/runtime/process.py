@@ -8,8 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
+from holdfast.engine.dead_letter import log as dead_letter_log
 from holdfast.engine.plan import check_handler
-from holdfast.engine.shard import dead_letter_log
 from holdfast.log_limit import LogLimit
 from holdfast.runtime.assembly import WorkerIdentity, build_worker
 from holdfast.runtime.ending import run_to_the_end

@@ -18,8 +18,7 @@ from math import inf
 from threading import Lock, Thread
 from typing import Any, Final
 
-from holdfast.engine.dead_letter import dead_letter
-from holdfast.engine.shard import dead_letter_log
+from holdfast.engine.dead_letter import set_aside
 from holdfast.engine.unit import SealedUnit
 from holdfast.errors import ClusterError, SinkError, SinkStuck
 from holdfast.kafka.unit_writer import Ending, Outcome, UnitWriter
@@ -160,12 +159,9 @@ class StagePipeline(CommitPipeline):
         for position, error in ((each.position, each.error) for each in refusals):
             if position not in messages:
                 raise SinkError(f"sink {self._stage.name!r} refuses {position}, which is not in the batch")
-            dead_letter_log.warning(
-                "processor %r sets %s aside in topic %s: %s", name, position, topic, error
-            )
             time_of_letter = self._letter_times.get(position)
             letters.append(
-                dead_letter(topic, position, messages[position], error, processor=name, time=time_of_letter)
+                set_aside(topic, position, messages[position], error, processor=name, time=time_of_letter)
             )
         return letters
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from holdfast.engine.dead_letter import dead_letter
 from holdfast.engine.shard import ProcessorPlan, ShardTask
 from holdfast.engine.unit import Unit
 from holdfast.errors import SinkError
-from holdfast.record import Output, Write
+from holdfast.record import Message, Output, Write
 from holdfast.testing.memory_log import MemoryLog
 from holdfast.testing.memory_store import MemoryStore
 
@@ -78,7 +77,7 @@ class MemoryShard:
         messages = self._log.read(topic, self._partition, task.positions[topic], limit)
         task.handle(topic, messages, unit)
         if self._asks is not None:
-            self._ask(self._asks, unit)
+            unit = self._ask(self._asks, topic, messages, unit)
         if crash:
             self._owners += 1
             positions = task.committed_positions
@@ -95,21 +94,21 @@ class MemoryShard:
             cause.add_note(f"processor {self.plan.name!r} stopped at {task.failure.position}")
             raise cause
 
-    def _ask(self, asks: Asks, unit: Unit) -> None:
-        """Handle what waits for the async handler."""
+    def _ask(self, asks: Asks, topic: str, messages: Sequence[Message], unit: Unit) -> Unit:
+        """Handle what waits for the async handler; a record that fails is judged when it comes again."""
         waiting, unit.writes = unit.writes, []
         for write in waiting:
             try:
                 unit.outputs += asks(write, self._owners)
             except Exception as error:
-                if self.plan.on_error == "stop" or isinstance(error, SinkError):
-                    self.task.reset()
+                self.task.reset()
+                if isinstance(error, SinkError):
                     error.add_note(f"processor {self.plan.name!r} stopped at {write.position}")
                     raise
-                letters, name = self.plan.dead_letter_topic, self.plan.name
-                unit.outputs.append(
-                    dead_letter(letters, write.position, write.message, error, processor=name)
-                )
+                self.task.condemn(write.position, error)
+                unit = Unit()
+                self.task.handle(topic, messages, unit)
+        return unit
 
     def _lag(self, topic: str) -> int:
         return self._log.end(topic, self._partition) - self.task.positions[topic]

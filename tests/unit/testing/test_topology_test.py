@@ -11,6 +11,8 @@ import pytest
 from holdfast import Context, Event, State, Tombstone, processor
 from holdfast.checks import CheckResult, TopicReader
 from holdfast.errors import TopologyError, UndeclaredOutput
+from holdfast.record import Position
+from holdfast.sinks.http import HttpAnswer, HttpClient
 from holdfast.testing import TopologyTest
 from holdfast.topology import Topology, load
 
@@ -237,3 +239,73 @@ def test_a_new_owner_has_a_larger_fencing_token(tmp_path: Path) -> None:
     assert tokens == sorted(tokens)
     assert tokens[0] >= 1
     assert len(set(tokens)) > 3
+
+
+ASKING = """
+app: words
+sinks: {{oracle: {{type: http, url: "http://127.0.0.1:1"}}}}
+topics:
+  typed:   {{event: {me}:Typed, key: word, partitions: 6}}
+  counted: {{event: {me}:Counted, key: word, partitions: 6}}
+processors:
+  ask: {{handler: {me}:ask, reads: [typed], asks: [oracle], writes: [counted], on_error: {on_error}}}
+"""
+
+
+@processor
+async def ask(event: Typed, oracle: HttpClient) -> Counted:
+    """Ask for the count of a word."""
+    answer = await oracle.get(f"/{event.word}")
+    return Counted(word=event.word, count=answer.json())
+
+
+class Oracle:
+    """Counts letters, and knows no crashes."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def get(self, path: str) -> HttpAnswer:
+        """Answer with the number of letters."""
+        self.asked.append(path)
+        if path == "/crash":
+            raise ValueError("that word")
+        return HttpAnswer(200, {}, str(len(path) - 1).encode())
+
+
+def asking(folder: Path, oracle: Oracle, on_error: str) -> TopologyTest:
+    """A topology whose handler asks."""
+    path = folder / "topology.yaml"
+    path.write_text(ASKING.format(me=__name__, on_error=on_error))
+    made = TopologyTest(path, clients={"oracle": oracle})
+    made.publish("typed", *(Typed(word=word) for word in ("ab", "crash", "abc")))
+    return made
+
+
+def test_an_async_handler_asks_what_the_test_gives_it(tmp_path: Path) -> None:
+    """A record whose handler fails is set aside, once asked for."""
+    oracle = Oracle()
+    made = asking(tmp_path, oracle, "dead-letter")
+    made.run()
+    assert [it.event.count for it in made.events("counted")] == [2, 3]
+    (letter,) = made.dead_letters()
+    assert letter.key() == b"crash"
+    assert oracle.asked == ["/ab", "/crash", "/abc"]
+
+
+def test_an_async_handler_that_fails_stops_its_shard(tmp_path: Path) -> None:
+    """What is before the record is done, and the note names it."""
+    made = asking(tmp_path, Oracle(), "stop")
+    with pytest.raises(ValueError, match="that word") as caught:
+        made.run()
+    assert caught.value.__notes__ == [f"processor 'ask' stopped at {Position('typed', 0, 1)}"]
+    assert [it.event.count for it in made.events("counted")] == [2]
+
+
+def test_what_is_asked_has_to_be_given(tmp_path: Path) -> None:
+    """And nothing else."""
+    asking(tmp_path, Oracle(), "stop")
+    with pytest.raises(TopologyError, match="say what async handlers ask 'oracle' with"):
+        TopologyTest(tmp_path / "topology.yaml")
+    with pytest.raises(TopologyError, match="no processor asks 'orcale'"):
+        TopologyTest(tmp_path / "topology.yaml", clients={"oracle": Oracle(), "orcale": Oracle()})
