@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.application import Application, Run
+from tests.support.application import Application
+from tests.support.downstream import (
+    by_key,
+    freeze_and_wake_under_load,
+    kill_under_load,
+    some,
+    wait_for_system,
+)
 from tests.support.events import Added, Taken
 from tests.support.http_service import Asked, HttpServer, Say, http_server
 from tests.support.load import Load
@@ -67,16 +73,9 @@ class Payments:
 
     def check(self, *, but: str = "") -> None:
         """Every event was charged once and answered once, all in the order of its key."""
-        expected = _by_key((e.key, e.n) for e in self.app.decoded("adds") if e.key != but)
-        assert _by_key((e["key"], e["n"]) for e in self.gateway.charged.values()) == expected
-        assert _by_key((e.key, e.n) for e in self.app.decoded("taken")) == expected
-
-
-def _by_key(pairs: Any) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for key, n in pairs:
-        found.setdefault(key, []).append(n)
-    return found
+        expected = by_key((e.key, e.n) for e in self.app.decoded("adds") if e.key != but)
+        assert by_key((e["key"], e["n"]) for e in self.gateway.charged.values()) == expected
+        assert by_key((e.key, e.n) for e in self.app.decoded("taken")) == expected
 
 
 @pytest.fixture
@@ -84,15 +83,6 @@ def payments(application: Make) -> Iterator[Callable[..., Payments]]:
     """Give a function that makes an application with its gateway."""
     with http_server() as server:
         yield lambda **options: Payments(application, server, **options)
-
-
-def some(count: int, start: int = 0) -> list[Added]:
-    return [Added(key=f"k{i % 40}", n=i) for i in range(start, start + count)]
-
-
-def wait_for_gateway(run: Run) -> None:
-    """Until the worker says that it waits for the gateway."""
-    run.until(lambda: all(view.status.waits_for == "gateway" for view in run.views), 30, "it waits")
 
 
 def test_every_event_is_charged_and_answered_once(payments: Callable[..., Payments]) -> None:
@@ -118,11 +108,11 @@ def test_a_gateway_that_fails_and_dies_under_load_charges_each_once(
             for say in troubles:
                 run.let_run(0.5)
                 it.gateway.trouble = lambda _, say=say: say
-                wait_for_gateway(run)
+                wait_for_system(run, "gateway")
                 it.gateway.trouble = lambda _: None
                 run.until(lambda: not run.views[0].status.waits_for, 30, "it goes on")
             it.gateway.server.stop()
-            wait_for_gateway(run)
+            wait_for_system(run, "gateway")
             it.gateway.server.start()
         run.until_drained()
         assert (run.pid(), run.running()) == (pid, 4)
@@ -152,32 +142,14 @@ def test_an_answer_that_is_lost_was_charged_for(payments: Callable[..., Payments
 def test_workers_that_are_killed_ask_again_with_the_same_keys(payments: Callable[..., Payments]) -> None:
     """Outputs are committed with the positions: each is there once."""
     it = payments(workers=2)
-    with it.app.run(workers=2) as run:
-        run.until_running()
-        with Load(it.app, rate=200):
-            for _ in range(3):
-                run.let_run(1.0)
-                run.kill(0)
-                run.until_running()
-            run.let_run(1.0)
-        run.until_drained()
+    kill_under_load(it.app, rate=200)
     it.check()
 
 
 def test_a_frozen_worker_that_wakes_publishes_nothing(payments: Callable[..., Payments]) -> None:
     """Its answers are another's by then."""
     it = payments()
-    with it.app.run("one") as first:
-        first.until_running()
-        with Load(it.app, rate=200):
-            first.let_run(1.0)
-            first.signal(signal.SIGSTOP)
-            with it.app.run("two") as second:
-                second.until_running()
-                second.let_run(1.0)
-                first.signal(signal.SIGCONT)
-                second.let_run(3.0)
-        first.until_drained()
+    freeze_and_wake_under_load(it.app, rate=200)
     it.check()
 
 
@@ -238,7 +210,7 @@ def test_an_answer_that_the_brokers_refuse_is_set_aside_and_asked_for_once(
     with it.app.run() as run:
         run.until_drained()
         assert run.views[0].restarts == 0
-    assert _by_key((e.key, e.n) for e in it.app.decoded("taken")) == _by_key(
+    assert by_key((e.key, e.n) for e in it.app.decoded("taken")) == by_key(
         (e.key, e.n) for e in it.app.decoded("adds") if e.key != "bad"
     )
     assert [letter.key() for letter in it.app.dead_letters()] == [b"bad"]

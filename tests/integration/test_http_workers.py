@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.application import Application, Run
+from tests.support.application import Application
+from tests.support.downstream import (
+    by_key,
+    freeze_and_wake_under_load,
+    kill_under_load,
+    some,
+    wait_for_system,
+)
 from tests.support.events import Added
 from tests.support.http_service import Asked, HttpServer, Say, http_server
 from tests.support.load import Load
@@ -45,13 +51,8 @@ class Calls:
 
     def check(self, *, but: str = "") -> None:
         """Every event of the log was done once, in the order of its key, by a service that knows its keys."""
-        expected: dict[str, list[int]] = {}
-        for event in (event for event in self.app.decoded("adds") if event.key != but):
-            expected.setdefault(event.key, []).append(event.n)
-        done: dict[str, list[int]] = {}
-        for event in self.effects():
-            done.setdefault(event["key"], []).append(event["n"])
-        assert done == expected
+        expected = by_key((e.key, e.n) for e in self.app.decoded("adds") if e.key != but)
+        assert by_key((e["key"], e["n"]) for e in self.effects()) == expected
 
     def effects(self) -> list[dict[str, Any]]:
         """The bodies of the calls that did something: the first with each key of idempotency."""
@@ -67,15 +68,6 @@ def calls(application: Make) -> Iterator[Callable[..., Calls]]:
     """Give a function that makes an application with its service."""
     with http_server() as server:
         yield lambda **options: Calls(application, server, **options)
-
-
-def some(count: int, start: int = 0) -> list[Added]:
-    return [Added(key=f"k{i % 40}", n=i) for i in range(start, start + count)]
-
-
-def wait_for_sink(run: Run) -> None:
-    """Until the worker says that it waits for the service."""
-    run.until(lambda: all(view.status.waits_for == "gateway" for view in run.views), 30, "it waits")
 
 
 def test_every_event_is_one_call_in_the_order_of_its_key(calls: Callable[..., Calls]) -> None:
@@ -98,7 +90,7 @@ def test_a_service_that_comes_and_goes_gets_every_call(calls: Callable[..., Call
             for _ in range(3):
                 run.let_run(0.7)
                 it.server.stop()
-                wait_for_sink(run)
+                wait_for_system(run, "gateway")
                 assert "had no answer" in run.views[0].status.why
                 it.server.start()
                 run.until(lambda: not run.views[0].status.waits_for, 30, "it goes on")
@@ -110,15 +102,7 @@ def test_a_service_that_comes_and_goes_gets_every_call(calls: Callable[..., Call
 def test_workers_that_are_killed_repeat_calls_with_the_same_keys(calls: Callable[..., Calls]) -> None:
     """So a service that knows them does nothing twice, and nothing is left out."""
     it = calls(workers=2)
-    with it.app.run(workers=2) as run:
-        run.until_running()
-        with Load(it.app, rate=200):
-            for _ in range(3):
-                run.let_run(1.0)
-                run.kill(0)
-                run.until_running()
-            run.let_run(1.0)
-        run.until_drained()
+    kill_under_load(it.app, rate=200)
     it.check()
 
 
@@ -133,7 +117,7 @@ def test_a_service_that_hangs_costs_no_membership(calls: Callable[..., Calls]) -
         pid, before = run.pid(), len(it.server.asked)
         it.server.answer = lambda _: Say(hang=True)
         it.app.publish(*published[200:])
-        wait_for_sink(run)
+        wait_for_system(run, "gateway")
         run.let_run(6.0)
         assert run.running() == 4
         assert "had no answer within 0.5 s" in run.views[0].status.why
@@ -166,15 +150,5 @@ def test_a_call_that_the_service_refuses_is_a_dead_letter(calls: Callable[..., C
 def test_a_frozen_worker_that_wakes_repeats_only_known_calls(calls: Callable[..., Calls]) -> None:
     """Another one has made them meanwhile, with the same keys."""
     it = calls()
-    with it.app.run("one") as first:
-        first.until_running()
-        with Load(it.app, rate=200):
-            first.let_run(1.0)
-            first.signal(signal.SIGSTOP)
-            with it.app.run("two") as second:
-                second.until_running()
-                second.let_run(1.0)
-                first.signal(signal.SIGCONT)
-                second.let_run(3.0)
-        first.until_drained()
+    freeze_and_wake_under_load(it.app, rate=200)
     it.check()

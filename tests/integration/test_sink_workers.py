@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.application import Application, Run
+from tests.support.application import Application
+from tests.support.downstream import (
+    by_key,
+    freeze_and_wake_under_load,
+    kill_under_load,
+    some,
+    wait_for_system,
+)
 from tests.support.events import Added
 from tests.support.load import Load
 from tests.support.postgres import PostgresServer
@@ -61,13 +67,8 @@ class Projection:
 
     def check(self, *, but: str = "") -> None:
         """Every event of the log has its one row, in the order of its key, and the last one counts."""
-        expected: dict[str, list[int]] = {}
-        for event in (event for event in self.app.decoded("adds") if event.key != but):
-            expected.setdefault(event.key, []).append(event.n)
-        found: dict[str, list[int]] = {}
-        for key, n in self.rows("SELECT key, n FROM entries ORDER BY id"):
-            found.setdefault(key, []).append(n)
-        assert found == expected
+        expected = by_key((e.key, e.n) for e in self.app.decoded("adds") if e.key != but)
+        assert by_key(self.rows("SELECT key, n FROM entries ORDER BY id")) == expected
         assert dict(self.rows("SELECT key, n FROM latest")) == {k: v[-1] for k, v in expected.items()}
 
 
@@ -78,15 +79,6 @@ def projection(application: Make, postgres: PostgresServer) -> Iterator[Callable
         with postgres.connect(name) as connection:
             connection.execute(TABLES)
         yield lambda **options: Projection(application, postgres, name, **options)
-
-
-def some(count: int, start: int = 0) -> list[Added]:
-    return [Added(key=f"k{i % 40}", n=i) for i in range(start, start + count)]
-
-
-def wait_for_sink(run: Run) -> None:
-    """Until the worker says that it waits for its sink."""
-    run.until(lambda: all(view.status.waits_for == "history" for view in run.views), 30, "it waits")
 
 
 def test_every_event_becomes_its_rows(projection: Callable[..., Projection]) -> None:
@@ -104,15 +96,7 @@ def test_every_event_becomes_its_rows(projection: Callable[..., Projection]) -> 
 def test_workers_that_are_killed_write_nothing_twice(projection: Callable[..., Projection]) -> None:
     """Two of them, one SIGKILLed again and again under load."""
     it = projection(workers=2)
-    with it.app.run(workers=2) as run:
-        run.until_running()
-        with Load(it.app, rate=400):
-            for _ in range(3):
-                run.let_run(1.0)
-                run.kill(0)
-                run.until_running()
-            run.let_run(1.0)
-        run.until_drained()
+    kill_under_load(it.app, rate=400)
     it.check()
 
 
@@ -128,7 +112,7 @@ def test_a_database_that_is_killed_five_times_equals_the_log(
             for _ in range(5):
                 run.let_run(0.7)
                 postgres.kill()
-                wait_for_sink(run)
+                wait_for_system(run, "history")
                 postgres.start()
                 run.until(lambda: not run.views[0].status.waits_for, 30, "it goes on")
         run.until_drained()
@@ -151,7 +135,7 @@ def test_a_database_that_hangs_costs_no_membership(
         postgres.freeze()
         try:
             it.app.publish(*published[200:])
-            wait_for_sink(run)
+            wait_for_system(run, "history")
             run.let_run(4.0)
             assert run.running() == 4
             assert "time" in run.views[0].status.why
@@ -173,10 +157,10 @@ def test_a_worker_that_waits_hands_over_and_stops_at_once(
     try:
         it.app.publish(*published)
         with it.app.run("one") as first:
-            wait_for_sink(first)
+            wait_for_system(first, "history")
             with it.app.run("two") as second:
                 second.until_running(2)
-                wait_for_sink(second)
+                wait_for_system(second, "history")
     finally:
         postgres.start()
     with it.app.run() as run:
@@ -218,17 +202,7 @@ def test_a_missing_table_ends_the_worker_that_says_which(projection: Callable[..
 def test_a_frozen_worker_that_wakes_writes_nothing(projection: Callable[..., Projection]) -> None:
     """Another owner has written meanwhile: its token is larger."""
     it = projection()
-    with it.app.run("one") as first:
-        first.until_running()
-        with Load(it.app, rate=300):
-            first.let_run(1.0)
-            first.signal(signal.SIGSTOP)
-            with it.app.run("two") as second:
-                second.until_running()
-                second.let_run(1.0)
-                first.signal(signal.SIGCONT)
-                second.let_run(3.0)
-        first.until_drained()
+    freeze_and_wake_under_load(it.app, rate=300)
     it.check()
 
 
