@@ -252,9 +252,14 @@ class CallRefused(ResilienceError):
 
 
 class CircuitOpen(CallRefused):
-    """The circuit breaker of a downstream lets no call pass now."""
+    """The circuit breaker of a downstream lets no call pass now.
+
+    Attributes:
+        state: the name of the breaker's state.
+    """
 
     def __init__(self, breaker: str, state: str, wait_s: float) -> None:
+        self.state = state
         until = "until it is told otherwise" if wait_s == float("inf") else f"for another {wait_s:.3g} s"
         super().__init__(f"breaker {breaker} is {state}: it refuses calls {until}", wait_s)
 

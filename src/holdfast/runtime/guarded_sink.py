@@ -138,13 +138,17 @@ class SinkGate:
         """The sink did not take something: let nothing through until it is worth a try."""
         self._failures += 1
         self.most = 1
-        if isinstance(error.__cause__, CircuitOpen):
-            self.reason = self.reason or str(error)
-            wait = error.wait_s or 0.0
-        else:
-            self.reason = str(error)
+        refused = error.__cause__ if isinstance(error.__cause__, CircuitOpen) else None
+        self.reason = self.reason if refused and self.reason else str(error)
+        pause = _BACKOFF.wait_s(self._failures)
+        if refused is None:
             # The breaker may have opened by that very failure.
-            wait = max(error.wait_s or 0.0, _BACKOFF.wait_s(self._failures), self._stage.wait_s())
+            wait = max(error.wait_s or 0.0, pause, 0.0 if self._stage.is_half_open else self._stage.wait_s())
+        elif refused.state == CircuitState.HALF_OPEN.name:
+            # Beside a probe, which has its result soon: the breaker says how long it may take at most.
+            wait = pause
+        else:
+            wait = error.wait_s or 0.0
         self._shut_until = self._clock() + wait
 
     def succeeded(self) -> None:

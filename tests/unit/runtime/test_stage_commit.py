@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from holdfast.engine.unit import SealedUnit, ShardChanges
-from holdfast.errors import SinkDown, SinkError, SinkFenced, SinkRefused, SinkStuck
+from holdfast.errors import CircuitOpen, SinkDown, SinkError, SinkFenced, SinkRefused, SinkStuck
 from holdfast.kafka.unit_writer import Outcome
 from holdfast.record import Output, TopicPartition, Write
-from holdfast.resilience import BreakerSettings
+from holdfast.resilience import BreakerSettings, CircuitBreaker
 from holdfast.runtime import stage_commit
 from holdfast.runtime.guarded_sink import MOST_WRITES, GuardedSink, SinkGate
 from holdfast.runtime.stage_commit import StagePipeline, StageProcessor
@@ -263,6 +263,23 @@ def test_a_gate_keeps_the_reason_that_the_sink_itself_gave() -> None:
         sink.write(SinkBatch(group="g"))
     gate.failed(caught.value)
     assert gate.reason == "come back later"
+
+
+def test_a_call_refused_beside_a_probe_does_not_shut_the_gate_for_long() -> None:
+    """The probe has its result soon; how long it may take at most, without end here, is no time to wait."""
+    breaker = CircuitBreaker("gateway", replace(SETTINGS, open_s=0.001, half_open_s=365 * 86_400.0))
+    breaker.open()
+    until = time.monotonic() + 5
+    while breaker.wait_s():
+        assert time.monotonic() < until
+    breaker.acquire()
+    with pytest.raises(CircuitOpen) as refused:
+        breaker.acquire()
+    gate = SinkGate(GuardedSink("gateway", Scripted(), SETTINGS, 5.0), Clock())
+    down = SinkDown("refused", refused.value.wait_s)
+    down.__cause__ = refused.value
+    gate.failed(down)
+    assert gate.seconds_shut <= 10.0
 
 
 def test_a_sink_that_returns_nothing_is_told_what_it_should() -> None:
