@@ -11,7 +11,7 @@ from holdfast.local.cluster import EmbeddedCluster
 from tests.support.application import Application
 from tests.support.fold import assert_exactly_once
 from tests.support.load import Load
-from tests.support.uncommitted import Place, caught_in_a_transaction, outputs, shards_of
+from tests.support.uncommitted import SESSION, Place, caught_in_a_transaction, outputs, shards_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -40,6 +40,7 @@ def app(
         unique_name("app"),
         kafka={"group.protocol": request.param},
         commit_interval="2s",
+        session_timeout=SESSION,
     )
     made.provision()
     return made

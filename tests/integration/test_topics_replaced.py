@@ -72,7 +72,8 @@ def test_an_input_that_was_given_more_partitions_is_told(application: Callable[.
         client = AdminClient({"bootstrap.servers": app.servers})
         grown = client.create_partitions([NewPartitions(app.names.topic("adds"), 4)])
         grown[app.names.topic("adds")].result(20)
-        run.until(lambda: run.views[0].shard_failures.keys() >= {0, 1, 2, 3}, 60, "refusal", failing=True)
+        # Before it is given the new ones, it may have ended: all that it had have stopped.
+        run.until(lambda: run.views[0].shard_failures.keys() >= {0, 1}, 60, "refusal", failing=True)
         assert all("number of partitions was changed" in it for it in run.views[0].shard_failures.values())
         app.publish(*(Added(key=f"k{n % 7}", n=n) for n in range(50)))
         run.let_run(2.0)

@@ -29,7 +29,7 @@ from tests.support.events import Added
 from tests.support.fold import assert_exactly_once
 from tests.support.load import Load
 from tests.support.two_inputs import BOTH, outputs_since, publish_both, sums_of
-from tests.support.uncommitted import caught_in_a_transaction, uncommitted
+from tests.support.uncommitted import SESSION, caught_in_a_transaction, uncommitted
 from tests.support.uncommitted import outputs as written_places
 from tests.support.versions import (
     another_version,
@@ -216,7 +216,7 @@ def test_a_worker_that_was_frozen_during_a_switch_writes_nothing(
     application: Callable[..., Application], tmp_path: Path, moment: str
 ) -> None:
     """What it had open is aborted, and when it wakes it ends: its version is retired."""
-    app = application(commit_interval="3s", handler=FREEZING)
+    app = application(commit_interval="3s", session_timeout=SESSION, handler=FREEZING)
     v2, flag = another_version(app, tmp_path, "v2"), app.folder / "freeze"
     app.publish(*(Added(key=f"key-{n % 17}", n=n) for n in range(RECORDS)))
     drain(app)

@@ -17,7 +17,15 @@ from tests.support.application import FOLD, Application, Run
 from tests.support.fold import assert_exactly_once
 from tests.support.load import Load
 from tests.support.proxy import Api, Fault, Proxy, Request
-from tests.support.uncommitted import Place, caught_in_a_transaction, frozen, outputs, shards_of, uncommitted
+from tests.support.uncommitted import (
+    SESSION,
+    Place,
+    caught_in_a_transaction,
+    frozen,
+    outputs,
+    shards_of,
+    uncommitted,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
 Make = Callable[..., Application]
@@ -28,6 +36,7 @@ TRANSACTION_S = 10.0
 UNFENCED = f"""
 from confluent_kafka import Consumer
 from holdfast.kafka.consumer import ShardConsumer
+from holdfast.runtime.predecessors import Predecessors
 from holdfast.runtime.worker import Worker
 
 def init(self, settings, topic, listener, usual=ShardConsumer.__init__):
@@ -41,8 +50,10 @@ def lost(self, partitions):
 ShardConsumer.__init__ = init
 ShardConsumer.group_metadata = lambda self: self._stranger.consumer_group_metadata()
 Worker.lost = lost
+Predecessors.look = lambda self, reader, shards: None
 {FOLD}"""
-"""A handler module that has workers commit without their standing in the group, also what they have lost."""
+"""A handler module that has workers commit without their standing in the group, also what they have lost, and
+leave alone what others left open."""
 
 REFUSED = (KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED)
 
@@ -103,7 +114,7 @@ def test_a_worker_frozen_with_an_open_transaction_wakes_up_as_a_zombie(
     application: Make, at_least: float
 ) -> None:
     """Its outputs stand in the topic, uncommitted, while another one handles the same inputs and new ones."""
-    app = application(commit_interval="3s")
+    app = application(commit_interval="3s", session_timeout=SESSION)
     left = freeze_with_an_open_transaction(app, at_least=at_least)
     assert_exactly_once(app)
     assert_never_read(app, left)
@@ -111,8 +122,8 @@ def test_a_worker_frozen_with_an_open_transaction_wakes_up_as_a_zombie(
 
 @pytest.mark.slow
 def test_a_zombie_that_is_not_fenced_is_found_out(application: Make) -> None:
-    """The test of the test above: without the group's generation it commits what it had, and it shows."""
-    app = application(commit_interval="3s", handler=UNFENCED)
+    """The test of the test above: without the generation, its transaction ended by nobody, it commits."""
+    app = application(commit_interval="3s", session_timeout=SESSION, handler=UNFENCED)
     left = freeze_with_an_open_transaction(app)
     with pytest.raises(AssertionError, match="applied twice"):
         assert_exactly_once(app)
@@ -163,7 +174,7 @@ def test_a_worker_frozen_in_the_middle_of_a_commit(application: Make, proxy: Pro
 
 def test_a_frozen_worker_whose_slot_was_started_elsewhere(application: Make, tmp_path: Path) -> None:
     """The new one takes over at once, without waiting for the end of a session, and ends the transaction."""
-    app = application(commit_interval="3s", session_timeout="6s")
+    app = application(commit_interval="3s", session_timeout=SESSION)
     with app.run(home=tmp_path / "one") as first:
         first.until_running()
         with (

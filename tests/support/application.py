@@ -341,8 +341,14 @@ class Run:
 
     def kill(self, index: int = 0) -> None:
         """SIGKILL a worker and see that it is gone."""
-        pid = self.signal(signal.SIGKILL, index)
+        pid = self.kill_unseen(index)
         self.until(lambda: self.views[index].pid != pid, 10, "the killed worker gone")
+
+    def kill_unseen(self, index: int = 0) -> int:
+        """SIGKILL a worker and see that it is gone, before the supervisor is asked and starts the next."""
+        pid = self.signal(signal.SIGKILL, index)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        return pid
 
     def stop(self) -> None:
         """Stop the workers in good order. A second call does nothing."""

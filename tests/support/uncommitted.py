@@ -19,6 +19,9 @@ from tests.support.events import Folded
 COMMIT_S = 2.0
 """Within which a commit that was on its way has ended."""
 
+SESSION = "6s"
+"""The session timeout of workers to catch in a transaction: frozen, they keep their shards meanwhile."""
+
 
 class Place(NamedTuple):
     """Where an output stands."""
@@ -98,7 +101,8 @@ def caught_in_a_transaction(run: Run, shards: set[int]) -> Iterator[set[Place]]:
     """The first worker is frozen with a transaction open; yields the outputs in it.
 
     A worker that committed between the look and the freeze is let go, and caught again: also one whose commit
-    was on its way, which brokers that are busy may end only now.
+    was on its way, which brokers that are busy may end only now. Its session must be `SESSION`: with a
+    shorter one its shards would be another's by then.
     """
     app = run.application
     for _ in range(5):

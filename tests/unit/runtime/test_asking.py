@@ -170,7 +170,8 @@ def test_a_breaker_of_batches_stands_before_systems_without_one(make: Make, orac
         stage.write(batch(0))
     assert isinstance(caught.value.__cause__, CircuitOpen)
     assert len(oracles.asked) == 2
-    assert 50 < stage.wait_s() <= 60 * 1.5
+    spread = SETTINGS.open_jitter
+    assert 60 * (1 - spread) - 5 < stage.wait_s() <= 60 * (1 + spread)
 
 
 @pytest.mark.parametrize(
