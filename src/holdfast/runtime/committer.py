@@ -48,6 +48,7 @@ UNIT_BYTES = 32 * 1024 * 1024
 _IDLE_WAIT_S = 0.2
 _COMMIT_WAIT_S = 0.005
 _RESTORE_WAIT_S = 0.01
+_PACE_WAIT_S = 0.02
 _TOUCH_S = 6 * 3600.0
 
 _FIRST_RECORDS_S = 0.03
@@ -114,6 +115,8 @@ class Committer:
             return min(self._gate.seconds_shut, _IDLE_WAIT_S)
         # A wait for records does not end when a shard is restored.
         most = _RESTORE_WAIT_S if self._shards.is_restoring else _IDLE_WAIT_S
+        if self._gate is not None and self._gate.is_open and not self._gate.room(len(self.unit.writes)):
+            most = min(most, _PACE_WAIT_S)
         if self.unit.records or self._has_moved():
             return min(max(self._due_at - time.monotonic(), 0.0), most)
         return most
@@ -281,6 +284,8 @@ class Committer:
         except _UnsealableError as error:
             self._roll_back_and_fail(error)
             return
+        if self._gate is not None:
+            self._gate.sends(len(unit.writes))
         try:
             self._pipeline.start(unit, self._group_metadata())
         except ClusterError as error:
@@ -312,7 +317,7 @@ class Committer:
             # Without any it proves nothing: each restore commits where it begins.
             self._setbacks.forget()
         if self._gate is not None and finished.unit.writes:
-            self._gate.succeeded()
+            self._gate.succeeded(len(finished.unit.writes))
         self.search.committed(finished.unit)
         self.commits += 1
         self.records += finished.unit.records

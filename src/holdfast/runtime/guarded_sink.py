@@ -8,6 +8,7 @@ from typing import Final
 
 from holdfast.errors import CircuitOpen, SinkDown, SinkError, SinkRefused
 from holdfast.resilience import Backoff, BreakerSettings, CircuitBreaker, CircuitState
+from holdfast.runtime.pace import Pace
 from holdfast.runtime.stage import Stage, Written
 from holdfast.sinks.base import Refusal, Sink, SinkBatch
 
@@ -98,7 +99,8 @@ class SinkGate:
     """Lets records through to a sink: all of them, none for a while, or one to see whether it is back.
 
     Batches grow while they are quick and shrink when they are slow; after an outage they begin with a single
-    write. So a sink that has just come back is not flooded, and none gets more than it can take in time.
+    write. So a sink that has just come back is not flooded, and none gets more than it can take in time. What
+    has waited for it comes at the rate that it had before, and then faster and faster; see `Pace`.
 
     Args:
         stage: the sink, or what asks for it.
@@ -118,6 +120,7 @@ class SinkGate:
         self._clock = clock
         self._failures = 0
         self._shut_until: float | None = None
+        self._pace = Pace(clock)
 
     @property
     def is_open(self) -> bool:
@@ -134,9 +137,22 @@ class SinkGate:
         """Seconds until one may pass; 0 if one may now."""
         return max(self._shut_until - self._clock(), 0.0) if self._shut_until is not None else 0.0
 
+    def room(self, waiting: int) -> int:
+        """How many records more the open unit may take for now; 0 if none.
+
+        Args:
+            waiting: how many writes it has already.
+        """
+        return int(min(self.most, self._pace.room(waiting)))
+
+    def sends(self, writes: int) -> None:
+        """A batch of so many writes is on its way."""
+        self._pace.sent(writes)
+
     def failed(self, error: SinkDown) -> None:
         """The sink did not take something: let nothing through until it is worth a try."""
         self._failures += 1
+        self._pace.away()
         self.most = 1
         refused = error.__cause__ if isinstance(error.__cause__, CircuitOpen) else None
         self.reason = self.reason if refused and self.reason else str(error)
@@ -151,8 +167,8 @@ class SinkGate:
             wait = error.wait_s or 0.0
         self._shut_until = self._clock() + wait
 
-    def succeeded(self) -> None:
-        """The sink took something."""
+    def succeeded(self, writes: int) -> None:
+        """The sink took a batch of so many writes."""
         share = self._stage.took_s / self._stage.timeout
         if share < _QUICK:
             self.most = min(2 * self.most, MOST_WRITES)
@@ -162,3 +178,6 @@ class SinkGate:
             self._failures = 0
             self._shut_until = None
             self.reason = ""
+            self._pace.back()
+        elif self._shut_until is None:
+            self._pace.took(writes)

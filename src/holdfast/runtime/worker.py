@@ -213,11 +213,16 @@ class Worker(OwnershipListener):
         most = min(self._handler.fetch_records, committer.search.most)
         if gate is None:
             return most
-        if committer.must_wait_for_sink if gate.is_open else (gate.is_shut or committer.tries_sink):
+        if gate.is_open:
+            room = gate.room(len(committer.unit.writes))
+            must_wait = not room or committer.must_wait_for_sink
+        else:
+            room, must_wait = 1, gate.is_shut or committer.tries_sink
+        if must_wait:
             self._inputs.suspend(running)
         else:
             self._inputs.resume()
-        return min(most, gate.most) if gate.is_open else 1
+        return min(most, max(room, 1))
 
     def _adopt_orphans(self) -> None:
         """Have the group hand out its shards anew when some of them belong to nobody."""

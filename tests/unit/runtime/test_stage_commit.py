@@ -222,7 +222,7 @@ def test_a_gate_lets_one_through_when_it_is_worth_a_try() -> None:
     clock.now += 3.2
     assert not gate.is_shut
     assert not gate.is_open
-    gate.succeeded()
+    gate.succeeded(1)
     assert gate.is_open
     assert gate.reason == ""
 
@@ -233,10 +233,10 @@ def test_batches_begin_small_after_an_outage() -> None:
     gate.failed(SinkDown("away"))
     sizes = [gate.most]
     while sizes[-1] < MOST_WRITES:
-        gate.succeeded()
+        gate.succeeded(1)
         sizes.append(gate.most)
     assert sizes[:4] == [1, 2, 4, 8]
-    gate.succeeded()
+    gate.succeeded(1)
     assert gate.most == MOST_WRITES
 
 
@@ -246,10 +246,10 @@ def test_batches_shrink_when_they_take_long() -> None:
     gate = SinkGate(sink, Clock())
     before = gate.most
     sink.took_s = 3.0
-    gate.succeeded()
+    gate.succeeded(1)
     assert gate.most == before
     sink.took_s = 5.0
-    gate.succeeded()
+    gate.succeeded(1)
     assert gate.most == before // 2
 
 

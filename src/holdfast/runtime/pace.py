@@ -1,0 +1,131 @@
+"""How fast a system that was away is given what has waited for it.
+
+A minute's backlog, sent as fast as it can be read, is what takes a system down again that has just come back.
+So it begins with the rate that the system had before it went away, and grows from there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+_UNKNOWN_RATE: Final = 100.0
+"""Writes per second at first, when the system was away before it had taken anything."""
+
+_LEVEL_S: Final = 1.0
+"""Seconds before the rate begins to grow."""
+
+_GROWTH: Final = 1.25
+"""By which it grows each second: a backlog of a minute takes about twelve seconds."""
+
+_PORTION_S: Final = 0.1
+"""Writes go in portions of what so many seconds allow: one by one each would be a batch."""
+
+_UNUSED_S: Final = 1.0
+"""Seconds after which a limit ends that nobody comes up to."""
+
+_WINDOW_S: Final = 1.0
+_WEIGHT: Final = 0.3
+
+
+@dataclass(slots=True)
+class _Limit:
+    """Writes that may go, since `began`; both times in seconds of the clock.
+
+    Attributes:
+        steady: writes per second at first.
+        began: when it began.
+        at: when `writes` was right.
+        writes: that may go now; below 0 when more went than there was room for.
+        unused_since: since when more may go than do; None while it is made use of.
+    """
+
+    steady: float
+    began: float
+    at: float
+    writes: float = 0.0
+    unused_since: float | None = None
+
+    @property
+    def rate(self) -> float:
+        """Writes per second now."""
+        return self.steady * math.pow(_GROWTH, max(self.at - self.began - _LEVEL_S, 0.0))
+
+    @property
+    def portion(self) -> float:
+        """How many writes go at once."""
+        return max(self.rate * _PORTION_S, 1.0)
+
+    def move(self, now: float) -> None:
+        """Let time pass."""
+        seconds, self.at = now - self.at, now
+        self.writes += self.rate * seconds
+        most = 2 * self.portion
+        if self.writes < most:
+            self.unused_since = None
+            return
+        self.writes = most
+        if self.unused_since is None:
+            self.unused_since = now
+
+
+class Pace:
+    """Measures what a system takes while all is well, and limits the writes after it was away.
+
+    A limit that nobody comes up to has done its work: the backlog is gone, or the system itself is slower. It
+    ends then.
+
+    Args:
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._steady: float | None = None
+        self._count = 0
+        self._since = clock()
+        self._limit: _Limit | None = None
+
+    def took(self, writes: int) -> None:
+        """The system took so many writes."""
+        if self._limit is not None:
+            # Of a backlog: that is not its usual rate.
+            return
+        self._count += writes
+        seconds = self._clock() - self._since
+        if seconds >= _WINDOW_S:
+            rate, steady = self._count / seconds, self._steady
+            self._steady = rate if steady is None else steady + _WEIGHT * (rate - steady)
+            self._begin_window()
+
+    def away(self) -> None:
+        """The system does not answer. What was counted last has silence in it."""
+        self._limit = None
+        self._begin_window()
+
+    def back(self) -> None:
+        """The system answers again: from now on writes are limited."""
+        now = self._clock()
+        self._limit = _Limit(self._steady or _UNKNOWN_RATE, now, now)
+
+    def room(self, waiting: int) -> float:
+        """How many writes may go now beside those that wait; infinite while they are not limited."""
+        limit = self._limit
+        if limit is None:
+            return math.inf
+        limit.move(self._clock())
+        if limit.unused_since is not None and limit.at - limit.unused_since >= _UNUSED_S:
+            self.away()
+            return math.inf
+        room = limit.writes - waiting
+        return room if room >= limit.portion else 0.0
+
+    def sent(self, writes: int) -> None:
+        """So many writes are on their way. They may be more than there was room for: that is made up for."""
+        if self._limit is not None:
+            self._limit.writes -= writes
+
+    def _begin_window(self) -> None:
+        self._count, self._since = 0, self._clock()
