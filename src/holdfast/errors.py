@@ -21,6 +21,7 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     ├── HandlerError               the user's handler raised or answered wrongly
     │   ├── UndeclaredOutput       it emitted what the topology does not allow
     │   ├── MissingKey             it used state for a record that has no key
+    │   ├── TooManySetAside        so many records failed that their shard stops instead
     │   └── RecordFailed           it failed while it asked for something, and its shard has to stop
     ├── ClusterError               brokers or the embedded cluster
     │   ├── BrokersUnreachable
@@ -153,6 +154,21 @@ class RecordFailed(HandlerError):
 
 class MissingKey(HandlerError):
     """A handler used state for a record that has no key."""
+
+
+class TooManySetAside(HandlerError):
+    """So many records of a shard were set aside or dropped that it stops at the next one.
+
+    Args:
+        why: how many they were.
+        cause: why the next one would be.
+    """
+
+    def __init__(self, why: str, cause: str) -> None:
+        super().__init__(
+            f"{why}, and here is one more: {cause}. So many look like an outage or a new schema, rather than "
+            "like bad records. When that is mended, start again; or allow more with `letter_limit`"
+        )
 
 
 class ClusterError(HoldfastError):

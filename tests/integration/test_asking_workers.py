@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -195,6 +196,24 @@ def test_a_handler_that_fails_makes_a_dead_letter_where_that_is_declared(
     it.check(but="bad")
     (letter,) = it.app.dead_letters()
     assert b"the gateway said 418" in (dict(letter.headers() or ())["__streams.errors.message"] or b"")
+
+
+def test_a_handler_that_fails_is_called_again_where_that_is_declared(
+    payments: Callable[..., Payments],
+) -> None:
+    """Its shard waits for it, the others go on, and what was asked for beside it is not asked again."""
+    it = payments(on_error="retry", retry={"first_wait": "50ms", "longest_wait": "500ms"})
+    it.gateway.trouble = lambda asked: Say(418, "no") if asked.json()["key"] == "bad" else None
+    it.app.publish(*some(200), Added(key="bad", n=-1), *some(200, start=200))
+    with it.app.run() as run:
+        run.until(lambda: run.views[0].status.shards.get("retrying"), 30, "its shard waits")
+        run.until(lambda: it.app.lag() == stuck(it), 30, "the others go on")
+        it.gateway.trouble = lambda _: None
+        run.until_drained()
+        assert run.views[0].restarts == 0
+    it.check()
+    asked = Counter(asked.key for asked in it.gateway.server.asked if asked.json()["key"] != "bad")
+    assert max(asked.values()) == 1
 
 
 def test_an_answer_that_the_brokers_refuse_is_set_aside_and_asked_for_once(

@@ -147,6 +147,19 @@ def test_a_call_that_the_service_refuses_is_a_dead_letter(calls: Callable[..., C
     it.check(but="bad")
 
 
+def test_a_service_that_refuses_everything_stops_the_shards(calls: Callable[..., Calls]) -> None:
+    """That is no matter of single records."""
+    it = calls(letter_limit={"share": 0.5, "of": 20})
+    it.server.answer = lambda _: Say(422, "a new schema?")
+    it.app.publish(*some(2_000))
+    with it.app.run() as run:
+        run.until(lambda: run.supervisor.all_ended, 60, "the worker ends", failing=True)
+    why = run.views[0].error
+    assert "10 of the last 20 records of this shard were set aside, and here is one more" in why
+    assert "a new schema?" in why
+    assert 40 <= len(it.app.dead_letters()) <= 2_000 - it.app.lag()
+
+
 def test_a_frozen_worker_that_wakes_repeats_only_known_calls(calls: Callable[..., Calls]) -> None:
     """Another one has made them meanwhile, with the same keys."""
     it = calls()

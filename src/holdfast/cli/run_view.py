@@ -13,6 +13,7 @@ from rich.table import Table
 from holdfast.cli.console import is_live
 from holdfast.cli.rows import Column, fitting_table
 from holdfast.cli.words import counted
+from holdfast.runtime.status import RETRYING
 from holdfast.runtime.supervisor import WorkerState, WorkerView
 
 PLAIN_INTERVAL_S = 5.0
@@ -110,7 +111,9 @@ def _state_word(view: WorkerView) -> str:
         return WAITING
     if view.status.waits_for:
         return f"waiting for sink {view.status.waits_for}"
-    return view.state.value if "running" in shards else "shards stopped"
+    if "running" in shards:
+        return view.state.value
+    return RETRYING if RETRYING in shards else "shards stopped"
 
 
 def _state(view: WorkerView) -> str:

@@ -13,7 +13,7 @@ from holdfast.engine.blame import explain, stack_of, text_of
 from holdfast.record import Message, Output, Position
 
 log = logging.getLogger("holdfast.dead_letters")
-"""One line for each record that is set aside. A worker limits it, see `holdfast.runtime.process`."""
+"""One line for each record that is set aside, dropped or tried again; a worker limits them."""
 
 PREFIX = "__streams.errors."
 TIMESTAMP = "holdfast.timestamp"
@@ -33,10 +33,28 @@ def set_aside(
     *,
     processor: str,
     time: int | None = None,
+    attempts: int = 1,
 ) -> Output:
     """The record that sets `message` aside, after a line in the log; see `dead_letter`."""
     log.warning("processor %r sets %s aside in topic %s: %s", processor, origin, topic, explain(cause))
-    return dead_letter(topic, origin, message, cause, processor=processor, time=time)
+    return dead_letter(topic, origin, message, cause, processor=processor, time=time, attempts=attempts)
+
+
+def drop(origin: Position, cause: BaseException, *, processor: str) -> None:
+    """Say in the log that a record is dropped."""
+    log.warning("processor %r drops %s: %s", processor, origin, explain(cause))
+
+
+def put_off(origin: Position, cause: BaseException, *, processor: str, attempt: int, wait_s: float) -> None:
+    """Say in the log that the handler is called for a record again."""
+    log.warning(
+        "processor %r failed at %s, attempt %d, and tries again in %.2g s: %s",
+        processor,
+        origin,
+        attempt,
+        wait_s,
+        explain(cause),
+    )
 
 
 def dead_letter(
@@ -47,6 +65,7 @@ def dead_letter(
     *,
     processor: str,
     time: int | None = None,
+    attempts: int = 1,
 ) -> Output:
     """The record that sets `message` aside.
 
@@ -57,6 +76,7 @@ def dead_letter(
         cause: why it cannot be handled.
         processor: the processor that gave up on it.
         time: the letter's timestamp where the brokers refuse the message's own, which is kept in a header.
+        attempts: how often its handler was called for it.
     """
     kind = type(cause)
     stack = stack_of(cause) or "".join(traceback.format_exception(cause))
@@ -69,7 +89,7 @@ def dead_letter(
         (PREFIX + "partition", str(origin.partition).encode()),
         (PREFIX + "offset", str(origin.offset).encode()),
         ("holdfast.processor", processor.encode()),
-        ("holdfast.attempts", b"1"),
+        ("holdfast.attempts", str(attempts).encode()),
     ]
     own = message.timestamp()[1]
     if time is None:

@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from holdfast.engine.handler import HandlerSpec, inspect_handler
 from holdfast.engine.leader_task import TaskSpec, inspect_task
+from holdfast.engine.letter_limit import LetterLimit
 from holdfast.engine.outputs import Router, WriterKind
+from holdfast.engine.retries import RetryPolicy
 from holdfast.engine.returns import promised, returned
 from holdfast.engine.shard import ProcessorPlan
 from holdfast.engine.sink_writes import SinkWrites
+from holdfast.resilience import Backoff, RetryBudget
 from holdfast.schema import EventDecoder, TopicEncoder, ValueCodec
-from holdfast.topology.model import MAX_BYTES
+from holdfast.topology.error_decls import RetryDecl
+from holdfast.topology.model import MAX_BYTES, ProcessorDecl
 from holdfast.topology.resolved import ResolvedLeaderTask, ResolvedProcessor, ResolvedSink, ResolvedTopic
 
 RECORD_BYTES = 1_000_000
 """The largest value written where a topic does not set `max.message.bytes`: the client's default."""
 
+DEFAULT_ATTEMPTS: Final = 3
+"""Attempts of a processor that declares `retry` without a number."""
+
 _OVERHEAD = 1_024
 """Room for key, headers and batch framing below a topic's `max.message.bytes`."""
 
 
-def plan_processor(resolved: ResolvedProcessor, app: str, dead_letter_topic: str) -> ProcessorPlan:
+def plan_processor(
+    resolved: ResolvedProcessor, app: str, dead_letter_topic: str, clock: Callable[[], float]
+) -> ProcessorPlan:
     """What the shards of a processor share.
 
     Args:
         resolved: the processor; `check_handler` finds nothing wrong with it.
         app: the application's name, the `ce_source` of what it writes.
         dead_letter_topic: where records go that are set aside.
+        clock: seconds that never go back, for records that are tried again.
 
     Raises:
         HandlerError: the handler's signature cannot be served.
@@ -43,9 +54,26 @@ def plan_processor(resolved: ResolvedProcessor, app: str, dead_letter_topic: str
         dead_letter_topic=dead_letter_topic,
         on_error=decl.on_error,
         on_bad_record=decl.on_bad_record,
+        retry=_retry_policy(decl, clock),
+        letter_limit=LetterLimit(decl.letter_limit.share, decl.letter_limit.of, decl.letter_limit.in_a_row),
         max_bytes=RECORD_BYTES,
         shadow={topic: decl.shadow(topic) for topic in (*decl.writes, dead_letter_topic)},
         sink=SinkWrites(decl.name, sink.decl.name, sink.accepts) if (sink := resolved.sink) else None,
+    )
+
+
+def _retry_policy(decl: ProcessorDecl, clock: Callable[[], float]) -> RetryPolicy | None:
+    """When a processor's handler is called again; one for all shards of a worker, which share its budget."""
+    is_endless = decl.on_error == "retry"
+    if decl.retry is None and not is_endless:
+        return None
+    retry = decl.retry or RetryDecl.model_validate({})
+    return RetryPolicy(
+        attempts=None if is_endless else retry.attempts or DEFAULT_ATTEMPTS,
+        backoff=Backoff(retry.first_wait_ms / 1000, retry.longest_wait_ms / 1000),
+        # A shard tries one record at a time, but each that fails holds up those behind it.
+        budget=None if is_endless else RetryBudget(ratio=0.0, clock=clock),
+        clock=clock,
     )
 
 

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
 from holdfast.engine.asking import Waiting, passing
+from holdfast.engine.blame import explain
 from holdfast.engine.context import Context
-from holdfast.engine.dead_letter import set_aside
+from holdfast.engine.dead_letter import drop, put_off, set_aside
 from holdfast.engine.handler import HandlerSpec
+from holdfast.engine.letter_limit import LetterCount, LetterLimit
 from holdfast.engine.mutes import Mutes
 from holdfast.engine.outputs import Router
 from holdfast.engine.ports import Store
+from holdfast.engine.retries import Retries, RetryLater, RetryPolicy
 from holdfast.engine.sink_writes import SinkWrites
 from holdfast.engine.state import CACHED_VALUE_BYTES, ShardTable, State
 from holdfast.engine.step import Run, make_run
@@ -30,12 +33,17 @@ from holdfast.errors import (
     OutputRefused,
     StateError,
     StoreError,
+    TooManySetAside,
     UnexpectedTombstone,
 )
 from holdfast.record import Message, Position, TopicPartition
 from holdfast.schema import EventDecoder, ValueCodec
 
-Policy = Literal["stop", "dead-letter"]
+Policy = Literal["stop", "retry", "dead-letter", "drop"]
+"""What becomes of a record that failed. With "retry" its handler is called until it does not raise."""
+
+_STOPPING: Final = ("stop", "retry")
+"""What keeps a shard at the record. Where "retry" comes to be judged no other attempt helps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,8 @@ class ProcessorPlan:
         dead_letter_topic: where records go that are set aside.
         on_error: what to do when the handler raises.
         on_bad_record: what to do with a record that cannot be decoded.
+        retry: when a handler that raised is called again before that.
+        letter_limit: how many records may be set aside or dropped.
         max_bytes: the largest state value, with its key, that the changelog accepts.
         shadow: for each topic that it writes to, dead letters included, the topic that takes its place while
             this version of the processor is a shadow.
@@ -65,6 +75,8 @@ class ProcessorPlan:
     dead_letter_topic: str
     on_error: Policy = "stop"
     on_bad_record: Policy = "dead-letter"
+    retry: RetryPolicy | None = None
+    letter_limit: LetterLimit | None = None
     max_bytes: int = 1_000_000
     shadow: Mapping[str, str] = field(default_factory=dict)
     sink: SinkWrites | None = None
@@ -144,6 +156,8 @@ class ShardTask:
         self._positions = dict(positions)
         self._mutes = Mutes(muted or {}, positions)
         self._verdicts = Verdicts()
+        self._retries = Retries(plan.retry)
+        self._letters = LetterCount(plan.letter_limit)
         self._sealed: dict[str, int] = {}
         self._moved: set[str] = set()
         self._context = Context(partition, fence)
@@ -197,16 +211,19 @@ class ShardTask:
             # Their outputs were written when they were handled for the first time.
             self._handle(topic, messages[:muted], unit, [])
             messages = messages[muted:]
-        self._handle(topic, messages, unit, unit.writes if self._plan.has_writes else unit.outputs)
+        if self.retries_at(topic) is None:
+            self._handle(topic, messages, unit, unit.writes if self._plan.has_writes else unit.outputs)
 
     def _handle(self, topic: str, messages: Sequence[Message], unit: Unit, outputs: list[Any]) -> None:
         if self.failure is not None or not messages:
             return
         self._context._topic = topic
-        run = self._verdicts.guard(topic, self._runs[topic])
+        run = self._retries.guard(topic, self._verdicts.guard(topic, self._runs[topic]))
         done, error = run(messages, outputs)
+        self._letters.handled(done)
         while error is not None and self._set_aside(topic, messages[done], error, unit):
             more, error = run(messages[done + 1 :], outputs)
+            self._letters.handled(more)
             done += 1 + more
         self._require_read_state()
         if done:
@@ -219,6 +236,11 @@ class ShardTask:
     def condemn(self, position: Position, cause: Exception) -> None:
         """Judge a record that comes again as if its handler had raised `cause`; `reset` goes back to it."""
         self._verdicts.condemn(position.topic, position.offset, cause)
+
+    def failed(self, position: Position, cause: Exception) -> None:
+        """Judge a record whose handler raised `cause` after it was handed on; `reset` goes back to it."""
+        if not self._tries_again(position, cause):
+            self.condemn(position, cause)
 
     def refuse(self, position: Position, refused: OutputRefused, now: int) -> None:
         """Judge a record that comes again by this: the brokers do not take what came of it.
@@ -237,7 +259,7 @@ class ShardTask:
         if refused.is_time:
             self._verdicts.date(topic, offset, now)
         if not is_letter:
-            self.condemn(position, refused.stopping() if self._plan.on_error == "stop" else refused)
+            self.condemn(position, refused.stopping() if self._plan.on_error in _STOPPING else refused)
         elif is_dated or not refused.is_time:
             self.condemn(position, LetterRefused(refused))
 
@@ -279,8 +301,31 @@ class ShardTask:
         return self._mutes.behind
 
     def waits(self, topic: str) -> bool:
-        """Whether an input may go on only when others are as far as they were before; see `engine.mutes`."""
-        return self._mutes.waits(topic, self._positions[topic])
+        """Whether an input may go on only later.
+
+        When others are as far as they were before (see `engine.mutes`), or when another attempt is due.
+        """
+        return self._mutes.waits(topic, self._positions[topic]) or self.retries_at(topic) is not None
+
+    def retries_at(self, topic: str) -> int | None:
+        """The offset of the record at which an input waits for another attempt; None if it does not."""
+        position = self._positions[topic]
+        return position if self._retries.waits(topic, position) else None
+
+    @property
+    def is_retrying(self) -> bool:
+        """Whether an input waits for another attempt."""
+        return any(self.retries_at(topic) is not None for topic in self._positions)
+
+    def note_refused(self, position: Position, cause: Exception) -> None:
+        """Count a record that was set aside or dropped on the way to its commit; too many stop the shard."""
+        why = self._letters.why_not(position.topic, position.offset)
+        if why is not None and self.failure is None:
+            self.failure = ShardFailure(position, TooManySetAside(why, explain(cause)))
+
+    def hurry(self) -> None:
+        """Have records that wait for another attempt be handled when they come next."""
+        self._retries.hurry()
 
     def count_ready(self, topic: str, messages: Sequence[Message]) -> int:
         """How many of these records, oldest first, need not wait for other inputs.
@@ -319,6 +364,7 @@ class ShardTask:
         self._committed.update(self._sealed)
         self._sealed = {}
         self._verdicts.forget(self._committed)
+        self._retries.forget(self._committed)
         for table in self._tables.values():
             table.committed()
 
@@ -345,35 +391,62 @@ class ShardTask:
             unit.state_bytes += table.weigh()
 
     def _set_aside(self, topic: str, message: Message, error: Exception, unit: Unit) -> bool:
-        """Judge a failed record; True when it was dead-lettered and the shard may go on."""
-        cause, policy = self._judge(topic, message, error)
+        """Judge a failed record; True when it was set aside or dropped, and the shard may go on."""
+        if isinstance(error, RetryLater):
+            return False
+        cause, policy, may_retry = self._judge(topic, message, error)
         position = Position(topic, self.partition, message.offset())
-        if policy == "stop":
+        if may_retry and self._tries_again(position, cause):
+            return False
+        if policy in _STOPPING:
             self.failure = ShardFailure(position, cause)
             return False
+        if (why := self._letters.why_not(topic, position.offset)) is not None:
+            self.failure = ShardFailure(position, TooManySetAside(why, explain(cause)))
+            return False
         name, letters = self._plan.name, self._plan.dead_letter_topic
+        if policy == "drop":
+            drop(position, cause, processor=name)
+            unit.dropped += 1
+            return True
         time = self._verdicts.time_of(topic, position.offset)
-        unit.outputs.append(set_aside(letters, position, message, cause, processor=name, time=time))
+        attempts = max(self._retries.attempts(topic, position.offset), 1)
+        unit.outputs.append(
+            set_aside(letters, position, message, cause, processor=name, time=time, attempts=attempts)
+        )
         unit.dead_letters += 1
         return True
 
-    def _judge(self, topic: str, message: Message, error: Exception) -> tuple[Exception, Policy]:
+    def _tries_again(self, position: Position, cause: Exception) -> bool:
+        """Whether the handler is called for a failed record again, after a while."""
+        wait_s = self._retries.again(position.topic, position.offset)
+        if wait_s is None:
+            return False
+        attempt = self._retries.attempts(position.topic, position.offset)
+        put_off(position, cause, processor=self._plan.name, attempt=attempt, wait_s=wait_s)
+        return True
+
+    def _judge(self, topic: str, message: Message, error: Exception) -> tuple[Exception, Policy, bool]:
         """Tell a record that cannot be decoded from a handler that raised.
 
         The fast decoder raises pydantic's own error, which a handler may raise as well;
         decoding is pure, so doing it again gives the answer and the classified cause.
+
+        Returns:
+            The cause, the policy, and whether another attempt may end otherwise.
         """
         if isinstance(error, (ValidationError, DecodeError)):
             try:
                 self._plan.decoders[topic].decode(message.value(), message.headers(), message.key())
             except DecodeError as bad_record:
-                return bad_record, self._plan.on_bad_record
+                return bad_record, self._plan.on_bad_record, False
         if isinstance(error, UnexpectedTombstone):
-            return error, self._plan.on_bad_record
+            return error, self._plan.on_bad_record, False
         if isinstance(error, (StateError, LetterRefused)):
             # A stored value that the table's type does not fit: it is so for every record of the key.
-            return error, "stop"
-        return error, self._plan.on_error
+            return error, "stop", False
+        is_condemned = self._verdicts.is_condemned(topic, message.offset())
+        return error, self._plan.on_error, not is_condemned
 
     def _encoded(self, table: str) -> list[tuple[bytes, bytes | None]]:
         """The changes of one table in bytes.

@@ -42,6 +42,7 @@ class SealedUnit:
     dead_letters: int
     writes: list[Write] = field(default_factory=list)
     last: Position | None = None
+    dropped: int = 0
 
     @property
     def positions(self) -> dict[TopicPartition, int]:
@@ -60,6 +61,7 @@ class Unit:
         writes: what is to be written to the processor's sink, if it has one.
         records: records handled.
         dead_letters: records set aside, which are among those handled.
+        dropped: records that were dropped, likewise.
         last: the last record handled; the only one in a unit of one record.
         state_bytes: bytes of the state changes, encoded: an estimate from a few of them.
         sample_at: the number of records at which the next value is looked at for that.
@@ -69,6 +71,7 @@ class Unit:
     writes: list[Write] = field(default_factory=list)
     records: int = 0
     dead_letters: int = 0
+    dropped: int = 0
     last: Position | None = None
     state_bytes: int = 0
     sample_at: int = 0

@@ -24,6 +24,10 @@ class Verdicts:
         """Have a record fail with `cause`, without its handler."""
         self._causes[topic, offset] = cause
 
+    def is_condemned(self, topic: str, offset: int) -> bool:
+        """Whether a record fails without its handler."""
+        return (topic, offset) in self._causes
+
     def date(self, topic: str, offset: int, time: int) -> None:
         """Have the dead letter of a record, should it get one, carry another time.
 

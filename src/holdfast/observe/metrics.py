@@ -18,6 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from holdfast.errors import MetricsError
+from holdfast.runtime.status import RETRYING
 from holdfast.runtime.supervisor import WorkerState, WorkerView
 
 WORKER = ("processor", "slot")
@@ -171,6 +172,11 @@ _GAUGES: tuple[tuple[str, str, Callable[[WorkerView], float | None]], ...] = (
         "1 while the worker's sink does not answer and its inputs wait.",
         lambda view: float(bool(view.status.waits_for)),
     ),
+    (
+        "holdfast_retrying_shards",
+        "Shards that wait for another attempt at a record.",
+        lambda view: view.status.shards.get(RETRYING, 0),
+    ),
 )
 
 _COUNTERS: tuple[tuple[str, str, Callable[[WorkerView], float]], ...] = (
@@ -178,6 +184,7 @@ _COUNTERS: tuple[tuple[str, str, Callable[[WorkerView], float]], ...] = (
     ("holdfast_commits", "Units committed, over all lives of the worker.", lambda view: view.status.commits),
     ("holdfast_aborts", "Units that were done again, over all lives.", lambda view: view.status.aborts),
     ("holdfast_dead_letters", "Records set aside, over all lives.", lambda view: view.dead_letters),
+    ("holdfast_dropped", "Records dropped, over all lives.", lambda view: view.status.dropped),
     (
         "holdfast_restored_records",
         "Changelog records read, in the worker's present life.",

@@ -6,10 +6,9 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from holdfast.engine.asking import AskingHandler
-from holdfast.engine.shard import Policy
 from holdfast.errors import CircuitOpen, HandlerError, RecordFailed, SinkDown, SinkError
 from holdfast.record import Output, Position, TopicPartition
 from holdfast.resilience import BreakerSettings, CircuitBreaker, CircuitState
@@ -21,6 +20,10 @@ from holdfast.sinks.progress import Progress
 
 _BEGIN_WITHIN: Final = 0.5
 """Of the timeout: after that no more records of a batch are begun, so that the last ones end in time."""
+
+
+Failing = Literal["refuse", "stop", "again"]
+"""What an async handler's failure is: a refused record, or a reason to stop its shard, or to try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class AskingStage:
         self,
         handler: AskingHandler,
         downstreams: Mapping[str, Downstream],
-        on_error: Policy,
+        on_error: Failing,
         timeout: float,
         settings: BreakerSettings,
     ) -> None:
@@ -119,9 +122,10 @@ class AskingStage:
             return self._failed(position, reason)
 
     def _failed(self, position: Position, error: Exception) -> _Handled:
-        if self._on_error == "dead-letter":
+        if self._on_error == "refuse":
             return _Handled([], Refusal(position, error))
-        self._failures.note({position: error})
+        if self._on_error == "stop":
+            self._failures.note({position: error})
         raise RecordFailed(position, error)
 
     def wait_s(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,7 +82,7 @@ def build_worker(
         SinkError: the processor's sink cannot be made.
     """
     declared, decl = topology.topology, processor.decl
-    plan = plan_processor(processor, declared.app, declared.dead_letter_topic)
+    plan = plan_processor(processor, declared.app, declared.dead_letter_topic, time.monotonic)
     settings = consumer_settings(decl, identity, declared.kafka)
     set_session(identity.bootstrap_servers, declared, decl)
     changelogs = {table: decl.changelog(table) for table in decl.tables}
@@ -124,7 +125,9 @@ def build_worker(
         limits = replace(limits, failed_units=_FAILED_SINK_UNITS)
         letters = declared.dead_letter_topic
         pipeline = StagePipeline(
-            writer, stage, StageProcessor(decl.name, decl.group_id, letters, topics.id_of)
+            writer,
+            stage,
+            StageProcessor(decl.name, decl.group_id, letters, topics.id_of, plan.on_error == "drop"),
         )
         gate = SinkGate(stage)
     return Worker(
@@ -152,7 +155,7 @@ def _stage(processor: ResolvedProcessor, plan: ProcessorPlan) -> Stage | None:
     return AskingStage(
         AskingHandler(plan.handler, plan.router),
         {name: build_downstream(each) for name, each in processor.asks.items()},
-        plan.on_error,
+        "again" if plan.retry is not None else "stop" if plan.on_error == "stop" else "refuse",
         max(each.timeout_ms for each in decls) / 1000,
         decls[0].breaker.settings(),
     )

@@ -8,7 +8,7 @@ is, outputs are sent as they come, so that a commit has little left to wait for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,14 +16,22 @@ from holdfast.engine.unit import SealedUnit
 from holdfast.kafka.unit_writer import ChangelogRows, Ending, UnitWriter
 from holdfast.record import Output, Position, TopicPartition
 from holdfast.runtime.unit_end import PATIENCE_S, UnitEnd
+from holdfast.sinks.base import Refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A unit whose commit has ended."""
+    """A unit whose commit has ended.
+
+    Attributes:
+        unit: the unit.
+        ending: how.
+        refusals: its records that were set aside, or dropped, on the way.
+    """
 
     unit: SealedUnit
     ending: Ending
+    refusals: Sequence[Refusal] = ()
 
 
 class End(Protocol):

@@ -48,7 +48,7 @@ UNIT_BYTES = 32 * 1024 * 1024
 _IDLE_WAIT_S = 0.2
 _COMMIT_WAIT_S = 0.005
 _RESTORE_WAIT_S = 0.01
-_PACE_WAIT_S = 0.02
+_PACE_WAIT_S = 0.01
 _TOUCH_S = 6 * 3600.0
 
 _FIRST_RECORDS_S = 0.03
@@ -72,6 +72,7 @@ class Committer:
         commits: units committed.
         records: records handled, in committed units.
         dead_letters: records set aside, in committed units.
+        dropped: records dropped, in committed units.
         search: looks for the record of a unit that the brokers refused.
     """
 
@@ -88,6 +89,7 @@ class Committer:
         self.commits = 0
         self.records = 0
         self.dead_letters = 0
+        self.dropped = 0
         self.search = Search()
         self._pipeline = pipeline
         self._shards = shards
@@ -302,7 +304,15 @@ class Committer:
                 raise _UnsealableError(shard, error) from error
             if part.positions or part.changes:
                 parts.append(part)
-        return SealedUnit(unit.outputs, tuple(parts), unit.records, unit.dead_letters, unit.writes, unit.last)
+        return SealedUnit(
+            unit.outputs,
+            tuple(parts),
+            unit.records,
+            unit.dead_letters,
+            unit.writes,
+            unit.last,
+            unit.dropped,
+        )
 
     def _send_ahead(self) -> None:
         try:
@@ -322,8 +332,11 @@ class Committer:
         self.commits += 1
         self.records += finished.unit.records
         self.dead_letters += finished.unit.dead_letters
+        self.dropped += finished.unit.dropped
         for part in finished.unit.shards:
             self._shards.committed(part, self._pipeline.checkpoint(part.partition, finished.ending))
+        for refusal in finished.refusals:
+            self._shards.note_refused(refusal.position, refusal.error)
 
     def _hold_up(self, error: SinkDown) -> None:
         """The sink took nothing: its records are handled again when it is worth a try."""
@@ -334,11 +347,11 @@ class Committer:
         self._shards.rewind()
 
     def _stop_at(self, failure: RecordFailed) -> None:
-        """An async handler failed at a record: its shard stops there when it comes to it again."""
+        """An async handler failed at a record: its shard judges that, and goes back to it."""
         position = Position(*failure.position)
         shard = self._shards.owned.running_shard(position.partition)
         if shard is not None and shard.task is not None:
-            shard.task.condemn(position, failure.cause)
+            shard.task.failed(position, failure.cause)
         self.unit = Unit()
         self._shards.rewind()
 

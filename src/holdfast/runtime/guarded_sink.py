@@ -145,6 +145,11 @@ class SinkGate:
         """
         return int(min(self.most, self._pace.room(waiting)))
 
+    @property
+    def is_pacing(self) -> bool:
+        """Whether what waited for the sink is held back for now."""
+        return self._pace.is_on
+
     def sends(self, writes: int) -> None:
         """A batch of so many writes is on its way."""
         self._pace.sent(writes)

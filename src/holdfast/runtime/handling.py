@@ -133,6 +133,11 @@ class BatchHandler:
                 self._inputs.read_again(place, messages[start].offset())
                 return False
             task.handle(topic, messages[start : start + self._slice], unit)
+            if (offset := task.retries_at(topic)) is not None:
+                place = TopicPartition(topic, task.partition)
+                self._put_back.add(place)
+                self._inputs.hold(place, offset)
+                return False
             start += self._slice
             if time.monotonic() - began > TURN_S:
                 self._slice = max(self._slice // 8, 1)

@@ -145,7 +145,11 @@ class ShardInputs:
         Raises:
             ClusterError: the client refuses.
         """
-        self._consumer.resume(place, self._held.pop(place))
+        offset = self._held.pop(place)
+        if self._is_suspended:
+            self._suspended[place] = offset
+        else:
+            self._consumer.resume(place, offset)
 
     def pause(self, partition: int) -> None:
         """Hand out no more of a shard that stays ours; see `ShardConsumer.pause` for why it is not stopped.

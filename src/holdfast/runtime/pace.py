@@ -20,8 +20,11 @@ _LEVEL_S: Final = 1.0
 _GROWTH: Final = 1.25
 """By which it grows each second: a backlog of a minute takes about twelve seconds."""
 
-_PORTION_S: Final = 0.1
-"""Writes go in portions of what so many seconds allow: one by one each would be a batch."""
+_LEAST_RATE: Final = 10.0
+"""Writes per second at least: a worker hears of its group between them."""
+
+_BURST_S: Final = 0.2
+"""What was not used of so many seconds may be used at once."""
 
 _UNUSED_S: Final = 1.0
 """Seconds after which a limit ends that nobody comes up to."""
@@ -53,16 +56,11 @@ class _Limit:
         """Writes per second now."""
         return self.steady * math.pow(_GROWTH, max(self.at - self.began - _LEVEL_S, 0.0))
 
-    @property
-    def portion(self) -> float:
-        """How many writes go at once."""
-        return max(self.rate * _PORTION_S, 1.0)
-
     def move(self, now: float) -> None:
         """Let time pass."""
         seconds, self.at = now - self.at, now
         self.writes += self.rate * seconds
-        most = 2 * self.portion
+        most = max(self.rate * _BURST_S, 1.0)
         if self.writes < most:
             self.unused_since = None
             return
@@ -108,7 +106,13 @@ class Pace:
     def back(self) -> None:
         """The system answers again: from now on writes are limited."""
         now = self._clock()
-        self._limit = _Limit(self._steady or _UNKNOWN_RATE, now, now)
+        steady = _UNKNOWN_RATE if self._steady is None else max(self._steady, _LEAST_RATE)
+        self._limit = _Limit(steady, now, now)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether writes are limited."""
+        return self._limit is not None
 
     def room(self, waiting: int) -> float:
         """How many writes may go now beside those that wait; infinite while they are not limited."""
@@ -119,8 +123,7 @@ class Pace:
         if limit.unused_since is not None and limit.at - limit.unused_since >= _UNUSED_S:
             self.away()
             return math.inf
-        room = limit.writes - waiting
-        return room if room >= limit.portion else 0.0
+        return max(limit.writes - waiting, 0.0)
 
     def sent(self, writes: int) -> None:
         """So many writes are on their way. They may be more than there was room for: that is made up for."""

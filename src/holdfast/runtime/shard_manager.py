@@ -14,11 +14,12 @@ from holdfast.engine.blame import explain, stack_of
 from holdfast.engine.shard import ProcessorPlan, ShardTask
 from holdfast.engine.unit import ShardChanges
 from holdfast.errors import CorruptStore, StateError
+from holdfast.record import Position
 from holdfast.runtime.claims import NotRestored, Restored
 from holdfast.runtime.inputs import ShardInputs
 from holdfast.runtime.ownership import OwnedShard, Ownership, ShardState, StoreFailure
 from holdfast.runtime.restore import Restorer
-from holdfast.runtime.status import Reporter
+from holdfast.runtime.status import RETRYING, Reporter
 from holdfast.runtime.store import RocksStore
 from holdfast.runtime.write_behind import WriteBehind
 
@@ -268,14 +269,30 @@ class ShardManager:
         """Whether a shard's state is on its way."""
         return any(shard.state is ShardState.RESTORING for shard in self.owned)
 
+    def note_refused(self, position: Position, cause: Exception) -> None:
+        """Count a record that was set aside or dropped on the way to its commit; too many stop its shard."""
+        shard = self.owned.running_shard(position.partition)
+        if shard is None or shard.task is None:
+            return
+        shard.task.note_refused(position, cause)
+        if shard.task.failure is not None:
+            self.fail(shard, shard.task.failure.cause, str(shard.task.failure.position))
+
     def states(self) -> dict[str, int]:
         """How many shards are in each state; one that claims is not ready yet, so it counts as restoring."""
-        states = (ShardState.RESTORING if s.state is ShardState.CLAIMING else s.state for s in self.owned)
-        return dict(Counter(state.value for state in states))
+        return dict(Counter(_state_word(shard) for shard in self.owned))
 
     def restoring(self) -> int:
         """Changelog offsets still to pass, over all shards under restore."""
         return sum(p.total - p.done for p in self._restorer.progress())
+
+
+def _state_word(shard: OwnedShard) -> str:
+    if shard.state is ShardState.CLAIMING:
+        return str(ShardState.RESTORING.value)
+    if shard.state is ShardState.RUNNING and shard.task is not None and shard.task.is_retrying:
+        return RETRYING
+    return str(shard.state.value)
 
 
 def _discard(shard: OwnedShard) -> None:

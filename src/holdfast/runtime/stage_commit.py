@@ -18,7 +18,7 @@ from math import inf
 from threading import Lock, Thread
 from typing import Any, Final
 
-from holdfast.engine.dead_letter import set_aside
+from holdfast.engine.dead_letter import drop, set_aside
 from holdfast.engine.unit import SealedUnit
 from holdfast.errors import ClusterError, SinkError, SinkStuck
 from holdfast.kafka.unit_writer import Ending, Outcome, UnitWriter
@@ -45,12 +45,14 @@ class StageProcessor:
         group: its consumer group.
         dead_letter_topic: where records go that the sink refuses.
         topic_id: the id of an input.
+        drops: whether those records are dropped instead.
     """
 
     name: str
     group: str
     dead_letter_topic: str
     topic_id: Callable[[str], str | None]
+    drops: bool = False
 
 
 class StagePipeline(CommitPipeline):
@@ -114,7 +116,12 @@ class StagePipeline(CommitPipeline):
         unit = finished.unit
         if finished.ending.outcome is Outcome.COMMITTED:
             self._forget_times(unit)
-        return Finished(replace(unit, dead_letters=unit.dead_letters + end.refused), finished.ending)
+        refused = len(end.refusals)
+        if self._processor.drops:
+            unit = replace(unit, dropped=unit.dropped + refused)
+        else:
+            unit = replace(unit, dead_letters=unit.dead_letters + refused)
+        return Finished(unit, finished.ending, end.refusals)
 
     def date_letter(self, position: Position, time: int) -> None:
         """Have the dead letter of a record that the stage refuses carry another time."""
@@ -159,6 +166,9 @@ class StagePipeline(CommitPipeline):
         for position, error in ((each.position, each.error) for each in refusals):
             if position not in messages:
                 raise SinkError(f"sink {self._stage.name!r} refuses {position}, which is not in the batch")
+            if self._processor.drops:
+                drop(position, error, processor=name)
+                continue
             time_of_letter = self._letter_times.get(position)
             letters.append(
                 set_aside(topic, position, messages[position], error, processor=name, time=time_of_letter)
@@ -175,11 +185,11 @@ class _StageEnd:
         commit: commits it on Kafka, with what came of it; ends by itself.
 
     Attributes:
-        refused: records that were refused; known at the end.
+        refusals: records that were refused; known at the end.
     """
 
     def __init__(self, stage: Stage, batch: SinkBatch, commit: Callable[[Written], Ending]) -> None:
-        self.refused = 0
+        self.refusals: Sequence[Refusal] = ()
         self._stage = stage
         self._batch = batch
         self._commit = commit
@@ -229,7 +239,7 @@ class _StageEnd:
                 if self._is_stuck:
                     return
                 self._stuck_at = inf
-            self.refused = len(written.refusals)
+            self.refusals = written.refusals
             self._ending.set_result(self._commit(written))
         except BaseException as error:  # noqa: BLE001 - it is raised again where the end is taken
             self._ending.set_exception(error)

@@ -23,6 +23,9 @@ LOADING = "it loaded the engine"
 IMPORTING = "it imported what {} names"
 """With the topology file."""
 
+RETRYING = "retrying"
+"""The state of a shard at a record that its handler is called for again; beside those of `ShardState`."""
+
 CONNECTING = "it connected to its brokers, and its sink if it has one"
 
 
@@ -35,6 +38,7 @@ class WorkerStatus:
         commits: units committed.
         aborts: units that were done again.
         dead_letters: records set aside, committed.
+        dropped: records dropped, committed.
         shards: how many shards are in each state.
         restored: changelog records read.
         restoring: changelog offsets still to pass, over all shards under restore.
@@ -49,6 +53,7 @@ class WorkerStatus:
     commits: int = 0
     aborts: int = 0
     dead_letters: int = 0
+    dropped: int = 0
     shards: dict[str, int] = field(default_factory=dict)
     restored: int = 0
     restoring: int = 0

@@ -47,7 +47,7 @@ STOP_TIMEOUT_S = 40.0
 LOG_BYTES = 10 * 1024 * 1024
 """A log that is larger when its worker starts is moved to `.1`, in place of the one that was there."""
 
-COUNTED = ("records", "commits", "aborts", "dead_letters")
+COUNTED = ("records", "commits", "aborts", "dead_letters", "dropped")
 """What a worker counts from its start, and a user over all its lives."""
 
 

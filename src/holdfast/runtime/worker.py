@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 from holdfast.engine.shard import ProcessorPlan
 from holdfast.errors import WorkerError
-from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
+from holdfast.kafka.consumer import Batch, OwnershipListener, ShardConsumer
 from holdfast.runtime.commit import CommitPipeline
 from holdfast.runtime.committer import Committer
 from holdfast.runtime.guarded_sink import SinkGate
@@ -123,6 +123,7 @@ class Worker(OwnershipListener):
             commits=self._committer.commits,
             aborts=self._committer.aborts,
             dead_letters=self._committer.dead_letters,
+            dropped=self._committer.dropped,
             shards=self._shards.states(),
             restored=self._shards.restored_records,
             restoring=self._shards.restoring(),
@@ -188,41 +189,51 @@ class Worker(OwnershipListener):
         if self._shards.take_restored():
             self._committer.put_off()
         self._committer.take()
-        batch = self._inputs.fetch(self._let_through(), self._committer.spare_time)
+        batch = self._fetch()
         self._rebuild(self._handler.handle(batch, self._committer.unit))
         self._committer.advance()
         self._rebuild(self._shards.write_due())
         self._reporter.report(self)
         self._adopt_orphans()
-        if self._stall is not None and not (self._gate is not None and self._is_held_up(self._gate)):
+        if self._stall is not None and not (self._gate is not None and self._holds_back(self._gate)):
             self._stall.check((task for _, task in self._shards.owned.running()), self._restorer.progress())
         if self._shards.owned.all_failed:
             # What was handled before the records that stopped them is good.
             self._committer.settle()
             raise WorkerError(self._shards.why_all_stopped())
 
+    def _fetch(self) -> Batch:
+        most, wait = self._let_through(), self._committer.spare_time
+        if most:
+            return self._inputs.fetch(most, wait)
+        time.sleep(wait)
+        return Batch()
+
     def _is_held_up(self, gate: SinkGate) -> bool:
         """Whether the sink is in trouble and there is something that waits for it, as far as is known."""
         return gate.is_shut or (not gate.is_open and self._committer.tries_sink)
 
+    def _holds_back(self, gate: SinkGate) -> bool:
+        """Whether shards stand still because their sink has to wait for them, or they for it."""
+        return gate.is_pacing or self._is_held_up(gate)
+
     def _let_through(self) -> int:
-        """How many records the next fetch may bring: while a sink is in trouble none, or one to try it."""
+        """How many records the next fetch may bring: while a sink is in trouble one, to try it.
+
+        0 when it has just come back, and is not to have more for some milliseconds. Inputs are not suspended
+        for that: the client would forget what it has fetched, and always the same ones would be first again.
+        """
         gate, committer = self._gate, self._committer
         running = {task.partition: task.positions for _, task in self._shards.owned.running()}
         self._inputs.confine(committer.search.shards(running))
         most = min(self._handler.fetch_records, committer.search.most)
         if gate is None:
             return most
-        if gate.is_open:
-            room = gate.room(len(committer.unit.writes))
-            must_wait = not room or committer.must_wait_for_sink
-        else:
-            room, must_wait = 1, gate.is_shut or committer.tries_sink
-        if must_wait:
+        if committer.must_wait_for_sink if gate.is_open else (gate.is_shut or committer.tries_sink):
             self._inputs.suspend(running)
-        else:
-            self._inputs.resume()
-        return min(most, max(room, 1))
+            return 1
+        self._inputs.resume()
+        return min(most, gate.room(len(committer.unit.writes))) if gate.is_open else 1
 
     def _adopt_orphans(self) -> None:
         """Have the group hand out its shards anew when some of them belong to nobody."""

@@ -75,6 +75,7 @@ class MemoryShard:
         if self._asks is not None:
             limit = 1  # what it asked for one is not asked for again when the next one fails
         messages = self._log.read(topic, self._partition, task.positions[topic], limit)
+        task.hurry()
         task.handle(topic, messages, unit)
         if self._asks is not None:
             unit = self._ask(self._asks, topic, messages, unit)
@@ -96,8 +97,8 @@ class MemoryShard:
 
     def _ask(self, asks: Asks, topic: str, messages: Sequence[Message], unit: Unit) -> Unit:
         """Handle what waits for the async handler; a record that fails is judged when it comes again."""
-        waiting, unit.writes = unit.writes, []
-        for write in waiting:
+        while unit.writes:
+            write = unit.writes.pop(0)
             try:
                 unit.outputs += asks(write, self._owners)
             except Exception as error:
@@ -105,7 +106,8 @@ class MemoryShard:
                 if isinstance(error, SinkError):
                     error.add_note(f"processor {self.plan.name!r} stopped at {write.position}")
                     raise
-                self.task.condemn(write.position, error)
+                self.task.failed(write.position, error)
+                self.task.hurry()
                 unit = Unit()
                 self.task.handle(topic, messages, unit)
         return unit

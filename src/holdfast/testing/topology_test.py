@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -28,6 +30,7 @@ from holdfast.engine.leader_plan import plan_task
 from holdfast.engine.leader_task import Leadership
 from holdfast.engine.outputs import Router
 from holdfast.engine.plan import RECORD_BYTES, plan_processor
+from holdfast.engine.shard import ProcessorPlan
 from holdfast.errors import DecodeError, TopologyError, UndeclaredOutput
 from holdfast.record import Output, Position, Write
 from holdfast.schema import Event, EventDecoder, Tombstone, TopicEncoder
@@ -38,6 +41,9 @@ from holdfast.testing.shards import Asks, MemoryShard
 from holdfast.topology.load import load
 from holdfast.topology.model import Topology
 from holdfast.topology.resolve import resolve
+
+MOST_ATTEMPTS = 100
+"""How often a handler is called for a record that would be tried again without end."""
 
 
 class TopologyTest:
@@ -82,7 +88,7 @@ class TopologyTest:
             for name, topic in self._resolved.topics.items()
         }
         self._plans = {
-            name: plan_processor(processor, app, letters)
+            name: _without_waiting(plan_processor(processor, app, letters, time.monotonic))
             for name, processor in self._resolved.processors.items()
         }
         self._runner: asyncio.Runner | None = None
@@ -277,3 +283,10 @@ class TopologyTest:
 
 def _text(key: bytes | None) -> str | None:
     return None if key is None else key.decode(errors="backslashreplace")
+
+
+def _without_waiting(plan: ProcessorPlan) -> ProcessorPlan:
+    """The processor with an end to its attempts: what fails again and again here would for ever."""
+    if (retry := plan.retry) is None:
+        return plan
+    return replace(plan, retry=replace(retry, attempts=retry.attempts or MOST_ATTEMPTS, budget=None))

@@ -182,6 +182,7 @@ def _sinks(topology: Topology, known: Collection[str]) -> Iterator[Problem]:
     for name, processor in topology.native.items():
         at: Location = ("processors", name)
         yield from _asked(at, processor, known)
+        yield from _retried(at, processor)
         if processor.sink is None:
             continue
         if processor.sink not in known:
@@ -193,6 +194,18 @@ def _sinks(topology: Topology, known: Collection[str]) -> Iterator[Problem]:
         for key in ("tables", "writes", "standby", "version"):
             if getattr(processor, key):
                 yield Problem((*at, key), f"{_NOT_WITH_A_SINK[key]}; remove it, or the `sink`")
+
+
+def _retried(at: Location, processor: ProcessorDecl) -> Iterator[Problem]:
+    if (retry := processor.retry) is None:
+        return
+    if processor.on_error == "retry" and retry.attempts is not None:
+        text = (
+            "with `on_error: retry` there is no end to the attempts; remove it, or declare another `on_error`"
+        )
+        yield Problem((*at, "retry", "attempts"), text)
+    if retry.longest_wait_ms < retry.first_wait_ms:
+        yield Problem((*at, "retry", "longest_wait"), "it must not be shorter than `first_wait`")
 
 
 def _asked(at: Location, processor: ProcessorDecl, known: Collection[str]) -> Iterator[Problem]:

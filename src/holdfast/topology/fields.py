@@ -112,6 +112,12 @@ Interval = Annotated[
     Field(ge=100, le=366 * 86_400_000),
     expected("a duration from 100ms to 366d, such as 30s"),
 ]
+Wait = Annotated[
+    int,
+    BeforeValidator(_duration_ms),
+    Field(ge=1, le=3_600_000),
+    expected("a duration from 1ms to 1h, such as 200ms"),
+]
 # A worker that is to hand over shards waits for the batch on its way.
 SinkTimeout = Annotated[
     int,
@@ -225,4 +231,5 @@ ConfigValue = Annotated[str, BeforeValidator(_config_text), expected("text, a nu
 
 Start = Literal["earliest", "latest"]
 Guarantee = Literal["exactly-once", "at-least-once"]
-OnFailure = Literal["stop", "dead-letter"]
+OnError = Literal["stop", "retry", "dead-letter", "drop"]
+OnBadRecord = Literal["stop", "dead-letter", "drop"]

@@ -15,6 +15,7 @@ from pydantic import Discriminator, Field, StrictBool, Tag, model_validator
 
 from holdfast.errors import TopologyError
 from holdfast.topology.declared import APP, NAME, Declared
+from holdfast.topology.error_decls import LetterLimitDecl, RetryDecl
 from holdfast.topology.fields import (
     UNVERSIONED,
     AppName,
@@ -27,7 +28,8 @@ from holdfast.topology.fields import (
     Guarantee,
     Interval,
     Name,
-    OnFailure,
+    OnBadRecord,
+    OnError,
     Reference,
     Replication,
     SessionTimeout,
@@ -183,11 +185,21 @@ class ProcessorDecl(GroupDecl):
     exactly-once commits in Kafka transactions; at-least-once may repeat outputs and state changes.
     """
 
-    on_error: OnFailure = "stop"
-    """When the handler raises: stop the shard at that record, or make it a dead letter and go on."""
+    on_error: OnError = "stop"
+    """When the handler raises: what becomes of the record.
 
-    on_bad_record: OnFailure = "dead-letter"
-    """When a record cannot be turned into an event: make it a dead letter and go on, or stop."""
+    stop ends the shard there; retry calls the handler again until it does not raise; dead-letter sets the
+    record aside and goes on; drop goes on without it.
+    """
+
+    retry: RetryDecl | None = None
+    """When the handler is called again for a record before that."""
+
+    on_bad_record: OnBadRecord = "dead-letter"
+    """When a record cannot be turned into an event: make it a dead letter and go on, stop, or drop it."""
+
+    letter_limit: LetterLimitDecl = Field(default_factory=lambda: LetterLimitDecl.model_validate({}))
+    """How many records may be set aside or dropped before the shard stops instead."""
 
     cache_entries: Count = 50_000
     """How many values of each table a worker keeps decoded in memory, over all of its shards."""

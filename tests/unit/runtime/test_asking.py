@@ -14,11 +14,10 @@ from holdfast.downstream import Client
 from holdfast.engine.asking import AskingHandler
 from holdfast.engine.handler import inspect_handler
 from holdfast.engine.outputs import Router
-from holdfast.engine.shard import Policy
 from holdfast.errors import CircuitOpen, RecordFailed, SinkDown, SinkError
 from holdfast.record import Position, TopicPartition, Write
 from holdfast.resilience import BreakerSettings
-from holdfast.runtime.asking import AskingStage
+from holdfast.runtime.asking import AskingStage, Failing
 from holdfast.schema import TopicEncoder
 from holdfast.sinks.base import Downstream, SinkBatch
 from holdfast.testing import MemoryMessage
@@ -85,7 +84,7 @@ def oracles() -> Oracles:
 def make(oracles: Oracles) -> Iterator[Make]:
     made: list[AskingStage] = []
 
-    def stage(handler: Any = double, *, on_error: Policy = "stop", timeout: float = 5.0) -> AskingStage:
+    def stage(handler: Any = double, *, on_error: Failing = "stop", timeout: float = 5.0) -> AskingStage:
         router = Router("doubler", {"out": TopicEncoder("out", [Number], "key")}, {"out": 10_000})
         asking = AskingHandler(inspect_handler(handler), router)
         made.append(AskingStage(asking, {"oracle": oracles}, on_error, timeout, SETTINGS))
@@ -194,7 +193,7 @@ def test_what_a_handler_raises_is_judged_by_its_policy(
         return n
 
     oracles.answer = odd
-    written = make(on_error="dead-letter").write(batch(0, 1, 2))
+    written = make(on_error="refuse").write(batch(0, 1, 2))
     (refusal,) = written.refusals
     assert refusal.position.offset == 1
     assert isinstance(refusal.error, kind)
@@ -247,7 +246,7 @@ def test_a_system_that_cannot_be_asked_as_declared_ends_the_worker(make: Make, o
 
     oracles.answer = wrong
     with pytest.raises(SinkError, match="no such service"):
-        make(on_error="dead-letter").write(batch(0))
+        make(on_error="refuse").write(batch(0))
 
 
 def test_connections_are_let_go_of(make: Make, oracles: Oracles) -> None:
