@@ -19,6 +19,7 @@ import pytest
 from holdfast.local.cluster import EmbeddedCluster
 from tests.support.postgres import PostgresServer
 from tests.support.proxy import ProxiedListeners
+from tests.support.redis import RedisServer, SentinelSetup
 
 
 def pytest_configure() -> None:
@@ -69,6 +70,28 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """Give the shared Redis server, started once for the session. Its keys are anybody's."""
+    server = RedisServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel() -> Iterator[SentinelSetup]:
+    """Give the shared Redis behind Sentinel; whoever kills a part of it makes it whole again."""
+    setup = SentinelSetup()
+    try:
+        setup.start()
+        yield setup
+    finally:
+        setup.close()
 
 
 @pytest.fixture

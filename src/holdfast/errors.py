@@ -49,12 +49,15 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   ├── SinkDown               it does not answer: its inputs wait, and it is tried again
     │   ├── SinkRefused            it refuses a write for what is in it
     │   ├── SinkFenced             a newer owner of a shard has written to it
+    │   ├── SinkBehind             it has lost what it had taken: those records are handled again
     │   └── SinkStuck              it does not return from a call: only a new process can begin anew
     ├── MetricsError               metrics cannot be served where they were asked for
     └── WorkerError                a worker process cannot go on
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class HoldfastError(Exception):
@@ -314,6 +317,18 @@ class SinkRefused(SinkError):
 
 class SinkFenced(SinkError):
     """A downstream system has been written to by a newer owner of a shard: this one must not write."""
+
+
+class SinkBehind(SinkError):
+    """A downstream system has lost what it had taken: what came after it is to be handled again.
+
+    Attributes:
+        positions: for each topic and partition that it is behind in, everything below which it has.
+    """
+
+    def __init__(self, text: str, positions: Mapping[tuple[str, int], int]) -> None:
+        self.positions = dict(positions)
+        super().__init__(text)
 
 
 class SinkStuck(SinkError):

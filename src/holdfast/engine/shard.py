@@ -377,6 +377,14 @@ class ShardTask:
         for table in self._tables.values():
             table.reset()
 
+    def go_behind(self, topic: str, offset: int) -> None:
+        """Go back behind the last commit, with nothing open: what came of its records is lost.
+
+        The next commit sets the input back on the brokers as well, if it has not come as far again by then.
+        Only for shards without state, which would have the records twice.
+        """
+        self._committed[topic] = self._positions[topic] = offset
+
     def _weigh(self, unit: Unit) -> None:
         """Estimate the bytes of state in the unit: by the slice of records, and from few values."""
         is_due = unit.records >= unit.sample_at

@@ -50,6 +50,7 @@ class AskingStage:
         name: of the systems.
         timeout: see above.
         took_s: seconds that the last batch took that came to its end.
+        keeps_positions: no: what makes no call is nothing to it.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class AskingStage:
         self.name = ", ".join(downstreams)
         self.timeout = timeout
         self.took_s = 0.0
+        self.keeps_positions = False
         self._handler = handler
         self._downstreams = dict(downstreams)
         self._on_error = on_error

@@ -20,6 +20,7 @@ from holdfast.errors import (
     Fenced,
     OutputRefused,
     RecordFailed,
+    SinkBehind,
     SinkDown,
     SinkFenced,
     StateError,
@@ -195,6 +196,9 @@ class Committer:
         except RecordFailed as failure:
             self._stop_at(failure)
             return
+        except SinkBehind as error:
+            self._go_behind(error)
+            return
         except SinkFenced as error:
             log.warning("%s", error)
             self._setbacks.count_fenced(str(error))
@@ -345,6 +349,13 @@ class Committer:
         self._gate.failed(error)
         self.unit = Unit()
         self._shards.rewind()
+
+    def _go_behind(self, error: SinkBehind) -> None:
+        """The sink has lost what it had taken: its inputs go back to where it is, behind their commits."""
+        log.error("%s", error)
+        self._setbacks.note()
+        self.unit = Unit()
+        self._shards.rewind(error.positions)
 
     def _stop_at(self, failure: RecordFailed) -> None:
         """An async handler failed at a record: its shard judges that, and goes back to it."""

@@ -38,6 +38,7 @@ class GuardedSink:
         timeout: seconds that a batch may take.
         breaker: its breaker.
         took_s: seconds that the last batch took that it wrote.
+        keeps_positions: whether batches without writes are for it as well.
     """
 
     def __init__(self, name: str, sink: Sink, settings: BreakerSettings, timeout: float) -> None:
@@ -46,6 +47,7 @@ class GuardedSink:
         # Whatever else it says, it has answered.
         self.breaker = sink.breaker or CircuitBreaker(name, settings, failures=(SinkDown,))
         self.took_s = 0.0
+        self.keeps_positions = sink.keeps_positions
         self._sink = sink
 
     def write(self, batch: SinkBatch) -> Written:

@@ -169,10 +169,17 @@ class ShardManager:
                 # This may be inside a fetch, where reading must not begin.
                 self._inputs.go_back(part.partition, shard.task.committed_positions)
 
-    def rewind(self) -> None:
-        """Go back to the last commit in every shard. May be called inside a fetch."""
+    def rewind(self, behind: Mapping[tuple[str, int], int] | None = None) -> None:
+        """Go back to the last commit in every shard. May be called inside a fetch.
+
+        Args:
+            behind: partitions of inputs that go back further, and the offsets to which they do.
+        """
         for shard, task in self.owned.with_task():
             task.reset()
+            for (topic, partition), offset in (behind or {}).items():
+                if partition == shard.claim.partition:
+                    task.go_behind(topic, offset)
             if shard.state is ShardState.RUNNING:
                 self._inputs.go_back(shard.claim.partition, task.committed_positions)
             elif shard.state is ShardState.CLAIMING:

@@ -30,11 +30,13 @@ class Stage(Protocol):
         name: of the downstream system, for messages.
         timeout: seconds that a batch should take at most; twice that is the limit.
         took_s: seconds that the last batch took that it wrote.
+        keeps_positions: whether batches without writes are for it as well; see `Sink.keeps_positions`.
     """
 
     name: str
     timeout: float
     took_s: float
+    keeps_positions: bool
 
     def write(self, batch: SinkBatch) -> Written:
         """Write a batch; see `Sink.write`.
@@ -42,6 +44,7 @@ class Stage(Protocol):
         Raises:
             SinkDown: the system does not answer, or is not to be asked now.
             SinkFenced: a newer owner of a shard has written to it.
+            SinkBehind: it has lost what it had taken.
             SinkError: it cannot be used as it is declared.
             RecordFailed: a handler failed at a record that is not to be set aside.
         """

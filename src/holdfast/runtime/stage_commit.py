@@ -101,6 +101,7 @@ class StagePipeline(CommitPipeline):
         Raises:
             SinkDown: the sink did not take it; nothing was committed on Kafka, and the writer is as before.
             SinkFenced: a newer owner has written to it; likewise.
+            SinkBehind: it has lost what it had taken; likewise.
             SinkError: it cannot be written to as it is declared; likewise.
             SinkStuck: it does not return.
             RecordFailed: a handler failed at a record that is not to be set aside; likewise.
@@ -231,10 +232,16 @@ class _StageEnd:
                 "must not block"
             )
 
+    def _is_for_stage(self) -> bool:
+        """Whether the stage has to know of it: records without writes cost most sinks nothing."""
+        batch = self._batch
+        if batch.writes or not self._stage.keeps_positions:
+            return bool(batch.writes)
+        return any(end > batch.begins[place] for place, end in batch.ends.items())
+
     def _run(self) -> None:
         try:
-            # Records without writes cost a sink nothing.
-            written = self._stage.write(self._batch) if self._batch.writes else Written()
+            written = self._stage.write(self._batch) if self._is_for_stage() else Written()
             with self._lock:
                 if self._is_stuck:
                     return

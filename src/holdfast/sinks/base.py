@@ -91,11 +91,14 @@ class Sink(ABC):
 
     Attributes:
         accepts: the classes that a handler may return for it.
+        keeps_positions: whether it compares `begins` with positions of its own, and raises `SinkBehind` if it
+            is behind them. It is given batches without writes as well then: those whose records made none.
         breaker: counts the calls that a batch is made of, for a sink that makes many; with None a batch is
             one call, and counted by whoever writes it.
     """
 
     accepts: ClassVar[tuple[type, ...]]
+    keeps_positions: ClassVar[bool] = False
     breaker: CircuitBreaker | None = None
 
     @abstractmethod
@@ -108,6 +111,8 @@ class Sink(ABC):
         Raises:
             SinkDown: it does not answer. The records come again when it is tried the next time.
             SinkFenced: a newer owner of one of the shards has written to it.
+            SinkBehind: it has lost what it had taken; nothing of this batch is written. What it lost comes
+                again before anything else does.
             SinkError: it cannot be written to as it is declared; the worker ends with that text.
         """
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from holdfast.errors import HoldfastError, SinkError
 from holdfast.sinks.base import Downstream, Sink
 from holdfast.topology.resolved import ResolvedSink
-from holdfast.topology.sink_decls import CustomSinkDecl, HttpSinkDecl, PostgresSinkDecl
+from holdfast.topology.sink_decls import CustomSinkDecl, HttpSinkDecl, PostgresSinkDecl, RedisSinkDecl
 
 if TYPE_CHECKING:
     from holdfast.sinks.http.service import HttpSettings
@@ -35,6 +35,8 @@ def build_sink(resolved: ResolvedSink) -> Sink:
                 "pip install 'holdfast[postgres]'"
             ) from None
         return PostgresSink(decl.name, decl.dsn, decl.positions, decl.timeout_ms / 1000)
+    if isinstance(decl, RedisSinkDecl):
+        return _redis(decl)
     return _http(decl) if isinstance(decl, HttpSinkDecl) else _made(resolved, decl, Sink)  # type: ignore[type-abstract]
 
 
@@ -52,6 +54,31 @@ def build_downstream(resolved: ResolvedSink) -> Downstream:
         return HttpService(settings)
     assert isinstance(decl, CustomSinkDecl), "nothing else can be asked"
     return _made(resolved, decl, Downstream)  # type: ignore[type-abstract]
+
+
+def _redis(decl: RedisSinkDecl) -> Sink:
+    try:
+        from holdfast.sinks.redis.connection import Address
+        from holdfast.sinks.redis.sink import RedisSink
+    except ImportError as error:
+        raise SinkError(
+            f"sink {decl.name!r} needs redis ({error}); install it with: pip install 'holdfast[redis]'"
+        ) from None
+
+    def secret(key: str) -> str | None:
+        value = getattr(decl, key)
+        return None if value is None else _expanded(decl.name, f"its `{key}`", value)
+
+    address = Address(
+        secret("url") or "",
+        decl.sentinels or (),
+        decl.master or "",
+        decl.username,
+        secret("password"),
+        decl.database or 0,
+        secret("sentinel_password"),
+    )
+    return RedisSink(decl.name, address, decl.positions, decl.timeout_ms / 1000, decl.copies)
 
 
 def _http(decl: HttpSinkDecl) -> Sink:
@@ -72,7 +99,7 @@ def _http_settings(decl: HttpSinkDecl) -> HttpSettings:
     return HttpSettings(
         decl.name,
         decl.url,
-        {name: _expanded(decl, name, value) for name, value in decl.headers.items()},
+        {name: _expanded(decl.name, f"its header {name}", value) for name, value in decl.headers.items()},
         call_s=decl.call_timeout_ms / 1000,
         attempts=decl.attempts,
         within_s=decl.timeout_ms / 2_000,
@@ -82,13 +109,13 @@ def _http_settings(decl: HttpSinkDecl) -> HttpSettings:
     )
 
 
-def _expanded(decl: HttpSinkDecl, header: str, value: str) -> str:
+def _expanded(sink: str, what: str, value: str) -> str:
     def variable(match: re.Match[str]) -> str:
         found = os.environ.get(match[1])
         if found is None:
             raise SinkError(
-                f"sink {decl.name!r}: its header {header} needs the environment variable {match[1]}, which "
-                "is not set for this worker"
+                f"sink {sink!r}: {what} needs the environment variable {match[1]}, which is not set for this "
+                "worker"
             )
         return found
 

@@ -30,7 +30,7 @@ from holdfast.topology.resolved import (
     ResolvedTopic,
     ResolvedTopology,
 )
-from holdfast.topology.sink_decls import CustomSinkDecl, PostgresSinkDecl, SinkDecl
+from holdfast.topology.sink_decls import CustomSinkDecl, PostgresSinkDecl, RedisSinkDecl, SinkDecl
 from holdfast.topology.source import Source
 from holdfast.topology.spec import TopicSpec
 
@@ -45,6 +45,7 @@ __all__ = [
     "PostgresSinkDecl",
     "ProcessorDecl",
     "ProducerDecl",
+    "RedisSinkDecl",
     "ResolvedLeaderTask",
     "ResolvedProcessor",
     "ResolvedProducer",

@@ -14,7 +14,7 @@ from holdfast.topology.model import (
     ProcessorDecl,
     Topology,
 )
-from holdfast.topology.sink_decls import HttpSinkDecl
+from holdfast.topology.sink_decls import HttpSinkDecl, RedisSinkDecl
 from holdfast.topology.source import Location, Problem, did_you_mean
 
 _NOT_WHERE_ONE_ASKS = {
@@ -179,6 +179,8 @@ def _sinks(topology: Topology, known: Collection[str]) -> Iterator[Problem]:
         if isinstance(sink, HttpSinkDecl) and sink.call_timeout_ms > sink.timeout_ms:
             text = f"one call may take no longer than a batch, {sink.timeout_ms} ms (`timeout`)"
             yield Problem(("sinks", name, "call_timeout"), text)
+        if isinstance(sink, RedisSinkDecl):
+            yield from _where(("sinks", name), sink)
     for name, processor in topology.native.items():
         at: Location = ("processors", name)
         yield from _asked(at, processor, known)
@@ -206,6 +208,23 @@ def _retried(at: Location, processor: ProcessorDecl) -> Iterator[Problem]:
         yield Problem((*at, "retry", "attempts"), text)
     if retry.longest_wait_ms < retry.first_wait_ms:
         yield Problem((*at, "retry", "longest_wait"), "it must not be shorter than `first_wait`")
+
+
+def _where(at: Location, sink: RedisSinkDecl) -> Iterator[Problem]:
+    """What is wrong with where a Redis is said to be."""
+    if sink.url is None and sink.sentinels is None:
+        text = "missing: where the server is; or give the `sentinels`, and what they call the `master`"
+        yield Problem((*at, "url" if sink.master is None else "sentinels"), text)
+    elif sink.url is None and sink.master is None:
+        yield Problem((*at, "master"), "missing: what the Sentinels call the master")
+    elif sink.url is not None:
+        for key in ("sentinels", "master"):
+            if getattr(sink, key) is not None:
+                text = "`url` is given as well; keep a single server, or one behind Sentinel"
+                yield Problem((*at, key), text)
+        for key in ("username", "password", "database"):
+            if getattr(sink, key) is not None:
+                yield Problem((*at, key), "with `url` it is a part of that: redis://username:password@host/0")
 
 
 def _asked(at: Location, processor: ProcessorDecl, known: Collection[str]) -> Iterator[Problem]:

@@ -130,6 +130,16 @@ ServiceUrl = Annotated[
     Field(pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$"),
     expected("the URL of a service, such as https://gateway.internal/v1"),
 ]
+RedisUrl = Annotated[
+    StrictStr,
+    Field(pattern=r"^rediss?://[^/?#\s]+(/\d{1,4})?$"),
+    expected("the URL of a Redis server, such as redis://cache.internal:6379/0"),
+]
+HostPort = Annotated[
+    StrictStr,
+    Field(pattern=r"^([^\s:/@\[\]]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?$"),
+    expected("a host and a port, such as sentinel-1.internal:26379"),
+]
 HeaderName = Annotated[
     StrictStr,
     Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"),
@@ -146,6 +156,11 @@ Fraction = Annotated[
 ]
 Growth = Annotated[float, Field(strict=True, ge=1, le=100), expected("a number from 1 to 100, such as 2")]
 Text = Annotated[StrictStr, Field(min_length=1), expected("text")]
+KeyName = Annotated[
+    StrictStr, Field(pattern=r"^\S{1,200}$"), expected("how a key of Redis begins: text without blanks")
+]
+Replicas = Annotated[int, Field(strict=True, ge=0, le=100), expected("a whole number from 0 to 100")]
+Database = Annotated[int, Field(strict=True, ge=0, le=9999), expected("the number of a database, such as 0")]
 QualifiedName = Annotated[
     StrictStr,
     Field(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)?$"),

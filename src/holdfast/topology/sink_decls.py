@@ -12,12 +12,17 @@ from holdfast.topology.declared import Declared
 from holdfast.topology.fields import (
     ConfigValue,
     Count,
+    Database,
     Fraction,
     Growth,
     HeaderName,
+    HostPort,
     Interval,
+    KeyName,
     QualifiedName,
+    RedisUrl,
     Reference,
+    Replicas,
     ServiceUrl,
     SinkTimeout,
     Status,
@@ -158,6 +163,51 @@ class HttpSinkDecl(AnySinkDecl):
     """When the service is given time to come back, instead of calls."""
 
 
+class RedisSinkDecl(AnySinkDecl):
+    """A Redis, alone or behind Sentinel: exactly-once, as it keeps the inputs' positions beside the data."""
+
+    accepts: ClassVar[tuple[str, ...]] = tuple(
+        f"holdfast.sinks.redis.writes:{name}"
+        for name in ("Set", "HashSet", "Delete", "Increment", "HashIncrement", "SortedSetAdd", "Command")
+    )
+
+    type: Literal["redis"]
+    """What kind of system it is."""
+
+    # Not in repr: it may hold a password.
+    url: RedisUrl | None = Field(None, repr=False)
+    """Where a single server is; `${NAME}` stands for an environment variable of the worker."""
+
+    sentinels: Annotated[tuple[HostPort, ...], Field(min_length=1)] | None = None
+    """Where the Sentinels are, instead of `url`."""
+
+    master: Text | None = None
+    """What the Sentinels call the master."""
+
+    username: Text | None = None
+    """Who we are at a server behind Sentinel."""
+
+    password: Text | None = Field(None, repr=False)
+    """The password there; `${NAME}` stands for an environment variable of the worker."""
+
+    sentinel_password: Text | None = Field(None, repr=False)
+    """The password of the Sentinels themselves, likewise."""
+
+    database: Database | None = None
+    """The number of the database behind Sentinel, 0 unless given."""
+
+    replicas: Replicas | None = None
+    """On how many replicas a batch has to be before it counts: 1 behind Sentinel, else 0, unless given."""
+
+    positions: KeyName = "holdfast:positions"
+    """How the keys begin that hold the inputs' positions; the consumer group follows after a colon."""
+
+    @property
+    def copies(self) -> int:
+        """On how many replicas a batch has to be."""
+        return self.replicas if self.replicas is not None else int(self.sentinels is not None)
+
+
 class CustomSinkDecl(AnySinkDecl):
     """A system that the application brings a sink for, or something to ask it with."""
 
@@ -179,6 +229,7 @@ def _type(data: Any) -> str:
 SinkDecl = Annotated[
     Annotated[PostgresSinkDecl, Tag("postgres")]
     | Annotated[HttpSinkDecl, Tag("http")]
+    | Annotated[RedisSinkDecl, Tag("redis")]
     | Annotated[CustomSinkDecl, Tag("custom")],
     Discriminator(_type),
 ]

@@ -24,6 +24,7 @@ from holdfast.topology.sink_decls import (
     CustomSinkDecl,
     HttpSinkDecl,
     PostgresSinkDecl,
+    RedisSinkDecl,
 )
 from holdfast.topology.source import UNREADABLE, Location, Problem, did_you_mean, show
 
@@ -34,7 +35,15 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
 }
 _KINDS: Mapping[str, tuple[str, Mapping[str, type[BaseModel]]]] = {
     "processors": ("runtime", {"holdfast": ProcessorDecl, "faust": FaustDecl}),
-    "sinks": ("type", {"postgres": PostgresSinkDecl, "http": HttpSinkDecl, "custom": CustomSinkDecl}),
+    "sinks": (
+        "type",
+        {
+            "postgres": PostgresSinkDecl,
+            "http": HttpSinkDecl,
+            "redis": RedisSinkDecl,
+            "custom": CustomSinkDecl,
+        },
+    ),
 }
 """For sections with several kinds of entries: the key that tells the kind, and the model of each."""
 _NESTED: Mapping[str, type[BaseModel]] = {"breaker": BreakerDecl}
@@ -118,6 +127,8 @@ def _given(detail: ErrorDetails) -> str:
         return "another type of value"
     if at[0] == "sinks" and (at[-1] == "dsn" or "headers" in at):
         return "another type of value"
+    if at[0] == "sinks" and "redis" in at and at[-1] in ("url", "password", "sentinel_password"):
+        return "something else (not shown, as it may hold a password)"
     return show(detail["input"])
 
 

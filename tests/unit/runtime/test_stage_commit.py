@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 
 from holdfast.engine.unit import SealedUnit, ShardChanges
-from holdfast.errors import CircuitOpen, SinkDown, SinkError, SinkFenced, SinkRefused, SinkStuck
+from holdfast.errors import (
+    CircuitOpen,
+    SinkBehind,
+    SinkDown,
+    SinkError,
+    SinkFenced,
+    SinkRefused,
+    SinkStuck,
+)
 from holdfast.kafka.unit_writer import Outcome
 from holdfast.record import Output, TopicPartition, Write
 from holdfast.resilience import BreakerSettings, CircuitBreaker
@@ -114,7 +122,22 @@ def test_what_the_sink_refuses_is_set_aside_in_the_same_transaction() -> None:
     assert ("__streams.errors.offset", b"11") in sent[1].headers
 
 
-@pytest.mark.parametrize("error", [SinkDown("away"), SinkFenced("newer"), SinkError("no table")], ids=str)
+def test_a_sink_that_compares_positions_is_told_of_records_without_writes() -> None:
+    """Or it would look behind once they are committed on Kafka. Where nothing moved, nothing is told."""
+    bench = Bench()
+    bench.guarded.keeps_positions = True
+    bench.end(SealedUnit([], (ShardChanges(3, {PLACE: 10}, {}, {PLACE: 10}, fence=7),), 0, 0, []))
+    assert bench.sink.batches == []
+    bench.end(SealedUnit([], (ShardChanges(3, {PLACE: 15}, {}, {PLACE: 10}, fence=7),), 5, 0, []))
+    (batch,) = bench.sink.batches
+    assert (batch.writes, batch.begins, batch.ends) == ([], {PLACE: 10}, {PLACE: 15})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SinkDown("away"), SinkFenced("newer"), SinkBehind("lost", {PLACE: 3}), SinkError("no table")],
+    ids=str,
+)
 def test_nothing_is_committed_on_kafka_of_what_the_sink_did_not_take(error: SinkError) -> None:
     """Whatever the reason; the pipeline is free for the next unit."""
     bench = Bench()

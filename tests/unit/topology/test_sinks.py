@@ -13,6 +13,8 @@ from holdfast.sinks.http import HttpCall
 from holdfast.sinks.http.sink import HttpSink
 from holdfast.sinks.postgres import Delete, Execute, Insert, Upsert
 from holdfast.sinks.postgres.sink import PostgresSink
+from holdfast.sinks.redis import Command, Increment, Set
+from holdfast.sinks.redis.sink import RedisSink
 from holdfast.topology import CustomSinkDecl, PostgresSinkDecl, Topology, check_file, load, resolve
 from holdfast.topology.resolved import ResolvedSink
 
@@ -27,11 +29,13 @@ from holdfast import Event, State
 from holdfast.sinks.base import Sink
 from holdfast.sinks.http import HttpCall, HttpClient
 from holdfast.sinks.postgres import Insert, Upsert
+from holdfast.sinks.redis import Set
 class Day(Event):
     name: str
 def good(day: Day) -> Iterator[Insert | Upsert] | None: ...
 def returns_events(day: Day) -> Day: ...
 def calls(day: Day) -> HttpCall: ...
+def sets(day: Day) -> Set: ...
 def returns_none(day: Day) -> None: ...
 async def asks(day: Day, gateway: HttpClient) -> None: ...
 async def asks_history(day: Day, history: HttpClient) -> None: ...
@@ -130,8 +134,8 @@ def test_all_mistakes_of_sinks_are_told_with_their_lines(tmp_path: Path) -> None
         "  loose: {handler: schemas_sk:good, reads: [days], sink: good, guarantee: at-least-once}\n",
     )
     begins = [
-        '5: sinks.typo.type: expected postgres or http or custom, got "postgrs"; did you mean "postgres"?',
-        "6: sinks.none.type: expected postgres or http or custom, got nothing",
+        '5: sinks.typo.type: expected postgres or http or redis or custom, got "postgrs"; did you mean "pos',
+        "6: sinks.none.type: expected postgres or http or redis or custom, got nothing",
         "7: sinks.bare.dsn: missing: where it is",
         "8: sinks.unknown.tabel: unknown key",
         "9: sinks.never.breaker: this breaker can never open: its window holds 10 calls",
@@ -159,6 +163,68 @@ def test_an_address_is_not_part_of_any_text(tmp_path: Path) -> None:
     """It may hold a password."""
     topology = read(tmp_path, "sinks: {history: {type: postgres, dsn: password=hunter2}}\n")
     assert "hunter2" not in repr(topology)
+
+
+def test_all_mistakes_of_where_a_redis_is_are_told(tmp_path: Path) -> None:
+    """A single server or one behind Sentinel; no password is repeated."""
+    told = problems(
+        tmp_path,
+        "sinks:\n"
+        "  nowhere: {type: redis}\n"
+        "  both: {type: redis, url: 'redis://x', sentinels: ['s:1'], master: m}\n"
+        "  nameless: {type: redis, sentinels: ['s:1']}\n"
+        "  alone: {type: redis, master: m}\n"
+        "  scheme: {type: redis, url: 'redi://:hunter2@x'}\n"
+        "  host: {type: redis, sentinels: ['redis://s'], master: m}\n"
+        "  none: {type: redis, sentinels: [], master: m}\n"
+        "  twice: {type: redis, url: 'redis://x', password: hunter2, database: 3}\n"
+        "  typo: {type: redis, url: 'redis://x', sentinals: ['s:1']}\n"
+        "  copies: {type: redis, url: 'redis://x', replicas: many}\n"
+        "  list: {type: redis, sentinels: ['s'], master: m, password: [hunter2]}\n",
+    )
+    begins = [
+        "5: sinks.nowhere.url: missing: where the server is; or give the `sentinels`, and what they call",
+        "6: sinks.both.sentinels: `url` is given as well; keep a single server, or one behind Sentinel",
+        "6: sinks.both.master: `url` is given as well",
+        "7: sinks.nameless.master: missing: what the Sentinels call the master",
+        "8: sinks.alone.sentinels: missing: where the server is",
+        "9: sinks.scheme.url: expected the URL of a Redis server, such as redis://cache.internal:6379/0",
+        '10: sinks.host.sentinels.0: expected a host and a port, such as sentinel-1.internal:26379, got "',
+        "11: sinks.none.sentinels: expected at least one entry, got none",
+        "12: sinks.twice.password: with `url` it is a part of that: redis://username:password@host/0",
+        "12: sinks.twice.database: with `url` it is a part of that",
+        '13: sinks.typo.sentinals: unknown key; did you mean "sentinels"?',
+        '14: sinks.copies.replicas: expected a whole number from 0 to 100, got "many"',
+        "15: sinks.list.password: expected text, got something else",
+    ]
+    assert len(told) == len(begins), told
+    for text, begin in zip(told, begins, strict=True):
+        assert text.startswith(begin), text
+        assert "hunter2" not in text
+
+
+def test_a_redis_is_read_with_its_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind Sentinel a batch counts when a replica has it; secrets are the environment's."""
+    topology = read(
+        tmp_path,
+        "sinks:\n"
+        "  one: {type: redis, url: 'redis://:${REDIS_PASSWORD}@x:7000/2'}\n"
+        "  many: {type: redis, sentinels: [a, 'b:7'], master: m, password: '${REDIS_PASSWORD}'}\n"
+        "processors:\n"
+        "  to-one: {handler: schemas_sk:sets, reads: [days], sink: one}\n"
+        "  to-many: {handler: schemas_sk:sets, reads: [days], sink: many}\n",
+    )
+    resolved = resolve(topology, check_handler)
+    one, many = resolved.processors["to-one"].sink, resolved.processors["to-many"].sink
+    assert one is not None and many is not None  # noqa: PT018 - for the type checker
+    assert {Set, Increment, Command} < set(one.accepts)
+    assert [each.decl.copies for each in (one, many)] == [0, 1]  # type: ignore[union-attr] # of a Redis
+    monkeypatch.delenv("REDIS_PASSWORD", raising=False)
+    with pytest.raises(SinkError, match="its `url` needs the environment variable REDIS_PASSWORD"):
+        build_sink(one)
+    monkeypatch.setenv("REDIS_PASSWORD", "t0ps3cret")
+    assert isinstance(build_sink(one), RedisSink)
+    assert "t0ps3cret" not in repr(build_sink(many))
 
 
 def http(folder: Path, more: str = "") -> ResolvedSink:
