@@ -1,6 +1,6 @@
 """How fast one worker writes to downstream systems, from Kafka to their answers and back to the commit.
 
-    python -m benchmarks.sinks [--kinds insert,upsert,http,ask] [--events N] [--rounds N]
+    python -m benchmarks.sinks [--kinds insert,upsert,redis,http,ask] [--events N] [--rounds N]
 
 Each round publishes events of some 130 bytes on 10,000 keys to six partitions of three embedded brokers, and
 then starts one worker. The rate is that of its committed positions, from the first that is seen to the
@@ -9,6 +9,8 @@ Brokers, the system, the worker and this program share the machine.
 
 - insert, upsert: a row of six columns for each event, into a PostgreSQL of Debian's with its default settings
   (fsync and synchronous_commit on), exactly-once. What is in the table is counted afterwards.
+- redis: a hash of four fields for each event, into a redis-server that appends to its file (appendfsync
+  everysec, its default), exactly-once. The hashes and positions are looked at afterwards.
 - http: a POST for each event, in the order of each key, to granian with an application that says 201.
 - ask: the same from an async handler, whose answers are published, exactly-once.
 """
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import socket
 import statistics
 import subprocess
@@ -35,12 +38,13 @@ from holdfast.local.cluster import EmbeddedCluster
 from tests.support.application import Application
 from tests.support.events import Added, Taken
 from tests.support.postgres import PostgresServer
+from tests.support.redis import RedisServer
 
 SHARDS = 6
 KEYS = 10_000
 TEXT = "x" * 90
-BARS = {"insert": 30_000, "upsert": 30_000, "http": 3_000, "ask": 3_000}
-EVENTS = {"insert": 600_000, "upsert": 600_000, "http": 40_000, "ask": 40_000}
+BARS = {"insert": 30_000, "upsert": 30_000, "redis": 50_000, "http": 3_000, "ask": 3_000}
+EVENTS = {"insert": 600_000, "upsert": 600_000, "redis": 600_000, "http": 40_000, "ask": 40_000}
 
 ROWS = """
 from holdfast import Context, processor
@@ -51,6 +55,15 @@ from test_events import Added
 def handle(event: Added, at: Context) -> {write}:
     return {write}("rows", {{"key": event.key, "n": event.n, "text": event.text, "shard": at.partition,
                              "at": at.offset, "counted": event.n % 7}})
+"""
+HASHES = """
+from holdfast import Context, processor
+from holdfast.sinks.redis import HashSet
+from test_events import Added
+
+@processor
+def handle(event: Added, at: Context) -> HashSet:
+    return HashSet(event.key, {"n": event.n, "text": event.text, "shard": at.partition, "at": at.offset})
 """
 CALLS = """
 from holdfast import processor
@@ -140,6 +153,23 @@ def to_postgres(kind: str, make: Make, events: int) -> float:
         server.close()
 
 
+def to_redis(_: str, make: Make, events: int) -> float:
+    """Hashes per second."""
+    server = RedisServer(appendfsync="everysec")
+    server.start()
+    try:
+        app = make(HASHES, {"type": "redis", "url": server.url}, events, sink="system", outputs={})
+        found = rate(app, events)
+        with server.client() as client:
+            positions = client.hgetall(f"holdfast:positions:{app.group}").values()
+            assert sum(int(json.loads(each)["position"]) for each in positions) == events
+            assert client.dbsize() == KEYS + 1
+            assert int(client.hget("k0", "n")) == events - KEYS
+        return found
+    finally:
+        server.close()
+
+
 def to_http(kind: str, make: Make, events: int) -> float:
     """Requests per second."""
     with http_server() as url:
@@ -182,7 +212,7 @@ def main() -> None:
                     return app
 
                 events = arguments.events or EVENTS[kind]
-                measure = to_postgres if kind in TABLES else to_http
+                measure = to_redis if kind == "redis" else to_postgres if kind in TABLES else to_http
                 found.append(measure(kind, make, events))
                 console.print(f"{kind} {number + 1}: {found[-1]:,.0f}/s")
     table = Table(title=f"one worker; {machine['machine']}, {machine['date']}")

@@ -79,8 +79,9 @@ def replay(
     if owner.sink is not None and not emit:
         raise ReplayRefused(
             f"{owner.name} writes to sink {owner.sink} and keeps no state: without --emit nothing comes of "
-            "it. A PostgreSQL sink leaves out what it has written already: to write it again with --emit, "
-            f"delete the rows with consumer_group = '{owner.group_id}' from its table of positions first"
+            "it. A sink that keeps positions leaves out what it has written already: to write it again with "
+            "--emit, delete them first (PostgreSQL: in its table of positions the rows with consumer_group = "
+            f"'{owner.group_id}'; Redis: the key holdfast:positions:{owner.group_id})"
         )
     if owner.asks and not emit:
         raise ReplayRefused(
