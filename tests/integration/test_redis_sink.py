@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import socket
 import threading
 import time
@@ -142,6 +143,41 @@ def test_a_batch_that_comes_again_counts_once(bench: Bench) -> None:
     bench.write(*first)
     assert bench.ask("GET", "count") == "6"
     assert '"position":"6"' in bench.ask("HGET", KEY, "orders/3")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_comes_again_each_record_counts_once(bench: Bench, seed: int) -> None:
+    """Batches in any cut, again and again until Kafka has them, with records that are refused."""
+    rng = random.Random(seed)
+    made: list[list[RedisWrite]] = []
+    for n in range(4_000):
+        kind = rng.random()
+        if kind < 0.02:
+            made.append([Increment("count"), HashSet("fields", {"last": "refused"}), Increment("fields")])
+        elif kind < 0.3:
+            made.append([])
+        elif kind < 0.5:
+            made.append([Increment("count"), HashSet("fields", {"last": n}), Command("RPUSH", "list", n)])
+        else:
+            made.append([Command("RPUSH", "list", n), Increment("count")])
+    bench.ask("HSET", "fields", "last", "none")
+    committed = 0
+    refused: set[int] = set()
+    while committed < len(made):
+        end = rng.randint(committed, min(committed + 1_500, len(made)))
+        writes = [(n, each) for n in range(committed, end) for each in made[n]]
+        refusals = bench.write(*writes, begins={PLACE: committed}, ends={PLACE: end})
+        if rng.random() < 0.3:
+            # Kafka has the positions and the dead letters; otherwise it all comes again.
+            committed = end
+            refused |= {each.position.offset for each in refusals}
+    bad = {n for n, each in enumerate(made) if len(each) == 3 and each[2] == Increment("fields")}
+    listed = [n for n, each in enumerate(made) if each and n not in bad]
+    assert refused == bad
+    assert bench.ask("LRANGE", "list", 0, -1) == [str(n) for n in listed]
+    assert int(bench.ask("GET", "count")) == len(listed)
+    last = max(n for n in listed if isinstance(made[n][1], HashSet))
+    assert bench.ask("HGET", "fields", "last") == str(last)
 
 
 def test_a_large_batch_is_written_in_parts_and_counts_once(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from redis import exceptions
@@ -20,6 +21,8 @@ DECLARED_WRONGLY: Final = (
     *("unknown subcommand", "wrong number of arg", "not allowed from script", "syntax error"),
 )
 """Of a command, in whatever version's words: no record is to blame, but the handler or the user's rights."""
+
+_LEAST_VERSION: Final = 7
 
 _STRANGERS: Final = ("NOAUTH", "WRONGPASS", "NOPERM", "DENIED")
 
@@ -63,6 +66,36 @@ def judge_connecting(error: exceptions.RedisError | OSError, sink: str, where: s
     return SinkDown(f"sink {sink!r}: {where}: {text}")
 
 
+def unfit(told: Mapping[str, str]) -> str | None:
+    """Why a server cannot be a sink; None if it can.
+
+    Args:
+        told: what it says of itself (`INFO`).
+    """
+    if told.get("redis_mode") == "cluster" or told.get("cluster_enabled") == "1":
+        return (
+            "is part of a Redis Cluster, whose nodes cannot write a record and its position together; use a "
+            "single Redis, or one behind Sentinel"
+        )
+    if told.get("redis_mode") == "sentinel":
+        return "is a Sentinel; name it under `sentinels`, with `master`, instead of `url`"
+    version = told.get("redis_version", "")
+    if version.partition(".")[0].isdecimal() and int(version.partition(".")[0]) < _LEAST_VERSION:
+        return (
+            f"is Redis {version}, which hands scripts to its replicas as text and not as what they did; "
+            f"Redis {_LEAST_VERSION} is needed, or newer"
+        )
+    policy = told.get("maxmemory_policy", "")
+    if told.get("maxmemory", "0") != "0" and policy.startswith("allkeys"):
+        return (
+            f"deletes any key when its memory is full (maxmemory-policy {policy}), the inputs' positions "
+            "too; set noeviction, or a policy that begins with volatile"
+        )
+    return None
+
+
 def text_of(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """What an error says, in one line, with the server's word for it: the client cuts off those it knows."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    code = getattr(error, "status_code", None)
+    return f"{code} {text}" if code and not text.startswith(code) else text

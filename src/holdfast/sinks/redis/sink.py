@@ -19,7 +19,7 @@ from holdfast.errors import SinkBehind, SinkDown, SinkError, SinkFenced, SinkRef
 from holdfast.record import Position, TopicPartition
 from holdfast.sinks.base import Refusal, Sink, SinkBatch
 from holdfast.sinks.redis.connection import Address, BoundedConnection
-from holdfast.sinks.redis.judge import judge
+from holdfast.sinks.redis.judge import judge, text_of, unfit
 from holdfast.sinks.redis.plan import Part, parts_of
 from holdfast.sinks.redis.script import SCRIPT
 from holdfast.sinks.redis.writes import (
@@ -92,26 +92,10 @@ class RedisSink(Sink):
 
     def _begin(self) -> None:
         """Look at a server before it is written to, and give it the script."""
-        told = dict(
-            line.split(":", 1) for line in self._connection.ask("INFO").decode().splitlines() if ":" in line
-        )
-        server = self._connection.server
-        if told.get("redis_mode") == "cluster" or told.get("cluster_enabled") == "1":
-            raise SinkError(
-                f"sink {self._name!r}: {server} is part of a Redis Cluster, whose nodes cannot write a batch "
-                "and its positions together; use a single Redis, or one behind Sentinel"
-            )
-        if told.get("redis_mode") == "sentinel":
-            raise SinkError(
-                f"sink {self._name!r}: {server} is a Sentinel; name it under `sentinels`, with `master`, "
-                "instead of `url`"
-            )
-        policy = told.get("maxmemory_policy", "")
-        if told.get("maxmemory", "0") != "0" and policy.startswith("allkeys"):
-            raise SinkError(
-                f"sink {self._name!r}: {server} deletes any key when its memory is full (maxmemory-policy "
-                f"{policy}), the inputs' positions too; set noeviction, or a policy that begins with volatile"
-            )
+        text = self._connection.ask("INFO").decode(errors="replace")
+        reason = unfit(dict(line.split(":", 1) for line in text.splitlines() if ":" in line))
+        if reason is not None:
+            raise SinkError(f"sink {self._name!r}: {self._connection.server} {reason}")
         self._load()
 
     def _load(self) -> None:
@@ -161,7 +145,7 @@ class RedisSink(Sink):
         if isinstance(reply, exceptions.NoScriptError):
             raise _ScriptMissingError
         if isinstance(reply, Exception):
-            raise judge(str(reply), self._name) from reply
+            raise judge(text_of(reply), self._name) from reply
         verdict, *rest = reply
         if verdict == b"written":
             origins, refused = rest
@@ -169,7 +153,7 @@ class RedisSink(Sink):
                 self._note_origin(place, int(origin), batch)
             for number, offset, why in refused:
                 position = _position(places[number - 1], offset)
-                yield Refusal(position, SinkRefused(f"sink {self._name!r} refuses it: {why.decode()}"))
+                yield Refusal(position, SinkRefused(f"sink {self._name!r} refuses it: {_text(why)}"))
             return
         raise self._judge(verdict, rest, places, batch)
 
@@ -196,8 +180,8 @@ class RedisSink(Sink):
             )
         if verdict == b"wrong":
             position = _position(places[rest[0] - 1], rest[1])
-            return SinkError(f"sink {self._name!r} cannot be written to, at {position}: {rest[2].decode()}")
-        return judge(rest[0].decode(), self._name)
+            return SinkError(f"sink {self._name!r} cannot be written to, at {position}: {_text(rest[2])}")
+        return judge(_text(rest[0]), self._name)
 
     def _note_origin(self, place: TopicPartition, origin: int, batch: SinkBatch) -> None:
         is_new = place not in self._origins
@@ -220,16 +204,18 @@ class RedisSink(Sink):
             SinkDown: too few replicas have it. It comes again, is left out then, and waited for once more.
         """
         if isinstance(copies, Exception):
-            raise judge(str(copies), self._name) from copies
+            raise judge(text_of(copies), self._name) from copies
         if copies < self._replicas:
-            server = self._connection.server
-            # It may be cut off from all others, which have another master by now.
-            self._connection.close()
+            # It may be cut off from all others, which have another master by now: the next try asks for that.
             raise SinkDown(
-                f"sink {self._name!r}: {server} has a batch that {copies} of its replicas have, and "
-                f"`replicas` wants {self._replicas}"
+                f"sink {self._name!r}: {self._connection.server} has a batch that {copies} of its replicas "
+                f"have, and `replicas` wants {self._replicas}"
             )
 
 
 def _position(place: TopicPartition, offset: bytes) -> Position:
     return Position(place.topic, place.partition, int(offset))
+
+
+def _text(told: bytes) -> str:
+    return told.decode(errors="replace")
