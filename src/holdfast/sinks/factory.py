@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from holdfast.errors import HoldfastError, SinkError
 from holdfast.sinks.base import Downstream, Sink
 from holdfast.topology.resolved import ResolvedSink
-from holdfast.topology.sink_decls import CustomSinkDecl, HttpSinkDecl, PostgresSinkDecl, RedisSinkDecl
+from holdfast.topology.sink_decls import (
+    CustomSinkDecl,
+    HttpSinkDecl,
+    ParquetSinkDecl,
+    PostgresSinkDecl,
+    RedisSinkDecl,
+)
 
 if TYPE_CHECKING:
     from holdfast.sinks.http.service import HttpSettings
@@ -37,6 +44,8 @@ def build_sink(resolved: ResolvedSink) -> Sink:
         return PostgresSink(decl.name, decl.dsn, decl.positions, decl.timeout_ms / 1000)
     if isinstance(decl, RedisSinkDecl):
         return _redis(decl)
+    if isinstance(decl, ParquetSinkDecl):
+        return _parquet(decl)
     return _http(decl) if isinstance(decl, HttpSinkDecl) else _made(resolved, decl, Sink)  # type: ignore[type-abstract]
 
 
@@ -79,6 +88,20 @@ def _redis(decl: RedisSinkDecl) -> Sink:
         secret("sentinel_password"),
     )
     return RedisSink(decl.name, address, decl.positions, decl.timeout_ms / 1000, decl.copies)
+
+
+def _parquet(decl: ParquetSinkDecl) -> Sink:
+    try:
+        from holdfast.sinks.parquet.shaping import ParquetSettings
+        from holdfast.sinks.parquet.sink import ParquetSink
+    except ImportError as error:
+        raise SinkError(
+            f"sink {decl.name!r} needs pyarrow ({error}); install it with: pip install 'holdfast[parquet]'"
+        ) from None
+    settings = ParquetSettings(
+        decl.name, Path(decl.path), decl.partition_by, decl.columns, compression=decl.compression
+    )
+    return ParquetSink(settings)
 
 
 def _http(decl: HttpSinkDecl) -> Sink:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 
 from holdfast.errors import PolicyError
@@ -14,8 +15,11 @@ from holdfast.topology.model import (
     ProcessorDecl,
     Topology,
 )
-from holdfast.topology.sink_decls import HttpSinkDecl, RedisSinkDecl
+from holdfast.topology.sink_decls import HttpSinkDecl, ParquetSinkDecl, RedisSinkDecl
 from holdfast.topology.source import Location, Problem, did_you_mean
+
+_MOST_DIGITS = 38
+"""Of a decimal in a Parquet file."""
 
 _NOT_WHERE_ONE_ASKS = {
     "tables": "while an async handler waits for an answer, other records of its table are handled",
@@ -181,6 +185,8 @@ def _sinks(topology: Topology, known: Collection[str]) -> Iterator[Problem]:
             yield Problem(("sinks", name, "call_timeout"), text)
         if isinstance(sink, RedisSinkDecl):
             yield from _where(("sinks", name), sink)
+        if isinstance(sink, ParquetSinkDecl):
+            yield from _columns(("sinks", name), sink)
     for name, processor in topology.native.items():
         at: Location = ("processors", name)
         yield from _asked(at, processor, known)
@@ -225,6 +231,20 @@ def _where(at: Location, sink: RedisSinkDecl) -> Iterator[Problem]:
         for key in ("username", "password", "database"):
             if getattr(sink, key) is not None:
                 yield Problem((*at, key), "with `url` it is a part of that: redis://username:password@host/0")
+
+
+def _columns(at: Location, sink: ParquetSinkDecl) -> Iterator[Problem]:
+    for index, column in enumerate(sink.partition_by):
+        if column in sink.partition_by[:index]:
+            yield Problem((*at, "partition_by", index), f'"{column}" stands twice in the list')
+        elif sink.columns is not None and column in sink.columns:
+            text = f'"{column}" is a folder (`partition_by`), and no column of the files; remove it here'
+            yield Problem((*at, "schema", column), text)
+    for column, text in (sink.columns or {}).items():
+        found = re.search(r"(\d+), ?(\d+)", text)
+        if found and not (int(found[2]) <= int(found[1]) <= _MOST_DIGITS and int(found[1])):
+            wrong = f"a decimal has 1 to {_MOST_DIGITS} digits, and up to as many after the point: {text}"
+            yield Problem((*at, "schema", column), wrong)
 
 
 def _asked(at: Location, processor: ProcessorDecl, known: Collection[str]) -> Iterator[Problem]:

@@ -151,6 +151,28 @@ Status = Annotated[
     Field(pattern=r"^([345]\d\d|[345]xx)$"),
     expected("a status of HTTP that is no success, such as 429, or a class of them, such as 5xx"),
 ]
+Folder = Annotated[
+    StrictStr,
+    Field(pattern=r"^/[^\x00]*$"),
+    expected("the absolute path of a folder, such as /data/orders"),
+]
+ColumnName = Annotated[
+    StrictStr,
+    Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_]*$"),
+    expected('the name of a column (letters, digits or "_", starting with a letter)'),
+]
+COLUMN_TYPES = (
+    *("string", "binary", "bool", "int32", "int64", "float32", "float64"),
+    *("date", "time", "timestamp", "local_timestamp", "json"),
+)
+"""Types of columns that are named alone."""
+
+_COLUMN_TYPE = rf"({'|'.join(COLUMN_TYPES)}|decimal\(\d{{1,2}}, ?\d{{1,2}}\))"
+ColumnType = Annotated[
+    StrictStr,
+    Field(pattern=rf"^({_COLUMN_TYPE}|list<{_COLUMN_TYPE}>)$"),
+    expected(f"the type of a column: {', '.join(COLUMN_TYPES)}, decimal(12, 2), or list<...> of one"),
+]
 Fraction = Annotated[
     float, Field(strict=True, gt=0, le=1), expected("a fraction above 0, up to 1, such as 0.5")
 ]
@@ -248,3 +270,4 @@ Start = Literal["earliest", "latest"]
 Guarantee = Literal["exactly-once", "at-least-once"]
 OnError = Literal["stop", "retry", "dead-letter", "drop"]
 OnBadRecord = Literal["stop", "dead-letter", "drop"]
+Compression = Literal["zstd", "snappy", "gzip", "lz4", "none"]

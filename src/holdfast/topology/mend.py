@@ -29,6 +29,7 @@ _STAND_INS: Mapping[tuple[str | int, str | int], Any] = {
     ("processors", "reads"): ["stand-in"],
     ("sinks", "dsn"): "stand-in",
     ("sinks", "url"): "http://stand-in",
+    ("sinks", "path"): "/stand-in",
     ("sinks", "sink"): _REFERENCE,
     ("producers", "source"): _REFERENCE,
     ("producers", "writes"): ["stand-in"],

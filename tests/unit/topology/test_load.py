@@ -187,6 +187,7 @@ PROCESSOR_KEYS = (
     "sink",
     "type",
     "postgres",
+    "parquet",
     "custom",
     "dsn",
     "breaker",

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from holdfast import Event
 from holdfast.engine.plan import check_handler
 from holdfast.errors import SinkError, TopologyErrors
 from holdfast.sinks.factory import build_sink
 from holdfast.sinks.http import HttpCall
 from holdfast.sinks.http.sink import HttpSink
+from holdfast.sinks.parquet import Row
+from holdfast.sinks.parquet.sink import ParquetSink
 from holdfast.sinks.postgres import Delete, Execute, Insert, Upsert
 from holdfast.sinks.postgres.sink import PostgresSink
 from holdfast.sinks.redis import Command, Increment, Set
@@ -134,8 +137,8 @@ def test_all_mistakes_of_sinks_are_told_with_their_lines(tmp_path: Path) -> None
         "  loose: {handler: schemas_sk:good, reads: [days], sink: good, guarantee: at-least-once}\n",
     )
     begins = [
-        '5: sinks.typo.type: expected postgres or http or redis or custom, got "postgrs"; did you mean "pos',
-        "6: sinks.none.type: expected postgres or http or redis or custom, got nothing",
+        '5: sinks.typo.type: expected postgres or http or redis or parquet or custom, got "postgrs"; did you',
+        "6: sinks.none.type: expected postgres or http or redis or parquet or custom, got nothing",
         "7: sinks.bare.dsn: missing: where it is",
         "8: sinks.unknown.tabel: unknown key",
         "9: sinks.never.breaker: this breaker can never open: its window holds 10 calls",
@@ -157,6 +160,57 @@ def test_all_mistakes_of_sinks_are_told_with_their_lines(tmp_path: Path) -> None
     assert len(told) == len(begins), told
     for text, begin in zip(told, begins, strict=True):
         assert text.startswith(begin), text
+
+
+def test_all_mistakes_of_files_are_told(tmp_path: Path) -> None:
+    """Folders, columns and their types."""
+    told = problems(
+        tmp_path,
+        "sinks:\n"
+        "  near: {type: parquet, path: data/x}\n"
+        "  url: {type: parquet, path: 's3://bucket/x'}\n"
+        "  folder: {type: parquet, path: /x, partition_by: ['a/b']}\n"
+        "  types: {type: parquet, path: /x, schema: {a: int, b: list<x>}}\n"
+        "  digits: {type: parquet, path: /x, schema: {a: 'decimal(39, 2)', b: 'list<decimal(2, 3)>'}}\n"
+        "  both: {type: parquet, path: /x, partition_by: [day], schema: {n: int64, day: date}}\n"
+        "  none: {type: parquet, path: /x, schema: {}}\n"
+        "  small: {type: parquet, path: /x, compression: zip}\n"
+        "  twice: {type: parquet, path: /x, partition_by: [day, day]}\n"
+        "processors:\n"
+        "  rows: {handler: schemas_sk:returns_events, reads: [days], sink: small}\n",
+    )
+    begins = [
+        "5: sinks.near.path: expected the absolute path of a folder, such as /data/orders",
+        "6: sinks.url.path: expected the absolute path of a folder, such as /data/orders",
+        '7: sinks.folder.partition_by.0: expected the name of a column (letters, digits or "_"',
+        "8: sinks.types.schema.a: expected the type of a column: string, binary, bool, int32",
+        "8: sinks.types.schema.b: expected the type of a column",
+        "9: sinks.digits.schema.a: a decimal has 1 to 38 digits, and up to as many after the point: decimal",
+        "9: sinks.digits.schema.b: a decimal has 1 to 38 digits, and up to as many after the point: list<",
+        '10: sinks.both.schema.day: "day" is a folder (`partition_by`), and no column of the files',
+        "11: sinks.none.schema: ",
+        "12: sinks.small.compression: expected zstd, snappy, gzip, lz4 or none",
+        '13: sinks.twice.partition_by.1: "day" stands twice in the list',
+    ]
+    assert len(told) == len(begins), told
+    for text, begin in zip(told, begins, strict=True):
+        assert text.startswith(begin), text
+
+
+def test_a_parquet_sink_takes_rows_and_events(tmp_path: Path) -> None:
+    """It is made without looking at its folder."""
+    topology = read(
+        tmp_path,
+        "sinks: {lake: {type: parquet, path: /data/x, partition_by: [name], schema: {n: 'decimal(4, 2)'}}}\n"
+        "processors:\n"
+        "  one: {handler: schemas_sk:returns_events, reads: [days], sink: lake}\n",
+    )
+    sink = resolve(topology, check_handler).processors["one"].sink
+    assert sink is not None
+    assert sink.accepts == (Row, Event)
+    made = build_sink(sink)
+    assert isinstance(made, ParquetSink)
+    assert (made._settings.path, made._settings.partition_by) == (Path("/data/x"), ("name",))
 
 
 def test_an_address_is_not_part_of_any_text(tmp_path: Path) -> None:
