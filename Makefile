@@ -11,7 +11,7 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 UV := .tools/bin/uv
 INSTALLED := .venv/.installed
-SOURCES := src producers processors schemas tests examples benchmarks
+SOURCES := src producers processors schemas gateway tests examples benchmarks
 
 # Use the Python that is there; never download another one.
 export UV_PYTHON_DOWNLOADS := never

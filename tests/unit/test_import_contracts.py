@@ -31,8 +31,12 @@ FORBIDDEN = {
         "import processors.credit",
         "The library never imports the application",
     ),
-    "producers/orders.py": ("import processors.credit", "Producers and processors do not know each other"),
+    "producers/orders.py": (
+        "import processors.credit",
+        "Producers, processors and the gateway do not know each other",
+    ),
     "schemas/orders.py": ("import producers.orders", "Contracts know nobody"),
+    "gateway/book.py": ("import holdfast", "The gateway is somebody else's service and knows nobody here"),
 }
 """One import for each contract, in a file where it must not be."""
 
@@ -59,7 +63,7 @@ def lint(root: Path) -> subprocess.CompletedProcess[str]:
 def copy(tmp_path: Path) -> Path:
     """Copy what the contracts are about."""
     ignore = shutil.ignore_patterns("__pycache__")
-    for folder in ("src", "producers", "processors", "schemas"):
+    for folder in ("src", "producers", "processors", "schemas", "gateway"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
