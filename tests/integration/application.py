@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ from holdfast.checks import CheckResult
 from holdfast.engine.plan import check_handler
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.drain import DrainWatch, group_inputs
+from holdfast.kafka.groups import GroupAdmin
 from holdfast.kafka.producer import Producer
 from holdfast.kafka.provision import provision
 from holdfast.kafka.scan import LogScanner
@@ -23,6 +24,7 @@ from holdfast.runtime.launch import LaunchSettings, worker_specs
 from holdfast.runtime.supervisor import Supervisor
 from holdfast.schema import Event
 from holdfast.topology import check_file
+from tests.support.application import Run, logs_below
 
 
 class Application:
@@ -34,12 +36,15 @@ class Application:
         topology: its file.
         servers: the brokers.
         home: a folder for state and logs.
+
+    Attributes:
+        servers: the brokers.
     """
 
     def __init__(self, topology: Path, servers: str, home: Path) -> None:
         self._resolved = check_file(topology, check_handler)
         self.topology = self._resolved.topology
-        self._servers = servers
+        self.servers = servers
         self._home = home
         self._admin = AdminClient({"bootstrap.servers": servers})
         self.log = ClusterTopicReader(self._resolved, LogScanner(servers))
@@ -47,7 +52,7 @@ class Application:
     def __enter__(self) -> Self:
         taken = self._present()
         assert not taken, f"topics that are not this test's to use: {sorted(taken)}"
-        provision(TopicAdmin(self._servers), self.topology)
+        provision(TopicAdmin(self.servers), self.topology)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,7 +71,7 @@ class Application:
     def produce(self, producer: str, only: Callable[[Event], bool] = lambda _: True, **arguments: Any) -> int:
         """Publish what a declared producer yields, or some of it."""
         declared = self._resolved.producers[producer]
-        with Producer.for_topics(declared.writes, self._servers, source=self.topology.app) as client:
+        with Producer.for_topics(declared.writes, self.servers, source=self.topology.app) as client:
             for event in filter(only, declared.source(**arguments)):
                 client.publish(event)
             client.flush()
@@ -86,12 +91,12 @@ class Application:
             meanwhile: called again and again while they run.
             only: the processors to run and to wait for; all of them when empty.
         """
-        settings = LaunchSettings(self._servers, self._home, "test")
+        settings = LaunchSettings(self.servers, self._home, "test")
         supervisor = Supervisor(worker_specs(self.topology, settings, only))
         began = time.monotonic()
         try:
             supervisor.start()
-            with DrainWatch(self._servers, group_inputs(self.topology, only)) as watch:
+            with DrainWatch(self.servers, group_inputs(self.topology, only)) as watch:
                 while not watch.is_drained(since=began):
                     lag = watch.last.found.lag if watch.last else "unknown"
                     assert time.monotonic() - began < within, f"not done in time: lag {lag}"
@@ -103,6 +108,25 @@ class Application:
                         meanwhile(supervisor)
         finally:
             supervisor.stop()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Run]:
+        """Run all processors while the block lasts, then stop them in good order."""
+        run = Run(self, worker_specs(self.topology, LaunchSettings(self.servers, self._home, "test")))
+        try:
+            run.supervisor.start()
+            yield run
+        finally:
+            run.stop()
+
+    def lag(self) -> int:
+        """Records that are not handled yet, of all processors."""
+        with GroupAdmin(self.servers) as groups:
+            return sum(groups.is_drained(group_inputs(self.topology)).lag.values())
+
+    def logs(self) -> str:
+        """What the workers wrote, for a failing test's report."""
+        return logs_below(self._home)
 
     def check(self) -> list[CheckResult]:
         """Run the declared checks."""

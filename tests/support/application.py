@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import TopicPartition as ClientPartition
@@ -262,17 +262,34 @@ class Application:
 
     def logs(self) -> str:
         """What the workers wrote, for a failing test's report."""
-        return "\n".join(
-            f"--- {p.name}\n{p.read_text()}"
-            for p in sorted(self.home.rglob("*.log"))
-            if "state" not in p.parts
-        )
+        return logs_below(self.home)
+
+
+def logs_below(home: Path) -> str:
+    """What workers with this data folder wrote."""
+    return "\n".join(
+        f"--- {p.name}\n{p.read_text()}" for p in sorted(home.rglob("*.log")) if "state" not in p.parts
+    )
+
+
+class Watched(Protocol):
+    """What `Run` has to know of an application."""
+
+    @property
+    def topology(self) -> Topology: ...
+
+    @property
+    def servers(self) -> str: ...
+
+    def lag(self) -> int: ...
+
+    def logs(self) -> str: ...
 
 
 class Run:
     """Workers under one supervisor."""
 
-    def __init__(self, application: Application, specs: tuple[WorkerSpec, ...]) -> None:
+    def __init__(self, application: Watched, specs: tuple[WorkerSpec, ...]) -> None:
         self.application = application
         self.supervisor = Supervisor(specs)
         self._stopped = False

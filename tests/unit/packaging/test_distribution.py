@@ -75,6 +75,7 @@ def test_the_sdist_is_complete_and_clean(archives: tuple[Path, Path]) -> None:
     with tarfile.open(archives[0]) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     assert {"topology.yaml", "uv.lock", "Makefile", "LICENSE", "processors/credit.py"} <= names
+    assert {"topology.downstream.yaml", "schemas/history.sql", "gateway/app.py"} <= names
     unwanted = (".venv", ".envs", "__pycache__", ".mypy_cache", "results/", ".hypothesis")
     assert [name for name in names if any(part in name for part in unwanted)] == []
 

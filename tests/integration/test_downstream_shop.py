@@ -1,0 +1,200 @@
+"""The reference application with its gateway and its database, both failing on and off under load."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from holdfast.schema import Event
+from processors.credit import LIMIT
+from tests.conftest import TestCluster
+from tests.integration.application import Application
+from tests.support.application import Run
+from tests.support.gateway import GatewayProcess, gateway_process
+from tests.support.postgres import PostgresServer
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).parents[2]
+ORDERS = 2500
+RATE = 75
+"""Orders per second: they last for as long as all faults together."""
+
+FAULTS: tuple[dict[str, Any], ...] = (
+    {"kind": "error"},
+    {"kind": "hang"},
+    {"kind": "cut-after-headers"},
+    {"kind": "malformed"},
+    {"kind": "throttle", "seconds": 1},
+    {"kind": "cut-in-body"},
+    {"kind": "other-order"},
+    {"kind": "wrong-schema", "rate": 0.3},
+    {"kind": "other-amount", "rate": 0.3},
+    {"kind": "latency", "seconds": 0.2},
+)
+"""Each kind; the last three let some calls through, so the application works on meanwhile."""
+
+
+class Shop:
+    """The application and the systems around it.
+
+    Attributes:
+        killed: the systems and workers that were killed, in their order.
+    """
+
+    def __init__(self, app: Application, gateway: GatewayProcess, postgres: PostgresServer) -> None:
+        self.app = app
+        self.gateway = gateway
+        self.postgres = postgres
+        self.killed: list[str] = []
+
+    def trouble(self, run: Run, fault: dict[str, Any]) -> None:
+        """Let the gateway fail in one way until it is noticed, and see that it goes on afterwards."""
+        before = self.gateway.faults()[fault["kind"]]
+        self.gateway.fail(fault)
+        run.until(lambda: self.gateway.faults()[fault["kind"]] >= before + 3, 30, f"{fault} happens")
+        if fault.get("rate", 1) == 1 and fault["kind"] != "latency":
+            self.until_waiting(run, "payments", "gateway")
+        run.let_run(0.3)
+        self.gateway.heal()
+
+    def kill_gateway(self, run: Run) -> None:
+        """SIGKILL, and a new one that knows what the old one charged."""
+        self.killed.append("gateway")
+        self.gateway.kill()
+        self.until_waiting(run, "payments", "gateway")
+        self.gateway.start()
+
+    @contextlib.contextmanager
+    def database_killed(self, run: Run) -> Iterator[None]:
+        """SIGKILL to all of PostgreSQL, which is started again when the block ends."""
+        self.killed.append("postgres")
+        self.postgres.kill()
+        try:
+            yield
+            self.until_waiting(run, "order-history", "history")
+        finally:
+            self.postgres.start()
+
+    def kill_worker(self, run: Run, processor: str) -> None:
+        """SIGKILL a worker; its supervisor starts it again."""
+        self.killed.append(processor)
+        run.kill(index(run, processor))
+
+    def until_waiting(self, run: Run, processor: str, system: str) -> None:
+        """Until a worker says that it waits for a system."""
+        at = index(run, processor)
+        run.until(lambda: run.views[at].status.waits_for == system, 30, f"{processor} waits for {system}")
+
+    def until_nobody_waits(self, run: Run) -> None:
+        """Until no worker says that it waits for anything."""
+        run.until(lambda: not any(view.status.waits_for for view in run.views), 60, "all go on")
+
+
+def index(run: Run, processor: str) -> int:
+    """Which of the workers is a processor's."""
+    return next(i for i, view in enumerate(run.views) if view.spec.processor == processor)
+
+
+class Trade:
+    """Publishes orders from a thread of its own, at a steady rate while its block lasts; then the rest."""
+
+    def __init__(self, app: Application, orders: int) -> None:
+        self._pause = threading.Event()
+        self._thread = threading.Thread(target=lambda: app.produce("orders", only=self._paced, count=orders))
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._pause.set()
+        self._thread.join()
+
+    def _paced(self, event: Event) -> bool:
+        # The opening stock comes first, and at once.
+        if type(event).__name__ == "OrderPlaced":
+            self._pause.wait(1 / RATE)
+        return True
+
+
+@pytest.fixture
+def shop(
+    cluster: TestCluster, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shop]:
+    """The application with fresh topics, a fresh gateway and a fresh database, without the Faust view."""
+    with postgres.database() as name, gateway_process(tmp_path / "journal", limit=str(LIMIT)) as gateway:
+        with postgres.connect(name) as connection:
+            connection.execute((ROOT / "schemas" / "history.sql").read_bytes())
+        monkeypatch.setenv("GATEWAY_URL", gateway.url)
+        monkeypatch.setenv("HISTORY_DSN", postgres.dsn(name))
+        file = write_application(tmp_path / "app", gateway.url, postgres.dsn(name))
+        with Application(file, cluster.bootstrap_servers, tmp_path) as app:
+            yield Shop(app, gateway, postgres)
+
+
+def write_application(folder: Path, gateway: str, dsn: str) -> Path:
+    """The application as it is in the repository, with other addresses and shorter times."""
+    folder.mkdir()
+    for package in ("producers", "processors", "schemas"):
+        (folder / package).symlink_to(ROOT / package)
+    declared = yaml.safe_load((ROOT / "topology.downstream.yaml").read_text())
+    declared["sinks"]["gateway"] |= {"url": gateway, "call_timeout": "500ms", "timeout": "3s"}
+    declared["sinks"]["history"] |= {"dsn": dsn, "timeout": "2s"}
+    del declared["processors"]["live-spending"]
+    declared["checks"].remove("processors.invariants:live_spending_matches")
+    file = folder / "topology.yaml"
+    file.write_text(json.dumps(declared))
+    return file
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(8, marks=[pytest.mark.chaos, pytest.mark.slow])])
+def test_nobody_is_charged_twice_and_the_database_equals_the_log_whatever_fails(
+    shop: Shop, rounds: int
+) -> None:
+    """Each fault of the gateway in turn, its death, the database's and workers', all under load."""
+    rng = random.Random(rounds)
+    with shop.app.running() as run:
+        with Trade(shop.app, rounds * ORDERS):
+            run.until(lambda: all(view.records for view in run.views), 60, "all are at work")
+            for _ in range(rounds):
+                let_all_fail(shop, run, rng)
+        run.until_drained(rounds * 60)
+    assert_all_holds(shop, rounds)
+
+
+def let_all_fail(shop: Shop, run: Run, rng: random.Random) -> None:
+    """Every fault once; each time another of the killed is killed beside it."""
+    beside = itertools.cycle(["database", "nothing", "payments", "nothing", "order-history"])
+    for fault, other in zip(rng.sample(FAULTS, len(FAULTS)), beside, strict=False):
+        with shop.database_killed(run) if other == "database" else contextlib.nullcontext():
+            shop.trouble(run, fault)
+            if other in ("payments", "order-history"):
+                shop.kill_worker(run, other)
+        shop.until_nobody_waits(run)
+    shop.kill_gateway(run)
+    shop.until_nobody_waits(run)
+
+
+def assert_all_holds(shop: Shop, rounds: int) -> None:
+    """Every invariant, over the log, the gateway's audit and the database; and every fault was there."""
+    results = {result.name: result for result in shop.app.check()}
+    assert [(result.name, result.examples) for result in results.values() if not result.ok] == []
+    assert results["every order reaches exactly one end"].counts["placed"] == rounds * ORDERS
+    assert results["PostgreSQL equals the fold of the log"].counts["orders"] == rounds * ORDERS
+    charges = results["every payment is charged exactly once"].counts
+    assert charges["charged"] > 0.3 * rounds * ORDERS
+    assert charges["repeated"] > 0, "some answers were lost, and asked for again"
+    audit = shop.gateway.audit()
+    assert {entry.fault for entry in audit} == {None, *(fault["kind"] for fault in FAULTS)}
+    assert any(entry.fault and entry.outcome == "charged" for entry in audit)
+    assert shop.killed.count("postgres") == 2 * rounds
+    assert set(shop.killed) == {"postgres", "gateway", "payments", "order-history"}
