@@ -51,10 +51,13 @@ class Shop:
         killed: the systems and workers that were killed, in their order.
     """
 
-    def __init__(self, app: Application, gateway: GatewayProcess, postgres: PostgresServer) -> None:
+    def __init__(
+        self, app: Application, gateway: GatewayProcess, postgres: PostgresServer, database: str
+    ) -> None:
         self.app = app
         self.gateway = gateway
         self.postgres = postgres
+        self.database = database
         self.killed: list[str] = []
 
     def trouble(self, run: Run, fault: dict[str, Any]) -> None:
@@ -138,7 +141,7 @@ def shop(
         monkeypatch.setenv("HISTORY_DSN", postgres.dsn(name))
         file = write_application(tmp_path / "app", gateway.url, postgres.dsn(name))
         with Application(file, cluster.bootstrap_servers, tmp_path) as app:
-            yield Shop(app, gateway, postgres)
+            yield Shop(app, gateway, postgres, name)
 
 
 def write_application(folder: Path, gateway: str, dsn: str) -> Path:
@@ -169,6 +172,7 @@ def test_nobody_is_charged_twice_and_the_database_equals_the_log_whatever_fails(
                 let_all_fail(shop, run, rng)
         run.until_drained(rounds * 60)
     assert_all_holds(shop, rounds)
+    assert_damage_is_found(shop)
 
 
 def let_all_fail(shop: Shop, run: Run, rng: random.Random) -> None:
@@ -198,3 +202,15 @@ def assert_all_holds(shop: Shop, rounds: int) -> None:
     assert any(entry.fault and entry.outcome == "charged" for entry in audit)
     assert shop.killed.count("postgres") == 2 * rounds
     assert set(shop.killed) == {"postgres", "gateway", "payments", "order-history"}
+
+
+def assert_damage_is_found(shop: Shop) -> None:
+    """One charge too many and three changes in the database are seen by the same checks."""
+    some = next(entry for entry in shop.gateway.audit() if entry.outcome == "charged")
+    shop.gateway.charge("another", some.order_id, some.customer_id, str(some.amount))
+    with shop.postgres.connect(shop.database) as connection:
+        connection.execute("UPDATE orders SET total = total + 1 WHERE order_id = %s", [some.order_id])
+        connection.execute("DELETE FROM payments WHERE order_id = %s", [some.order_id])
+        connection.execute("INSERT INTO ledger_entries (account, order_id, amount) VALUES ('sales', 'x', 1)")
+    found = {result.name: result.violations for result in shop.app.check() if not result.ok}
+    assert found == {"every payment is charged exactly once": 1, "PostgreSQL equals the fold of the log": 3}
