@@ -22,6 +22,7 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   ├── UndeclaredOutput       it emitted what the topology does not allow
     │   ├── MissingKey             it used state for a record that has no key
     │   ├── TooManySetAside        so many records failed that their shard stops instead
+    │   ├── KeyParked              an earlier record of the key waits among the dead letters
     │   └── RecordFailed           it failed while it asked for something, and its shard has to stop
     ├── ClusterError               brokers or the embedded cluster
     │   ├── BrokersUnreachable
@@ -35,6 +36,7 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   ├── StoreError             the local store cannot be read or written now
     │   │   └── CorruptStore       its folder is damaged; it is rebuilt
     │   └── NoSuchKey              a table holds nothing under the key that was asked for
+    ├── LettersRefused             dead letters that cannot be redriven or discarded as it was asked
     ├── ReplayRefused              a replay that would skip records, or give a state that looks right
     ├── VersionRefused             a version of a processor that must not work
     ├── SlotTaken                  another process works in the same slot
@@ -139,6 +141,13 @@ class HandlerError(HoldfastError):
 
 class UndeclaredOutput(HandlerError):
     """A handler emitted an event that its processor does not declare."""
+
+
+class KeyParked(HandlerError):
+    """An earlier record of the same key was set aside, and this one has to wait behind it."""
+
+    def __init__(self, first: str) -> None:
+        super().__init__(f"its key is parked since {first} was set aside; it waits behind that")
 
 
 class RecordFailed(HandlerError):
@@ -341,6 +350,10 @@ class MetricsError(HoldfastError):
 
 class WorkerError(HoldfastError):
     """A worker cannot go on."""
+
+
+class LettersRefused(HoldfastError):
+    """Dead letters cannot be redriven or discarded as it was asked."""
 
 
 class ReplayRefused(HoldfastError):

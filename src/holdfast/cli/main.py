@@ -12,6 +12,7 @@ from holdfast.cli import (
     cluster,
     compare,
     demo,
+    dlq,
     groups,
     leader,
     produce,
@@ -30,7 +31,7 @@ from holdfast.errors import HoldfastError
 
 AREAS = (
     *(cluster, topology, publish, produce, run, groups, state, state_compare, replay, compare, switch),
-    *(leader, verify, demo),
+    *(leader, dlq, verify, demo),
 )
 """Modules of this package that register commands, in the order of `--help`."""
 

@@ -108,7 +108,7 @@ def _prepare(
     """Find out what is to be done, with nobody in the group."""
     with GroupAdmin(servers, declared.kafka) as admin:
         scanner = LogScanner(servers, declared.kafka)
-        for table in owner.tables:
+        for table in owner.state_tables:
             require_changelog(scanner, owner.changelog(table))
         await_alone(admin, owner)
         end_unfinished(owner, servers, declared.kafka)
@@ -116,7 +116,7 @@ def _prepare(
         plan = plan_replay(
             wanted.start,
             known,
-            has_tables=bool(owner.tables),
+            has_tables=bool(owner.state_tables),
             keep_state=wanted.keep_state,
             incomplete=wanted.incomplete,
             has_lost_positions=has_lost_positions(owner, stands, admin),
@@ -128,8 +128,8 @@ def _prepare(
 def _show(owner: ProcessorDecl, plan: ReplayPlan, wanted: _Wanted, as_json: bool) -> None:
     """Say what will be done: the partitions as a result, the rest as remarks."""
     show_plan(plan, as_json)
-    if owner.tables:
-        tables = f"{escape(', '.join(owner.tables))} in {counted(len(plan.shards), 'shard')}"
+    if owner.state_tables:
+        tables = f"{escape(', '.join(owner.state_tables))} in {counted(len(plan.shards), 'shard')}"
         if wanted.keep_state:
             err.print(f"tables stay as they are, and replayed records change them once more: {tables}")
         else:

@@ -24,8 +24,10 @@ from holdfast.errors import ReplayRefused
 from holdfast.kafka.groups import GroupAdmin
 from holdfast.kafka.moves import Move, Mover
 from holdfast.kafka.positions import Role
+from holdfast.kafka.standing import standing
 from holdfast.kafka.versions import KnownVersion
-from holdfast.runtime.versions import Side, SwitchStep, plan_switch, switch_notes
+from holdfast.runtime.replay_steps import inputs_of, redriven_of
+from holdfast.runtime.versions import Side, SwitchStep, plan_switch, switch_notes, with_redriven
 from holdfast.topology import ProcessorDecl, Topology, load
 from holdfast.topology.fields import UNVERSIONED
 
@@ -88,9 +90,15 @@ def _switch(
     with GroupAdmin(servers, declared.kafka) as admin:
         for each in (live, target):
             await_alone(admin, each)
-    groups = {it.decl.group_id: it for it in versions(declared, live, servers)}
-    stands = [groups[each.group_id].stands for each in (live, target)]
-    sides = [Side(each.version_name, it.committed) for each, it in zip((live, target), stands, strict=True)]
+    versions(declared, live, servers)
+    places = (inputs_of(declared, live), redriven_of(declared, live))
+    stands = [
+        standing(each.group_id, [*places[0], *places[1]], servers, declared.kafka) for each in (live, target)
+    ]
+    inputs, redriven = ([{place: it.committed[place] for place in some} for it in stands] for some in places)
+    sides = with_redriven(
+        Side(live.version_name, inputs[0]), Side(target.version_name, inputs[1]), tuple(redriven)
+    )
     steps = plan_switch(*sides)
     _show(steps, sides[0], sides[1], as_json)
     confirm(yes)
@@ -98,11 +106,11 @@ def _switch(
     moves = [
         Move(
             each.group_id,
-            side.committed,
+            stand.committed,
             {p: it.offset or 0 for p, it in side.committed.items()},
             note,
         )
-        for each, side, note in zip((live, target), sides, notes, strict=True)
+        for each, stand, side, note in zip((live, target), stands, sides, notes, strict=True)
     ]
     mover = Mover(live.switch_id, servers, declared.kafka)
     mover.move(moves, f"switching {live.name} to {target.version_name}", lambda _: None)

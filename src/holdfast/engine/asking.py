@@ -13,6 +13,7 @@ from typing import Any
 from holdfast.engine.context import Context
 from holdfast.engine.handler import HandlerSpec
 from holdfast.engine.outputs import Emit, Router
+from holdfast.engine.redriven import topic_of
 from holdfast.errors import HandlerError
 from holdfast.record import Message, Output, Write
 
@@ -79,5 +80,5 @@ def _itself(event: Any) -> Any:
 def _context(message: Message, fence: int) -> Context:
     """One of its own for each record: others are handled meanwhile."""
     context = Context(message.partition(), fence)
-    context._topic, context._message = message.topic(), message
+    context._topic, context._message = topic_of(message), message
     return context

@@ -23,7 +23,7 @@ class Context:
 
     @property
     def topic(self) -> str:
-        """The topic that the record was read from."""
+        """The input that the record is of; also when it is a dead letter that was redriven."""
         return self._topic
 
     @property
@@ -38,8 +38,11 @@ class Context:
 
     @property
     def position(self) -> Position:
-        """Topic, partition and offset; unique, so it may serve as an idempotency key."""
-        return Position(self._topic, self._partition, self._message.offset())
+        """Topic, partition and offset; unique, so it may serve as an idempotency key.
+
+        That of a redriven record is its place in the topic of redriven ones.
+        """
+        return Position(self._message.topic(), self._partition, self._message.offset())
 
     @property
     def fencing_token(self) -> int:

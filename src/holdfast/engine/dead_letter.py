@@ -10,12 +10,20 @@ import logging
 import traceback
 
 from holdfast.engine.blame import explain, stack_of, text_of
+from holdfast.engine.redriven import Parked, Redriven
 from holdfast.record import Message, Output, Position
 
 log = logging.getLogger("holdfast.dead_letters")
 """One line for each record that is set aside, dropped or tried again; a worker limits them."""
 
 PREFIX = "__streams.errors."
+PROCESSOR = "holdfast.processor"
+ATTEMPTS = "holdfast.attempts"
+FIRST_FAILED = "holdfast.first-failed"
+LAST_FAILED = "holdfast.last-failed"
+PARKING = "holdfast.parking"
+"""The header that names the parking of a parked key, in the letters of all of its records."""
+NUMBER = "holdfast.parking.number"
 TIMESTAMP = "holdfast.timestamp"
 """The header with the record's own timestamp, in a letter that has another one."""
 MAX_STACKTRACE = 8_000
@@ -32,12 +40,27 @@ def set_aside(
     cause: BaseException,
     *,
     processor: str,
+    now: int,
     time: int | None = None,
     attempts: int = 1,
+    parked: Parked | None = None,
 ) -> Output:
     """The record that sets `message` aside, after a line in the log; see `dead_letter`."""
-    log.warning("processor %r sets %s aside in topic %s: %s", processor, origin, topic, explain(cause))
-    return dead_letter(topic, origin, message, cause, processor=processor, time=time, attempts=attempts)
+    again = f" (redriven from {message.sent.letter})" if isinstance(message, Redriven) else ""
+    log.warning(
+        "processor %r sets %s%s aside in topic %s: %s", processor, origin, again, topic, explain(cause)
+    )
+    return dead_letter(
+        topic,
+        origin,
+        message,
+        cause,
+        processor=processor,
+        now=now,
+        time=time,
+        attempts=attempts,
+        parked=parked,
+    )
 
 
 def drop(origin: Position, cause: BaseException, *, processor: str) -> None:
@@ -64,10 +87,12 @@ def dead_letter(
     cause: BaseException,
     *,
     processor: str,
+    now: int,
     time: int | None = None,
     attempts: int = 1,
+    parked: Parked | None = None,
 ) -> Output:
-    """The record that sets `message` aside.
+    """The record that sets `message` aside. That of a redriven one tells where it was read first.
 
     Args:
         topic: the dead-letter topic.
@@ -75,9 +100,15 @@ def dead_letter(
         message: the message, whose bytes are kept as they are.
         cause: why it cannot be handled.
         processor: the processor that gave up on it.
+        now: the time, in milliseconds since the epoch.
         time: the letter's timestamp where the brokers refuse the message's own, which is kept in a header.
         attempts: how often its handler was called for it.
+        parked: its place among those of a parked key, if it has one.
     """
+    first = now
+    if isinstance(message, Redriven):
+        sent = message.sent
+        origin, attempts, first = sent.origin, sent.attempts + attempts, sent.first_failed or now
     kind = type(cause)
     stack = stack_of(cause) or "".join(traceback.format_exception(cause))
     headers = [
@@ -88,9 +119,13 @@ def dead_letter(
         (PREFIX + "topic", origin.topic.encode()),
         (PREFIX + "partition", str(origin.partition).encode()),
         (PREFIX + "offset", str(origin.offset).encode()),
-        ("holdfast.processor", processor.encode()),
-        ("holdfast.attempts", str(attempts).encode()),
+        (PROCESSOR, processor.encode()),
+        (ATTEMPTS, str(attempts).encode()),
+        (FIRST_FAILED, str(first).encode()),
+        (LAST_FAILED, str(now).encode()),
     ]
+    if parked is not None:
+        headers += [(PARKING, parked.parking.encode()), (NUMBER, str(parked.number).encode())]
     own = message.timestamp()[1]
     if time is None:
         return Output(topic, message.value(), message.key(), own, headers)

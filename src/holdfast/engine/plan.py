@@ -30,7 +30,11 @@ _OVERHEAD = 1_024
 
 
 def plan_processor(
-    resolved: ResolvedProcessor, app: str, dead_letter_topic: str, clock: Callable[[], float]
+    resolved: ResolvedProcessor,
+    app: str,
+    dead_letter_topic: str,
+    clock: Callable[[], float],
+    redrive_topic: str | None = None,
 ) -> ProcessorPlan:
     """What the shards of a processor share.
 
@@ -39,6 +43,7 @@ def plan_processor(
         app: the application's name, the `ce_source` of what it writes.
         dead_letter_topic: where records go that are set aside.
         clock: seconds that never go back, for records that are tried again.
+        redrive_topic: where they are given back, to a processor that takes them.
 
     Raises:
         HandlerError: the handler's signature cannot be served.
@@ -49,6 +54,7 @@ def plan_processor(
         name=decl.name,
         handler=inspect_handler(resolved.handler),
         decoders={topic.decl.name: EventDecoder(topic.events) for topic in resolved.reads},
+        redrive_topic=redrive_topic if decl.takes_redriven else None,
         tables={name: ValueCodec(type_) for name, type_ in resolved.tables.items()},
         router=writing_router(decl.name, resolved.writes, app),
         dead_letter_topic=dead_letter_topic,

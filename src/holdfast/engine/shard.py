@@ -6,7 +6,7 @@ and judges those that failed by the processor's policies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
@@ -20,7 +20,9 @@ from holdfast.engine.handler import HandlerSpec
 from holdfast.engine.letter_limit import LetterCount, LetterLimit
 from holdfast.engine.mutes import Mutes
 from holdfast.engine.outputs import Router
+from holdfast.engine.parking import ParkedKey, ParkedKeys
 from holdfast.engine.ports import Store
+from holdfast.engine.redriven import Hold, Parked, Redriven, read_redriven
 from holdfast.engine.retries import Retries, RetryLater, RetryPolicy
 from holdfast.engine.sink_writes import SinkWrites
 from holdfast.engine.state import CACHED_VALUE_BYTES, ShardTable, State
@@ -29,6 +31,8 @@ from holdfast.engine.unit import ShardChanges, Unit
 from holdfast.engine.verdicts import Verdicts
 from holdfast.errors import (
     DecodeError,
+    HandlerError,
+    KeyParked,
     LetterRefused,
     OutputRefused,
     StateError,
@@ -38,8 +42,9 @@ from holdfast.errors import (
 )
 from holdfast.record import Message, Position, TopicPartition
 from holdfast.schema import EventDecoder, ValueCodec
+from holdfast.topology.model import PARKED_KEYS
 
-Policy = Literal["stop", "retry", "dead-letter", "drop"]
+Policy = Literal["stop", "retry", "dead-letter", "park-key", "drop"]
 """What becomes of a record that failed. With "retry" its handler is called until it does not raise."""
 
 _STOPPING: Final = ("stop", "retry")
@@ -65,6 +70,8 @@ class ProcessorPlan:
         max_bytes: the largest state value, with its key, that the changelog accepts.
         shadow: for each topic that it writes to, dead letters included, the topic that takes its place while
             this version of the processor is a shadow.
+        redrive_topic: where dead letters are given back to it; None if it takes none.
+        is_shadow: whether this version is one. It leaves redriven records to the one that is live.
     """
 
     name: str
@@ -80,6 +87,13 @@ class ProcessorPlan:
     max_bytes: int = 1_000_000
     shadow: Mapping[str, str] = field(default_factory=dict)
     sink: SinkWrites | None = None
+    redrive_topic: str | None = None
+    is_shadow: bool = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """All topics that it reads."""
+        return (*self.decoders, *((self.redrive_topic,) if self.redrive_topic else ()))
 
     @property
     def uses_fence(self) -> bool:
@@ -103,11 +117,21 @@ class ProcessorPlan:
             self,
             router=self.router.redirected(self.shadow),
             dead_letter_topic=self.shadow[self.dead_letter_topic],
+            is_shadow=True,
         )
 
 
 CACHE_ENTRIES = 50_000
 """Decoded values of a table in memory, per shard and cache generation, until `limit_cache` says otherwise."""
+
+
+def no_clock() -> int:
+    """For who has none: everything happens in the beginning."""
+    return 0
+
+
+LONGEST_HOLD_MS = 10_000
+"""For so long a shard reads its inputs no further when it is asked to; whoever asks may be gone."""
 
 
 SAMPLE_RECORDS = 256
@@ -137,6 +161,7 @@ class ShardTask:
         positions: for each input topic, the next offset to handle.
         fence: the fencing token of this ownership.
         muted: for each input that is replayed, the offset up to which records make state but no outputs.
+        now: the time in milliseconds since the epoch, for dead letters.
     """
 
     def __init__(
@@ -148,6 +173,7 @@ class ShardTask:
         *,
         fence: int = 0,
         muted: Mapping[str, int] | None = None,
+        now: Callable[[], int] = no_clock,
     ) -> None:
         self.partition = partition
         self.failure: ShardFailure | None = None
@@ -166,6 +192,13 @@ class ShardTask:
         }
         self._states = {name: State(table) for name, table in self._tables.items()}
         self._weighed = tuple((table, self._states[name]) for name, table in self._tables.items())
+        self._now = now
+        self._held_until = 0
+        self._parked: ParkedKeys | None = None
+        if plan.on_error == "park-key":
+            parked = ShardTable(PARKED_KEYS, ValueCodec(ParkedKey), store, CACHE_ENTRIES)
+            self._tables[PARKED_KEYS] = parked
+            self._parked = ParkedKeys(parked, fence)
         self._runs = {
             topic: plan.run_of(decoder, self._context, self._states)
             for topic, decoder in plan.decoders.items()
@@ -207,6 +240,9 @@ class ShardTask:
             StoreError: the local store cannot be read. The unit holds part of a batch then: give it up.
         """
         muted = self._mutes.count_muted(topic, messages)
+        if topic == self._plan.redrive_topic:
+            self._handle_redriven(topic, messages, muted, unit)
+            return
         if muted:
             # Their outputs were written when they were handled for the first time.
             self._handle(topic, messages[:muted], unit, [])
@@ -218,11 +254,10 @@ class ShardTask:
         if self.failure is not None or not messages:
             return
         self._context._topic = topic
-        run = self._retries.guard(topic, self._verdicts.guard(topic, self._runs[topic]))
-        done, error = run(messages, outputs)
+        done, error = self._run_of(topic)(messages, outputs)
         self._letters.handled(done)
         while error is not None and self._set_aside(topic, messages[done], error, unit):
-            more, error = run(messages[done + 1 :], outputs)
+            more, error = self._run_of(topic)(messages[done + 1 :], outputs)
             self._letters.handled(more)
             done += 1 + more
         self._require_read_state()
@@ -232,6 +267,59 @@ class ShardTask:
             unit.records += done
             unit.last = Position(topic, self.partition, last)
             self._weigh(unit)
+
+    def _run_of(self, topic: str) -> Run:
+        """The loop for an input, as it is to be at this moment."""
+        run = self._verdicts.guard(topic, self._runs[topic])
+        return self._retries.guard(topic, run if self._parked is None else self._parked.guard(run))
+
+    def _handle_redriven(self, topic: str, messages: Sequence[Message], muted: int, unit: Unit) -> None:
+        """Handle records that were given back to this processor, and pass those for others.
+
+        Those that are muted were handled by the version that was live: this one has handled what they were.
+        """
+        if self.failure is not None or not messages:
+            return
+        outputs: list[Any] = unit.writes if self._plan.has_writes else unit.outputs
+        done = len(messages) if self._plan.is_shadow else muted
+        for message in messages[done:]:
+            if self._retries.waits(topic, message.offset()):
+                break
+            record = read_redriven(message, self._plan.name)
+            if isinstance(record, Hold):
+                self._held_until = self._now() + min(record.ms, LONGEST_HOLD_MS)
+            elif record is not None and not self._redo(topic, record, unit, outputs):
+                break
+            done += 1
+        self._require_read_state()
+        if done:
+            self._move(topic, messages[done - 1].offset() + 1)
+            self._weigh(unit)
+
+    def _redo(self, topic: str, record: Redriven, unit: Unit, outputs: list[Any]) -> bool:
+        """Handle a redriven record if it is its turn; False if it stops the shard."""
+        if self._parked is not None:
+            turn = self._parked.judge(record)
+        else:
+            turn = "leave out" if record.sent.is_discarded else "handle"
+        if turn == "leave out":
+            return True
+        error = self._try_again(topic, record, outputs) if turn == "handle" else turn
+        if error is not None and not self._set_aside(topic, record, error, unit):
+            return False
+        if error is None and self._parked is not None:
+            self._parked.settle(record)
+        unit.records += 1
+        unit.last = Position(topic, self.partition, record.offset())
+        return True
+
+    def _try_again(self, topic: str, record: Redriven, outputs: list[Any]) -> Exception | None:
+        origin = record.sent.origin.topic
+        run = self._runs.get(origin)
+        if run is None:
+            return HandlerError(f"{self._plan.name!r} does not read {origin} any more")
+        self._context._topic = origin
+        return self._verdicts.guard(topic, run)([record], outputs)[1]
 
     def condemn(self, position: Position, cause: Exception) -> None:
         """Judge a record that comes again as if its handler had raised `cause`; `reset` goes back to it."""
@@ -303,9 +391,11 @@ class ShardTask:
     def waits(self, topic: str) -> bool:
         """Whether an input may go on only later.
 
-        When others are as far as they were before (see `engine.mutes`), or when another attempt is due.
+        When others are as far as they were before (see `engine.mutes`), when another attempt is due, or when
+        a key has been freed (see `engine.redriven.Hold`).
         """
-        return self._mutes.waits(topic, self._positions[topic]) or self.retries_at(topic) is not None
+        waits = self._is_held(topic) or self._mutes.waits(topic, self._positions[topic])
+        return waits or self.retries_at(topic) is not None
 
     def retries_at(self, topic: str) -> int | None:
         """The offset of the record at which an input waits for another attempt; None if it does not."""
@@ -332,7 +422,10 @@ class ShardTask:
 
         When some have to, all that are before the input's front are among `messages` or done.
         """
-        return self._mutes.count_ready(topic, messages)
+        return 0 if self._is_held(topic) else self._mutes.count_ready(topic, messages)
+
+    def _is_held(self, topic: str) -> bool:
+        return bool(self._held_until) and topic != self._plan.redrive_topic and self._now() < self._held_until
 
     def reach_front(self, topic: str) -> None:
         """Note that nothing is left to read of an input before the front that it is muted up to."""
@@ -376,6 +469,8 @@ class ShardTask:
         self._moved.clear()
         for table in self._tables.values():
             table.reset()
+        if self._parked is not None:
+            self._parked.go_back()
 
     def go_behind(self, topic: str, offset: int) -> None:
         """Go back behind the last commit, with nothing open: what came of its records is lost.
@@ -409,21 +504,40 @@ class ShardTask:
         if policy in _STOPPING:
             self.failure = ShardFailure(position, cause)
             return False
-        if (why := self._letters.why_not(topic, position.offset)) is not None:
+        is_follower = isinstance(cause, KeyParked)
+        if not is_follower and (why := self._letters.why_not(topic, position.offset)) is not None:
             self.failure = ShardFailure(position, TooManySetAside(why, explain(cause)))
             return False
+        parked = self._note_parked(position, message, policy) if self._parked is not None else None
         name, letters = self._plan.name, self._plan.dead_letter_topic
         if policy == "drop":
             drop(position, cause, processor=name)
             unit.dropped += 1
             return True
-        time = self._verdicts.time_of(topic, position.offset)
-        attempts = max(self._retries.attempts(topic, position.offset), 1)
-        unit.outputs.append(
-            set_aside(letters, position, message, cause, processor=name, time=time, attempts=attempts)
+        letter = set_aside(
+            letters,
+            position,
+            message,
+            cause,
+            processor=name,
+            now=self._now(),
+            time=self._verdicts.time_of(topic, position.offset),
+            attempts=max(self._retries.attempts(topic, position.offset), 1),
+            parked=parked,
         )
+        unit.outputs.append(letter)
         unit.dead_letters += 1
         return True
+
+    def _note_parked(self, position: Position, message: Message, policy: Policy) -> Parked | None:
+        """Have the key of a record parked that is set aside, or let it go if nothing is to wait for it."""
+        assert self._parked is not None, "asked for only where keys are parked"
+        redriven = message if isinstance(message, Redriven) else None
+        if policy == "park-key":
+            return self._parked.park(message, redriven.sent.origin if redriven is not None else position)
+        if redriven is not None:
+            self._parked.settle(redriven)
+        return None
 
     def _tries_again(self, position: Position, cause: Exception) -> bool:
         """Whether the handler is called for a failed record again, after a while."""
@@ -445,11 +559,14 @@ class ShardTask:
         """
         if isinstance(error, (ValidationError, DecodeError)):
             try:
-                self._plan.decoders[topic].decode(message.value(), message.headers(), message.key())
+                decoder = self._plan.decoders[_input(topic, message)]
+                decoder.decode(message.value(), message.headers(), message.key())
             except DecodeError as bad_record:
                 return bad_record, self._plan.on_bad_record, False
         if isinstance(error, UnexpectedTombstone):
             return error, self._plan.on_bad_record, False
+        if isinstance(error, KeyParked):
+            return error, "park-key", False
         if isinstance(error, (StateError, LetterRefused)):
             # A stored value that the table's type does not fit: it is so for every record of the key.
             return error, "stop", False
@@ -499,3 +616,8 @@ class ShardTask:
                     )
                 total += size
         return total
+
+
+def _input(topic: str, message: Message) -> str:
+    """The input that a record is of, which was read from `topic`."""
+    return message.sent.origin.topic if isinstance(message, Redriven) else topic

@@ -30,12 +30,18 @@ def group_inputs(
     return {
         processor.group_id: tuple(
             TopicPartition(topic, number)
-            for topic in processor.reads
-            for number in range(topology.topic(topic).partitions)
+            for topic in topology.inputs(processor)
+            for number in range(_partitions(topology, processor.name, topic))
         )
         for processor in topology.processors.values()
         if not processors or processor.name in processors
     }
+
+
+def _partitions(topology: Topology, processor: str, topic: str) -> int:
+    """How many partitions of a topic a processor reads; of the redrive topic as many as it has shards."""
+    declared = topology.topics.get(topic)
+    return declared.partitions if declared is not None else topology.partitions(processor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,11 +82,13 @@ def build_worker(
         SinkError: the processor's sink cannot be made.
     """
     declared, decl = topology.topology, processor.decl
-    plan = plan_processor(processor, declared.app, declared.dead_letter_topic, time.monotonic)
+    plan = plan_processor(
+        processor, declared.app, declared.dead_letter_topic, time.monotonic, declared.redrive_topic
+    )
     settings = consumer_settings(decl, identity, declared.kafka)
     set_session(identity.bootstrap_servers, declared, decl)
-    changelogs = {table: decl.changelog(table) for table in decl.tables}
-    topics = KnownTopics((*decl.reads, *changelogs.values()), CALL_TIMEOUT_S)
+    changelogs = {table: decl.changelog(table) for table in decl.state_tables}
+    topics = KnownTopics((*plan.inputs, *changelogs.values()), CALL_TIMEOUT_S)
     shards = declared.partitions(decl.name)
     slot_id = decl.slot_id(identity.slot)
     peers = Peers(decl.group_id, slot_id, shards, CALL_TIMEOUT_S)
@@ -108,6 +110,7 @@ def build_worker(
             decl.start,
             standby=decl.standby,
             notes=notes,
+            redrive=plan.redrive_topic,
             admit=lambda reader: require_sole(
                 reader, decl, partitions_of(decl.reads, shards), identity.bootstrap_servers, declared.kafka
             ),
@@ -206,7 +209,7 @@ def record_sizes(topology: Topology, decl: ProcessorDecl) -> dict[str, Any]:
     largest of all. A broker measures whole batches, so these follow the smallest.
     """
     specs = {spec.name: spec for spec in topology.topic_specs()}
-    written = (*decl.writes, *map(decl.changelog, decl.tables), topology.dead_letter_topic)
+    written = (*decl.writes, *map(decl.changelog, decl.state_tables), topology.dead_letter_topic)
     limits = [int(specs[name].config.get(MAX_BYTES, BROKER_MAX_BYTES)) for name in written]
     return {"message.max.bytes": max(limits), "batch.size": min(1_000_000, *limits)}
 

@@ -106,7 +106,8 @@ class BatchHandler:
         task.reach_front(topic)
         place = TopicPartition(topic, task.partition)
         self._put_back.add(place)
-        log.info("%s waits at offset %d for %s", place, messages[ready].offset(), sorted(task.inputs_behind))
+        others = sorted(task.inputs_behind) or "records that are redriven"
+        log.info("%s waits at offset %d for %s", place, messages[ready].offset(), others)
         self._inputs.hold(place, messages[ready].offset())
 
     def _let_go_on(self) -> None:

@@ -46,6 +46,7 @@ class RestoreSettings:
         retry: seconds until brokers that did not answer are asked again.
         standby: warm copies of each shard on other workers.
         notes: what is noted beside the shards' positions.
+        redrive: where dead letters are given back, if the processor takes them.
         admit: called before a shard begins whose positions tell no role, for its role; raises
             `VersionRefused` if another version of the processor is live.
     """
@@ -58,7 +59,13 @@ class RestoreSettings:
     retry: float = 0.5
     standby: int = 0
     notes: OwnerNotes = field(default_factory=OwnerNotes)
+    redrive: str | None = None
     admit: Callable[[PartitionReader], Role] = admit_all
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """All topics that are read for a shard."""
+        return (*self.inputs, *((self.redrive,) if self.redrive else ()))
 
 
 @dataclass(slots=True)
@@ -173,7 +180,7 @@ class ShardOpener:
             ClusterError: the brokers do not tell.
             VersionRefused: another version is live in its place.
         """
-        places = [TopicPartition(topic, c.partition) for c in claims for topic in self._settings.inputs]
+        places = [TopicPartition(topic, c.partition) for c in claims for topic in self._settings.reads]
         standing = reader.standing(places, timeout, topic_id) if places else {}
         positions: dict[int, dict[str, int]] = {claim.partition: {} for claim in claims}
         last = dict.fromkeys(positions, 0)
@@ -202,7 +209,9 @@ class ShardOpener:
         """
         roles: dict[int, list[Role]] = {}
         for place, found in standing.items():
-            roles.setdefault(place.partition, []).append(found.role)
+            # A position in what is redriven may be older than the last switch, if none was taken for a time.
+            if place.topic != self._settings.redrive:
+                roles.setdefault(place.partition, []).append(found.role)
         decided = {partition: role_of(each) for partition, each in roles.items()}
         if Role.RETIRED in decided.values():
             raise VersionRefused(
@@ -215,7 +224,9 @@ class ShardOpener:
 
     def _first(self, reader: PartitionReader, place: TopicPartition) -> int:
         first, end = reader.bounds(place, self._settings.timeout)
-        return end if self._settings.start == "latest" else first
+        # `holdfast dlq redrive` asks for a position first: what is there before one is known was for another
+        # life of this group, which handles those records by its inputs.
+        return end if self._settings.start == "latest" or place.topic == self._settings.redrive else first
 
     def begin(
         self,
@@ -250,7 +261,7 @@ class ShardOpener:
             positions=positions,
             started=started,
             fence=self._settings.notes.fence(claim.partition),
-            muted=self._settings.notes.muted(self._settings.inputs, claim.partition),
+            muted=self._settings.notes.muted(self._settings.reads, claim.partition),
             shadow=self._settings.notes.is_shadow(claim.partition),
             is_new=claim.partition in self._new,
         )

@@ -6,7 +6,7 @@ plans, and the plan becomes the `Rewind` that `holdfast.kafka.rewind` does. A si
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from holdfast.kafka.groups import GroupAdmin, partitions_of
 from holdfast.kafka.moves import Move, Mover
@@ -24,6 +24,12 @@ def inputs_of(declared: Topology, owner: ProcessorDecl) -> tuple[TopicPartition,
     return partitions_of(owner.reads, declared.topic(owner.reads[0]).partitions)
 
 
+def redriven_of(declared: Topology, owner: ProcessorDecl) -> tuple[TopicPartition, ...]:
+    """All partitions by which dead letters are given back to a processor; none if it takes none."""
+    shards = declared.partitions(owner.name)
+    return partitions_of((declared.redrive_topic,), shards) if owner.takes_redriven else ()
+
+
 def end_unfinished(owner: ProcessorDecl, servers: str, properties: Properties) -> None:
     """Abort what a replay of this version, or a switch, left open when it was killed.
 
@@ -37,13 +43,14 @@ def end_unfinished(owner: ProcessorDecl, servers: str, properties: Properties) -
 def look(
     declared: Topology, owner: ProcessorDecl, start: Start, admin: GroupAdmin, servers: str
 ) -> tuple[GroupStanding, Mapping[TopicPartition, Known]]:
-    """What the brokers know of a processor's inputs, and where its group stands in them.
+    """What the brokers know of a processor's inputs, and where its group stands in all that it reads.
 
     Raises:
         ClusterError: the brokers do not tell.
     """
     places = inputs_of(declared, owner)
-    stands = standing(owner.group_id, places, servers, declared.kafka)
+    everything = (*places, *redriven_of(declared, owner))
+    stands = standing(owner.group_id, everything, servers, declared.kafka)
     begins, ends = admin.begins(places), admin.ends(places)
     times: Mapping[TopicPartition, int] = {}
     if start.time is not None:
@@ -70,7 +77,9 @@ def has_lost_positions(owner: ProcessorDecl, stands: GroupStanding, admin: Group
     if any(it.was_noted for it in stands.committed.values()):
         return False
     shards = {place.partition for place in stands.committed}
-    places = [TopicPartition(owner.changelog(table), shard) for table in owner.tables for shard in shards]
+    places = [
+        TopicPartition(owner.changelog(table), shard) for table in owner.state_tables for shard in shards
+    ]
     begins, ends = admin.begins(places), admin.ends(places)
     return any(begins[place] < ends[place] for place in places)
 
@@ -98,7 +107,7 @@ def rewind_in_place(
         ClusterError: the brokers do not tell.
     """
     notes = {it.place: stands.note(it.place, None if emit else it.muted) for it in plan.steps}
-    return _rewind(owner, stands, plan, notes, () if keep_state else owner.tables, admin)
+    return _rewind(owner, stands, plan, notes, () if keep_state else owner.state_tables, admin)
 
 
 def rewind_shadow(owner: ProcessorDecl, stands: GroupStanding, plan: ReplayPlan, admin: GroupAdmin) -> Rewind:
@@ -108,7 +117,7 @@ def rewind_shadow(owner: ProcessorDecl, stands: GroupStanding, plan: ReplayPlan,
         ClusterError: the brokers do not tell.
     """
     notes = {it.place: stands.note(it.place, None)._replace(role=Role.SHADOW) for it in plan.steps}
-    return _rewind(owner, stands, plan, notes, owner.tables, admin)
+    return _rewind(owner, stands, plan, notes, owner.state_tables, admin, role=Role.SHADOW)
 
 
 def _rewind(
@@ -116,12 +125,20 @@ def _rewind(
     stands: GroupStanding,
     plan: ReplayPlan,
     notes: Mapping[TopicPartition, Note],
-    emptied: Iterable[str],
+    emptied: Collection[str],
     admin: GroupAdmin,
+    role: Role = Role.LIVE,
 ) -> Rewind:
     places = tuple(
         TopicPartition(owner.changelog(table), shard) for table in emptied for shard in plan.shards
     )
     begins, ends = admin.begins(places), admin.high_watermarks(places)
-    move = Move(owner.group_id, stands.committed, {it.place: it.start for it in plan.steps}, notes)
+    after, noted = {it.place: it.start for it in plan.steps}, dict(notes)
+    if emptied or role is Role.SHADOW:
+        # What was redriven stands in the inputs, and comes again from there.
+        inputs = {it.place.topic for it in plan.steps}
+        redriven = [it for it in stands.committed if it.topic not in inputs and it.partition in plan.shards]
+        after |= admin.ends(redriven)
+        noted |= {it: stands.note(it, None)._replace(role=role) for it in redriven}
+    move = Move(owner.group_id, stands.committed, after, noted)
     return Rewind(move, places, sum(ends[place] - begins[place] for place in places))

@@ -7,6 +7,7 @@ the unit is void, `restore_all` when nobody but the brokers knows.
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -137,6 +138,7 @@ class ShardManager:
             restored.positions,
             fence=restored.fence,
             muted=restored.muted,
+            now=_now,
         )
         shard.task, shard.store = task, store
         # Commits where the shard begins: `start: latest` is a moment that passes, and a successor
@@ -300,6 +302,10 @@ def _state_word(shard: OwnedShard) -> str:
     if shard.state is ShardState.RUNNING and shard.task is not None and shard.task.is_retrying:
         return RETRYING
     return str(shard.state.value)
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def _discard(shard: OwnedShard) -> None:

@@ -172,7 +172,15 @@ class StagePipeline(CommitPipeline):
                 continue
             time_of_letter = self._letter_times.get(position)
             letters.append(
-                set_aside(topic, position, messages[position], error, processor=name, time=time_of_letter)
+                set_aside(
+                    topic,
+                    position,
+                    messages[position],
+                    error,
+                    processor=name,
+                    now=int(time.time() * 1000),
+                    time=time_of_letter,
+                )
             )
         return letters
 

@@ -71,6 +71,32 @@ def plan_switch(live: Side, target: Side) -> tuple[SwitchStep, ...]:
     return steps
 
 
+def with_redriven(
+    live: Side, target: Side, redriven: tuple[Mapping[TopicPartition, Committed], ...]
+) -> tuple[Side, Side]:
+    """Both versions with their positions in what was redriven.
+
+    A version that does not take such records, or has not worked since it does, has no position there. It has
+    handled what the other one has: a new position is at the end of what is there.
+
+    Args:
+        live: the version that is live, by its inputs.
+        target: the one that takes its place, likewise.
+        redriven: the positions of the two.
+    """
+    now, then = redriven
+    places = [it for it in now if now[it].offset is not None or then[it].offset is not None]
+    return (
+        Side(live.name, {**live.committed, **{it: _known(now[it], then[it]) for it in places}}),
+        Side(target.name, {**target.committed, **{it: _known(then[it], now[it]) for it in places}}),
+    )
+
+
+def _known(own: Committed, other: Committed) -> Committed:
+    # What the group is, its inputs tell.
+    return (own if own.offset is not None else Committed(other.offset))._replace(role=Role.LIVE)
+
+
 def _step(place: TopicPartition, live: Side, target: Side) -> SwitchStep:
     now, then = live.committed[place], target.committed[place]
     assert now.offset is not None

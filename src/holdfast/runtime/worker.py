@@ -103,7 +103,7 @@ class Worker(OwnershipListener):
         self._stopping = False
         # The listener is not called before the first fetch.
         self._consumer = connect(self)
-        self._inputs = ShardInputs(self._consumer, plan.decoders)
+        self._inputs = ShardInputs(self._consumer, plan.inputs)
         self._shards = ShardManager(plan, limits.cache_entries, self._inputs, restorer, reporter)
         self._handler = BatchHandler(self._shards, self._inputs)
         self._committer = Committer(

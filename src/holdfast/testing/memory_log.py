@@ -28,12 +28,16 @@ class MemoryLog:
         """Write a record to the partition of its key and return it."""
         key = output.key
         number = 0 if key is None or self.partitions == 1 else partition_of(key, self.partitions)
+        return self.append_to(number, output)
+
+    def append_to(self, number: int, output: Output) -> MemoryMessage:
+        """Write a record to a partition and return it."""
         partition = self._topics[output.topic][number]
         message = MemoryMessage(
             output.topic,
             number,
             len(partition),
-            key=key,
+            key=output.key,
             value=output.value,
             timestamp=output.timestamp,
             # The client hands text headers back as bytes; the engine writes bytes only.

@@ -40,18 +40,16 @@ class MemoryShard:
         self._store = MemoryStore()
         self.written: list[Write] = []
         self._owners = 1
-        self.task = ShardTask(
-            plan, partition, self._store, dict.fromkeys(plan.decoders, 0), fence=self._owners
-        )
+        self.task = ShardTask(plan, partition, self._store, dict.fromkeys(plan.inputs, 0), fence=self._owners)
 
     @property
     def lag(self) -> int:
         """Number of records that are left to handle."""
-        return sum(self._lag(topic) for topic in self.plan.decoders)
+        return sum(self._lag(topic) for topic in self.plan.inputs)
 
     def work(self) -> None:
         """Handle everything that is there, one input after the other."""
-        for topic in self.plan.decoders:
+        for topic in self.plan.inputs:
             while self._lag(topic):
                 self.work_on(topic, BATCH)
 
@@ -62,7 +60,7 @@ class MemoryShard:
             rng: the source of chance.
             crash: abort instead of committing, and let a new task take the shard over.
         """
-        topic = rng.choice([topic for topic in self.plan.decoders if self._lag(topic)])
+        topic = rng.choice([topic for topic in self.plan.inputs if self._lag(topic)])
         self.work_on(topic, rng.randint(1, 5), crash=crash)
 
     def work_on(self, topic: str, limit: int, *, crash: bool = False) -> None:

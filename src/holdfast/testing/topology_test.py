@@ -28,6 +28,7 @@ from holdfast.checks import CheckResult, Recorded
 from holdfast.engine.asking import AskingHandler
 from holdfast.engine.leader_plan import plan_task
 from holdfast.engine.leader_task import Leadership
+from holdfast.engine.letters import in_order, read_letter
 from holdfast.engine.outputs import Router
 from holdfast.engine.plan import RECORD_BYTES, plan_processor
 from holdfast.engine.shard import ProcessorPlan
@@ -76,6 +77,7 @@ class TopologyTest:
     ) -> None:
         self.topology = topology if isinstance(topology, Topology) else load(Path(topology))
         app, letters = self.topology.app, self.topology.dead_letter_topic
+        redriven = self.topology.redrive_topic
         parts = [f"processors.{name}" for name in self.topology.native]
         parts += [f"producers.{name}" for name in self.topology.producers]
         parts += [f"topics.{name}" for name in self.topology.topics]
@@ -88,10 +90,11 @@ class TopologyTest:
             for name, topic in self._resolved.topics.items()
         }
         self._plans = {
-            name: _without_waiting(plan_processor(processor, app, letters, time.monotonic))
+            name: _without_waiting(plan_processor(processor, app, letters, time.monotonic, redriven))
             for name, processor in self._resolved.processors.items()
         }
         self._runner: asyncio.Runner | None = None
+        self._redriven: set[Position] = set()
         asks = self._asks(clients or {})
         self._shards = [
             MemoryShard(plan, partition, self._log, asks.get(plan.name))
@@ -254,6 +257,25 @@ class TopologyTest:
     def dead_letters(self) -> Iterator[MemoryMessage]:
         """The records that were set aside."""
         return self._log.scan(self.topology.dead_letter_topic)
+
+    def redrive(self) -> int:
+        """Give the dead letters back that were not yet, as `holdfast dlq redrive --all` does.
+
+        Returns:
+            How many. `run` has them handled.
+
+        Raises:
+            TopologyError: a processor that set one aside takes no redriven records.
+        """
+        letters = [
+            it for it in map(read_letter, self.dead_letters()) if it and it.place not in self._redriven
+        ]
+        for letter in in_order(letters):
+            if not self.topology.native[letter.processor].takes_redriven:
+                raise TopologyError(f'processor "{letter.processor}" does not declare `redrive: true`')
+            self._log.append_to(letter.origin.partition, letter.redriven(self.topology.redrive_topic))
+            self._redriven.add(letter.place)
+        return len(letters)
 
     def records(self, topic: str) -> Iterator[MemoryMessage]:
         """The raw records of any topic."""

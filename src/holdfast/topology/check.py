@@ -35,6 +35,13 @@ _NOT_WITH_A_SINK = {
 }
 
 
+_NOT_WHERE_KEYS_ARE_PARKED = {
+    "sink": "what a sink refuses is found on the way to it, when later records of the key may be there",
+    "asks": "an async handler fails on the way to the commit, when later records may have been decoded",
+    "version": "the dead letters of a version that is not live are its own, and nobody could redrive them",
+}
+
+
 def cross_check(
     topology: Topology, topic_names: Collection[str], sink_names: Collection[str]
 ) -> tuple[Problem, ...]:
@@ -55,6 +62,7 @@ def cross_check(
         *_topic_names(topology),
         *_leader_tasks(topology),
         *_sinks(topology, sink_names),
+        *_parked_keys(topology),
     )
 
 
@@ -123,11 +131,12 @@ def _co_partitioning(topology: Topology) -> Iterator[Problem]:
 
 def _tables(topology: Topology) -> Iterator[Problem]:
     for name, processor in topology.native.items():
-        for table in processor.tables:
+        for table in processor.state_tables:
             changelog = processor.changelog(table)
             if len(changelog) > TOPIC_NAME_LIMIT:
                 text = f"the changelog's name {changelog} is longer than {TOPIC_NAME_LIMIT} characters"
-                yield Problem(("processors", name, "tables", table), text)
+                at = ("tables", table) if table in processor.tables else ("on_error",)
+                yield Problem(("processors", name, *at), text)
 
 
 def _shadows(topology: Topology) -> Iterator[Problem]:
@@ -153,11 +162,12 @@ def _topic_names(topology: Topology) -> Iterator[Problem]:
 
 
 def _internal_names(topology: Topology) -> list[str]:
-    changelogs = [by.changelog(table) for by in topology.native.values() for table in by.tables]
+    changelogs = [by.changelog(table) for by in topology.native.values() for table in by.state_tables]
     leader = [topology.leader_id] if topology.leader_tasks else []
     versions = [by for by in topology.native.values() if by.version]
     shadows = [by.shadow(topic) for by in versions for topic in (*by.writes, topology.dead_letter_topic)]
-    return [topology.dead_letter_topic, *changelogs, *shadows, *leader]
+    letters = [topology.dead_letter_topic, topology.dispositions_topic, topology.redrive_topic]
+    return [*letters, *changelogs, *shadows, *leader]
 
 
 def _leader_tasks(topology: Topology) -> Iterator[Problem]:
@@ -245,6 +255,18 @@ def _columns(at: Location, sink: ParquetSinkDecl) -> Iterator[Problem]:
         if found and not (int(found[2]) <= int(found[1]) <= _MOST_DIGITS and int(found[1])):
             wrong = f"a decimal has 1 to {_MOST_DIGITS} digits, and up to as many after the point: {text}"
             yield Problem((*at, "schema", column), wrong)
+
+
+def _parked_keys(topology: Topology) -> Iterator[Problem]:
+    for name, processor in topology.native.items():
+        if not processor.parks_keys:
+            continue
+        at = ("processors", name, "on_error")
+        for key, reason in _NOT_WHERE_KEYS_ARE_PARKED.items():
+            if getattr(processor, key):
+                yield Problem(at, f"{reason}: use dead-letter or stop, or remove the `{key}`")
+        if processor.guarantee != "exactly-once":
+            yield Problem(at, "keys are parked in transactions: use dead-letter or stop, or be exactly-once")
 
 
 def _asked(at: Location, processor: ProcessorDecl, known: Collection[str]) -> Iterator[Problem]:

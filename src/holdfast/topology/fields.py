@@ -268,6 +268,6 @@ ConfigValue = Annotated[str, BeforeValidator(_config_text), expected("text, a nu
 
 Start = Literal["earliest", "latest"]
 Guarantee = Literal["exactly-once", "at-least-once"]
-OnError = Literal["stop", "retry", "dead-letter", "drop"]
+OnError = Literal["stop", "retry", "dead-letter", "park-key", "drop"]
 OnBadRecord = Literal["stop", "dead-letter", "drop"]
 Compression = Literal["zstd", "snappy", "gzip", "lz4", "none"]

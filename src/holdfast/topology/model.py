@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import Discriminator, Field, StrictBool, Tag, model_validator
 
@@ -53,6 +53,9 @@ BROKER_MAX_BYTES = 1_048_588
 DEAD_LETTER_PARTITIONS = 8
 CAUSE_BYTES = 65_536
 """Room in a dead letter, beside the raw record, for its cause and origin."""
+
+PARKED_KEYS: Final = "parked-keys"
+"""The table of a processor's parked keys. No table of a handler can be called so: it is no name in Python."""
 
 LEADER = "leader"
 """What candidates are called beside processors: in slots, logs and on the command line."""
@@ -189,7 +192,8 @@ class ProcessorDecl(GroupDecl):
     """When the handler raises: what becomes of the record.
 
     stop ends the shard there; retry calls the handler again until it does not raise; dead-letter sets the
-    record aside and goes on; drop goes on without it.
+    record aside and goes on; park-key does so with all later records of its key, too, until these are
+    redriven or discarded; drop goes on without it.
     """
 
     retry: RetryDecl | None = None
@@ -200,6 +204,12 @@ class ProcessorDecl(GroupDecl):
 
     letter_limit: LetterLimitDecl = Field(default_factory=lambda: LetterLimitDecl.model_validate({}))
     """How many records may be set aside or dropped before the shard stops instead."""
+
+    redrive: StrictBool = False
+    """Whether it takes dead letters that `holdfast dlq redrive` gives back to it.
+
+    A processor with `on_error: park-key` always does.
+    """
 
     cache_entries: Count = 50_000
     """How many values of each table a worker keeps decoded in memory, over all of its shards."""
@@ -217,6 +227,21 @@ class ProcessorDecl(GroupDecl):
     def full_name(self) -> str:
         """What starts the names of all that belongs to it: its name, with its version if it has one."""
         return f"{self.name}.{self.version}" if self.version else self.name
+
+    @property
+    def parks_keys(self) -> bool:
+        """Whether the key of a record that failed is parked."""
+        return self.on_error == "park-key"
+
+    @property
+    def takes_redriven(self) -> bool:
+        """Whether dead letters can be given back to it."""
+        return self.redrive or self.parks_keys
+
+    @property
+    def state_tables(self) -> tuple[str, ...]:
+        """All tables that it keeps, that of parked keys among them."""
+        return (*self.tables, *((PARKED_KEYS,) if self.parks_keys else ()))
 
     def changelog(self, table: str) -> str:
         """Return the name of the topic that holds the changes of `table`."""
@@ -359,6 +384,21 @@ class Topology(Declared):
         return f"{self.app}.dead-letters"
 
     @property
+    def dispositions_topic(self) -> str:
+        """Name of the topic that says which dead letters were dealt with, and how."""
+        return f"{self.dead_letter_topic}.done"
+
+    @property
+    def redrive_topic(self) -> str:
+        """Name of the topic by which dead letters are given back to their processors."""
+        return f"{self.app}.redrive"
+
+    @property
+    def dlq_id(self) -> str:
+        """The `transactional.id` of whoever redrives or discards dead letters."""
+        return f"{self.app}.dlq"
+
+    @property
     def leader_id(self) -> str:
         """Name of the leader's topic, and of the group and the `transactional.id` of all candidates."""
         return f"{self.app}.{LEADER}"
@@ -420,19 +460,25 @@ class Topology(Declared):
         """
         return self.topic(self.processor(processor).reads[0]).partitions
 
+    def inputs(self, processor: ProcessorDecl | FaustDecl) -> tuple[str, ...]:
+        """Return all that a processor reads, the redrive topic too if it takes redriven records."""
+        takes = isinstance(processor, ProcessorDecl) and processor.takes_redriven
+        return (*processor.reads, self.redrive_topic) if takes else processor.reads
+
     def topic_specs(self) -> tuple[TopicSpec, ...]:
         """Return every topic that the cluster has to hold, Holdfast's own ones last."""
         return (*(self._spec(topic) for topic in self.topics.values()), *self.internal_topics())
 
     def internal_topics(self) -> tuple[TopicSpec, ...]:
-        """Return Holdfast's own topics: changelogs, dead letters if a processor is declared, the leader's."""
+        """Return Holdfast's own topics, as far as they are needed."""
         changelogs = tuple(
             self._changelog(processor, table)
             for processor in self.native.values()
-            for table in processor.tables
+            for table in processor.state_tables
         )
         letters = (self._dead_letters(),) if self.native else ()
-        return (*changelogs, *letters, *((self._leader_topic(),) if self.leader_tasks else ()))
+        redriven = (self._redriven(),) if any(it.takes_redriven for it in self.native.values()) else ()
+        return (*changelogs, *letters, *redriven, *((self._leader_topic(),) if self.leader_tasks else ()))
 
     def shadow_topics(self, processor: ProcessorDecl) -> tuple[TopicSpec, ...]:
         """Return the topics that a processor writes to instead of the declared ones while it is a shadow.
@@ -451,7 +497,9 @@ class Topology(Declared):
         )
 
     def _spec(self, topic: TopicDecl) -> TopicSpec:
-        stateful = tuple(name for name, by in self.native.items() if by.tables and topic.name in by.reads)
+        stateful = tuple(
+            name for name, by in self.native.items() if by.state_tables and topic.name in by.reads
+        )
         config = {**durable(topic.replication), **topic.config}
         origin = f"{self.source.path}:{self.source.line(('topics', topic.name))}"
         return TopicSpec(topic.name, topic.partitions, topic.replication, config, stateful, origin)
@@ -477,6 +525,26 @@ class Topology(Declared):
             **durable(replication),
         }
         return TopicSpec(self.dead_letter_topic, DEAD_LETTER_PARTITIONS, replication, config)
+
+    def dispositions(self) -> TopicSpec:
+        """Return the topic that says what became of dead letters. The first command that needs it creates it.
+
+        Compacted: what was done with a letter is known as long as the letter is.
+        """
+        letters = self._dead_letters()
+        config = {"cleanup.policy": "compact", **durable(letters.replication)}
+        return TopicSpec(self.dispositions_topic, 1, letters.replication, config)
+
+    def _redriven(self) -> TopicSpec:
+        """Return the topic of redriven records: partition p is for the shards with that number.
+
+        Its records have the time at which they were redriven, so that brokers refuse none for its own.
+        """
+        letters = self._dead_letters()
+        takers = [name for name, it in self.native.items() if it.takes_redriven]
+        shards = max(self.partitions(name) for name in takers)
+        config = {**letters.config, "message.timestamp.type": "LogAppendTime"}
+        return TopicSpec(self.redrive_topic, shards, letters.replication, config)
 
     def _leader_topic(self) -> TopicSpec:
         """Return the leader's topic: its one partition is what candidates compete for.

@@ -67,7 +67,7 @@ class _Comparison:
             text = f"{wanted.name}: to be created with {size}"
             yield Difference("missing", wanted, text)
             return
-        if actual.partitions != wanted.partitions:
+        if actual.partitions != wanted.partitions and not self._has_spare_partitions(actual):
             yield Difference("partitions", wanted, self._partitions(actual.partitions))
         if actual.replication != wanted.replication:
             yield Difference("replication", wanted, self._replication(actual.replication))
@@ -75,6 +75,11 @@ class _Comparison:
             found = actual.config.get(setting)
             if found is None or not _same(found, value):
                 yield Difference("config", wanted, self._config(setting, value, found), setting)
+
+    def _has_spare_partitions(self, actual: TopicSpec) -> bool:
+        """Whether it has more than needed where that does no harm: records are addressed to a partition."""
+        is_redrive = self._wanted.name == self._topology.redrive_topic
+        return is_redrive and actual.partitions > self._wanted.partitions
 
     def _partitions(self, found: int) -> str:
         name, wanted = self._wanted.name, self._wanted.partitions
@@ -98,6 +103,11 @@ class _Comparison:
     def _internal_partitions(self, found: int) -> str:
         if self._wanted.name == self._topology.leader_id:
             return f"Delete {self._wanted.name} and apply again; its elections and runs are then forgotten."
+        if self._wanted.name == self._topology.redrive_topic:
+            return (
+                "Add them, which does no harm there: kafka-topics.sh --alter --topic "
+                f"{self._wanted.name} --partitions {self._wanted.partitions}"
+            )
         if not self._wanted.keyed_state_of:
             return f"When all dead letters are dealt with, delete {self._wanted.name} and apply again."
         owner = self._wanted.keyed_state_of[0]

@@ -80,7 +80,7 @@ class Bench:
 
     def __init__(self, plan: ProcessorPlan, store: Any = None) -> None:
         self.store = MemoryStore() if store is None else store
-        self.task = ShardTask(plan, 3, self.store, dict.fromkeys(plan.decoders, 0))
+        self.task = ShardTask(plan, 3, self.store, dict.fromkeys(plan.inputs, 0))
         self.unit = Unit()
 
     def handle(self, *messages: MemoryMessage, topic: str = IN) -> None:

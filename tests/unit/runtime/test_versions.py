@@ -7,7 +7,7 @@ import pytest
 from holdfast.errors import ReplayRefused
 from holdfast.kafka.positions import Committed, Note, Role
 from holdfast.record import TopicPartition
-from holdfast.runtime.versions import Side, SwitchStep, plan_switch, switch_notes
+from holdfast.runtime.versions import Side, SwitchStep, plan_switch, switch_notes, with_redriven
 
 A0, A1 = TopicPartition("a", 0), TopicPartition("a", 1)
 
@@ -59,3 +59,29 @@ def test_what_would_lose_outputs_is_refused(live: Side, target: Side, told: str)
     """With the partitions."""
     with pytest.raises(ReplayRefused, match=told):
         plan_switch(live, target)
+
+
+def test_a_version_that_takes_no_redriven_records_has_handled_what_the_other_has() -> None:
+    """Their positions are moved as well; where nobody has one, nothing is to be moved."""
+    r0, r1, r2 = (TopicPartition("app.redrive", number) for number in range(3))
+    nobody = Committed(None, role=Role.UNKNOWN)
+    live, target = with_redriven(
+        OLD,
+        NEW,
+        (
+            {r0: Committed(7), r1: nobody, r2: nobody},
+            {r0: Committed(5, role=Role.SHADOW), r1: Committed(4, role=Role.SHADOW), r2: nobody},
+        ),
+    )
+    steps = {it.place: it for it in plan_switch(live, target)}
+    assert steps[r0] == SwitchStep(r0, 7, 5, 7)
+    assert steps[r1] == SwitchStep(r1, 4, 4, 4)
+    assert r2 not in steps
+
+
+def test_a_version_that_has_left_redriven_records_out_too_early_is_refused() -> None:
+    """The live one has not handled them yet."""
+    r0 = TopicPartition("app.redrive", 0)
+    sides = with_redriven(OLD, NEW, ({r0: Committed(7)}, {r0: Committed(8, role=Role.SHADOW)}))
+    with pytest.raises(ReplayRefused, match=r"v2 is ahead of v1 \(app.redrive\[0\] at 8, beyond 7\)"):
+        plan_switch(*sides)

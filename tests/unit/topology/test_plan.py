@@ -156,3 +156,18 @@ def test_only_an_equal_topic_passes(wanted: int, found: int, copies: int, kept: 
     cluster = {"orders": TopicSpec("orders", found, kept, topology.topic_specs()[0].config)}
     kinds = [difference.kind for difference in plan(topology, cluster)]
     assert kinds == ["partitions"] * (wanted != found) + ["replication"] * (copies != kept)
+
+
+def test_the_redrive_topic_may_have_more_partitions_than_needed(topology: Topology) -> None:
+    """Records are addressed to a partition, so that more of them do no harm; too few are said how to mend."""
+    saga = topology.native["saga"].model_copy(update={"redrive": True})
+    taking = topology.model_copy(update={"processors": {"saga": saga}})
+    name = "shop.redrive"
+    wanted = {spec.name: spec for spec in taking.topic_specs()}[name]
+    assert (wanted.partitions, wanted.config["message.timestamp.type"]) == (12, "LogAppendTime")
+    more = {**as_declared(taking), name: replace(as_declared(taking)[name], partitions=20)}
+    assert plan(taking, more) == ()
+    assert changed(taking, name, partitions=6).text == (
+        "shop.redrive: the cluster has 6 partitions, Holdfast wants 12. Add them, which does no harm there: "
+        "kafka-topics.sh --alter --topic shop.redrive --partitions 12"
+    )

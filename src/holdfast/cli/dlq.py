@@ -1,0 +1,343 @@
+"""`holdfast dlq`: dead letters, looked at, given back to their processors, or given up."""
+
+from __future__ import annotations
+
+import getpass
+import heapq
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, cast
+
+import typer
+from rich.markup import escape
+
+from holdfast.cli.app import App
+from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
+from holdfast.cli.console import INTERRUPTED, err, out
+from holdfast.cli.dlq_view import (
+    Totals,
+    letter_row,
+    letters_table,
+    newest,
+    totals_table,
+    whole_row,
+    whole_text,
+)
+from holdfast.cli.rate import Pacer, parse_rate
+from holdfast.cli.rows import AsJson, print_json_lines, print_table, wants_json
+from holdfast.cli.scan_progress import ScanProgress
+from holdfast.cli.topology import TopologyFile
+from holdfast.cli.words import counted
+from holdfast.errors import LettersRefused
+from holdfast.kafka.admin import TopicAdmin
+from holdfast.kafka.letter_writer import LetterWriter
+from holdfast.kafka.scan import LogScanner
+from holdfast.runtime.letter_box import LetterBox
+from holdfast.runtime.letter_choice import Choice, Found, State, parse_places, parse_time
+from holdfast.runtime.letter_takers import require_takers
+from holdfast.runtime.redrive import Done, Redriver
+from holdfast.topology import Topology, load
+from holdfast.topology.model import BROKER_MAX_BYTES, CAUSE_BYTES, MAX_BYTES
+
+SHOWN = 100
+"""Letters that a terminal shows unless asked for more."""
+
+FAILED_AGAIN = 4
+"""Exit code of `redrive --wait` when records failed again, or still wait."""
+
+Places = typer.Argument(
+    None, metavar="PLACE...", help="Letters, as `list` shows them: 3@17.", show_default=False
+)
+Processor = typer.Option(None, "--processor", "-p", metavar="P", help="Only letters of this processor.")
+Topic = typer.Option(None, "--topic", metavar="T", help="Only letters of records of this input.")
+Error = typer.Option(None, "--error", metavar="TEXT", help="Only causes with this in their class or text.")
+Since = typer.Option(
+    None, "--since", metavar="TIME", help="Only what was set aside since (ISO 8601, or 2h for 2 h ago)."
+)
+Until = typer.Option(None, "--until", metavar="TIME", help="Only what was set aside before.")
+Key = typer.Option(None, "--key", metavar="K", help="Only letters of records with this key.")
+All = typer.Option(False, "--all", help="All open letters.")
+DryRun = typer.Option(False, "--dry-run", help="Only show which letters these are.")
+
+dlq = App(name="dlq", help="Look at dead letters, redrive them, discard them.", no_args_is_help=True)
+
+
+@dlq.command("list")
+def dlq_list(
+    processor: str | None = Processor,
+    topic: str | None = Topic,
+    error: str | None = Error,
+    since: str | None = Since,
+    until: str | None = Until,
+    key: str | None = Key,
+    state: str = typer.Option("open", "--state", metavar="STATE", help="open, redriven, discarded or all."),
+    limit: int | None = typer.Option(
+        None,
+        "--limit",
+        "-n",
+        metavar="N",
+        min=1,
+        help=f"At most so many letters; {SHOWN} in a terminal unless given.",
+    ),
+    topology: Path = TopologyFile,
+    bootstrap_servers: str | None = BootstrapServers,
+    as_json: bool = AsJson,
+) -> None:
+    """Show dead letters, the newest first, and how many there are by cause."""
+    if state not in ("open", "redriven", "discarded", "all"):
+        raise typer.BadParameter(f"{state!r} is no state; say open, redriven, discarded or all.")
+    wanted = None if state == "all" else cast("State", state)
+    choice = _choice(processor, topic, error, since, until, key, state=wanted)
+    declared = load(topology)
+    servers = resolve_bootstrap_servers(bootstrap_servers, declared)
+    totals = Totals()
+    most = limit or (SHOWN if out.is_terminal and not as_json else None)
+    with _box(declared, servers) as box:
+        shown = _newest(box.find(choice), totals, most)
+    if wants_json(as_json):
+        print_json_lines([*map(letter_row, shown), *totals.rows()])
+    else:
+        _print(shown, totals)
+    _remark(declared, box)
+
+
+def _newest(found: Iterator[Found], totals: Totals, most: int | None) -> list[Found]:
+    """Count all, and keep the newest, without what only `show` shows."""
+
+    def counted_() -> Iterator[Found]:
+        for each in found:
+            totals.count(each)
+            yield each
+
+    if most is None:
+        return newest(list(counted_()))
+    return heapq.nlargest(most, counted_(), key=lambda it: (it.at, it.letter.place))
+
+
+def _print(shown: Sequence[Found], totals: Totals) -> None:
+    if not totals.total:
+        out.print("no dead letters, or none that fit.")
+        return
+    print_table(letters_table(out, shown, _now()))
+    if len(shown) < totals.total:
+        err.print(f"[dim]{len(shown):,} of {counted(totals.total, 'letter')}; --limit shows more.[/]")
+    out.print()
+    print_table(totals_table(out, totals.rows()))
+
+
+def _remark(declared: Topology, box: LetterBox) -> None:
+    if box.unreadable:
+        err.print(
+            f"[yellow]{counted(box.unreadable, 'record')} of {escape(declared.dead_letter_topic)} were not "
+            "written by a processor.[/]"
+        )
+
+
+@dlq.command("show")
+def dlq_show(
+    place: str = typer.Argument(metavar="PLACE", help="The letter, as `list` shows it: 3@17."),
+    topology: Path = TopologyFile,
+    bootstrap_servers: str | None = BootstrapServers,
+    as_json: bool = AsJson,
+) -> None:
+    """Show all of one letter: the record with its headers, the cause with its stack trace."""
+    declared = load(topology)
+    servers = resolve_bootstrap_servers(bootstrap_servers, declared)
+    choice = Choice(places=parse_places([place]))
+    with _box(declared, servers) as box:
+        found = next(box.find(choice, "all"), None)
+    if found is None:
+        raise LettersRefused(f"there is no letter at {place}. `holdfast dlq list --state all` shows all.")
+    if wants_json(as_json):
+        print_json_lines([whole_row(found)])
+    else:
+        out.print(whole_text(found, _now()), markup=False, highlight=False, soft_wrap=True)
+
+
+@dlq.command("redrive")
+def dlq_redrive(
+    places: list[str] | None = Places,
+    processor: str | None = Processor,
+    topic: str | None = Topic,
+    error: str | None = Error,
+    since: str | None = Since,
+    until: str | None = Until,
+    key: str | None = Key,
+    everything: bool = All,
+    rate: str | None = typer.Option(
+        None, "--rate", metavar="N/s", help="At most so many letters per second.", show_default=False
+    ),
+    wait: float = typer.Option(
+        0.0,
+        "--wait",
+        metavar="SECONDS",
+        min=0.0,
+        help="Wait so long until they are handled, and redrive what comes to their keys meanwhile.",
+    ),
+    dry_run: bool = DryRun,
+    topology: Path = TopologyFile,
+    bootstrap_servers: str | None = BootstrapServers,
+    as_json: bool = AsJson,
+) -> None:
+    """Give letters back to the processors that set them aside, in the order of their keys."""
+    per_second = parse_rate(rate)
+    choice = _required(_choice(processor, topic, error, since, until, key, places), everything, "redrive")
+    declared = load(topology)
+    servers = resolve_bootstrap_servers(bootstrap_servers, declared)
+    if dry_run:
+        _show_choice(declared, servers, choice, as_json, redriven=True)
+        return
+    pace = Pacer(per_second).wait if per_second else None
+
+    def deal(redriver: Redriver) -> None:
+        redriver.redrive(choice)
+        if wait and redriver.done.letters:
+            redriver.wait(wait)
+
+    done = _deal(declared, servers, deal, "redriven", pace)
+    _report(done, "redriven", as_json)
+    if wait and (done.failed or done.waiting or done.is_late):
+        raise typer.Exit(FAILED_AGAIN)
+
+
+@dlq.command("discard")
+def dlq_discard(
+    places: list[str] | None = Places,
+    why: str = typer.Option(..., "--why", metavar="TEXT", help="The reason, which is kept with the letters."),
+    processor: str | None = Processor,
+    topic: str | None = Topic,
+    error: str | None = Error,
+    since: str | None = Since,
+    until: str | None = Until,
+    key: str | None = Key,
+    everything: bool = All,
+    dry_run: bool = DryRun,
+    topology: Path = TopologyFile,
+    bootstrap_servers: str | None = BootstrapServers,
+    as_json: bool = AsJson,
+) -> None:
+    """Give letters up: they stay in their topic, and are not redriven any more."""
+    choice = _required(_choice(processor, topic, error, since, until, key, places), everything, "discard")
+    declared = load(topology)
+    servers = resolve_bootstrap_servers(bootstrap_servers, declared)
+    if dry_run:
+        _show_choice(declared, servers, choice, as_json, redriven=False)
+        return
+    done = _deal(declared, servers, lambda redriver: redriver.discard(choice, why), "discarded")
+    _report(done, "discarded", as_json)
+
+
+def _choice(
+    processor: str | None,
+    topic: str | None,
+    error: str | None,
+    since: str | None,
+    until: str | None,
+    key: str | None,
+    places: list[str] | None = None,
+    state: State | None = "open",
+) -> Choice:
+    now = _now()
+    begin, end = parse_time(since, now), parse_time(until, now)
+    return Choice(processor, topic, error, begin, end, key, state, parse_places(places or ()))
+
+
+def _required(choice: Choice, everything: bool, command: str) -> Choice:
+    """The choice, if one was made.
+
+    Raises:
+        LettersRefused: none was.
+    """
+    if choice.is_all and not everything:
+        raise LettersRefused(
+            f"say which letters: by their places (`holdfast dlq {command} 3@17`), by a filter such as "
+            "--processor, or --all for all open ones. --dry-run shows which they are. Nothing was changed."
+        )
+    return choice
+
+
+def _show_choice(declared: Topology, servers: str, choice: Choice, as_json: bool, *, redriven: bool) -> None:
+    totals = Totals()
+    with _box(declared, servers) as box:
+        shown = _newest(box.find(choice), totals, None)
+    if redriven:
+        require_takers(declared, [it.letter for it in shown])
+    if wants_json(as_json):
+        print_json_lines([*map(letter_row, shown), *totals.rows()])
+    else:
+        _print(shown, totals)
+    err.print(
+        f"{counted(totals.total, 'letter')} would be {'redriven' if redriven else 'discarded'}; nothing was "
+        "changed."
+    )
+
+
+@contextmanager
+def _box(declared: Topology, servers: str) -> Iterator[LetterBox]:
+    with ScanProgress() as progress:
+        scanner = LogScanner(servers, declared.kafka, on_progress=progress.update)
+        yield LetterBox(declared, servers, scanner)
+
+
+def _deal(
+    declared: Topology,
+    servers: str,
+    deal: Callable[[Redriver], None],
+    what: Literal["redriven", "discarded"],
+    pace: Callable[[], None] | None = None,
+) -> Done:
+    """Do it, as the only one who does. Ctrl-C ends it between two letters, or gives the open batch up."""
+    with _box(declared, servers) as box:
+        topics, noted = TopicAdmin(servers, declared.kafka), declared.dispositions()
+        if not topics.topics([noted.name]):
+            topics.create([noted])
+        largest = max(int(it.config.get(MAX_BYTES, BROKER_MAX_BYTES)) for it in declared.topics.values())
+        with LetterWriter(declared.dlq_id, servers, declared.kafka, largest=largest + CAUSE_BYTES) as writer:
+            redriver = Redriver(declared, servers, box, writer, by=_who(), pace=pace)
+            try:
+                deal(redriver)
+            except KeyboardInterrupt:
+                total = counted(redriver.done.letters.total(), "letter")
+                err.print(f"\n[yellow]interrupted:[/] {total} {what}; the others are as before.")
+                raise typer.Exit(INTERRUPTED) from None
+            return redriver.done
+
+
+def _report(done: Done, what: str, as_json: bool) -> None:
+    """Say what was done: the numbers as a result, the rest as remarks."""
+    if wants_json(as_json):
+        print_json_lines([{"processor": name, what: count} for name, count in sorted(done.letters.items())])
+    total = done.letters.total()
+    err.print(f"{counted(total, 'letter')} {what}." if total else f"nothing was left to be {what}.")
+    if done.left_out:
+        err.print(f"{counted(done.left_out, 'letter')} had been dealt with before.")
+    for letter in done.failed:
+        err.print(
+            f"[red]failed again:[/] {escape(letter.name)} ({escape(letter.origin.topic)}, tries: "
+            f"{letter.attempts}): {escape(letter.text)}"
+        )
+    if done.waiting:
+        err.print(f"{counted(done.waiting, 'letter')} still wait for others of their keys.")
+    if done.is_late:
+        err.print("[yellow]not all of them were handled within that time.[/]")
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user may have no name.
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+def register(app: typer.Typer) -> None:
+    """Add `dlq`."""
+    app.add_typer(dlq)

@@ -1,0 +1,183 @@
+"""Dead letters as people and programs see them, and what `holdfast dlq` refuses before it asks any broker."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from holdfast.cli.dlq_view import (
+    Totals,
+    age,
+    cause_in_one_line,
+    letter_row,
+    letters_table,
+    newest,
+    pretty,
+    totals_table,
+    whole_row,
+    whole_text,
+)
+from holdfast.cli.rows import print_table
+from holdfast.engine.redriven import Parked
+from holdfast.kafka.dispositions import Disposition
+from holdfast.runtime.letter_choice import Found
+from tests.support.command import holdfast
+from tests.unit.runtime.test_letter_choice import LETTER
+
+HOUR = 3_600_000
+NOW = 50 * HOUR
+PARKED = replace(LETTER, parked=Parked("measured[1]@5/7", 2), attempts=3, headers=(("trace", b"\xff1"),))
+DISCARDED = Found(PARKED, Disposition("discarded", NOW - HOUR, "ann@here", "a test device"))
+
+
+def printed(table: object, width: int = 200) -> str:
+    """A table as a terminal shows it."""
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, no_color=True)
+    print_table(table, console)  # type: ignore[arg-type]
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+def console(width: int = 200) -> Console:
+    """A terminal."""
+    return Console(file=io.StringIO(), width=width, force_terminal=True)
+
+
+def test_a_letter_is_a_line() -> None:
+    """With where it stands and how long, which record it is, and why."""
+    text = printed(letters_table(console(), [Found(LETTER), DISCARDED], NOW))
+    _, first, second = (line.split() for line in text.splitlines())
+    assert " ".join(first) == "3@17 2 d measured[1]@5 convert a 1 open ValueError: a cannot be that cold"
+    assert " ".join(second).startswith("3@17 2 d measured[1]@5 convert a no. 2 3 discarded ValueError")
+
+
+def test_a_narrow_terminal_keeps_places_and_causes() -> None:
+    """Columns go before anything is cut."""
+    text = printed(letters_table(console(40), [Found(LETTER)], NOW), 40)
+    assert "3@17" in text
+    assert "ValueError: a cannot be that cold" in text
+    assert "origin" not in text
+
+
+def test_a_long_cause_is_cut_to_its_first_line() -> None:
+    """All of it is in `show`."""
+    found = Found(replace(LETTER, text="x" * 500 + "\nmore"))
+    assert cause_in_one_line(found) == f"ValueError: {'x' * 160}..."
+    assert cause_in_one_line(Found(replace(LETTER, text=""))) == "ValueError"
+
+
+def test_totals_are_by_processor_and_cause() -> None:
+    """The largest first, with how many are open."""
+    totals = Totals()
+    for found in (Found(LETTER), DISCARDED, Found(replace(LETTER, cause="builtins.KeyError"))):
+        totals.count(found)
+    rows = list(totals.rows())
+    assert [(row["cause"], row["letters"], row["open"]) for row in rows] == [
+        ("builtins.ValueError", 2, 1),
+        ("builtins.KeyError", 1, 1),
+    ]
+    assert totals.total == 3
+    assert "builtins.ValueError" in printed(totals_table(console(), rows))
+
+
+def test_a_program_gets_everything() -> None:
+    """Times as ISO 8601, and None for what is not known."""
+    row = letter_row(DISCARDED)
+    assert (row["place"], row["topic"], row["partition"], row["offset"]) == ("3@17", "measured", 1, 5)
+    assert (row["first_failed"], row["number"]) == ("1970-01-01T00:00:01+00:00", 2)
+    assert (row["state"], row["done_by"], row["why"]) == ("discarded", "ann@here", "a test device")
+    assert letter_row(Found(replace(LETTER, last_failed=None)))["last_failed"] is None
+    assert whole_row(DISCARDED)["headers"] == [["trace", "\\xff1"]]
+
+
+def test_show_tells_all_of_a_letter() -> None:
+    """The value indented, bytes that are no text as escapes."""
+    found = replace(DISCARDED, letter=replace(PARKED, stack="File x\nValueError: cold\n"))
+    assert whole_text(found, NOW) == (
+        "letter     app.dead-letters[3]@17\n"
+        "processor  convert\n"
+        "record     measured[1]@5\n"
+        "key        a\n"
+        "its time   1970-01-01 00:00:00 UTC (2 d ago)\n"
+        "set aside  1970-01-01 00:00:02 UTC (2 d ago)\n"
+        "at first   1970-01-01 00:00:01 UTC (2 d ago)\n"
+        "tries      3\n"
+        "parked     no. 2 of measured[1]@5/7\n"
+        "state      discarded\n"
+        "by         ann@here, 1970-01-03 01:00:00 UTC (60 m ago)\n"
+        "why        a test device\n"
+        "cause      builtins.ValueError: a cannot be that cold\n"
+        "\n"
+        "headers\n"
+        "  trace: \\xff1\n"
+        "\n"
+        "value\n"
+        "  {}\n"
+        "\n"
+        "stack trace\n"
+        "File x\nValueError: cold"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "  none: the record is a tombstone"),
+        (b'{"a":[1]}', '  {\n    "a": [\n      1\n    ]\n  }'),
+        (b"\xff{", "  \\xff{"),
+    ],
+)
+def test_a_value_is_shown_as_it_is_read_best(value: bytes | None, shown: str) -> None:
+    """JSON, or anything else."""
+    assert pretty(value) == shown
+
+
+def test_ages_are_in_their_largest_unit() -> None:
+    """A clock that is ahead makes nothing negative."""
+    assert [age(ms) for ms in (-5, 119_000, 120_000, 2 * HOUR, 49 * HOUR)] == [
+        "0 s",
+        "119 s",
+        "2 m",
+        "2 h",
+        "2 d",
+    ]
+
+
+def test_a_foreign_time_is_no_traceback() -> None:
+    """A producer may have written any number."""
+    assert (
+        letter_row(Found(replace(LETTER, last_failed=10**18)))["last_failed"] == "1970-01-01T00:00:00+00:00"
+    )
+
+
+def test_the_newest_letter_comes_first() -> None:
+    """By the time at which it was set aside."""
+    found = [Found(replace(LETTER, last_failed=at)) for at in (1, 3, 2)]
+    assert [it.at for it in newest(found)] == [3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["redrive"], 1, "say which letters: by their places (`holdfast dlq redrive 3@17`)"),
+        (["discard", "--why", "no"], 1, "say which letters: by their places (`holdfast dlq discard 3@17`)"),
+        (["discard", "--all"], 2, "--why"),
+        (["show", "seventeen"], 1, '"seventeen" is no place of a dead letter'),
+        (["list", "--state", "lost"], 2, "say open, redriven, discarded or all"),
+        (["list", "--since", "yesterday"], 1, '"yesterday" is no time'),
+        (["redrive", "--all", "--rate", "fast"], 2, "is no rate"),
+    ],
+)
+def test_a_mistake_is_told_without_a_traceback(
+    arguments: list[str], code: int, told: str, tmp_path: Path
+) -> None:
+    """Before anything is read."""
+    (tmp_path / "topology.yaml").write_text("app: a\ntopics: {t: {event: a:A, partitions: 1}}\n")
+    done = holdfast("dlq", *arguments, "-b", "127.0.0.1:1", folder=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert told in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.stderr
