@@ -186,6 +186,7 @@ class ShardTask:
         self._letters = LetterCount(plan.letter_limit)
         self._sealed: dict[str, int] = {}
         self._moved: set[str] = set()
+        self._is_touched = False
         self._context = Context(partition, fence)
         self._tables = {
             name: ShardTable(name, codec, store, CACHE_ENTRIES) for name, codec in plan.tables.items()
@@ -438,6 +439,7 @@ class ShardTask:
         `offsets.retention.minutes`; only the first input is subscribed (KIP-211).
         """
         self._moved.update(self._positions)
+        self._is_touched = True
 
     def seal(self) -> ShardChanges:
         """Close this shard's part of the unit.
@@ -456,6 +458,7 @@ class ShardTask:
         """The sealed part is committed and in the store."""
         self._committed.update(self._sealed)
         self._sealed = {}
+        self._is_touched = False
         self._verdicts.forget(self._committed)
         self._retries.forget(self._committed)
         for table in self._tables.values():
@@ -467,6 +470,9 @@ class ShardTask:
         self._mutes.go_back(self._positions)
         self._sealed = {}
         self._moved.clear()
+        if self._is_touched:
+            # An input in which nothing comes would have no position for long.
+            self._moved.update(self._positions)
         for table in self._tables.values():
             table.reset()
         if self._parked is not None:

@@ -105,7 +105,7 @@ class Redriver:
         """Give letters up that are open. What waits for them in parked keys waits no longer.
 
         Raises:
-            LettersRefused: somebody else has begun to do the same.
+            LettersRefused: those who park keys cannot hear of it, or somebody else has begun to do the same.
             ClusterError: the brokers fail.
         """
         parked = {letter.processor for letter in self._named(choice) if letter.parked is not None}
@@ -130,7 +130,7 @@ class Redriver:
 
     def _send(self, takes: Callable[[Letter], bool], deed: _Deed) -> None:
         """Write what is open now, after it was looked where the shards stand."""
-        places = self._places(deed)
+        places = self._places()
         wanted, parked = [], []
         for found in self._box.find(Choice(state="open"), "record"):
             if found.letter.parked is not None:
@@ -155,17 +155,12 @@ class Redriver:
                 batch, began = [], time.monotonic()
         self._write(batch)
 
-    def _places(self, deed: _Deed) -> dict[str, Standing]:
-        places = {}
+    def _places(self) -> dict[str, Standing]:
         with GroupAdmin(self._servers, self._declared.kafka) as admin:
-            for name, owner in self._takers.items():
-                try:
-                    places[name] = look_at(self._declared, owner, self._servers, admin)
-                except LettersRefused:
-                    if deed.what == "redriven":
-                        raise
-                    # Nobody is there who would have to hear of it.
-        return places
+            return {
+                name: look_at(self._declared, owner, self._servers, admin)
+                for name, owner in self._takers.items()
+            }
 
     def _records(self, letter: Letter, deed: _Deed, after: int | None, *, is_sent: bool) -> list[Addressed]:
         note = Disposition(deed.what, int(time.time() * 1000), self._by, deed.why)

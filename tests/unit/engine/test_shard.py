@@ -113,6 +113,18 @@ def test_touch_commits_positions_again() -> None:
     assert bench.task.seal().positions == {TopicPartition(IN, 3): 0}
 
 
+def test_positions_that_are_to_be_committed_again_are_so_after_an_abort() -> None:
+    """An input in which nothing comes would have no position else, and its next owner would choose one."""
+    bench = Bench(make_plan(count))
+    bench.task.touch()
+    bench.task.seal()
+    bench.task.reset()
+    assert set(bench.task.seal().positions.values()) == {0}
+    bench.task.committed()
+    bench.task.reset()
+    assert not bench.task.moved
+
+
 def test_a_failing_handler_stops_the_shard_at_its_record() -> None:
     """What was before is kept, the failing record left no trace, nothing after it is handled."""
     bench = Bench(make_plan(fail_at_3))
