@@ -8,26 +8,33 @@ import json
 import random
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import yaml
 
 from holdfast.schema import Event
 from processors.credit import LIMIT
+from schemas.orders import OrderPlaced
 from tests.conftest import TestCluster
 from tests.integration.application import Application
 from tests.support.application import Run
 from tests.support.gateway import GatewayProcess, gateway_process
 from tests.support.postgres import PostgresServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
 ROOT = Path(__file__).parents[2]
-ORDERS = 2500
 RATE = 75
-"""Orders per second: they last for as long as all faults together."""
+"""Orders per second."""
+
+ENOUGH = 60_000
+"""Orders, for as long as all faults together may take."""
+
+PATIENCE_S = 120.0
+"""A machine that others use as well may take that long for what takes seconds otherwise."""
 
 FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "error"},
@@ -64,7 +71,7 @@ class Shop:
         """Let the gateway fail in one way until it is noticed, and see that it goes on afterwards."""
         before = self.gateway.faults()[fault["kind"]]
         self.gateway.fail(fault)
-        run.until(lambda: self.gateway.faults()[fault["kind"]] >= before + 3, 30, f"{fault} happens")
+        run.until(lambda: self.gateway.faults()[fault["kind"]] >= before + 3, PATIENCE_S, f"{fault} happens")
         if fault.get("rate", 1) == 1 and fault["kind"] != "latency":
             self.until_waiting(run, "payments", "gateway")
         run.let_run(0.3)
@@ -96,11 +103,12 @@ class Shop:
     def until_waiting(self, run: Run, processor: str, system: str) -> None:
         """Until a worker says that it waits for a system."""
         at = index(run, processor)
-        run.until(lambda: run.views[at].status.waits_for == system, 30, f"{processor} waits for {system}")
+        said = f"{processor} waits for {system}"
+        run.until(lambda: run.views[at].status.waits_for == system, PATIENCE_S, said)
 
     def until_nobody_waits(self, run: Run) -> None:
         """Until no worker says that it waits for anything."""
-        run.until(lambda: not any(view.status.waits_for for view in run.views), 60, "all go on")
+        run.until(lambda: not any(view.status.waits_for for view in run.views), PATIENCE_S, "all go on")
 
 
 def index(run: Run, processor: str) -> int:
@@ -109,23 +117,33 @@ def index(run: Run, processor: str) -> int:
 
 
 class Trade:
-    """Publishes orders from a thread of its own, at a steady rate while its block lasts; then the rest."""
+    """Publishes orders at a steady rate from a thread of its own, while its block lasts.
 
-    def __init__(self, app: Application, orders: int) -> None:
-        self._pause = threading.Event()
-        self._thread = threading.Thread(target=lambda: app.produce("orders", only=self._paced, count=orders))
+    Attributes:
+        placed: orders that were published.
+    """
 
-    def __enter__(self) -> None:
+    def __init__(self, app: Application) -> None:
+        self.placed = 0
+        self._end = threading.Event()
+        produce = partial(app.produce, "orders", only=self._paced, count=ENOUGH, customers=2000, skus=300)
+        self._thread = threading.Thread(target=produce)
+
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
-        self._pause.set()
+        self._end.set()
         self._thread.join()
 
     def _paced(self, event: Event) -> bool:
         # The opening stock comes first, and at once.
-        if type(event).__name__ == "OrderPlaced":
-            self._pause.wait(1 / RATE)
+        if not isinstance(event, OrderPlaced):
+            return not self._end.is_set()
+        if self._end.wait(1 / RATE):
+            return False
+        self.placed += 1
         return True
 
 
@@ -150,7 +168,7 @@ def write_application(folder: Path, gateway: str, dsn: str) -> Path:
     for package in ("producers", "processors", "schemas"):
         (folder / package).symlink_to(ROOT / package)
     declared = yaml.safe_load((ROOT / "topology.downstream.yaml").read_text())
-    declared["sinks"]["gateway"] |= {"url": gateway, "call_timeout": "500ms", "timeout": "3s"}
+    declared["sinks"]["gateway"] |= {"url": gateway, "call_timeout": "1s", "timeout": "4s"}
     declared["sinks"]["history"] |= {"dsn": dsn, "timeout": "2s"}
     del declared["processors"]["live-spending"]
     declared["checks"].remove("processors.invariants:live_spending_matches")
@@ -166,12 +184,12 @@ def test_nobody_is_charged_twice_and_the_database_equals_the_log_whatever_fails(
     """Each fault of the gateway in turn, its death, the database's and workers', all under load."""
     rng = random.Random(rounds)
     with shop.app.running() as run:
-        with Trade(shop.app, rounds * ORDERS):
-            run.until(lambda: all(view.records for view in run.views), 60, "all are at work")
+        with Trade(shop.app) as trade:
+            run.until(lambda: all(view.records for view in run.views), PATIENCE_S, "all are at work")
             for _ in range(rounds):
                 let_all_fail(shop, run, rng)
-        run.until_drained(rounds * 60)
-    assert_all_holds(shop, rounds)
+        run.until_drained(rounds * PATIENCE_S)
+    assert_all_holds(shop, trade.placed, rounds)
     assert_damage_is_found(shop)
 
 
@@ -188,14 +206,14 @@ def let_all_fail(shop: Shop, run: Run, rng: random.Random) -> None:
     shop.until_nobody_waits(run)
 
 
-def assert_all_holds(shop: Shop, rounds: int) -> None:
+def assert_all_holds(shop: Shop, placed: int, rounds: int) -> None:
     """Every invariant, over the log, the gateway's audit and the database; and every fault was there."""
     results = {result.name: result for result in shop.app.check()}
     assert [(result.name, result.examples) for result in results.values() if not result.ok] == []
-    assert results["every order reaches exactly one end"].counts["placed"] == rounds * ORDERS
-    assert results["PostgreSQL equals the fold of the log"].counts["orders"] == rounds * ORDERS
+    assert results["every order reaches exactly one end"].counts["placed"] == placed
+    assert results["PostgreSQL equals the fold of the log"].counts["orders"] == placed
     charges = results["every payment is charged exactly once"].counts
-    assert charges["charged"] > 0.3 * rounds * ORDERS
+    assert charges["charged"] > 0.3 * placed
     assert charges["repeated"] > 0, "some answers were lost, and asked for again"
     audit = shop.gateway.audit()
     assert {entry.fault for entry in audit} == {None, *(fault["kind"] for fault in FAULTS)}

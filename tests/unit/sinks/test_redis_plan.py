@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -42,6 +43,7 @@ def ranges(part: Part) -> dict[TopicPartition, tuple[int, int]]:
     [
         (Set("a", 1, expire=0.5), (b"SET", b"a", b"1", b"PX", 500)),
         (Set(b"\xff", True), (b"SET", b"\xff", b"true")),
+        (Set("at", datetime(2026, 11, 29, tzinfo=UTC)), (b"SET", b"at", b"2026-11-29T00:00:00Z")),
         (Increment("a", Decimal("1E-7")), (b"INCRBYFLOAT", b"a", b"0.0000001")),
         (HashIncrement("a", 7, 2), (b"HINCRBY", b"a", b"7", b"2")),
         (Delete("a", b"b"), (b"DEL", b"a", b"b")),

@@ -1,7 +1,6 @@
 """What of a partition has been written: a log in files, each of which only one writer can create.
 
     _holdfast/<group>/<topic>/<partition>/
-        00000000000000000001.json            the first entry: it stays, so that nobody can create it again
         00000000000000000041.json            the one before the newest
         00000000000000000042.json            the newest: it says all
         43-6f0c....part                      rows of a commit that is under way, or that came to nothing
@@ -12,7 +11,7 @@ leaves out what the first has written, or finds a newer owner's token. Only then
 names under which readers see them. A writer that died before that has it done by whoever looks next.
 
 An entry is removed when two others have come after it. A writer that was away for longer could create its
-number again; so it looks, when it has, for the entry before its own, which is there unless it is late.
+number again; so when it has, it looks whether its entry is the newest before the parts get their names.
 """
 
 from __future__ import annotations
@@ -154,8 +153,7 @@ class PartitionLog:
             return False
         sync_folder(self._folder)
         self._show(entry)
-        if entry.number > 3:
-            self._path(entry.number - 2).unlink(missing_ok=True)
+        self._path(max(entry.number - 2, 0)).unlink(missing_ok=True)
         self._newest = entry
         return True
 
@@ -175,8 +173,8 @@ class PartitionLog:
         finally:
             with contextlib.suppress(OSError):
                 draft.unlink()
-        if number > 1 and not self._path(number - 1).exists():
-            # Created once more, long after it was there and gone: nobody looks at it but who comes now.
+        if max(self._numbers(), default=0) > number:
+            # Created once more, after it was there and gone: nobody looks at it, as it is not the newest.
             path.unlink(missing_ok=True)
             return False
         return True
@@ -197,7 +195,7 @@ class PartitionLog:
     def _tidy(self, newest: int, numbers: Sequence[int]) -> None:
         """Remove what nobody can need any more, and what commits left that came to nothing."""
         for number in numbers:
-            if 1 < number < newest - 1:
+            if number < newest - 1:
                 self._path(number).unlink(missing_ok=True)
         for path in self._folder.glob("*-*"):
             of = path.name.partition("-")[0]

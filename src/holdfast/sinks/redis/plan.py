@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from holdfast.errors import SinkRefused
 from holdfast.record import Message, Position, TopicPartition, Write
@@ -245,7 +245,11 @@ def _text(value: Any) -> bytes:
         return str(value).encode()
     if isinstance(value, str):
         return value.encode()
-    return bytes(value) if isinstance(value, bytes) else to_json(value)
+    if isinstance(value, bytes):
+        return bytes(value)
+    text = to_json(value)
+    # A time, an id: what JSON has no form for but text needs no quotes.
+    return from_json(text).encode() if text.startswith(b'"') else text
 
 
 def _number(value: Any) -> bytes:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from pydantic import BaseModel
+
 Key = str | bytes
 """The name of a key, of a hash's field or of a sorted set's member; text is UTF-8."""
 
 Value = Any
-"""What is kept: text and bytes as they are, numbers as their text, and everything else, such as an event, as
-the JSON that pydantic writes."""
+"""What is kept: text and bytes as they are, numbers and times as their text, and everything else, such as an
+event, as the JSON that pydantic writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class HashSet:
     """
 
     key: Key
-    fields: Mapping[Any, Value] | Any
+    fields: Mapping[Any, Value] | BaseModel
 
 
 @dataclass(frozen=True, slots=True, init=False)
