@@ -86,6 +86,8 @@ class Application:
         topic: settings of every topic.
         kafka: client properties.
         sinks: its sinks.
+        others: more processors by name, each with its keys; their handlers are in the same module, and what
+            they write `counter` does not.
         options: more keys of the processor, such as `on_error`.
 
     Attributes:
@@ -105,6 +107,7 @@ class Application:
         topic: Mapping[str, Any] | None = None,
         kafka: Mapping[str, Any] | None = None,
         sinks: Mapping[str, Any] | None = None,
+        others: Mapping[str, Mapping[str, Any]] | None = None,
         **options: Any,
     ) -> None:
         self.names = Names(name)
@@ -117,6 +120,7 @@ class Application:
         self._topic = {"partitions": PARTITIONS, "key": "key", **(topic or {})}
         self._kafka = dict(kafka or {})
         self._sinks = dict(sinks or {})
+        self._others = dict(others or {})
         self._options = {"commit_interval": "50ms", "session_timeout": "2s", **options}
         self.topology = self._write(handler)
 
@@ -125,6 +129,7 @@ class Application:
         shutil.copy(str(events.__file__), self.folder / "test_events.py")
         (self.folder / "test_handler.py").write_text(handler)
         topics = {**self.inputs, **self.outputs}
+        of_others = {label for keys in self._others.values() for label in keys.get("writes", ())}
         declared = {
             "app": self.names.app,
             "kafka": self._kafka,
@@ -140,15 +145,20 @@ class Application:
                 COUNTER: {
                     "handler": "test_handler:handle",
                     "reads": [self.names.topic(label) for label in self.inputs],
-                    "writes": [self.names.topic(label) for label in self.outputs],
+                    "writes": [self.names.topic(label) for label in self.outputs if label not in of_others],
                     "tables": self._tables,
                     **self._options,
-                }
+                },
+                **{name: self._of_other(keys) for name, keys in self._others.items()},
             },
         }
         file = self.folder / "topology.yaml"
         file.write_text(json.dumps(declared, indent=1))
         return load(file)
+
+    def _of_other(self, keys: Mapping[str, Any]) -> dict[str, Any]:
+        topics = {key: list(map(self.names.topic, keys.get(key, ()))) for key in ("reads", "writes")}
+        return {"commit_interval": "50ms", "session_timeout": "2s", **keys, **topics}
 
     # -- topics ------------------------------------------------------------------------------------
 

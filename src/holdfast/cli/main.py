@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from holdfast import __version__
 from holdfast.cli import (
+    breakers,
     cluster,
     compare,
     demo,
@@ -31,7 +32,7 @@ from holdfast.errors import HoldfastError
 
 AREAS = (
     *(cluster, topology, publish, produce, run, groups, state, state_compare, replay, compare, switch),
-    *(leader, dlq, verify, demo),
+    *(leader, breakers, dlq, verify, demo),
 )
 """Modules of this package that register commands, in the order of `--help`."""
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from holdfast.engine.asking import AskingHandler
 from holdfast.errors import CircuitOpen, HandlerError, RecordFailed, SinkDown, SinkError
 from holdfast.record import Output, Position, TopicPartition
-from holdfast.resilience import BreakerSettings, CircuitBreaker, CircuitState
+from holdfast.resilience import BreakerSettings, CircuitBreaker
+from holdfast.runtime.guards import Guard
 from holdfast.runtime.stage import Written
 from holdfast.sinks.base import Downstream, Refusal, SinkBatch
 from holdfast.sinks.identity import identity_of
@@ -44,13 +45,14 @@ class AskingStage:
         downstreams: what it asks, by name.
         on_error: what becomes of a record whose handler fails.
         timeout: seconds that the handler may take for one record.
-        settings: of the breaker for systems that have none of their own; a batch is one call of it.
+        settings: of the breaker for the systems that have none of their own; a batch is one call of it.
 
     Attributes:
         name: of the systems.
         timeout: see above.
         took_s: seconds that the last batch took that came to its end.
         keeps_positions: no: what makes no call is nothing to it.
+        guards: the breakers of these systems.
     """
 
     def __init__(
@@ -69,10 +71,14 @@ class AskingStage:
         self._downstreams = dict(downstreams)
         self._on_error = on_error
         concurrent = max(each.concurrent for each in downstreams.values())
-        breakers = [each.breaker for each in downstreams.values()]
-        own = CircuitBreaker(self.name, settings, failures=(SinkDown,)) if None in breakers else None
-        self._own = own
-        self._breakers = [each for each in (*breakers, own) if each is not None]
+        guards = [
+            Guard([name], each.breaker) for name, each in downstreams.items() if each.breaker is not None
+        ]
+        self._own: CircuitBreaker | None = None
+        if without := [name for name, each in downstreams.items() if each.breaker is None]:
+            self._own = CircuitBreaker(", ".join(without), settings, failures=(SinkDown,))
+            guards.append(Guard(without, self._own))
+        self.guards: Sequence[Guard] = guards
         self._work: KeyedWork[_Handled] = KeyedWork(self.name, concurrent, _BEGIN_WITHIN * timeout)
         self._failures: Progress[Exception] = Progress()
 
@@ -129,15 +135,6 @@ class AskingStage:
         if self._on_error == "stop":
             self._failures.note({position: error})
         raise RecordFailed(position, error)
-
-    def wait_s(self) -> float:
-        """Seconds until all breakers let a call pass."""
-        return max(each.wait_s() for each in self._breakers)
-
-    @property
-    def is_half_open(self) -> bool:
-        """Whether a breaker lets single calls through only."""
-        return any(each.state is CircuitState.HALF_OPEN for each in self._breakers)
 
     def close(self) -> None:
         """Let go of connections and thread."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +15,7 @@ from holdfast.engine.plan import plan_processor
 from holdfast.engine.shard import ProcessorPlan
 from holdfast.kafka.at_least_once import AtLeastOnceWriter
 from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
+from holdfast.kafka.control_log import ControlLog
 from holdfast.kafka.group_settings import set_session
 from holdfast.kafka.groups import GroupAdmin, partitions_of
 from holdfast.kafka.members import Group
@@ -32,6 +35,7 @@ from holdfast.runtime.opening import RestoreSettings
 from holdfast.runtime.owner_notes import OwnerNotes
 from holdfast.runtime.peers import Peers
 from holdfast.runtime.predecessors import PredecessorPorts, Predecessors
+from holdfast.runtime.remote_control import RemoteControl, Source
 from holdfast.runtime.restore import Restorer
 from holdfast.runtime.setbacks import FAILED_UNITS
 from holdfast.runtime.stage import Stage
@@ -132,7 +136,7 @@ def build_worker(
             stage,
             StageProcessor(decl.name, decl.group_id, letters, topics.id_of, plan.on_error == "drop"),
         )
-        gate = SinkGate(stage)
+        gate = _gate(stage, declared, decl, identity)
     return Worker(
         plan,
         limits,
@@ -144,6 +148,23 @@ def build_worker(
         StallWatch(decl.name, ends),
         gate,
     )
+
+
+def _gate(stage: Stage, declared: Topology, decl: ProcessorDecl, identity: WorkerIdentity) -> SinkGate:
+    """What stands before a stage; operators can force its breakers from now on."""
+    who = Source(decl.name, identity.slot, socket.gethostname(), os.getpid())
+    control = RemoteControl(
+        who,
+        lambda: ControlLog(
+            identity.bootstrap_servers,
+            declared.controls_topic,
+            declared.kafka,
+            f"{decl.slot_id(identity.slot)}.controls",
+        ),
+    )
+    gate = SinkGate(stage, control=control)
+    control.start(gate)
+    return gate
 
 
 def _stage(processor: ResolvedProcessor, plan: ProcessorPlan) -> Stage | None:

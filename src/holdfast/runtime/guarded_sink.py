@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from math import inf
+from typing import Final, Protocol
 
 from holdfast.errors import CircuitOpen, SinkDown, SinkError, SinkRefused
 from holdfast.resilience import Backoff, BreakerSettings, CircuitBreaker, CircuitState
+from holdfast.runtime.guards import Guard
 from holdfast.runtime.pace import Pace
 from holdfast.runtime.stage import Stage, Written
 from holdfast.sinks.base import Refusal, Sink, SinkBatch
@@ -22,6 +24,12 @@ _QUICK: Final = 0.2
 
 _FIRST_WRITES: Final = 1_000
 """Writes in the first batch, before it is known how long a batch takes."""
+
+
+_FORCED: Final = "it is forced open"
+
+_HELD_S: Final = 0.02
+"""How soon to look again whether it is known what was forced; nothing else keeps inputs from being read."""
 
 
 class GuardedSink:
@@ -39,6 +47,7 @@ class GuardedSink:
         breaker: its breaker.
         took_s: seconds that the last batch took that it wrote.
         keeps_positions: whether batches without writes are for it as well.
+        guards: its breaker, as a stage has it.
     """
 
     def __init__(self, name: str, sink: Sink, settings: BreakerSettings, timeout: float) -> None:
@@ -46,6 +55,7 @@ class GuardedSink:
         self.timeout = timeout
         # Whatever else it says, it has answered.
         self.breaker = sink.breaker or CircuitBreaker(name, settings, failures=(SinkDown,))
+        self.guards: Sequence[Guard] = [Guard([name], self.breaker)]
         self.took_s = 0.0
         self.keeps_positions = sink.keeps_positions
         self._sink = sink
@@ -58,15 +68,6 @@ class GuardedSink:
             return Written(self.breaker.call(self._write, batch))
         except CircuitOpen as error:
             raise SinkDown(f"sink {self.name!r}: {error}", error.wait_s) from error
-
-    def wait_s(self) -> float:
-        """Seconds until its breaker lets a call pass."""
-        return self.breaker.wait_s()
-
-    @property
-    def is_half_open(self) -> bool:
-        """Whether its breaker lets single calls through only."""
-        return self.breaker.state is CircuitState.HALF_OPEN
 
     def _write(self, batch: SinkBatch) -> Sequence[Refusal]:
         began = time.monotonic()
@@ -97,6 +98,13 @@ class GuardedSink:
         self._sink.close()
 
 
+class Control(Protocol):
+    """Lets operators force the breakers of a gate."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
 class SinkGate:
     """Lets records through to a sink: all of them, none for a while, or one to see whether it is back.
 
@@ -104,22 +112,34 @@ class SinkGate:
     write. So a sink that has just come back is not flooded, and none gets more than it can take in time. What
     has waited for it comes at the rate that it had before, and then faster and faster; see `Pace`.
 
+    The breakers are asked whenever the gate is, so that it follows an order that is given or ends meanwhile.
+
     Args:
         stage: the sink, or what asks for it.
         clock: seconds that never go back.
+        control: lets operators force its breakers. The gate then begins shut, until `let_go`: what was forced
+            before the worker began has to be known before anything passes.
 
     Attributes:
         sink: the sink's name.
         most: about how many writes the next batch may have.
-        reason: what it said last, while it is in trouble.
+        guards: the breakers behind it.
+        paused: the shards that wait at it; read by other threads, too.
     """
 
-    def __init__(self, stage: Stage, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, stage: Stage, clock: Callable[[], float] = time.monotonic, control: Control | None = None
+    ) -> None:
         self.sink = stage.name
-        self.reason = ""
         self.most = _FIRST_WRITES
+        self.guards = tuple(stage.guards)
+        self.paused: tuple[int, ...] = ()
         self._stage = stage
         self._clock = clock
+        self._control = control
+        self._is_held = control is not None
+        self._forced = ""
+        self._said = ""
         self._failures = 0
         self._shut_until: float | None = None
         self._pace = Pace(clock)
@@ -127,17 +147,47 @@ class SinkGate:
     @property
     def is_open(self) -> bool:
         """Whether all records pass."""
-        return self._shut_until is None
+        return self._shut_until is None and not self._is_held
 
     @property
     def is_shut(self) -> bool:
         """Whether none passes. Neither open nor shut: one may."""
-        return self._shut_until is not None and self._clock() < self._shut_until
+        return self.seconds_shut > 0
 
     @property
     def seconds_shut(self) -> float:
-        """Seconds until one may pass; 0 if one may now."""
-        return max(self._shut_until - self._clock(), 0.0) if self._shut_until is not None else 0.0
+        """Seconds until one may pass, as far as is known; infinite while it is forced open."""
+        if self._is_held:
+            return _HELD_S
+        if self._shut_until is None:
+            return 0.0
+        return max(self._shut_until - self._clock(), *(guard.wait_s for guard in self.guards))
+
+    @property
+    def reason(self) -> str:
+        """Who forced it open; else what the sink said last, while it is in trouble."""
+        return self._forced or self._said
+
+    def let_go(self) -> None:
+        """It is known what was forced, or cannot be. May be called on another thread."""
+        self._is_held = False
+
+    def look(self, shards: Iterable[int]) -> None:
+        """Shut it if somebody forced a breaker open, before anything is refused.
+
+        Args:
+            shards: those that have records for it.
+        """
+        before = self._forced
+        self._forced = next((guard.reason or _FORCED for guard in self.guards if guard.is_forced_open), "")
+        if self._forced and self._shut_until is None:
+            self._pace.away()
+            self.most = 1
+            self._shut_until = self._clock()
+        elif before and not self._forced and not self._failures:
+            # Nothing failed, so there is nothing to be tried first.
+            self._open()
+        self.paused = () if self.is_open else tuple(sorted(shards))
 
     def room(self, waiting: int) -> int:
         """How many records more the open unit may take for now; 0 if none.
@@ -158,20 +208,26 @@ class SinkGate:
 
     def failed(self, error: SinkDown) -> None:
         """The sink did not take something: let nothing through until it is worth a try."""
+        refused = error.__cause__ if isinstance(error.__cause__, CircuitOpen) else None
+        state = refused.state if refused is not None else ""
+        # What a breaker of ours says is not noted here: it is asked, and may be told otherwise meanwhile.
+        is_ours = bool(refused) and any(guard.wait_s > 0 for guard in self.guards)
+        if is_ours and state == CircuitState.FORCED_OPEN.name:
+            # It was on its way when that was ordered: the next look shuts the gate.
+            return
         self._failures += 1
         self._pace.away()
         self.most = 1
-        refused = error.__cause__ if isinstance(error.__cause__, CircuitOpen) else None
-        self.reason = self.reason if refused and self.reason else str(error)
+        self._said = self._said if refused and self._said else str(error)
         pause = _BACKOFF.wait_s(self._failures)
-        if refused is None:
-            # The breaker may have opened by that very failure.
-            wait = max(error.wait_s or 0.0, pause, 0.0 if self._stage.is_half_open else self._stage.wait_s())
-        elif refused.state == CircuitState.HALF_OPEN.name:
-            # Beside a probe, which has its result soon: the breaker says how long it may take at most.
+        if state == CircuitState.HALF_OPEN.name:
+            # Beside a probe, which has its result soon.
             wait = pause
+        elif is_ours:
+            wait = 0.0
         else:
-            wait = error.wait_s or 0.0
+            # For ever is no time that a system can ask for.
+            wait = max(error.wait_s if error.wait_s is not None and error.wait_s < inf else 0.0, pause)
         self._shut_until = self._clock() + wait
 
     def succeeded(self, writes: int) -> None:
@@ -181,10 +237,18 @@ class SinkGate:
             self.most = min(2 * self.most, MOST_WRITES)
         elif share > 2 * _QUICK:
             self.most = max(self.most // 2, 1)
-        if self._shut_until is not None and not self._stage.is_half_open:
-            self._failures = 0
-            self._shut_until = None
-            self.reason = ""
-            self._pace.back()
+        if self._shut_until is not None and not any(guard.is_half_open for guard in self.guards):
+            self._open()
         elif self._shut_until is None:
             self._pace.took(writes)
+
+    def _open(self) -> None:
+        self._failures = 0
+        self._shut_until = None
+        self._said = ""
+        self._pace.back()
+
+    def close(self) -> None:
+        """Let go of what controls it."""
+        if self._control is not None:
+            self._control.close()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from holdfast.record import Output
+from holdfast.runtime.guards import Guard
 from holdfast.sinks.base import Refusal, SinkBatch
 
 
@@ -31,12 +32,14 @@ class Stage(Protocol):
         timeout: seconds that a batch should take at most; twice that is the limit.
         took_s: seconds that the last batch took that it wrote.
         keeps_positions: whether batches without writes are for it as well; see `Sink.keeps_positions`.
+        guards: the breakers that its calls have to pass.
     """
 
     name: str
     timeout: float
     took_s: float
     keeps_positions: bool
+    guards: Sequence[Guard]
 
     def write(self, batch: SinkBatch) -> Written:
         """Write a batch; see `Sink.write`.
@@ -48,13 +51,6 @@ class Stage(Protocol):
             SinkError: it cannot be used as it is declared.
             RecordFailed: a handler failed at a record that is not to be set aside.
         """
-
-    def wait_s(self) -> float:
-        """Seconds until its breaker lets a call pass; 0 if it does now."""
-
-    @property
-    def is_half_open(self) -> bool:
-        """Whether single calls still have to show that the system is back."""
 
     def close(self) -> None:
         """Let go of connections."""

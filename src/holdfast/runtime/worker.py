@@ -129,7 +129,7 @@ class Worker(OwnershipListener):
             restoring=self._shards.restoring(),
             standbys=self._restorer.standbys.shards,
             behind=self._restorer.standbys.behind,
-            waits_for=gate.sink if gate is not None and self._is_held_up(gate) else "",
+            waits_for=gate.sink if gate is not None and gate.reason and self._is_held_up(gate) else "",
             why=gate.reason if gate is not None else "",
         )
 
@@ -177,6 +177,8 @@ class Worker(OwnershipListener):
         self._restorer.close()
         self._pipeline.close()
         self._shards.close()
+        if self._gate is not None:
+            self._gate.close()
 
     def turn(self) -> None:
         """One turn of the loop.
@@ -229,6 +231,7 @@ class Worker(OwnershipListener):
         most = min(self._handler.fetch_records, committer.search.most)
         if gate is None:
             return most
+        gate.look(running)
         if committer.must_wait_for_sink if gate.is_open else (gate.is_shut or committer.tries_sink):
             self._inputs.suspend(running)
             return 1

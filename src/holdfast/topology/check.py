@@ -164,10 +164,11 @@ def _topic_names(topology: Topology) -> Iterator[Problem]:
 def _internal_names(topology: Topology) -> list[str]:
     changelogs = [by.changelog(table) for by in topology.native.values() for table in by.state_tables]
     leader = [topology.leader_id] if topology.leader_tasks else []
+    controls = [topology.controls_topic] if topology.has_breakers else []
     versions = [by for by in topology.native.values() if by.version]
     shadows = [by.shadow(topic) for by in versions for topic in (*by.writes, topology.dead_letter_topic)]
     letters = [topology.dead_letter_topic, topology.dispositions_topic, topology.redrive_topic]
-    return [*letters, *changelogs, *shadows, *leader]
+    return [*letters, *changelogs, *shadows, *leader, *controls]
 
 
 def _leader_tasks(topology: Topology) -> Iterator[Problem]:

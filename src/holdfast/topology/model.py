@@ -60,8 +60,8 @@ PARKED_KEYS: Final = "parked-keys"
 LEADER = "leader"
 """What candidates are called beside processors: in slots, logs and on the command line."""
 
-# Small segments are compacted soon: a new leader reads the whole topic before it starts.
-_LEADER_SEGMENT_BYTES = 4 * 1024 * 1024
+# Small segments are compacted soon: who begins to follow such a topic reads the whole of it first.
+_SMALL_SEGMENT_BYTES = 4 * 1024 * 1024
 
 
 class TopicDecl(Declared):
@@ -243,6 +243,11 @@ class ProcessorDecl(GroupDecl):
         """All tables that it keeps, that of parked keys among them."""
         return (*self.tables, *((PARKED_KEYS,) if self.parks_keys else ()))
 
+    @property
+    def downstreams(self) -> tuple[str, ...]:
+        """The sinks that it writes to or asks, by name."""
+        return (self.sink,) if self.sink is not None else self.asks
+
     def changelog(self, table: str) -> str:
         """Return the name of the topic that holds the changes of `table`."""
         return f"{self.group_id}.{table}.changelog"
@@ -399,6 +404,11 @@ class Topology(Declared):
         return f"{self.app}.dlq"
 
     @property
+    def controls_topic(self) -> str:
+        """Name of the topic in which workers tell of their circuit breakers, and operators force them."""
+        return f"{self.app}.controls"
+
+    @property
     def leader_id(self) -> str:
         """Name of the leader's topic, and of the group and the `transactional.id` of all candidates."""
         return f"{self.app}.{LEADER}"
@@ -470,7 +480,11 @@ class Topology(Declared):
         return (*(self._spec(topic) for topic in self.topics.values()), *self.internal_topics())
 
     def internal_topics(self) -> tuple[TopicSpec, ...]:
-        """Return Holdfast's own topics, as far as they are needed."""
+        """Return Holdfast's own topics.
+
+        Changelogs; dead letters if a processor is declared; by what they are given back, the leader's, and
+        that of the breakers, if any.
+        """
         changelogs = tuple(
             self._changelog(processor, table)
             for processor in self.native.values()
@@ -478,7 +492,14 @@ class Topology(Declared):
         )
         letters = (self._dead_letters(),) if self.native else ()
         redriven = (self._redriven(),) if any(it.takes_redriven for it in self.native.values()) else ()
-        return (*changelogs, *letters, *redriven, *((self._leader_topic(),) if self.leader_tasks else ()))
+        leader = (self._leader_topic(),) if self.leader_tasks else ()
+        controls = (self._controls(),) if self.has_breakers else ()
+        return (*changelogs, *letters, *redriven, *leader, *controls)
+
+    @property
+    def has_breakers(self) -> bool:
+        """Whether a processor has a sink, or asks one."""
+        return any(processor.downstreams for processor in self.native.values())
 
     def shadow_topics(self, processor: ProcessorDecl) -> tuple[TopicSpec, ...]:
         """Return the topics that a processor writes to instead of the declared ones while it is a shadow.
@@ -551,13 +572,17 @@ class Topology(Declared):
 
         Compacted: the last run of each task and every election are kept without end.
         """
+        return self._small_log(self.leader_id, {})
+
+    def _controls(self) -> TopicSpec:
+        """Return the topic of the breakers; its times are the brokers', as operators' clocks may differ."""
+        return self._small_log(self.controls_topic, {"message.timestamp.type": "LogAppendTime"})
+
+    def _small_log(self, name: str, config: Mapping[str, str]) -> TopicSpec:
+        """Return a compacted topic with one partition, as safe as the safest of the application's."""
         replication = max(topic.replication for topic in self.topics.values())
-        config = {
-            "cleanup.policy": "compact",
-            "segment.bytes": str(_LEADER_SEGMENT_BYTES),
-            **durable(replication),
-        }
-        return TopicSpec(self.leader_id, 1, replication, config)
+        compacted = {"cleanup.policy": "compact", "segment.bytes": str(_SMALL_SEGMENT_BYTES)}
+        return TopicSpec(name, 1, replication, {**compacted, **config, **durable(replication)})
 
 
 def _named(kind: str, name: str, known: Mapping[str, T]) -> T:

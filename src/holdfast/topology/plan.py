@@ -108,6 +108,8 @@ class _Comparison:
                 "Add them, which does no harm there: kafka-topics.sh --alter --topic "
                 f"{self._wanted.name} --partitions {self._wanted.partitions}"
             )
+        if self._wanted.name == self._topology.controls_topic:
+            return f"Delete {self._wanted.name} and apply again; breakers that are forced are then released."
         if not self._wanted.keyed_state_of:
             return f"When all dead letters are dealt with, delete {self._wanted.name} and apply again."
         owner = self._wanted.keyed_state_of[0]
@@ -118,7 +120,8 @@ class _Comparison:
 
     def _replication(self, found: int) -> str:
         name, wanted = self._wanted.name, self._wanted.replication
-        owner = "a topic" if self._wanted.name == self._topology.leader_id else "the inputs of the processor"
+        follows_all = self._wanted.name in (self._topology.leader_id, self._topology.controls_topic)
+        owner = "a topic" if follows_all else "the inputs of the processor"
         inputs = "" if self._declared else f" for {owner}"
         return (
             f"{name}: the cluster has replication {found}, {self._where('replication')} wants {wanted}. "

@@ -12,6 +12,7 @@ from holdfast.cli.main import build_app
 COMMANDS = [
     *("up", "down", "status", "check", "apply", "topics", "publish", "produce", "run", "groups", "demo"),
     *("state list", "state get", "verify invariants", "verify replicas", "replay", "compare", "switch"),
+    *("breakers", "breakers force", "breakers release"),
 ]
 
 

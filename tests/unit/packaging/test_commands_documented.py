@@ -21,7 +21,7 @@ def commands(group: Any, path: tuple[str, ...] = ("holdfast",)) -> Iterator[tupl
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, (*path, name))
-        else:
+        if getattr(command, "invoke_without_command", not hasattr(command, "commands")):
             yield " ".join((*path, name)), command
 
 

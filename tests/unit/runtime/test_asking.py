@@ -16,7 +16,7 @@ from holdfast.engine.handler import inspect_handler
 from holdfast.engine.outputs import Router
 from holdfast.errors import CircuitOpen, RecordFailed, SinkDown, SinkError
 from holdfast.record import Position, TopicPartition, Write
-from holdfast.resilience import BreakerSettings
+from holdfast.resilience import BreakerSettings, CircuitBreaker
 from holdfast.runtime.asking import AskingStage, Failing
 from holdfast.schema import TopicEncoder
 from holdfast.sinks.base import Downstream, SinkBatch
@@ -170,7 +170,23 @@ def test_a_breaker_of_batches_stands_before_systems_without_one(make: Make, orac
     assert isinstance(caught.value.__cause__, CircuitOpen)
     assert len(oracles.asked) == 2
     spread = SETTINGS.open_jitter
-    assert 60 * (1 - spread) - 5 < stage.wait_s() <= 60 * (1 + spread)
+    assert 60 * (1 - spread) - 5 < stage.guards[0].wait_s <= 60 * (1 + spread)
+
+
+def test_systems_with_a_breaker_of_their_own_have_a_guard_each_and_the_others_share_one(
+    oracles: Oracles,
+) -> None:
+    """An operator forces a system by its name, whichever breaker counts its calls."""
+    own = Oracles()
+    own.breaker = CircuitBreaker("gateway", SETTINGS)
+    router = Router("doubler", {"out": TopicEncoder("out", [Number], "key")}, {"out": 10_000})
+    systems = {"oracle": oracles, "gateway": own, "other": Oracles()}
+    asking = AskingHandler(inspect_handler(double), router)
+    stage = AskingStage(asking, systems, "stop", 5.0, SETTINGS)
+    assert [each.sinks for each in stage.guards] == [("gateway",), ("oracle", "other")]
+    assert stage.guards[0].breaker is own.breaker
+    assert stage.guards[1].breaker.name == "oracle, other"
+    stage.close()
 
 
 @pytest.mark.parametrize(

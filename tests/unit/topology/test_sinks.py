@@ -18,7 +18,16 @@ from holdfast.sinks.postgres import Delete, Execute, Insert, Upsert
 from holdfast.sinks.postgres.sink import PostgresSink
 from holdfast.sinks.redis import Command, Increment, Set
 from holdfast.sinks.redis.sink import RedisSink
-from holdfast.topology import CustomSinkDecl, PostgresSinkDecl, Topology, check_file, load, resolve
+from holdfast.topology import (
+    CustomSinkDecl,
+    PostgresSinkDecl,
+    TopicSpec,
+    Topology,
+    check_file,
+    load,
+    plan,
+    resolve,
+)
 from holdfast.topology.resolved import ResolvedSink
 
 HEAD = """\
@@ -88,6 +97,35 @@ def test_a_sink_is_read_with_its_defaults(tmp_path: Path) -> None:
     assert (settings.open_s, settings.minimum_calls, settings.window_calls) == (2.0, 3, 10)
     assert isinstance(mine, CustomSinkDecl)
     assert mine.options == {"place": "there"}
+
+
+def test_the_topic_of_the_breakers_is_there_where_there_are_some(tmp_path: Path) -> None:
+    """One partition, compacted, with the brokers' times; its name is taken then."""
+    sinks = "sinks:\n  history: {type: postgres, dsn: dbname=x}\n"
+    topology = read(tmp_path, f"{sinks}processors:\n  sums: {{handler: m:f, reads: [days]}}\n")
+    assert [spec.name for spec in topology.internal_topics()] == ["shop.dead-letters"]
+    uses = f"{sinks}processors:\n  one: {{handler: schemas_sk:good, reads: [days], sink: history}}\n"
+    *_, spec = read(tmp_path, uses).internal_topics()
+    assert (spec.name, spec.partitions, spec.replication) == ("shop.controls", 1, 3)
+    assert spec.config["cleanup.policy"] == "compact"
+    assert spec.config["message.timestamp.type"] == "LogAppendTime"
+    taken = "  shop.controls: {event: schemas_sk:Day, partitions: 1}\n"
+    (told,) = problems(tmp_path, taken + uses)
+    assert "topics.shop.controls: the name collides with a topic of Holdfast's own" in told
+
+
+def test_a_topic_of_breakers_with_more_partitions_is_told_with_what_to_do(tmp_path: Path) -> None:
+    """Workers follow one."""
+    topology = read(
+        tmp_path,
+        "sinks:\n  history: {type: postgres, dsn: dbname=x}\n"
+        "processors:\n  one: {handler: schemas_sk:good, reads: [days], sink: history}\n",
+    )
+    *_, spec = topology.internal_topics()
+    found = {spec.name: TopicSpec(spec.name, 2, 1, spec.config)}
+    texts = [each.text for each in plan(topology, found) if each.wanted.name == spec.name]
+    assert "Delete shop.controls and apply again; breakers that are forced are then released" in texts[0]
+    assert "Declare replication: 1 for a topic" in texts[1]
 
 
 def test_a_processor_with_a_sink_has_its_classes(tmp_path: Path) -> None:
