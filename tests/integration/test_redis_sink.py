@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -44,6 +45,7 @@ def batch(*made: tuple[int, RedisWrite], **changes: Any) -> SinkBatch:
     """A batch of one partition; what was made of records, by offset."""
     offsets = [offset for offset, _ in made]
     parts: dict[str, Any] = {
+        "group": GROUP,
         "begins": {PLACE: min(offsets, default=0)},
         "ends": {PLACE: max(offsets, default=-1) + 1},
         "fences": {PLACE: 7},
@@ -51,7 +53,7 @@ def batch(*made: tuple[int, RedisWrite], **changes: Any) -> SinkBatch:
     }
     parts |= changes
     messages = {n: MemoryMessage("orders", 3, n, key=b"k", value=b"{}") for n in offsets}
-    return SinkBatch(group=GROUP, writes=[Write(messages[n], value) for n, value in made], **parts)
+    return SinkBatch(writes=[Write(messages[n], value) for n, value in made], **parts)
 
 
 class Bench:
@@ -522,20 +524,64 @@ def test_a_fail_over_is_followed(redis_sentinel: SentinelSetup) -> None:
     bench.sink.close()
 
 
+@pytest.mark.timeout(240)
+def test_a_master_that_dies_three_times_under_writes_counts_each_record_once(
+    redis_sentinel: SentinelSetup,
+) -> None:
+    """What is not taken comes again, and what was lost is gone back to, as a worker does it."""
+    bench, committed, end = behind(redis_sentinel), 0, threading.Event()
+
+    def write_on() -> None:
+        nonlocal committed
+        while not end.is_set():
+            made = [(n, Command("RPUSH", "three", n)) for n in range(committed, committed + 20)]
+            try:
+                bench.write(*made, *((n, Increment("three count")) for n, _ in made[-1:]), group="three")
+                committed += 20
+            except SinkBehind as error:
+                committed = error.positions[PLACE]
+            except SinkDown:
+                end.wait(0.05)
+
+    def until_further() -> None:
+        begin, deadline = committed, time.monotonic() + 60
+        while committed <= begin + 100:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write_on)
+        try:
+            for _ in range(3):
+                until_further()
+                dead = redis_sentinel.kill_master()
+                until_further()
+                dead.start()
+                redis_sentinel.wait_until_whole()
+            until_further()
+        finally:
+            end.set()
+            writing.result()
+    with redis_sentinel.client() as client:
+        assert client.lrange("three", 0, -1) == [str(n) for n in range(committed)]
+        assert int(client.get("three count") or 0) == committed // 20
+    bench.sink.close()
+
+
 def test_a_batch_without_a_copy_is_not_taken_and_then_counts_once(redis_sentinel: SentinelSetup) -> None:
     """A master whose replicas hang may be alone in the world: what it alone has, a fail-over would lose."""
     bench = behind(redis_sentinel)
     replicas = [server for server in redis_sentinel.servers if server is not redis_sentinel.master()]
-    bench.write((0, Increment("copied")), topic_ids={"orders": "id-copied"})
+    bench.write((0, Increment("copied")), group="copied")
     for replica in replicas:
         replica.freeze()
     try:
         with pytest.raises(SinkDown, match="has a batch that 0 of its replicas have, and `replicas` wants 1"):
-            bench.write((1, Increment("copied")), topic_ids={"orders": "id-copied"})
+            bench.write((1, Increment("copied")), group="copied")
     finally:
         for replica in replicas:
             replica.thaw()
-    bench.write((1, Increment("copied")), topic_ids={"orders": "id-copied"})
+    bench.write((1, Increment("copied")), group="copied")
     with redis_sentinel.client() as client:
         assert client.get("copied") == "2"
     bench.sink.close()

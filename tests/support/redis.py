@@ -127,8 +127,8 @@ class _Watcher(RedisServer):
         self._options = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self._folder)}
         rest = [
             f"sentinel monitor {MASTER} 127.0.0.1 {master.port} 2",
-            f"sentinel down-after-milliseconds {MASTER} 500",
-            f"sentinel failover-timeout {MASTER} 2000",
+            f"sentinel down-after-milliseconds {MASTER} 1000",
+            f"sentinel failover-timeout {MASTER} 4000",
             f"sentinel parallel-syncs {MASTER} 2",
         ]
         text = "".join(f'{name} "{value}"\n' for name, value in self._options.items())
@@ -214,7 +214,7 @@ class SentinelSetup:
             server.close()
 
 
-def _until(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+def _until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds:g} s for: {what}"
