@@ -105,6 +105,7 @@ def test_a_frozen_worker_that_wakes_writes_nothing(application: Make, redis_serv
     it.check()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_master_that_is_killed_three_times_equals_the_log(
     application: Make, redis_sentinel: SentinelSetup
