@@ -230,7 +230,7 @@ class Requests:
 
     def worst_second(self, begin: float, end: float) -> tuple[int, float]:
         """The most requests within a second, and when that second began; looked at ten times a second."""
-        steps = int((end - begin - 1) * 10)
+        steps = max(int((end - begin - 1) * 10), 1)
         seconds = [
             (self.between(begin + step / 10, begin + step / 10 + 1), step / 10) for step in range(steps)
         ]

@@ -122,7 +122,8 @@ class Application:
     def lag(self) -> int:
         """Records that are not handled yet, of all processors."""
         with GroupAdmin(self.servers) as groups:
-            return sum(groups.is_drained(group_inputs(self.topology)).lag.values())
+            state = groups.is_drained(group_inputs(self.topology))
+        return 0 if state.drained else sum(state.lag.values()) or 1
 
     def logs(self) -> str:
         """What the workers wrote, for a failing test's report."""
