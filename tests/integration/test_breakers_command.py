@@ -116,7 +116,7 @@ def shop(application: Make, postgres: PostgresServer) -> Iterator[Shop]:
 
 
 def test_an_outage_is_seen_with_what_waits_for_it(shop: Shop) -> None:
-    """Its state, rate, reason and paused shards; the other system's breaker stays closed."""
+    """Its state, counts, reason and paused shards; the other system's breaker stays closed."""
     it = shop
     assert [row["state"] for row in it.listing().values()] == [None, None]
     with it.app.run() as run:
@@ -124,12 +124,11 @@ def test_an_outage_is_seen_with_what_waits_for_it(shop: Shop) -> None:
         it.until_listed(run, "history", state="closed", stale=False)
         it.trouble = Say(503, "overloaded")
         it.app.publish(*some(300))
-        seen = it.until_listed(run, "gateway", paused=[0, 1, 2, 3])
-        seen = it.until_listed(run, "gateway", state="open") if seen["state"] != "open" else seen
+        seen = it.until_listed(run, "gateway", state="open", paused=[0, 1, 2, 3])
         assert "which reaches failure_rate 0.5" in seen["reason"]
         assert "503" in seen["trouble"]
         assert (seen["processor"], seen["slot"], seen["pid"]) == ("counter", "slot-0", run.pid(0))
-        assert seen["failure_rate"] >= 0.5
+        assert seen["failed"] >= 20
         assert seen["tries_again_s"] is not None
         it.trouble = None
         it.until_listed(run, "gateway", state="closed", paused=[])
@@ -177,12 +176,10 @@ def test_orders_for_a_database_end_by_themselves_and_let_calls_pass_in_an_outage
         run.until_running(12)
         with Load(it.app, rate=200):
             run.until(it.stored, 20, "rows")
-            assert it.command("force", "history", "open", "--why", "test", "--for", "4s").returncode == 0
-            run.let_run(0.3)
+            assert it.command("force", "history", "open", "--why", "test", "--for", "8s").returncode == 0
+            run.until(lambda: run.views[2].status.why.startswith("forced open by "), 8, "it waits")
             before = len(it.stored())
-            run.let_run(1.0)
-            assert len(it.stored()) == before
-            run.until(lambda: len(it.stored()) > before, 20, "it goes on by itself")
+            run.until(lambda: len(it.stored()) > before + 100, 30, "it goes on by itself")
         assert it.command("force", "history", "closed", "--why", "test").returncode == 0
         postgres.kill()
         it.app.publish(Added(key="k0", n=-1))
@@ -204,9 +201,8 @@ def test_a_topic_that_is_deleted_stops_nothing_and_is_followed_when_it_is_back(s
     with it.app.run() as run:
         run.until_running(12)
         it.until_listed(run, "gateway", state="closed")
-        AdminClient({"bootstrap.servers": it.app.servers}).delete_topics([it.app.topology.controls_topic])[
-            it.app.topology.controls_topic
-        ].result(20)
+        admin, topic = AdminClient({"bootstrap.servers": it.app.servers}), it.app.topology.controls_topic
+        admin.delete_topics([topic])[topic].result(20)
         it.app.publish(*some(200))
         run.until_drained()
         done = it.command()

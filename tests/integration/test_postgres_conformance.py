@@ -22,7 +22,7 @@ TABLE = "CREATE TABLE entries (id bigserial PRIMARY KEY, key text NOT NULL, payl
 class TestPostgres(WithPositions, WithRefusals, WithOutages, WithHangs):
     """A table that rows are added to."""
 
-    timeout_s = 1.0
+    timeout_s = 3.0
 
     @pytest.fixture(autouse=True)
     def database(self, postgres: PostgresServer) -> Iterator[None]:

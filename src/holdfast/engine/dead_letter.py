@@ -102,7 +102,7 @@ def dead_letter(
         processor: the processor that gave up on it.
         now: the time, in milliseconds since the epoch.
         time: the letter's timestamp where the brokers refuse the message's own, which is kept in a header.
-        attempts: how often its handler was called for it.
+        attempts: how often its handler was called for it, since it was redriven if it was.
         parked: its place among those of a parked key, if it has one.
     """
     first = now

@@ -258,6 +258,7 @@ class ShardTask:
         done, error = self._run_of(topic)(messages, outputs)
         self._letters.handled(done)
         while error is not None and self._set_aside(topic, messages[done], error, unit):
+            # Its key may be parked now.
             more, error = self._run_of(topic)(messages[done + 1 :], outputs)
             self._letters.handled(more)
             done += 1 + more
@@ -320,7 +321,9 @@ class ShardTask:
         if run is None:
             return HandlerError(f"{self._plan.name!r} does not read {origin} any more")
         self._context._topic = origin
-        return self._verdicts.guard(topic, run)([record], outputs)[1]
+        done, error = self._verdicts.guard(topic, run)([record], outputs)
+        self._letters.handled(done)
+        return error
 
     def condemn(self, position: Position, cause: Exception) -> None:
         """Judge a record that comes again as if its handler had raised `cause`; `reset` goes back to it."""
@@ -528,7 +531,7 @@ class ShardTask:
             processor=name,
             now=self._now(),
             time=self._verdicts.time_of(topic, position.offset),
-            attempts=max(self._retries.attempts(topic, position.offset), 1),
+            attempts=0 if is_follower else max(self._retries.attempts(topic, position.offset), 1),
             parked=parked,
         )
         unit.outputs.append(letter)

@@ -201,7 +201,10 @@ def test_a_record_that_fails_again_keeps_its_number_and_its_origin() -> None:
     owner.work_off()
     again = log.open
     assert [(it.origin.offset, it.parked and it.parked.number) for it in again] == [(0, 1), (1, 2)]
-    assert [(it.attempts, it.first_failed, it.last_failed) for it in again] == [(2, 1000, 2000)] * 2
+    assert [(it.attempts, it.first_failed, it.last_failed) for it in again] == [
+        (2, 1000, 2000),
+        (0, 1000, 2000),
+    ]
     assert [it.headers for it in again] == [[("ce_type", b"Added.v1")]] * 2
     log.broken.clear()
     # In whatever order they are found.
@@ -496,7 +499,7 @@ def test_a_redriven_record_is_tried_again_in_its_place() -> None:
     assert owner.task.retries_at(IN) == 0
     owner.task.hurry()
     owner.work_off()
-    assert [letter.attempts for letter in log.letters] == [2, 1]
+    assert [letter.attempts for letter in log.letters] == [2, 0]
     log.redrive(log.open)
     owner.work(REDRIVE)
     assert owner.task.retries_at(REDRIVE) == 0
@@ -537,4 +540,4 @@ def test_a_record_of_a_parked_key_is_not_tried_again() -> None:
         owner.task.hurry()
     log.publish("a", 1)
     owner.work_off()
-    assert [letter.attempts for letter in log.letters] == [5, 1]
+    assert [letter.attempts for letter in log.letters] == [5, 0]

@@ -23,7 +23,7 @@ class TestHttp(WithRefusals, WithOutages, WithHangs):
 
     once = True
     is_atomic = False
-    timeout_s = 1.0
+    timeout_s = 20.0
 
     @pytest.fixture(autouse=True)
     def service(self) -> Iterator[None]:
@@ -41,7 +41,7 @@ class TestHttp(WithRefusals, WithOutages, WithHangs):
         return Say(422, "no") if asked.json() is None else Say(201)
 
     def sink(self) -> Sink:
-        settings = HttpSettings("service", self.server.url, call_s=0.3, attempts=1, breaker=BREAKER)
+        settings = HttpSettings("service", self.server.url, call_s=2.0, attempts=1, breaker=BREAKER)
         return HttpSink(settings, batch_s=self.timeout_s / 2)
 
     def value(self, key: str, payload: Any) -> HttpCall:
