@@ -190,14 +190,13 @@ def dlq_redrive(
     if dry_run:
         _show_choice(declared, servers, choice, as_json, redriven=True)
         return
-    pace = Pacer(per_second).wait if per_second else None
 
     def deal(redriver: Redriver) -> None:
         redriver.redrive(choice)
         if wait and redriver.done.letters:
             redriver.wait(wait)
 
-    done = _deal(declared, servers, deal, "redriven", pace)
+    done = _deal(declared, servers, deal, "redriven", per_second)
     _report(done, "redriven", as_json)
     if wait and (done.failed or done.waiting or done.is_late):
         raise typer.Exit(FAILED_AGAIN)
@@ -287,16 +286,17 @@ def _deal(
     servers: str,
     deal: Callable[[Redriver], None],
     what: Literal["redriven", "discarded"],
-    pace: Callable[[], None] | None = None,
+    rate: float | None = None,
 ) -> Done:
     """Do it, as the only one who does. Ctrl-C ends it between two letters, or gives the open batch up."""
+    pacer = (lambda: Pacer(rate).wait) if rate is not None else None
     with _box(declared, servers) as box:
         topics, noted = TopicAdmin(servers, declared.kafka), declared.dispositions()
         if not topics.topics([noted.name]):
             topics.create([noted])
         largest = max(int(it.config.get(MAX_BYTES, BROKER_MAX_BYTES)) for it in declared.topics.values())
         with LetterWriter(declared.dlq_id, servers, declared.kafka, largest=largest + CAUSE_BYTES) as writer:
-            redriver = Redriver(declared, servers, box, writer, by=_who(), pace=pace)
+            redriver = Redriver(declared, servers, box, writer, by=_who(), pacer=pacer)
             try:
                 deal(redriver)
             except KeyboardInterrupt:

@@ -64,7 +64,7 @@ class Redriver:
         box: its letters.
         writer: writes; it has taken over the application's id.
         by: who does it: user and machine.
-        pace: called before each letter; sleeps to keep a rate. None if there is none.
+        pacer: begins to keep a rate: gives what is called before each letter, and sleeps. None without one.
 
     Attributes:
         done: what was done so far.
@@ -78,7 +78,7 @@ class Redriver:
         writer: LetterWriter,
         *,
         by: str,
-        pace: Callable[[], None] | None = None,
+        pacer: Callable[[], Callable[[], None]] | None = None,
     ) -> None:
         self.done = Done()
         self._declared = declared
@@ -86,7 +86,7 @@ class Redriver:
         self._box = box
         self._writer = writer
         self._by = by
-        self._pace = pace
+        self._pacer = pacer
         self._takers: dict[str, ProcessorDecl] = {}
         self._ends: dict[tuple[str, TopicPartition], int] = {}
         self._sent: list[Letter] = []
@@ -143,14 +143,16 @@ class Redriver:
         gaps = gaps_before(parked)
         batch: list[tuple[Letter, list[Addressed]]] = []
         began = time.monotonic()
+        # From now on: what it took to read letters is not made up for.
+        pace = self._pacer() if self._pacer is not None else None
         for letter in in_order(wanted):
-            if self._pace is not None:
-                self._pace()
+            if pace is not None:
+                pace()
             where = places.get(letter.processor)
             is_idle = where is not None and letter.origin.partition in where.idle
             after = gaps.get(letter.place) if is_idle else None
             batch.append((letter, self._records(letter, deed, after, is_sent=where is not None)))
-            if len(batch) >= BATCH or (self._pace is not None and time.monotonic() - began > BATCH_S):
+            if len(batch) >= BATCH or (pace is not None and time.monotonic() - began > BATCH_S):
                 self._write(batch)
                 batch, began = [], time.monotonic()
         self._write(batch)
