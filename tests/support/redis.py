@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import redis
+
+from holdfast.local.ports import free_ports
 
 _START_S = 30.0
 _PACKAGE = "redis-server"
@@ -237,6 +238,5 @@ def _server_program() -> Path:
 def _free_port() -> int:
     # Far from those that the system gives out, as each is used again after its server was killed; and below
     # 55,536, as a server in cluster mode needs another one 10,000 above.
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    (port,) = free_ports(1)
+    return port

@@ -183,6 +183,7 @@ class ShardTask:
         self._mutes = Mutes(muted or {}, positions)
         self._verdicts = Verdicts()
         self._retries = Retries(plan.retry)
+        self._waiting_at: dict[str, int] = {}
         self._letters = LetterCount(plan.letter_limit)
         self._sealed: dict[str, int] = {}
         self._moved: set[str] = set()
@@ -240,6 +241,7 @@ class ShardTask:
         Raises:
             StoreError: the local store cannot be read. The unit holds part of a batch then: give it up.
         """
+        self._waiting_at.pop(topic, None)
         muted = self._mutes.count_muted(topic, messages)
         if topic == self._plan.redrive_topic:
             self._handle_redriven(topic, messages, muted, unit)
@@ -248,7 +250,7 @@ class ShardTask:
             # Their outputs were written when they were handled for the first time.
             self._handle(topic, messages[:muted], unit, [])
             messages = messages[muted:]
-        if self.retries_at(topic) is None:
+        if topic not in self._waiting_at:
             self._handle(topic, messages, unit, unit.writes if self._plan.has_writes else unit.outputs)
 
     def _handle(self, topic: str, messages: Sequence[Message], unit: Unit, outputs: list[Any]) -> None:
@@ -286,6 +288,7 @@ class ShardTask:
         done = len(messages) if self._plan.is_shadow else muted
         for message in messages[done:]:
             if self._retries.waits(topic, message.offset()):
+                self._waiting_at[topic] = message.offset()
                 break
             record = read_redriven(message, self._plan.name)
             if isinstance(record, Hold):
@@ -398,18 +401,21 @@ class ShardTask:
         When others are as far as they were before (see `engine.mutes`), when another attempt is due, or when
         a key has been freed (see `engine.redriven.Hold`).
         """
-        waits = self._is_held(topic) or self._mutes.waits(topic, self._positions[topic])
-        return waits or self.retries_at(topic) is not None
-
-    def retries_at(self, topic: str) -> int | None:
-        """The offset of the record at which an input waits for another attempt; None if it does not."""
         position = self._positions[topic]
-        return position if self._retries.waits(topic, position) else None
+        waits = self._is_held(topic) or self._mutes.waits(topic, position)
+        return waits or self._retries.waits(topic, position)
+
+    def waiting_at(self, topic: str) -> int | None:
+        """Where `handle` ended last because a record is to be handled later; None if it did not.
+
+        Also when that time has come meanwhile: what was behind the record has to be read again.
+        """
+        return self._waiting_at.get(topic)
 
     @property
     def is_retrying(self) -> bool:
-        """Whether an input waits for another attempt."""
-        return any(self.retries_at(topic) is not None for topic in self._positions)
+        """Whether an input stands at a record that failed and is tried again."""
+        return any(self._retries.attempts(*place) for place in self._positions.items())
 
     def note_refused(self, position: Position, cause: Exception) -> None:
         """Count a record that was set aside or dropped on the way to its commit; too many stop the shard."""
@@ -471,6 +477,7 @@ class ShardTask:
         """The transaction was aborted: forget all that was not committed, and go back."""
         self._positions = dict(self._committed)
         self._mutes.go_back(self._positions)
+        self._waiting_at.clear()
         self._sealed = {}
         self._moved.clear()
         if self._is_touched:
@@ -505,10 +512,12 @@ class ShardTask:
     def _set_aside(self, topic: str, message: Message, error: Exception, unit: Unit) -> bool:
         """Judge a failed record; True when it was set aside or dropped, and the shard may go on."""
         if isinstance(error, RetryLater):
+            self._waiting_at[topic] = message.offset()
             return False
         cause, policy, may_retry = self._judge(topic, message, error)
         position = Position(topic, self.partition, message.offset())
         if may_retry and self._tries_again(position, cause):
+            self._waiting_at[topic] = message.offset()
             return False
         if policy in _STOPPING:
             self.failure = ShardFailure(position, cause)

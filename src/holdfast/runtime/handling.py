@@ -134,7 +134,7 @@ class BatchHandler:
                 self._inputs.read_again(place, messages[start].offset())
                 return False
             task.handle(topic, messages[start : start + self._slice], unit)
-            if (offset := task.retries_at(topic)) is not None:
+            if (offset := task.waiting_at(topic)) is not None:
                 place = TopicPartition(topic, task.partition)
                 self._put_back.add(place)
                 self._inputs.hold(place, offset)

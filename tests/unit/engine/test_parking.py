@@ -496,13 +496,13 @@ def test_a_redriven_record_is_tried_again_in_its_place() -> None:
     log.publish("a", 1)
     log.publish("a", 2)
     owner.work(IN)
-    assert owner.task.retries_at(IN) == 0
+    assert owner.task.waiting_at(IN) == 0
     owner.task.hurry()
     owner.work_off()
     assert [letter.attempts for letter in log.letters] == [2, 0]
     log.redrive(log.open)
     owner.work(REDRIVE)
-    assert owner.task.retries_at(REDRIVE) == 0
+    assert owner.task.waiting_at(REDRIVE) == 0
     assert owner.task.waits(REDRIVE)
     # As when it comes again before its time.
     owner.work(REDRIVE)

@@ -117,7 +117,7 @@ def test_a_record_is_tried_again_when_it_is_due(make: Make, clock: Clock, failur
     task, unit = make(on_error="dead-letter"), Unit()
     task.handle(TOPIC, records(1, 2, 3), unit)
     assert task.positions[TOPIC] == 1
-    assert task.retries_at(TOPIC) == 1
+    assert task.waiting_at(TOPIC) == 1
     assert task.waits(TOPIC)
     assert task.is_retrying
     # As after a rebalance, or a unit that is done again.
@@ -219,7 +219,7 @@ def test_a_failure_of_an_async_handler_is_tried_again_too(make: Make, clock: Clo
     task.failed(Position(TOPIC, 0, 1), ValueError("no answer"))
     task.reset()
     task.handle(TOPIC, records(1, 2), Unit())
-    assert task.retries_at(TOPIC) == 1
+    assert task.waiting_at(TOPIC) == 1
     clock.now += 1.0
     task.handle(TOPIC, rest(task, 1, 2), Unit())
     assert task.positions[TOPIC] == 2
@@ -303,3 +303,18 @@ def test_a_share_of_one_is_no_limit() -> None:
     """Whoever declares it wants every record set aside."""
     count = LetterCount(LetterLimit(1.0, 10))
     assert all(count.why_not("t", n) is None for n in range(100))
+
+
+def test_a_wait_that_is_over_at_once_skips_nothing(
+    make: Make, clock: Clock, failures: dict[int, int]
+) -> None:
+    """What stood behind the record has to be read again, however short the wait was."""
+    failures[2] = 1
+    task = make(on_error="retry")
+    task.handle(TOPIC, records(1, 2, 3), Unit())
+    clock.now += 1.0
+    assert not task.waits(TOPIC)
+    assert task.waiting_at(TOPIC) == 1
+    task.handle(TOPIC, rest(task, 1, 2, 3), Unit())
+    assert task.waiting_at(TOPIC) is None
+    assert task.positions[TOPIC] == 3
