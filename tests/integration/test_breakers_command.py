@@ -167,6 +167,8 @@ def test_a_sink_that_is_forced_open_gets_no_calls_until_it_is_released(shop: Sho
     it.check()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_orders_for_a_database_end_by_themselves_and_let_calls_pass_in_an_outage(
     shop: Shop, postgres: PostgresServer
 ) -> None:
@@ -195,6 +197,7 @@ def test_orders_for_a_database_end_by_themselves_and_let_calls_pass_in_an_outage
     it.check()
 
 
+@pytest.mark.slow
 def test_a_topic_that_is_deleted_stops_nothing_and_is_followed_when_it_is_back(shop: Shop) -> None:
     """The command says what is missing."""
     it = shop

@@ -524,6 +524,7 @@ def test_a_fail_over_is_followed(redis_sentinel: SentinelSetup) -> None:
     bench.sink.close()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_master_that_dies_three_times_under_writes_counts_each_record_once(
     redis_sentinel: SentinelSetup,
