@@ -195,7 +195,7 @@ def main() -> None:
         for number in range(arguments.rounds):
             for kind, found in rows.items():
 
-                def make(handler: str, sink: object, events: int, **options: object) -> Application:
+                def make(handler: str, system: object, events: int, **options: object) -> Application:
                     name = f"sinks-{kind}-{number}"  # noqa: B023 - used at once
                     settings = {"commit_interval": "100ms", "session_timeout": "6s", "tables": {}, **options}
                     app = Application(
@@ -204,7 +204,7 @@ def main() -> None:
                         name,
                         handler=handler,
                         topic={"partitions": SHARDS},
-                        sinks={"system": sink},
+                        sinks={"system": system},
                         **settings,
                     )
                     app.provision()

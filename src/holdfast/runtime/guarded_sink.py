@@ -216,7 +216,9 @@ class SinkGate:
             # It was on its way when that was ordered: the next look shuts the gate.
             return
         self._failures += 1
-        self._pace.away()
+        if error.wait_s != 0.0:
+            # Else it was only more than it had time for: no outage, and what is left is no backlog of one.
+            self._pace.away()
         self.most = 1
         self._said = self._said if refused and self._said else str(error)
         pause = _BACKOFF.wait_s(self._failures)

@@ -85,6 +85,7 @@ class Pace:
         self._count = 0
         self._since = clock()
         self._limit: _Limit | None = None
+        self._is_away = False
 
     def took(self, writes: int) -> None:
         """The system took so many writes."""
@@ -100,11 +101,15 @@ class Pace:
 
     def away(self) -> None:
         """The system does not answer. What was counted last has silence in it."""
+        self._is_away = True
         self._limit = None
         self._begin_window()
 
     def back(self) -> None:
-        """The system answers again: from now on writes are limited."""
+        """The system answers again: from now on writes are limited, if it had not."""
+        if not self._is_away:
+            return
+        self._is_away = False
         now = self._clock()
         steady = _UNKNOWN_RATE if self._steady is None else max(self._steady, _LEAST_RATE)
         self._limit = _Limit(steady, now, now)
@@ -121,7 +126,8 @@ class Pace:
             return math.inf
         limit.move(self._clock())
         if limit.unused_since is not None and limit.at - limit.unused_since >= _UNUSED_S:
-            self.away()
+            self._limit = None
+            self._begin_window()
             return math.inf
         return max(limit.writes - waiting, 0.0)
 

@@ -202,3 +202,16 @@ def test_a_gate_of_several_breakers_waits_for_each_of_them() -> None:
     assert gate.is_shut
     breakers[1].close()
     assert not gate.is_shut
+
+
+def test_a_batch_that_was_too_large_is_no_outage() -> None:
+    """What is left of it is not held back: the system is there, and takes what it can."""
+    clock = ManualClock()
+    gate = SinkGate(GuardedSink("gateway", Scripted(clock), SETTINGS, 5.0), clock)
+    gate.failed(SinkDown("300 of 1,000 records were done", 0.0))
+    gate.succeeded(1)
+    assert gate.is_open
+    assert not gate.is_pacing
+    gate.failed(SinkDown("no answer"))
+    gate.succeeded(1)
+    assert gate.is_pacing
