@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from holdfast.runtime.opening import RestoreSettings
 from holdfast.runtime.restore import Restorer
 from holdfast.runtime.store import StoreMemory
 from holdfast.runtime.supervisor import WorkerState
+from tests.support import disk
 from tests.support.application import Application
 from tests.support.events import Added
 from tests.support.fold import assert_exactly_once
@@ -103,18 +103,8 @@ def test_damage_that_shows_only_when_a_key_is_read_is_mended_under_way(applicati
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 12 MB of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=12m", "holdfast-test", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mount.returncode != 0:
-        pytest.fail(f"the full-disk test needs the right to mount a tmpfs (run it as root): {mount.stderr}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with disk.small_disk(tmp_path / "disk", 12) as folder:
+        yield folder
 
 
 def test_a_full_disk_is_told_loses_nothing_and_works_when_there_is_room(

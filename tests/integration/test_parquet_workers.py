@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support import disk
 from tests.support.application import Application
 from tests.support.downstream import (
     by_key,
@@ -96,18 +96,8 @@ def test_a_value_that_does_not_fit_is_a_dead_letter(lake: Callable[..., Lake]) -
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 24 MB of its own."""
-    folder = tmp_path / "lake"
-    folder.mkdir()
-    mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "holdfast-test", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mount.returncode != 0:
-        pytest.fail(f"the full-disk test needs the right to mount a tmpfs (run it as root): {mount.stderr}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with disk.small_disk(tmp_path / "lake", 24) as folder:
+        yield folder
 
 
 def test_a_full_disk_is_waited_for(application: Make, small_disk: Path) -> None:

@@ -25,7 +25,7 @@ from holdfast.cli.scan_progress import ScanProgress
 from holdfast.cli.topology import TopologyFile
 from holdfast.cli.words import counted, span
 from holdfast.engine.breaker_log import Heard, Order
-from holdfast.errors import ClusterError, TopologyError
+from holdfast.errors import TopologyError
 from holdfast.kafka.control_log import ControlLog
 from holdfast.kafka.scan import LogScanner
 from holdfast.runtime.breaker_view import give_order, read_breakers
@@ -72,11 +72,7 @@ def breakers(
     servers = resolve_bootstrap_servers(bootstrap_servers, declared)
     with ScanProgress() as progress:
         scanner = LogScanner(servers, declared.kafka, on_progress=progress.update)
-        if declared.controls_topic not in scanner.offsets.partitions([declared.controls_topic]):
-            raise ClusterError(
-                f"the cluster has no topic {declared.controls_topic}. Is it the right cluster? "
-                "`holdfast apply` creates it."
-            )
+        scanner.require(declared.controls_topic)
         found = read_breakers(scanner, declared)
     now = datetime.now(UTC)
     rows, orders = breaker_rows(found, declared, now), list(order_rows(found, now))
@@ -178,12 +174,7 @@ def _controls(declared: Topology, servers: str) -> ControlLog:
     Raises:
         ClusterError: it does not exist, or cannot be read.
     """
-    scanner = LogScanner(servers, declared.kafka)
-    if declared.controls_topic not in scanner.offsets.partitions([declared.controls_topic]):
-        raise ClusterError(
-            f"the cluster has no topic {declared.controls_topic}. Is it the right cluster? "
-            "`holdfast apply` creates it. Nothing was changed."
-        )
+    LogScanner(servers, declared.kafka).require(declared.controls_topic, "Nothing was changed.")
     return ControlLog(servers, declared.controls_topic, declared.kafka)
 
 

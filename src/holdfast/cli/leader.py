@@ -21,7 +21,7 @@ from holdfast.cli.words import counted
 from holdfast.engine.leader_clock import Begin, believed, why_ahead
 from holdfast.engine.leader_log import Election, History
 from holdfast.engine.schedule import schedule_of
-from holdfast.errors import ClusterError, TopologyError
+from holdfast.errors import TopologyError
 from holdfast.kafka.groups import GroupAdmin
 from holdfast.kafka.scan import LogScanner
 from holdfast.runtime.leader_view import Candidates, read_candidates, read_history
@@ -66,11 +66,7 @@ def leader(
     servers = resolve_bootstrap_servers(bootstrap_servers, declared)
     with ScanProgress() as progress:
         scanner = LogScanner(servers, declared.kafka, on_progress=progress.update)
-        if declared.leader_id not in scanner.offsets.partitions([declared.leader_id]):
-            raise ClusterError(
-                f"the cluster has no topic {declared.leader_id}. Is it the right cluster? `holdfast apply` "
-                "creates it."
-            )
+        scanner.require(declared.leader_id)
         history = read_history(scanner, declared)
     with GroupAdmin(servers, declared.kafka) as groups:
         candidates = read_candidates(groups, declared)

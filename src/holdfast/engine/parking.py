@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from holdfast.engine.redriven import Parked, Redriven
 from holdfast.engine.state import ShardTable
-from holdfast.engine.step import Run
+from holdfast.engine.step import Run, stopping
 from holdfast.errors import KeyParked
 from holdfast.record import Message, Position
 
@@ -95,15 +95,11 @@ class ParkedKeys:
             return run
         rows = self._rows
 
-        def guarded(messages: Sequence[Message], outputs: list[Any]) -> tuple[int, Exception | None]:
-            for at, message in enumerate(messages):
-                row = rows.get(message.key())  # type: ignore[arg-type]
-                if row is not None:
-                    done, error = run(messages[:at], outputs)
-                    return (done, error) if error is not None else (at, KeyParked(row.first))
-            return run(messages, outputs)
+        def why(message: Message) -> KeyParked | None:
+            row = rows.get(message.key())  # type: ignore[arg-type]
+            return KeyParked(row.first) if row is not None else None
 
-        return guarded
+        return stopping(run, why)
 
     def park(self, message: Message, origin: Position) -> Parked | None:
         """Note that a record is set aside, and its key parked; its number among those of the key.

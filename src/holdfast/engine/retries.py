@@ -7,12 +7,10 @@ What it waits for is a time, and not a sleep: other inputs, shards and the group
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from holdfast.engine.step import Run
-from holdfast.record import Message
+from holdfast.engine.step import Run, stopping
 from holdfast.resilience import Backoff, RetryBudget
 
 
@@ -92,15 +90,7 @@ class Retries:
         """The loop for an input that stops before a record that is not due."""
         if not any(of == topic and self.waits(of, offset) for of, offset in self._failed):
             return run
-
-        def guarded(messages: Sequence[Message], outputs: list[Any]) -> tuple[int, Exception | None]:
-            for at, message in enumerate(messages):
-                if self.waits(topic, message.offset()):
-                    done, error = run(messages[:at], outputs)
-                    return (done, error) if error is not None else (at, RetryLater())
-            return run(messages, outputs)
-
-        return guarded
+        return stopping(run, lambda message: RetryLater() if self.waits(topic, message.offset()) else None)
 
     def forget(self, committed: Mapping[str, int]) -> None:
         """Forget what is behind the last commit: these records do not come again."""

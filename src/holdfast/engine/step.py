@@ -63,6 +63,25 @@ def make_run(
     return _counted(_general(handler, decoder, decode, emit, context, states))
 
 
+def stopping(run: Run, why: Callable[[Message], Exception | None]) -> Run:
+    """The loop that stops at some records as if their handler had raised.
+
+    Args:
+        run: handles all others.
+        why: what counts as raised, for a record that it is to stop at.
+    """
+
+    def guarded(messages: Sequence[Message], outputs: list[Any]) -> tuple[int, Exception | None]:
+        for at, message in enumerate(messages):
+            cause = why(message)
+            if cause is not None:
+                done, error = run(messages[:at], outputs)
+                return (done, error) if error is not None else (at, cause)
+        return run(messages, outputs)
+
+    return guarded
+
+
 def _counted(loop: Loop) -> Run:
     """Tell how far a loop came and what stopped it."""
 

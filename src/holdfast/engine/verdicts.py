@@ -6,11 +6,9 @@ there is no verdict, the hot loop runs as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
-from holdfast.engine.step import Run
-from holdfast.record import Message
+from holdfast.engine.step import Run, stopping
 
 
 class Verdicts:
@@ -46,16 +44,7 @@ class Verdicts:
         """The loop for an input that stops at condemned records as if their handler had raised."""
         if not any(of == topic for of, _ in self._causes):
             return run
-
-        def guarded(messages: Sequence[Message], outputs: list[Any]) -> tuple[int, Exception | None]:
-            for at, message in enumerate(messages):
-                cause = self._causes.get((topic, message.offset()))
-                if cause is not None:
-                    done, error = run(messages[:at], outputs)
-                    return (done, error) if error is not None else (at, cause)
-            return run(messages, outputs)
-
-        return guarded
+        return stopping(run, lambda message: self._causes.get((topic, message.offset())))
 
     def forget(self, committed: Mapping[str, int]) -> None:
         """Forget what is behind the last commit: these records do not come again."""

@@ -62,6 +62,22 @@ class LogScanner:
         self._settings = reader_settings(consumer_config(bootstrap_servers, SCAN_GROUP, properties))
         self._on_progress = on_progress
 
+    def require(self, name: str, remark: str = "") -> None:
+        """Make sure that a topic of Holdfast's own exists.
+
+        Args:
+            name: the topic.
+            remark: a sentence that is said in addition.
+
+        Raises:
+            ClusterError: it does not, or the brokers cannot be read.
+        """
+        if name not in self.offsets.partitions([name]):
+            raise ClusterError(
+                f"the cluster has no topic {name}. Is it the right cluster? `holdfast apply` creates it."
+                f"{remark and ' ' + remark}"
+            )
+
     def topic(self, name: str, only: Callable[[TopicPartition], bool] | None = None) -> Iterator[Message]:
         """The committed records of a topic that were there when the scan began; none if it does not exist.
 

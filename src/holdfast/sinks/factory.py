@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", Downstream, Sink)
 
+_Client = PostgresSinkDecl | RedisSinkDecl | ParquetSinkDecl | HttpSinkDecl
+"""Declarations of systems that have a client of their own to be installed."""
+
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -34,13 +39,8 @@ def build_sink(resolved: ResolvedSink) -> Sink:
     """
     decl = resolved.decl
     if isinstance(decl, PostgresSinkDecl):
-        try:
+        with _needing("psycopg", decl):
             from holdfast.sinks.postgres.sink import PostgresSink
-        except ImportError as error:
-            raise SinkError(
-                f"sink {decl.name!r} needs psycopg ({error}); install it with: "
-                "pip install 'holdfast[postgres]'"
-            ) from None
         return PostgresSink(decl.name, decl.dsn, decl.positions, decl.timeout_ms / 1000)
     if isinstance(decl, RedisSinkDecl):
         return _redis(decl)
@@ -65,14 +65,22 @@ def build_downstream(resolved: ResolvedSink) -> Downstream:
     return _made(resolved, decl, Downstream)  # type: ignore[type-abstract]
 
 
-def _redis(decl: RedisSinkDecl) -> Sink:
+@contextmanager
+def _needing(client: str, decl: _Client) -> Iterator[None]:
+    """Import a sink's client inside of it; the extra that has it is called like the sink's type."""
     try:
-        from holdfast.sinks.redis.connection import Address
-        from holdfast.sinks.redis.sink import RedisSink
+        yield
     except ImportError as error:
         raise SinkError(
-            f"sink {decl.name!r} needs redis ({error}); install it with: pip install 'holdfast[redis]'"
+            f"sink {decl.name!r} needs {client} ({error}); install it with: "
+            f"pip install 'holdfast[{decl.type}]'"
         ) from None
+
+
+def _redis(decl: RedisSinkDecl) -> Sink:
+    with _needing("redis", decl):
+        from holdfast.sinks.redis.connection import Address
+        from holdfast.sinks.redis.sink import RedisSink
 
     def secret(key: str) -> str | None:
         value = getattr(decl, key)
@@ -91,13 +99,9 @@ def _redis(decl: RedisSinkDecl) -> Sink:
 
 
 def _parquet(decl: ParquetSinkDecl) -> Sink:
-    try:
+    with _needing("pyarrow", decl):
         from holdfast.sinks.parquet.shaping import ParquetSettings
         from holdfast.sinks.parquet.sink import ParquetSink
-    except ImportError as error:
-        raise SinkError(
-            f"sink {decl.name!r} needs pyarrow ({error}); install it with: pip install 'holdfast[parquet]'"
-        ) from None
     settings = ParquetSettings(
         decl.name, Path(decl.path), decl.partition_by, decl.columns, compression=decl.compression
     )
@@ -113,12 +117,8 @@ def _http(decl: HttpSinkDecl) -> Sink:
 
 
 def _http_settings(decl: HttpSinkDecl) -> HttpSettings:
-    try:
+    with _needing("aiohttp", decl):
         from holdfast.sinks.http.service import HttpSettings
-    except ImportError as error:
-        raise SinkError(
-            f"sink {decl.name!r} needs aiohttp ({error}); install it with: pip install 'holdfast[http]'"
-        ) from None
     return HttpSettings(
         decl.name,
         decl.url,

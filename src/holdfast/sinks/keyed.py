@@ -34,15 +34,25 @@ class RecordWrites:
         """The record itself."""
         return self.writes[0].message
 
+    @property
+    def values(self) -> list[Any]:
+        """What the handler returned for it."""
+        return [write.value for write in self.writes]
+
 
 def by_record(writes: Sequence[Write]) -> list[RecordWrites]:
     """The writes of each record, which stand together."""
     found: list[RecordWrites] = []
+    message: Message | None = None
+    position: Position | None = None
     for write in writes:
-        if found and found[-1].message is write.message:
-            found[-1].writes.append(write)
-        else:
-            found.append(RecordWrites(write.position, [write]))
+        # A record's writes have the same message, as a rule: to look at that costs least.
+        if write.message is not message:
+            message, before, position = write.message, position, write.position
+            if position != before:
+                found.append(RecordWrites(position, [write]))
+                continue
+        found[-1].writes.append(write)
     return found
 
 

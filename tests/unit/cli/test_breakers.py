@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -20,6 +19,7 @@ from holdfast.errors import HoldfastError
 from holdfast.resilience import CircuitState
 from holdfast.topology import Topology
 from holdfast.topology.load import load
+from tests.support.breaker_reports import report
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 FILE = """
@@ -42,28 +42,6 @@ def shop(tmp_path: Path) -> Topology:
     """An application with two processors that have breakers, and one that has none."""
     (tmp_path / "topology.yaml").write_text(FILE)
     return load(tmp_path / "topology.yaml")
-
-
-def report(slot: str, **fields: Any) -> Report:
-    """What a worker tells of a closed breaker."""
-    known: dict[str, Any] = {
-        "processor": "payments",
-        "slot": slot,
-        "host": "node",
-        "pid": 7,
-        "sinks": ("gateway",),
-        "state": CircuitState.CLOSED,
-        "state_s": 3.0,
-        "wait_s": 0.0,
-        "calls": 1_200,
-        "every_s": 30.0,
-        "failure_rate": 0.0,
-        "slow_call_rate": None,
-        "succeeded": 9,
-        "failed": 0,
-        "refused": 0,
-    }
-    return Report.model_validate({**known, **fields})
 
 
 DOWN = report(

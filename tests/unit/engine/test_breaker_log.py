@@ -17,7 +17,7 @@ from holdfast.engine.breaker_log import (
     told,
     value_of,
 )
-from holdfast.resilience import CircuitState
+from tests.support.breaker_reports import report
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -25,28 +25,6 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 def order(sink: str = "gateway", mode: str = "open", **fields: Any) -> Order:
     """Somebody's order."""
     return Order.model_validate({"sink": sink, "mode": mode, "by": "ann@ops", "why": "maintenance", **fields})
-
-
-def report(slot: str = "a-0", **fields: Any) -> Report:
-    """What a worker tells of a closed breaker."""
-    known: dict[str, Any] = {
-        "processor": "payments",
-        "slot": slot,
-        "host": "node",
-        "pid": 7,
-        "sinks": ("gateway",),
-        "state": CircuitState.CLOSED,
-        "state_s": 3.0,
-        "wait_s": 0.0,
-        "calls": 9,
-        "every_s": 30.0,
-        "failure_rate": 0.0,
-        "slow_call_rate": None,
-        "succeeded": 9,
-        "failed": 0,
-        "refused": 0,
-    }
-    return Report.model_validate({**known, **fields})
 
 
 def at(seconds: float) -> datetime:

@@ -11,13 +11,12 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Final
 
 import psycopg
 
 from holdfast.errors import SinkDown
+from holdfast.sinks.dialling import dial
 from holdfast.sinks.postgres.judge import judge_connecting
 
 _BOUND: Final = """
@@ -74,34 +73,21 @@ class BoundedConnection:
                     self.close(connection)
 
     def _connect(self) -> psycopg.Connection:
-        # The client's own limit holds for each address that a name stands for, and not for looking it up.
-        dialled: Future[psycopg.Connection] = Future()
-        threading.Thread(target=self._dial, args=(dialled,), name="sink-connect", daemon=True).start()
         try:
-            return dialled.result(self._timeout)
-        except FutureTimeout:
-            dialled.add_done_callback(_close_late)
-            raise SinkDown(
-                f"sink {self._sink!r}: no connection within its timeout of {self._timeout:g} s"
-            ) from None
+            return dial(self._dial, psycopg.Connection.close, timeout=self._timeout, sink=self._sink)
         except psycopg.Error as error:
             raise judge_connecting(error, self._sink) from error
 
-    def _dial(self, dialled: Future[psycopg.Connection]) -> None:
-        try:
-            connection = psycopg.connect(
-                self._dsn,
-                autocommit=True,
-                # A pooler may hand each transaction to another server, and statements are few and large.
-                prepare_threshold=None,
-                connect_timeout=max(int(self._timeout), 2),
-                application_name=f"holdfast {self._sink}",
-                keepalives_idle=30,
-            )
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the connection is waited for
-            dialled.set_exception(error)
-        else:
-            dialled.set_result(connection)
+    def _dial(self) -> psycopg.Connection:
+        return psycopg.connect(
+            self._dsn,
+            autocommit=True,
+            # A pooler may hand each transaction to another server, and statements are few and large.
+            prepare_threshold=None,
+            connect_timeout=max(int(self._timeout), 2),
+            application_name=f"holdfast {self._sink}",
+            keepalives_idle=30,
+        )
 
     @contextlib.contextmanager
     def transaction(self, connection: psycopg.Connection) -> Iterator[None]:
@@ -116,12 +102,6 @@ class BoundedConnection:
             with contextlib.suppress(psycopg.Error):
                 each.close()  # type: ignore[union-attr]
         self._connection = None
-
-
-def _close_late(dialled: Future[psycopg.Connection]) -> None:
-    """Close a connection that nobody waits for any more."""
-    if dialled.exception() is None:
-        dialled.result().close()
 
 
 class _Watch:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any, Final
 
 import psycopg
 
 from holdfast.errors import SinkError, SinkRefused
-from holdfast.record import Position, TopicPartition, Write
+from holdfast.record import TopicPartition
 from holdfast.sinks.base import Refusal, Sink, SinkBatch
+from holdfast.sinks.keyed import RecordWrites, by_record
 from holdfast.sinks.postgres.connection import BoundedConnection
 from holdfast.sinks.postgres.judge import judge
 from holdfast.sinks.postgres.plan import Columns, Step, plan
@@ -34,14 +34,6 @@ _KEY: Final = """
 """
 _CHECKED: Final = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
 """Check what is deferred to the end of a transaction now, and defer again."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """What was made of one record."""
-
-    position: Position
-    values: list[Any]
 
 
 @dataclass(slots=True)
@@ -98,7 +90,7 @@ class PostgresSink(Sink):
         with self._connection.transaction(connection):
             before = self._positions.lock(connection, batch)
             new = []
-            for made in _by_record(batch.writes):
+            for made in by_record(batch.writes):
                 topic, partition, offset = made.position
                 there = before[TopicPartition(topic, partition)]
                 if offset >= there.position:
@@ -110,7 +102,9 @@ class PostgresSink(Sink):
             self._positions.store(connection, batch, before, result.noted())
         return result.refusals
 
-    def _write_all(self, connection: psycopg.Connection, made: Sequence[_Made], result: _Result) -> None:
+    def _write_all(
+        self, connection: psycopg.Connection, made: Sequence[RecordWrites], result: _Result
+    ) -> None:
         """Write what was made of records, but for those that are refused."""
         if not made:
             return
@@ -131,7 +125,7 @@ class PostgresSink(Sink):
             self._write_all(connection, made[:half], result)
             self._write_all(connection, made[half:], result)
 
-    def _steps(self, connection: psycopg.Connection, made: Sequence[_Made]) -> Iterator[Step]:
+    def _steps(self, connection: psycopg.Connection, made: Sequence[RecordWrites]) -> Iterator[Step]:
         """The statements for records; those of a single one are written one by one, exactly as they came.
 
         Constraints between tables may allow that where they do not allow the merged order.
@@ -164,8 +158,3 @@ class PostgresSink(Sink):
 def table_text(table: str) -> str:
     """A table's name as PostgreSQL reads names, quoted."""
     return ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
-
-
-def _by_record(writes: Sequence[Write]) -> Iterator[_Made]:
-    for position, group in groupby(writes, key=lambda write: write.position):
-        yield _Made(position, [write.value for write in group])

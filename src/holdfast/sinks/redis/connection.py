@@ -7,11 +7,8 @@ use, as its server is gone, or has become a replica that takes no writes.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -22,6 +19,7 @@ from redis.connection import Connection, SSLConnection, parse_url
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from holdfast.errors import SinkDown, SinkError
+from holdfast.sinks.dialling import dial
 from holdfast.sinks.redis.judge import judge_connecting, text_of
 
 _FAILURES: Final = (exceptions.RedisError, OSError)
@@ -166,24 +164,10 @@ class BoundedConnection:
         return self._connection
 
     def _connect(self) -> Connection:
-        # No limit of the client's holds for looking up a name, and each Sentinel is asked by itself.
-        dialled: Future[Connection] = Future()
-        threading.Thread(target=self._dial, args=(dialled,), name="sink-connect", daemon=True).start()
-        try:
-            return dialled.result(self._timeout)
-        except FutureTimeout:
-            dialled.add_done_callback(_close_late)
-            raise SinkDown(
-                f"sink {self._sink!r}: no connection within its timeout of {self._timeout:g} s"
-            ) from None
+        # Each Sentinel is asked by itself, too.
+        return dial(self._dial, Connection.disconnect, timeout=self._timeout, sink=self._sink)
 
-    def _dial(self, dialled: Future[Connection]) -> None:
-        try:
-            dialled.set_result(self._dialled())
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the connection is waited for
-            dialled.set_exception(error)
-
-    def _dialled(self) -> Connection:
+    def _dial(self) -> Connection:
         connection = self._to_master() if self._address.sentinels else self._to_server()
         try:
             connection.connect()
@@ -258,12 +242,6 @@ class BoundedConnection:
 def where(connection: Connection) -> str:
     """Which server a connection leads to."""
     return f"{connection.host}:{connection.port}"
-
-
-def _close_late(dialled: Future[Connection]) -> None:
-    """Close a connection that nobody waits for any more."""
-    if dialled.exception() is None:
-        dialled.result().disconnect()
 
 
 def _pair(address: str) -> tuple[str, int]:

@@ -14,8 +14,9 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from holdfast.errors import SinkRefused
-from holdfast.record import Message, Position, TopicPartition, Write
+from holdfast.record import Position, TopicPartition
 from holdfast.sinks.base import Refusal, SinkBatch
+from holdfast.sinks.keyed import by_record
 from holdfast.sinks.redis.writes import (
     Command,
     Delete,
@@ -97,11 +98,12 @@ def parts_of(batch: SinkBatch, refusals: list[Refusal]) -> Iterator[Part]:
     part = Part(reached)
     for place, begin in batch.begins.items():
         part.reach(place, begin)
-    for message, values in _by_record(batch.writes):
-        place, offset = TopicPartition(message.topic(), message.partition()), message.offset()
+    for record in by_record(batch.writes):
+        topic, partition, offset = record.position
+        place = TopicPartition(topic, partition)
         # Records of which nothing can be sent have a position all the same.
         number = part.reach(place, offset + 1)
-        if commands := _commands(values, Position(*place, offset), refusals):
+        if commands := _commands(record.values, record.position, refusals):
             part.records += (number + 1, offset, len(commands))
             for command in commands:
                 part.records += command
@@ -114,21 +116,6 @@ def parts_of(batch: SinkBatch, refusals: list[Refusal]) -> Iterator[Part]:
             part.reach(place, max(end, reached[place]))
     if part.numbers:
         yield part
-
-
-def _by_record(writes: Sequence[Write]) -> Iterator[tuple[Message, list[Any]]]:
-    """What was made of each record, which stands together."""
-    message: Message | None = None
-    values: list[Any] = []
-    for write in writes:
-        if write.message is message:
-            values.append(write.value)
-            continue
-        if message is not None:
-            yield message, values
-        message, values = write.message, [write.value]
-    if message is not None:
-        yield message, values
 
 
 def _commands(values: Sequence[Any], position: Position, refusals: list[Refusal]) -> Sequence[Prepared]:
