@@ -287,3 +287,30 @@ def test_a_header_that_cannot_be_sent_is_the_records_fault(server: HttpServer, m
     assert numbers(server.asked) == [1]
     assert sink.breaker is not None
     assert sink.breaker.snapshot().succeeded == 1, "what was not sent says nothing of the service"
+
+
+def through_environment(server: HttpServer, monkeypatch: pytest.MonkeyPatch, not_for: str) -> Sequence[Asked]:
+    """Call a service that only its proxy can reach, and return what the proxy was asked."""
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.setenv("no_proxy", not_for)
+    sink = HttpSink(HttpSettings("gateway", "http://gateway.invalid/v1", attempts=1, call_s=5.0), 5.0)
+    try:
+        sink.write(batch(calls(2)))
+    finally:
+        sink.close()
+    return server.asked
+
+
+def test_calls_go_through_the_proxy_that_the_environment_names(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = through_environment(server, monkeypatch, not_for="elsewhere.invalid")
+    assert [each.headers["Host"] for each in asked] == ["gateway.invalid"] * 2
+
+
+def test_a_service_that_is_to_have_no_proxy_has_none(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SinkDown, match=r"gateway\.invalid"):
+        through_environment(server, monkeypatch, not_for="gateway.invalid")
+    assert not server.asked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import urllib.request
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -80,6 +81,7 @@ class HttpService(Downstream):
         self.concurrent = settings.concurrent
         self._settings = settings
         self._url = URL(settings.url.rstrip("/"))
+        self._base = str(self._url)
         self._session: aiohttp.ClientSession | None = None
         self._trouble = ""
         self.breaker = CircuitBreaker(
@@ -125,7 +127,7 @@ class HttpService(Downstream):
 
     async def _attempt(self, call: HttpCall, body: bytes | None, headers: Mapping[str, str]) -> HttpAnswer:
         session = self._session or self._connect()
-        where = URL(f"{self._url}{call.path}", encoded=True)
+        where = URL(self._base + call.path, encoded=True)
         try:
             async with (
                 asyncio.timeout(self._settings.call_s),
@@ -161,7 +163,8 @@ class HttpService(Downstream):
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=True,
-            trust_env=True,
+            # aiohttp's own `trust_env` asks a thread twice for each call: a quarter of the calls in a second.
+            proxy=_proxy(self._url),
         )
         return self._session
 
@@ -172,6 +175,13 @@ class HttpService(Downstream):
             await session.close()
             # Sockets are closed in the loop's next turn.
             await asyncio.sleep(0)
+
+
+def _proxy(url: URL) -> str | None:
+    """The proxy that the environment names for a service, if it names one (`HTTP_PROXY`, `NO_PROXY`)."""
+    if urllib.request.proxy_bypass(url.host or ""):
+        return None
+    return urllib.request.getproxies().get(url.scheme)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
