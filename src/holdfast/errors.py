@@ -320,6 +320,20 @@ class SinkDown(SinkError):
         super().__init__(text)
 
 
+class SinkSlow(SinkDown):
+    """A downstream system did a part of what it was given in its time: the rest comes in smaller batches.
+
+    It is no outage, and no failure of a call.
+
+    Attributes:
+        done: records that it was done with.
+    """
+
+    def __init__(self, text: str, done: int) -> None:
+        self.done = done
+        super().__init__(text, 0.0)
+
+
 class SinkRefused(SinkError):
     """A downstream system refuses a write for what is in it, whenever it is tried."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from holdfast.engine.asking import AskingHandler
-from holdfast.errors import CircuitOpen, HandlerError, RecordFailed, SinkDown, SinkError
+from holdfast.errors import CircuitOpen, HandlerError, RecordFailed, SinkDown, SinkError, SinkSlow
 from holdfast.record import Output, Position, TopicPartition
 from holdfast.resilience import BreakerSettings, CircuitBreaker
 from holdfast.runtime.guards import Guard
@@ -76,7 +76,9 @@ class AskingStage:
         ]
         self._own: CircuitBreaker | None = None
         if without := [name for name, each in downstreams.items() if each.breaker is None]:
-            self._own = CircuitBreaker(", ".join(without), settings, failures=(SinkDown,))
+            self._own = CircuitBreaker(
+                ", ".join(without), settings, failures=(SinkDown,), ignored=(SinkSlow,)
+            )
             guards.append(Guard(without, self._own))
         self.guards: Sequence[Guard] = guards
         self._work: KeyedWork[_Handled] = KeyedWork(self.name, concurrent, _BEGIN_WITHIN * timeout)

@@ -23,6 +23,7 @@ from holdfast.errors import (
     SinkBehind,
     SinkDown,
     SinkFenced,
+    SinkSlow,
     StateError,
 )
 from holdfast.kafka.unit_writer import Ending, Outcome
@@ -345,7 +346,10 @@ class Committer:
     def _hold_up(self, error: SinkDown) -> None:
         """The sink took nothing: its records are handled again when it is worth a try."""
         assert self._gate is not None, "only a processor with a sink has one that is down"
-        log.warning("%s; its inputs wait for it", error)
+        if isinstance(error, SinkSlow):
+            log.info("%s", error)
+        else:
+            log.warning("%s; its inputs wait for it", error)
         self._gate.failed(error)
         self.unit = Unit()
         self._shards.rewind()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Final, Protocol
 
-from holdfast.errors import CircuitOpen, SinkDown, SinkError, SinkRefused
+from holdfast.errors import CircuitOpen, SinkDown, SinkError, SinkRefused, SinkSlow
 from holdfast.resilience import Backoff, BreakerSettings, CircuitBreaker, CircuitState
 from holdfast.runtime.guards import Guard
 from holdfast.runtime.pace import Pace
@@ -54,7 +54,9 @@ class GuardedSink:
         self.name = name
         self.timeout = timeout
         # Whatever else it says, it has answered.
-        self.breaker = sink.breaker or CircuitBreaker(name, settings, failures=(SinkDown,))
+        self.breaker = sink.breaker or CircuitBreaker(
+            name, settings, failures=(SinkDown,), ignored=(SinkSlow,)
+        )
         self.guards: Sequence[Guard] = [Guard([name], self.breaker)]
         self.took_s = 0.0
         self.keeps_positions = sink.keeps_positions
@@ -208,6 +210,10 @@ class SinkGate:
 
     def failed(self, error: SinkDown) -> None:
         """The sink did not take something: let nothing through until it is worth a try."""
+        if isinstance(error, SinkSlow):
+            # The system is there, and what it was done with costs it nothing when it comes again.
+            self.most = max(min(self.most, error.done) // 2, 1)
+            return
         refused = error.__cause__ if isinstance(error.__cause__, CircuitOpen) else None
         state = refused.state if refused is not None else ""
         # What a breaker of ours says is not noted here: it is asked, and may be told otherwise meanwhile.
@@ -216,9 +222,7 @@ class SinkGate:
             # It was on its way when that was ordered: the next look shuts the gate.
             return
         self._failures += 1
-        if error.wait_s != 0.0:
-            # Else it was only more than it had time for: no outage, and what is left is no backlog of one.
-            self._pace.away()
+        self._pace.away()
         self.most = 1
         self._said = self._said if refused and self._said else str(error)
         pause = _BACKOFF.wait_s(self._failures)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from holdfast.errors import SinkDown
+from holdfast.errors import SinkSlow
 from holdfast.record import Message, Position, Write
 from holdfast.sinks.base import SinkBatch
 from holdfast.sinks.loop import LoopThread
@@ -137,7 +137,7 @@ class KeyedWork(Generic[T]):
         """Work on the records of a batch, and return what came of each, in their order.
 
         Raises:
-            SinkDown: there was not time enough for all; what was done counts when the batch comes again.
+            SinkSlow: there was not time enough for all; what was done counts when the batch comes again.
             Exception: what `work` raised first; likewise.
         """
         self._progress.begin(batch)
@@ -149,10 +149,10 @@ class KeyedWork(Generic[T]):
         if worked.error is not None:
             raise worked.error
         if len(worked.results) < len(left):
-            raise SinkDown(
+            raise SinkSlow(
                 f"{self._name}: {len(worked.results):,} of {len(left):,} records were done within "
                 f"{self._seconds:g} s; the others follow in smaller batches",
-                0.0,
+                len(worked.results),
             )
         return [self._progress.result(record.position) for record in records]
 

@@ -7,7 +7,7 @@ from math import inf
 
 import pytest
 
-from holdfast.errors import CircuitOpen, SinkDown
+from holdfast.errors import CircuitOpen, SinkDown, SinkSlow
 from holdfast.resilience import BreakerSettings, CircuitBreaker, CircuitState
 from holdfast.runtime.guarded_sink import GuardedSink, SinkGate
 from holdfast.runtime.guards import Guard
@@ -208,10 +208,27 @@ def test_a_batch_that_was_too_large_is_no_outage() -> None:
     """What is left of it is not held back: the system is there, and takes what it can."""
     clock = ManualClock()
     gate = SinkGate(GuardedSink("gateway", Scripted(clock), SETTINGS, 5.0), clock)
-    gate.failed(SinkDown("300 of 1,000 records were done", 0.0))
-    gate.succeeded(1)
+    gate.failed(SinkSlow("300 of 1,000 records were done", 300))
     assert gate.is_open
+    assert gate.most == 150
+    gate.succeeded(150)
     assert not gate.is_pacing
     gate.failed(SinkDown("no answer"))
     gate.succeeded(1)
     assert gate.is_pacing
+
+
+def test_batches_that_were_too_large_open_no_breaker() -> None:
+    """A sink that counts no calls itself has one around it, which counts whole batches."""
+
+    class Slow(Sink):
+        accepts = (str,)
+
+        def write(self, _: SinkBatch) -> Sequence[Refusal]:
+            raise SinkSlow("3 of 10 records were done", 3)
+
+    guarded = GuardedSink("gateway", Slow(), SETTINGS, 5.0)
+    for _ in range(10):
+        with pytest.raises(SinkSlow):
+            guarded.write(BATCH)
+    assert guarded.breaker.state is CircuitState.CLOSED

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.errors import CircuitOpen, SinkDown
+from holdfast.errors import CircuitOpen, SinkDown, SinkSlow
 from holdfast.record import Position, TopicPartition, Write
 from holdfast.resilience import BreakerSettings, CircuitState
 from holdfast.sinks.base import SinkBatch
@@ -259,7 +259,7 @@ def test_a_service_that_is_slow_gets_what_it_can_take(server: HttpServer, make: 
     """A batch ends in time, and what it did counts."""
     server.answer = lambda _: Say(after=0.05)
     sink = make(concurrent=1, batch_s=2.0)
-    with pytest.raises(SinkDown, match=r"\d+ of 100 records were done within 2 s"):
+    with pytest.raises(SinkSlow, match=r"\d+ of 100 records were done within 2 s"):
         sink.write(batch(calls(100)))
     done = len(server.asked)
     assert 1 < done < 100
