@@ -7,6 +7,7 @@ other brokers instead. The cluster ends with the run, also when the run is inter
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -15,7 +16,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
+from holdfast.kafka.settings import admin_config
 from holdfast.local.cluster import EmbeddedCluster
 from tests.support.postgres import PostgresServer
 from tests.support.proxy import ProxiedListeners
@@ -59,6 +63,25 @@ def cluster() -> Iterator[TestCluster]:
     listeners = ProxiedListeners()
     with EmbeddedCluster.temporary(overrides=listeners) as embedded:
         yield TestCluster(embedded.bootstrap_servers, embedded, listeners.routes)
+
+
+@pytest.fixture(autouse=True)
+def topics_end_with_their_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Delete what a test left on the shared brokers, if they are ours.
+
+    A follower looks at each of its partitions whenever it fetches: hundreds of tests with dozens of
+    partitions each slow the brokers down, and so whatever is tested last.
+    """
+    cluster = request.getfixturevalue("cluster") if "cluster" in request.fixturenames else None
+    yield
+    if cluster is None or cluster.embedded is None:
+        return
+    admin = AdminClient(admin_config(cluster.bootstrap_servers))
+    names = [name for name in admin.list_topics(timeout=30).topics if not name.startswith("__")]
+    for deleted in admin.delete_topics(names).values() if names else ():
+        # One that vanished meanwhile is as good.
+        with contextlib.suppress(KafkaException):
+            deleted.result(30)
 
 
 @pytest.fixture(scope="session")
