@@ -28,7 +28,7 @@ def application(
     return make
 
 
-@pytest.fixture(params=["classic", "consumer"])
+@pytest.fixture(params=["classic", pytest.param("consumer", marks=pytest.mark.slow)])
 def on_both_protocols(
     application: Callable[..., Application], request: pytest.FixtureRequest
 ) -> Callable[..., Application]:

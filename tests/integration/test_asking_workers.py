@@ -147,6 +147,7 @@ def test_workers_that_are_killed_ask_again_with_the_same_keys(payments: Callable
     it.check()
 
 
+@pytest.mark.slow
 def test_a_frozen_worker_that_wakes_publishes_nothing(payments: Callable[..., Payments]) -> None:
     """Its answers are another's by then."""
     it = payments()

@@ -101,6 +101,7 @@ def load_on(app: Application, per_second: int) -> Iterator[dict[str, int]]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_parked_keys_are_freed_in_order_under_load_while_a_worker_is_killed(
     application: Callable[..., Application],
 ) -> None:
@@ -189,6 +190,7 @@ def test_a_redrive_that_is_killed_has_done_nothing_and_one_that_runs_twice_does_
     assert table(app) == state
 
 
+@pytest.mark.slow
 def test_what_is_discarded_is_not_waited_for(application: Callable[..., Application]) -> None:
     """The first record of a parked key is given up, and what waits behind it is handled."""
     app = application(handler=MENDABLE, on_error="park-key")

@@ -121,6 +121,7 @@ def test_tokens_grow_when_positions_were_reset(application: Make) -> None:
     assert all(max(after[shard]) > token for shard, token in before.items())
 
 
+@pytest.mark.slow
 def test_shards_that_move_under_load_have_growing_tokens(application: Make) -> None:
     """Workers come, are killed, and are frozen past their session."""
     app = teller(application)

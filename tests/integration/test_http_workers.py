@@ -160,6 +160,7 @@ def test_a_service_that_refuses_everything_stops_the_shards(calls: Callable[...,
     assert 40 <= len(it.app.dead_letters()) <= 2_000 - it.app.lag()
 
 
+@pytest.mark.slow
 def test_a_frozen_worker_that_wakes_repeats_only_known_calls(calls: Callable[..., Calls]) -> None:
     """Another one has made them meanwhile, with the same keys."""
     it = calls()

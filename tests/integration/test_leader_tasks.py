@@ -146,6 +146,7 @@ def test_nothing_of_a_leader_that_was_frozen_in_a_task_becomes_visible(leads: Ma
     assert (app.folder / f"returned.{new}").read_text() == "True"
 
 
+@pytest.mark.slow
 def test_a_leader_that_was_frozen_alone_is_refused_too(leads: Make) -> None:
     """Nobody was elected, but its session has ended: the group refuses it. Then it leads again."""
     app = leads(HELD_UP)
@@ -253,6 +254,7 @@ def set_limit(cluster: TestCluster, topic: str, limit: int) -> None:
         answer.result(10)
 
 
+@pytest.mark.slow
 def test_a_task_that_takes_long_neither_overlaps_itself_nor_loses_the_leadership(leads: Make) -> None:
     """Longer than its interval, and than a client may go without a poll; other tasks run meanwhile."""
     app = leads(TICK | {"sleeps": {"every": "1s"}}, kafka={"max.poll.interval.ms": 6000})

@@ -74,6 +74,7 @@ def worked_from_latest(make: Make) -> Application:
     return app
 
 
+@pytest.mark.slow
 def test_a_replay_mends_a_group_that_lost_its_positions(application: Make) -> None:
     """All that is there is applied again to empty tables, and its outputs are not written a second time."""
     app = worked(application)

@@ -56,6 +56,7 @@ def is_stock(event: Event) -> bool:
     return isinstance(event, StockReceived)
 
 
+@pytest.mark.slow
 def test_all_invariants_hold_after_a_quiet_run(shop: Application) -> None:
     """Every processor and the Faust application, one worker each."""
     open_shop(shop)
@@ -122,7 +123,9 @@ class BrokerKiller:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize(
+    "kills", [pytest.param(1, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.chaos)]
+)
 def test_all_invariants_hold_after_brokers_were_killed(tmp_path: Path, kills: int) -> None:
     """Brokers are killed with SIGKILL one after the other while orders are on their way."""
     with (

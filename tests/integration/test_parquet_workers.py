@@ -72,6 +72,7 @@ def test_workers_that_are_killed_write_no_row_twice(lake: Callable[..., Lake]) -
     it.check()
 
 
+@pytest.mark.slow
 def test_a_frozen_worker_that_wakes_adds_nothing(lake: Callable[..., Lake]) -> None:
     """Another owner has committed meanwhile: its token is larger."""
     it = lake()
@@ -100,6 +101,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_waited_for(application: Make, small_disk: Path) -> None:
     """The worker keeps its shards and says what to do; when there is room it goes on."""
     it = Lake(application, small_disk, commit_interval="200ms")

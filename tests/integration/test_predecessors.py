@@ -26,7 +26,7 @@ def patient_brokers() -> Iterator[EmbeddedCluster]:
         yield cluster
 
 
-@pytest.fixture(params=["classic", "consumer"])
+@pytest.fixture(params=["classic", pytest.param("consumer", marks=pytest.mark.slow)])
 def app(
     patient_brokers: EmbeddedCluster,
     tmp_path: Path,

@@ -98,6 +98,7 @@ def test_workers_that_are_killed_count_nothing_twice(application: Make, redis_se
     it.check()
 
 
+@pytest.mark.slow
 def test_a_frozen_worker_that_wakes_writes_nothing(application: Make, redis_server: RedisServer) -> None:
     """Another owner has written meanwhile: its token is larger."""
     it = Projection(application, redis_server)

@@ -92,6 +92,7 @@ def test_a_replay_is_muted_whatever_commits_the_positions(
     assert len(app.read("sums")) == RECORDS + 1
 
 
+@pytest.mark.slow
 def test_workers_that_are_killed_in_the_middle_stay_muted(application: Callable[..., Application]) -> None:
     """Their successors know from the positions how far the mute goes, on whatever shard."""
     app = application(handler=SLOW_FOLD)

@@ -147,6 +147,7 @@ def test_a_database_that_hangs_costs_no_membership(
     it.check()
 
 
+@pytest.mark.slow
 def test_a_worker_that_waits_hands_over_and_stops_at_once(
     projection: Callable[..., Projection], postgres: PostgresServer
 ) -> None:

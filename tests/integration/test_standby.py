@@ -106,6 +106,7 @@ def fleet(application: Make) -> Iterator[Callable[..., Fleet]]:
         each.close()
 
 
+@pytest.mark.slow
 def test_the_shards_of_a_lost_worker_go_where_they_are_warm(fleet: Callable[..., Fleet]) -> None:
     """Of four workers any may be lost, and then another: no restore reads more than the tail.
 
@@ -142,6 +143,7 @@ def test_a_shard_moves_to_its_standby_under_load(fleet: Callable[..., Fleet]) ->
     assert_exactly_once(made.app)
 
 
+@pytest.mark.slow
 def test_a_worker_that_stops_hands_its_shards_over(fleet: Callable[..., Fleet]) -> None:
     """At once: its static membership would keep them for it until its session ends."""
     made = fleet(2, 4, session_timeout="60s")

@@ -63,6 +63,7 @@ def delete_topics(app: Application) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_an_input_that_was_given_more_partitions_is_told(application: Callable[..., Application]) -> None:
     """Its keys have moved away from their state: no shard may go on with what is left, and that is said."""
     app = application(topic={"partitions": 2})

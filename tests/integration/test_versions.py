@@ -321,6 +321,7 @@ def test_the_first_version_is_live_without_preparation(application: Callable[...
     assert app.group.endswith(".counter.v1")
 
 
+@pytest.mark.slow
 def test_a_shadow_stays_one_whoever_works_in_it(app: Application, tmp_path: Path) -> None:
     """Two workers, of which one or the other is killed; `start: latest` says nothing to it."""
     written, v2 = outputs(app), another_version(app, tmp_path, "v2", handler=SLOW_FOLD, start="latest")

@@ -35,6 +35,7 @@ def test_a_worker_killed_again_and_again_under_load(on_both_protocols: Make, see
     assert assert_exactly_once(app) > 1000
 
 
+@pytest.mark.slow
 def test_a_worker_killed_with_its_disk_lost(application: Make) -> None:
     """An empty state folder is filled from the changelog."""
     app = application()

@@ -35,6 +35,9 @@ def shares(run: Run) -> list[int]:
     return sorted(view.status.shards.get("running", 0) for view in run.views)
 
 
+@pytest.mark.parametrize(
+    "on_both_protocols", [pytest.param("classic", marks=pytest.mark.slow), "consumer"], indirect=True
+)
 def test_scaling_out_and_in_under_load(on_both_protocols: Make) -> None:
     """1 -> 2 -> 1 workers: cooperative, so that the shards that stay never stop; nothing twice or lost."""
     app = on_both_protocols()
@@ -66,6 +69,7 @@ def test_two_inputs_stay_co_partitioned_over_two_workers(on_both_protocols: Make
     assert_exactly_once(app)
 
 
+@pytest.mark.slow
 def test_a_shard_keeps_its_state_when_it_comes_back(application: Make) -> None:
     """The folder of an earlier stay holds an old checkpoint; what happened elsewhere is added."""
     app = application()
@@ -104,6 +108,7 @@ if not first_life.exists():
 """
 
 
+@pytest.mark.slow
 def test_shards_that_a_worker_died_giving_away_find_an_owner(application: Make) -> None:
     """Restarted in its slot it comes back without them, and nobody notices that they are nobody's."""
     app = application(handler=DIES_WHEN_ASKED_TO_GIVE_AWAY + FOLD, session_timeout="60s")

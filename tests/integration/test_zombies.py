@@ -172,6 +172,7 @@ def test_a_worker_frozen_in_the_middle_of_a_commit(application: Make, proxy: Pro
         assert_never_read(app, left)
 
 
+@pytest.mark.slow
 def test_a_frozen_worker_whose_slot_was_started_elsewhere(application: Make, tmp_path: Path) -> None:
     """The new one takes over at once, without waiting for the end of a session, and ends the transaction."""
     app = application(commit_interval="3s", session_timeout=SESSION)

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from holdfast.errors import SinkSlow
 from holdfast.record import Message, Position, Write
@@ -17,8 +17,7 @@ from holdfast.sinks.progress import Progress
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class RecordWrites:
+class RecordWrites(NamedTuple):
     """What the handler made of one record.
 
     Attributes:
@@ -43,12 +42,13 @@ class RecordWrites:
 def by_record(writes: Sequence[Write]) -> list[RecordWrites]:
     """The writes of each record, which stand together."""
     found: list[RecordWrites] = []
-    message: Message | None = None
+    last: Message | None = None
     position: Position | None = None
     for write in writes:
+        message = write[0]
         # A record's writes have the same message, as a rule: to look at that costs least.
-        if write.message is not message:
-            message, before, position = write.message, position, write.position
+        if message is not last:
+            last, before, position = message, position, write.position
             if position != before:
                 found.append(RecordWrites(position, [write]))
                 continue
