@@ -1,6 +1,6 @@
 """How fast one worker writes to downstream systems, from Kafka to their answers and back to the commit.
 
-    python -m benchmarks.sinks [--kinds insert,upsert,redis,http,ask] [--events N] [--rounds N]
+    python -m benchmarks.sinks [--kinds insert,upsert,redis,http,ask,bare] [--events N] [--rounds N]
 
 Each round publishes events of some 130 bytes on 10,000 keys to six partitions of three embedded brokers, and
 then starts one worker. The rate is that of its committed positions, from the first that is seen to the
@@ -13,11 +13,13 @@ Brokers, the system, the worker and this program share the machine.
   everysec, its default), exactly-once. The hashes and positions are looked at afterwards.
 - http: a POST for each event, in the order of each key, to granian with an application that says 201.
 - ask: the same from an async handler, whose answers are published, exactly-once.
+- bare: as many POSTs by aiohttp alone, without Kafka: what http and ask could reach at most.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import json
 import socket
@@ -30,10 +32,12 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import aiohttp
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import environments, report
+from holdfast.kafka.groups import GroupAdmin, partitions_of
 from holdfast.local.cluster import EmbeddedCluster
 from tests.support.application import Application
 from tests.support.events import Added, Taken
@@ -43,8 +47,12 @@ from tests.support.redis import RedisServer
 SHARDS = 6
 KEYS = 10_000
 TEXT = "x" * 90
-BARS = {"insert": 30_000, "upsert": 30_000, "redis": 50_000, "http": 3_000, "ask": 3_000}
-EVENTS = {"insert": 600_000, "upsert": 600_000, "redis": 600_000, "http": 40_000, "ask": 40_000}
+LOOK_S = 0.1
+CONCURRENT = 32
+"""Calls at once: the default of a sink."""
+
+BARS = {"insert": 30_000, "upsert": 30_000, "redis": 50_000, "http": 3_000, "ask": 3_000, "bare": 0}
+EVENTS = {kind: 600_000 if bar > 3_000 else 40_000 for kind, bar in BARS.items()}
 
 ROWS = """
 from holdfast import Context, processor
@@ -96,15 +104,17 @@ Make = Callable[..., Application]
 
 def rate(app: Application, events: int) -> float:
     """Events per second of one worker, from its first commit to its last."""
-    began = left = 0.0
-    with app.run() as run:
+    inputs = partitions_of([app.names.topic("adds")], SHARDS)
+    began = first = 0.0
+    # One client for all looks: to make one costs as much as a worker does in that time.
+    with GroupAdmin(app.servers) as groups, app.run() as run:
         while True:
-            run.let_run(0.05)
-            now, lag = time.monotonic(), app.lag()
-            if not began and lag < events:
-                began, left = now, lag
-            elif began and not lag:
-                return left / (now - began)
+            run.let_run(LOOK_S)
+            now, done = time.monotonic(), sum(at or 0 for at in groups.committed(app.group, inputs).values())
+            if not began and done:
+                began, first = now, done
+            elif began and done == events:
+                return (done - first) / (now - began)
 
 
 @contextlib.contextmanager
@@ -182,6 +192,38 @@ def to_http(kind: str, make: Make, events: int) -> float:
         return found
 
 
+def bare(_: str, __: Make, events: int) -> float:
+    """Requests per second of aiohttp alone."""
+    body = Added(key="k0", n=1, text=TEXT).model_dump_json().encode()
+
+    async def post(url: str) -> float:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONCURRENT)) as session:
+            left = iter(range(events))
+
+            async def go_on() -> None:
+                for number in left:
+                    headers = {"Idempotency-Key": str(number), "Content-Type": "application/json"}
+                    async with session.post(f"{url}/adds", data=body, headers=headers) as answer:
+                        await answer.read()
+
+            began = time.monotonic()
+            await asyncio.gather(*(go_on() for _ in range(CONCURRENT)))
+            return events / (time.monotonic() - began)
+
+    with http_server() as url:
+        return asyncio.run(post(url))
+
+
+MEASURES = {
+    "insert": to_postgres,
+    "upsert": to_postgres,
+    "redis": to_redis,
+    "http": to_http,
+    "ask": to_http,
+    "bare": bare,
+}
+
+
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description="Speed of sinks.")
@@ -212,8 +254,7 @@ def main() -> None:
                     return app
 
                 events = arguments.events or EVENTS[kind]
-                measure = to_redis if kind == "redis" else to_postgres if kind in TABLES else to_http
-                found.append(measure(kind, make, events))
+                found.append(MEASURES[kind](kind, make, events))
                 console.print(f"{kind} {number + 1}: {found[-1]:,.0f}/s")
     table = Table(title=f"one worker; {machine['machine']}, {machine['date']}")
     for column in ("sink", "rounds", "median/s", "least", "most", "bar"):

@@ -20,7 +20,10 @@ MOST_WRITES: Final = 25_000
 """Writes in one batch, about: what memory allows."""
 
 _QUICK: Final = 0.2
-"""Of its timeout: batches that take less grow, and those that take twice as long shrink."""
+_QUICK_S: Final = 0.5
+"""A batch that takes less than this share of its timeout, and than so many seconds, is followed by larger
+ones; one that takes twice as long, by smaller ones. What a batch costs by itself is some 20 ms, and its first
+records wait for its last."""
 
 _FIRST_WRITES: Final = 1_000
 """Writes in the first batch, before it is known how long a batch takes."""
@@ -197,7 +200,7 @@ class SinkGate:
         Args:
             waiting: how many writes it has already.
         """
-        return int(min(self.most, self._pace.room(waiting)))
+        return int(min(max(self.most - waiting, 1), self._pace.room(waiting)))
 
     @property
     def is_pacing(self) -> bool:
@@ -238,10 +241,10 @@ class SinkGate:
 
     def succeeded(self, writes: int) -> None:
         """The sink took a batch of so many writes."""
-        share = self._stage.took_s / self._stage.timeout
-        if share < _QUICK:
+        quick = min(_QUICK * self._stage.timeout, _QUICK_S)
+        if self._stage.took_s < quick:
             self.most = min(2 * self.most, MOST_WRITES)
-        elif share > 2 * _QUICK:
+        elif self._stage.took_s > 2 * quick:
             self.most = max(self.most // 2, 1)
         if self._shut_until is not None and not any(guard.is_half_open for guard in self.guards):
             self._open()
