@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from holdfast.kafka.scan import LogScanner
 from tests.support.application import COUNTER, FOLD, Application
 from tests.support.command import rows
 from tests.support.events import Added
-from tests.support.versions import command, drain, outputs, table
+from tests.support.versions import another_version, command, drain, outputs, prepare, switch, table
 
 pytestmark = pytest.mark.integration
 
@@ -243,3 +244,30 @@ def test_letters_of_a_processor_that_takes_none_back_are_refused(
     assert done.returncode == 1
     assert "no worker of counter has begun to take redriven records" in done.stderr
     assert len(letters(app)) == 1
+
+
+@pytest.mark.slow
+def test_a_new_version_leaves_redriven_records_to_the_live_one(
+    application: Callable[..., Application], tmp_path: Path
+) -> None:
+    """It handles the originals, with today's code; after the switch nothing comes twice or is missing."""
+    app = application(handler=MENDABLE, on_error="dead-letter", redrive=True)
+    app.publish(*(Added(key=KEYS[n % 12], n=n, text="bad" if n % 4 == 1 else "") for n in range(60)))
+    drain(app)
+    mend(app)
+    v2 = another_version(app, tmp_path, "v2", on_error="dead-letter", redrive=True)
+    prepared = prepare(v2)
+    assert prepared.returncode == 0, prepared.stderr
+    drain(v2)
+    assert dlq(app, "redrive", "--all").returncode == 0
+    drain(app)
+    drain(v2)
+    switched = switch(v2, "v2")
+    assert switched.returncode == 0, switched.stderr
+    app.publish(*(Added(key=KEYS[n % 12], n=n) for n in range(60, 120)))
+    drain(v2)
+    everything = {key: list(range(n, 120, 12)) for n, key in enumerate(KEYS)}
+    assert {key: sorted(numbers) for key, numbers in handled(app).items()} == everything
+    assert {key: (it.count, it.total) for key, it in last_sums(app).items()} == {
+        key: (len(numbers), sum(numbers)) for key, numbers in everything.items()
+    }
