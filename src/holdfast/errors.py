@@ -49,6 +49,7 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   └── CallTimeout            it took too long and was given up
     ├── SinkError                  a downstream system cannot be written to as it is declared
     │   ├── SinkDown               it does not answer: its inputs wait, and it is tried again
+    │   │   └── SinkSlow           it did a part in its time: the rest comes in smaller batches
     │   ├── SinkRefused            it refuses a write for what is in it
     │   ├── SinkFenced             a newer owner of a shard has written to it
     │   ├── SinkBehind             it has lost what it had taken: those records are handled again

@@ -56,6 +56,10 @@ def by_record(writes: Sequence[Write]) -> list[RecordWrites]:
     return found
 
 
+class NotDone(Exception):
+    """The work on a record goes on when it comes again: there was not time enough for all of it."""
+
+
 @dataclass(slots=True)
 class Worked(Generic[T]):
     """How far the work came.
@@ -63,10 +67,12 @@ class Worked(Generic[T]):
     Attributes:
         results: of the records that were worked on.
         error: what ended it early; records that were under way then came to their end, too.
+        is_late: there was not time enough for all.
     """
 
     results: dict[Position, T] = field(default_factory=dict)
     error: Exception | None = None
+    is_late: bool = False
 
     def end(self, error: Exception) -> None:
         """Begin no more; of several reasons the first counts."""
@@ -86,7 +92,7 @@ async def work_by_key(
 
     Args:
         records: in the order of each key.
-        work: raises what should end it all.
+        work: raises what should end it all, `NotDone` among that.
         concurrent: how many records are worked on at once.
         until: when no more is begun, on the monotonic clock.
     """
@@ -103,10 +109,13 @@ async def work_by_key(
     async def go_on() -> None:
         for chain in left:
             for record in chain:
-                if worked.error is not None or time.monotonic() > until:
+                if worked.error is not None or worked.is_late or time.monotonic() > until:
                     return
                 try:
                     worked.results[record.position] = await work(record)
+                except NotDone:
+                    worked.is_late = True
+                    return
                 except Exception as error:  # noqa: BLE001 - it is the caller's to judge
                     worked.end(error)
                     return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,9 +14,11 @@ from holdfast.errors import CircuitOpen, SinkDown, SinkSlow
 from holdfast.record import Position, TopicPartition, Write
 from holdfast.resilience import BreakerSettings, CircuitState
 from holdfast.sinks.base import SinkBatch
-from holdfast.sinks.http import HttpCall
-from holdfast.sinks.http.service import HttpSettings
+from holdfast.sinks.http import HttpAnswer, HttpCall
+from holdfast.sinks.http import service as service_module
+from holdfast.sinks.http.service import HttpService, HttpSettings
 from holdfast.sinks.http.sink import HttpSink
+from holdfast.sinks.loop import LoopThread
 from holdfast.testing import MemoryMessage
 from tests.support.http_service import Asked, HttpServer, Say, http_server
 
@@ -314,3 +317,72 @@ def test_a_service_that_is_to_have_no_proxy_has_none(
     with pytest.raises(SinkDown, match=r"gateway\.invalid"):
         through_environment(server, monkeypatch, not_for="gateway.invalid")
     assert not server.asked
+
+
+def test_a_record_with_many_calls_ends_in_time_and_goes_on_where_it_was(
+    server: HttpServer, make: Make
+) -> None:
+    """A batch is bounded whatever a record wants, and no call is made twice for that."""
+    server.answer = lambda _: Say(after=0.05)
+    sink = make(batch_s=0.3)
+    record = [write(7, HttpCall("POST", f"/{number}", {"n": number})) for number in range(20)]
+    batches = 0
+    while True:
+        began = time.monotonic()
+        batches += 1
+        try:
+            sink.write(batch(record, begin=7))
+            break
+        except SinkSlow:
+            assert time.monotonic() - began < 3.0
+    assert batches > 2
+    assert [asked.path for asked in server.asked] == [f"/v1/{number}" for number in range(20)]
+    assert len({asked.key for asked in server.asked}) == 20
+
+
+def test_what_was_called_for_a_record_before_an_outage_is_not_called_again(
+    server: HttpServer, make: Make
+) -> None:
+    """Nor given to another call's key of idempotency."""
+    server.answer = lambda asked: Say(503 if asked.path == "/v1/2" else 200)
+    sink = make()
+    record = [write(7, HttpCall("POST", f"/{number}", {"n": number})) for number in range(4)]
+    with pytest.raises(SinkDown):
+        sink.write(batch(record, begin=7))
+    server.answer = lambda _: Say()
+    assert sink.write(batch(record, begin=7)) == []
+    assert [asked.path[-1] for asked in server.asked] == ["0", "1", "2", "2", "3"]
+    assert len({asked.key for asked in server.asked}) == 4
+
+
+def test_calls_that_wait_for_their_turn_are_no_failures_of_the_service(server: HttpServer) -> None:
+    """A handler may begin more of them than are made at once; each has its time from when it is made."""
+    server.answer = lambda _: Say(after=0.2)
+    service = HttpService(HttpSettings("gateway", server.url, call_s=0.8, attempts=1, concurrent=8))
+    loop = LoopThread("asking")
+
+    async def ask() -> list[HttpAnswer]:
+        client = service.client_for("a record")
+        return await asyncio.gather(*(client.post("/adds", json=number) for number in range(64)))
+
+    try:
+        answers = loop.run(ask())
+        assert [answer.status for answer in answers] == [200] * 64
+        assert service.breaker.snapshot().failed == 0
+        assert server.most_at_once == 8
+    finally:
+        loop.run(service.close())
+        loop.close()
+
+
+def test_an_answer_that_is_too_long_is_the_calls_fault(
+    server: HttpServer, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is so whenever the call is made: no outage, for which everybody would wait for ever."""
+    monkeypatch.setattr(service_module, "_LONGEST_ANSWER", 1_000)
+    server.answer = lambda _: Say(body="x" * 5_000)
+    sink = make()
+    [refusal] = sink.write(batch(calls(1)))
+    assert "more than 1,000 bytes" in str(refusal.error)
+    assert sink.breaker is not None
+    assert sink.breaker.state is CircuitState.CLOSED

@@ -28,14 +28,15 @@ class HttpClient(Client):
     Args:
         service: makes the calls.
         identity: of the record, in the whole cluster.
+        calls: how many were made for it before.
     """
 
     __slots__ = ("_calls", "_identity", "_service")
 
-    def __init__(self, service: Service, identity: str) -> None:
+    def __init__(self, service: Service, identity: str, calls: int = 0) -> None:
         self._service = service
         self._identity = identity
-        self._calls = 0
+        self._calls = calls
 
     async def send(self, call: HttpCall) -> HttpAnswer:
         """Make a call, again if it is worth it, and return what the service answered.

@@ -11,8 +11,16 @@ from datetime import UTC, datetime
 import aiohttp
 from yarl import URL
 
-from holdfast.errors import CircuitOpen, HandlerError, SinkDown
-from holdfast.resilience import Backoff, BreakerSettings, CircuitBreaker, Policy, Retry, RetryBudget
+from holdfast.errors import BulkheadFull, CircuitOpen, HandlerError, SinkDown
+from holdfast.resilience import (
+    Backoff,
+    BreakerSettings,
+    Bulkhead,
+    CircuitBreaker,
+    Policy,
+    Retry,
+    RetryBudget,
+)
 from holdfast.sinks.base import Downstream
 from holdfast.sinks.http.calls import HttpAnswer, HttpCall
 from holdfast.sinks.http.client import IDEMPOTENCY_KEY, HttpClient
@@ -22,6 +30,8 @@ from holdfast.topology.sink_decls import DOWN_STATUSES
 _LONGEST_ANSWER = 16 * 1024 * 1024
 _JSON = "application/json"
 _BACKOFF = Backoff(base_s=0.1, cap_s=2.0)
+_MOST_IN_LINE = 100_000
+"""Calls that wait for a place: what handlers begin is bounded elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,7 @@ class HttpSettings:
         attempts: how often a call is made at most before its service counts as down.
         within_s: seconds after a call's first attempt within which the last one may begin.
         concurrent: how many calls are made at once.
+        line_s: seconds that a call waits for its turn at most.
         down: statuses that tell of a service in trouble; see `holdfast.sinks.http.judge`.
         breaker: when no calls are made.
     """
@@ -47,6 +58,7 @@ class HttpSettings:
     attempts: int = 3
     within_s: float = 5.0
     concurrent: int = 32
+    line_s: float = 10.0
     down: Collection[str] = DOWN_STATUSES
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
 
@@ -58,6 +70,10 @@ class _NoAnswer(SinkDown):
     def retry_after_s(self) -> float | None:
         """What `holdfast.resilience.Retry` asks for."""
         return self.wait_s
+
+
+class _TooLongError(Exception):
+    """An answer that is not to be read to its end."""
 
 
 class HttpService(Downstream):
@@ -96,12 +112,20 @@ class HttpService(Downstream):
                 within_s=settings.within_s,
                 retry_after_limit_s=settings.within_s,
             ),
+            # Outside of the breaker, and of the time that a call may take: to wait for a place is no failure
+            # of the service. Handlers may begin many calls for each record.
+            bulkhead=Bulkhead(
+                settings.name,
+                concurrent=settings.concurrent,
+                waiting=_MOST_IN_LINE,
+                wait_s=settings.line_s,
+            ),
             breaker=self.breaker,
         )
 
-    def client_for(self, identity: str) -> HttpClient:
-        """What calls the service for one record."""
-        return HttpClient(self, identity)
+    def client_for(self, identity: str, calls: int = 0) -> HttpClient:
+        """What calls the service for one record, for which so many calls were made before."""
+        return HttpClient(self, identity, calls)
 
     async def send(self, call: HttpCall, identity: str) -> HttpAnswer:
         """Make a call; see `HttpClient.send`.
@@ -124,6 +148,8 @@ class HttpService(Downstream):
         except CircuitOpen as error:
             because = f"; {self._trouble}" if self._trouble else ""
             raise SinkDown(f"sink {self._settings.name!r}: {error}{because}", error.wait_s) from error
+        except BulkheadFull as error:
+            raise SinkDown(f"sink {self._settings.name!r}: {error}") from error
 
     async def _attempt(self, call: HttpCall, body: bytes | None, headers: Mapping[str, str]) -> HttpAnswer:
         session = self._session or self._connect()
@@ -141,6 +167,9 @@ class HttpService(Downstream):
         except TimeoutError as error:
             seconds = f"{self._settings.call_s:g} s"
             raise self._no_answer(f"{call} had no answer within {seconds}") from error
+        except _TooLongError as error:
+            # Whenever it is made: it is the call's fault, and not an outage.
+            raise HandlerError(f"{call} was answered, {error}") from error
         except ValueError as error:
             # aiohttp refuses it before it is sent: a header with an end of a line in it, say.
             raise HandlerError(f"{call} cannot be made: {error}") from error
@@ -157,7 +186,8 @@ class HttpService(Downstream):
 
     def _connect(self) -> aiohttp.ClientSession:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._settings.concurrent, ttl_dns_cache=10),
+            # The bulkhead limits them.
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=10),
             headers=self._settings.headers,
             # Each attempt is cut as a whole.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
@@ -191,5 +221,5 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         content += part
         if len(content) > _LONGEST_ANSWER:
             response.close()
-            raise aiohttp.ClientPayloadError(f"it has more than {_LONGEST_ANSWER:,} bytes")
+            raise _TooLongError(f"with more than {_LONGEST_ANSWER:,} bytes, which nobody can hold")
     return bytes(content)

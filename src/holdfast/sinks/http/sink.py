@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from holdfast.errors import HandlerError, SinkRefused
@@ -9,7 +10,8 @@ from holdfast.sinks.base import Refusal, Sink, SinkBatch
 from holdfast.sinks.http.calls import HttpCall
 from holdfast.sinks.http.service import HttpService, HttpSettings
 from holdfast.sinks.identity import identity_of
-from holdfast.sinks.keyed import KeyedWork, RecordWrites
+from holdfast.sinks.keyed import KeyedWork, NotDone, RecordWrites
+from holdfast.sinks.progress import Progress
 
 
 class HttpSink(Sink):
@@ -30,19 +32,32 @@ class HttpSink(Sink):
         self._service = HttpService(settings)
         self.breaker = self._service.breaker
         self._settings = settings
+        self._batch_s = batch_s
         self._work: KeyedWork[Refusal | None] = KeyedWork(settings.name, settings.concurrent, batch_s)
+        self._made: Progress[int] = Progress()
 
     def write(self, batch: SinkBatch) -> Sequence[Refusal]:
         """Make the calls of a batch; see `Sink.write`."""
+        until = time.monotonic() + self._batch_s
+        self._made.begin(batch)
 
         async def call(record: RecordWrites) -> Refusal | None:
-            return await self._call(record, identity_of(batch, record.position))
+            return await self._call(record, identity_of(batch, record.position), until)
 
         return [refusal for refusal in self._work.run(batch, call) if refusal is not None]
 
-    async def _call(self, record: RecordWrites, identity: str) -> Refusal | None:
-        client = self._service.client_for(identity)
-        for write in record.writes:
+    async def _call(self, record: RecordWrites, identity: str, until: float) -> Refusal | None:
+        """Make the calls of a record, those that were not made when it came before.
+
+        Raises:
+            NotDone: it has more than there is time for.
+        """
+        before = self._made.result(record.position) if self._made.has(record.position) else 0
+        client = self._service.client_for(identity, before)
+        for number, write in enumerate(record.writes[before:], before):
+            # One at least, or it would never end.
+            if number > before and time.monotonic() > until:
+                raise NotDone
             call: HttpCall = write.value
             try:
                 answer = await client.send(call)
@@ -51,6 +66,8 @@ class HttpSink(Sink):
             if not answer.is_success:
                 text = f"sink {self._settings.name!r}: {call} was answered with {answer}"
                 return Refusal(record.position, SinkRefused(text))
+            if number + 1 < len(record.writes):
+                self._made.note({record.position: number + 1})
         return None
 
     def close(self) -> None:
