@@ -6,7 +6,7 @@ Set aside one by one they would all leave their order, and nobody would notice b
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from dataclasses import dataclass
 
 
@@ -28,6 +28,10 @@ class LetterLimit:
 class LetterCount:
     """Counts what a shard sets aside.
 
+    Some records are judged by the shard itself, others when they have been handed on and counted as handled:
+    a sink refuses them, or an async handler fails. Both are placed among the records of the shard by their
+    number, from 1.
+
     Args:
         limit: what is too much; None has no limit.
     """
@@ -35,31 +39,70 @@ class LetterCount:
     def __init__(self, limit: LetterLimit | None) -> None:
         self._limit = limit
         self._records = 0
-        self._in_a_row = 0
-        # When each was set aside, in records; and which, for a unit that is done again.
-        self._set_aside: deque[tuple[int, tuple[str, int]]] = deque()
+        self._judged = _Row()
+        self._refused = _Row()
+        # The number of each that was set aside, by what tells it when its unit is done again.
+        self._set_aside: OrderedDict[tuple[str, int], int] = OrderedDict()
 
     def handled(self, records: int) -> None:
-        """So many records were handled."""
-        if records:
-            self._records += records
-            self._in_a_row = 0
+        """So many records were handled, or handed on."""
+        self._records += records
 
     def why_not(self, topic: str, offset: int) -> str | None:
         """Count a record that is to be set aside, or say why it must not be.
 
         One that was counted before, and comes again, is not counted twice.
         """
-        limit, place = self._limit, (topic, offset)
-        if limit is None or any(each == place for _, each in self._set_aside):
+        place = (topic, offset)
+        if self._limit is None or place in self._set_aside:
             return None
-        while self._set_aside and self._set_aside[0][0] <= self._records - limit.of:
-            self._set_aside.popleft()
+        why = self._count(self._limit, place, self._records + 1, self._judged)
+        if why is None:
+            self._records += 1
+        return why
+
+    def refused(self, topic: str, offset: int, *, behind: int) -> str | None:
+        """Count a record that was set aside after it counted as handled, or say that it was one too many.
+
+        Args:
+            topic: of the record.
+            offset: of the record.
+            behind: how many offsets behind it are handled by now. They may be fewer records, as transactions
+                end and compaction leaves gaps; two refused ones never have the same number.
+        """
+        place = (topic, offset)
+        if self._limit is None or place in self._set_aside:
+            return None
+        return self._count(self._limit, place, self._refused.number(self._records - behind), self._refused)
+
+    def _count(self, limit: LetterLimit, place: tuple[str, int], number: int, row: _Row) -> str | None:
+        while self._set_aside and next(iter(self._set_aside.values())) <= number - limit.of:
+            self._set_aside.popitem(last=False)
         if limit.share < 1 and len(self._set_aside) + 1 > limit.share * limit.of:
             return f"{len(self._set_aside):,} of the last {limit.of:,} records of this shard were set aside"
-        if limit.in_a_row is not None and self._in_a_row >= limit.in_a_row:
-            return f"the last {self._in_a_row:,} records of this shard were set aside"
-        self._records += 1
-        self._in_a_row += 1
-        self._set_aside.append((self._records, place))
+        if limit.in_a_row is not None and row.before(number) >= limit.in_a_row:
+            return f"the last {row.before(number):,} records of this shard were set aside"
+        row.add(number)
+        self._set_aside[place] = number
         return None
+
+
+class _Row:
+    """The records that were set aside one after the other, up to the last one that was."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._length = 0
+
+    def number(self, number: int) -> int:
+        """A number for the next one: this, or the one after the last if that is larger."""
+        return max(number, self._last + 1)
+
+    def before(self, number: int) -> int:
+        """How many there are with none in between before this one."""
+        return self._length if number == self._last + 1 else 0
+
+    def add(self, number: int) -> None:
+        """It was set aside, too."""
+        self._length = self.before(number) + 1
+        self._last = number

@@ -419,7 +419,8 @@ class ShardTask:
 
     def note_refused(self, position: Position, cause: Exception) -> None:
         """Count a record that was set aside or dropped on the way to its commit; too many stop the shard."""
-        why = self._letters.why_not(position.topic, position.offset)
+        behind = self._positions[position.topic] - position.offset - 1
+        why = self._letters.refused(position.topic, position.offset, behind=behind)
         if why is not None and self.failure is None:
             self.failure = ShardFailure(position, TooManySetAside(why, explain(cause)))
 

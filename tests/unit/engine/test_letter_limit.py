@@ -1,0 +1,119 @@
+"""How many records a shard may set aside: those that it judges itself, and those that a sink refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from holdfast import Event, processor
+from holdfast.engine.handler import inspect_handler
+from holdfast.engine.letter_limit import LetterCount, LetterLimit
+from holdfast.engine.outputs import Router
+from holdfast.engine.shard import ProcessorPlan, ShardTask
+from holdfast.engine.unit import Unit
+from holdfast.errors import SinkRefused, TooManySetAside
+from holdfast.record import Position
+from holdfast.schema import EventDecoder, TopicEncoder
+from holdfast.testing import MemoryMessage, MemoryStore
+
+TOPIC = "adds"
+BATCH = 20
+DEFAULT = LetterLimit(0.5, 1_000)
+
+
+class Added(Event):
+    """A number."""
+
+    n: int
+
+
+@processor
+def _same(event: Added) -> Added:
+    return event
+
+
+def shard(limit: LetterLimit) -> ShardTask:
+    """A shard whose handler accepts everything."""
+    plan = ProcessorPlan(
+        name="sum",
+        handler=inspect_handler(_same),
+        decoders={TOPIC: EventDecoder([Added])},
+        tables={},
+        router=Router("sum", {"out": TopicEncoder("out", [Added], "n")}, {"out": 10_000}),
+        dead_letter_topic="letters",
+        letter_limit=limit,
+    )
+    return ShardTask(plan, 0, MemoryStore(), {TOPIC: 0})
+
+
+def stops_at(
+    task: ShardTask, is_refused: Callable[[int], bool], *, batch: int = BATCH, step: int = 1, records: int
+) -> int | None:
+    """Pass batches on, of which a sink refuses some records; the number of the one that stops the shard."""
+    for begin in range(0, records, batch):
+        numbers = range(begin, begin + batch)
+        messages = [MemoryMessage(TOPIC, 0, n * step, key=b"k", value=b'{"n":%d}' % n) for n in numbers]
+        task.handle(TOPIC, messages, Unit())
+        task.seal()
+        task.committed()
+        for n in filter(is_refused, numbers):
+            task.note_refused(Position(TOPIC, 0, n * step), SinkRefused("no"))
+            if task.failure is not None:
+                assert isinstance(task.failure.cause, TooManySetAside)
+                return n
+    return None
+
+
+@pytest.mark.parametrize("batch", [1, 20])
+@pytest.mark.parametrize("step", [1, 2], ids=["plain", "a transaction for each record"])
+def test_a_sink_that_refuses_nearly_all_stops_the_shard(step: int, batch: int) -> None:
+    """It is the share that was declared, though each record was counted when it was passed on."""
+    at = stops_at(shard(DEFAULT), lambda n: bool(n % 100), step=step, batch=batch, records=5_000)
+    assert at is not None
+    assert 500 <= at <= 550
+
+
+@pytest.mark.parametrize(("refused", "is_stopped"), [(6, True), (4, False)])
+@pytest.mark.parametrize("batch", [20, 999, 5_000])
+def test_the_share_is_that_of_the_records(refused: int, is_stopped: bool, batch: int) -> None:
+    """However large the batches are."""
+    at = stops_at(shard(DEFAULT), lambda n: n % 10 < refused, batch=batch, records=20_000)
+    assert (at is not None) is is_stopped
+
+
+def test_refused_records_in_a_row_stop_the_shard_whatever_the_batches() -> None:
+    """A row goes on in the next batch."""
+    limit = LetterLimit(1.0, 1_000, in_a_row=30)
+    assert stops_at(shard(limit), lambda _: True, records=100) == 30
+
+
+@pytest.mark.parametrize("batch", [20, 1_000])
+def test_refused_records_with_others_in_between_are_no_row(batch: int) -> None:
+    """However many of them are in one batch."""
+    limit = LetterLimit(1.0, 1_000, in_a_row=3)
+    assert stops_at(shard(limit), lambda n: bool(n % 3), batch=batch, records=3_000) is None
+
+
+def test_a_refused_record_is_counted_once() -> None:
+    """Also when it is told of again."""
+    count = LetterCount(LetterLimit(0.2, 10))
+    count.handled(10)
+    for _ in range(5):
+        assert count.refused("t", 3, behind=6) is None
+    assert count.refused("t", 5, behind=4) is None
+    assert count.refused("t", 9, behind=0) == "2 of the last 10 records of this shard were set aside"
+
+
+def test_bad_records_among_refused_ones_count_with_them() -> None:
+    """The shard sets those aside itself, when the others are still on their way."""
+    count = LetterCount(LetterLimit(0.5, 10))
+    for begin in range(0, 10, 2):
+        count.handled(1)
+        why = count.why_not("t", begin + 1)
+        if why is not None:
+            break
+        why = count.refused("t", begin, behind=1)
+        if why is not None:
+            break
+    assert begin == 4
