@@ -69,6 +69,7 @@ class StagePipeline(CommitPipeline):
         self._stage = stage
         self._processor = processor
         self._letter_times: dict[Position, int] = {}
+        self._is_stuck = False
 
     def send(self, outputs: list[Output]) -> None:
         """Nothing: a transaction that is open while a stage takes its time could come to its end."""
@@ -109,7 +110,8 @@ class StagePipeline(CommitPipeline):
         end = self._end
         try:
             finished = super().take(wait)
-        except BaseException:
+        except BaseException as error:
+            self._is_stuck = isinstance(error, SinkStuck)
             self._end = self._unit = None
             raise
         if finished is None or not isinstance(end, _StageEnd):
@@ -134,18 +136,21 @@ class StagePipeline(CommitPipeline):
             del self._letter_times[at]
 
     def close(self) -> None:
-        """Let go of writer and stage. A commit in flight is waited for."""
-        is_stuck = False
+        """Let go of writer and stage. A commit in flight is waited for.
+
+        Not of a stage that is stuck: it still writes, and its close may wait for that. The process ends.
+        """
         try:
             if self._end is not None:
                 self._end.take(wait=None)
-        except SinkStuck:
-            is_stuck = True
+        except SinkStuck as error:
+            self._is_stuck = True
+            log.info("%s", error)
         except Exception as error:  # noqa: BLE001 - of whatever it is, nothing was committed on Kafka
             log.info("%s", error)
         self._end = self._unit = None
         super().close()
-        if not is_stuck:
+        if not self._is_stuck:
             self._stage.close()
 
     def _batch(self, unit: SealedUnit) -> SinkBatch:

@@ -10,6 +10,11 @@ from typing import Any
 
 import pytest
 
+from holdfast import Event
+from holdfast.downstream import Client
+from holdfast.engine.asking import AskingHandler
+from holdfast.engine.handler import inspect_handler
+from holdfast.engine.outputs import Router
 from holdfast.engine.unit import SealedUnit, ShardChanges
 from holdfast.errors import (
     CircuitOpen,
@@ -24,9 +29,10 @@ from holdfast.kafka.unit_writer import Outcome
 from holdfast.record import Output, TopicPartition, Write
 from holdfast.resilience import BreakerSettings, CircuitBreaker
 from holdfast.runtime import stage_commit
+from holdfast.runtime.asking import AskingStage
 from holdfast.runtime.guarded_sink import MOST_WRITES, GuardedSink, SinkGate
 from holdfast.runtime.stage_commit import StagePipeline, StageProcessor
-from holdfast.sinks.base import Refusal, Sink, SinkBatch
+from holdfast.sinks.base import Downstream, Refusal, Sink, SinkBatch
 from holdfast.testing import MemoryMessage
 from tests.unit.runtime.test_commit import HeldWriter
 
@@ -342,3 +348,74 @@ def test_closing_lets_go_of_the_sink_too() -> None:
     bench.pipeline.close()
     assert bench.sink.closed
     assert bench.writer.calls[-1] == "close"
+
+
+def test_a_stage_that_is_stuck_is_not_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may not be closed while it writes, and its close may wait for what never comes; the writer's may."""
+    monkeypatch.setattr(stage_commit, "_GRACE_S", 0.2)
+    bench = Bench(timeout=0.1)
+    gate = threading.Event()
+
+    def act(_: SinkBatch) -> Sequence[Refusal]:
+        gate.wait(20)
+        return ()
+
+    bench.sink.act = act
+    bench.pipeline.start(unit("a"), None)
+    with pytest.raises(SinkStuck):
+        bench.pipeline.take(wait=None)
+    bench.pipeline.close()
+    assert not bench.sink.closed
+    assert bench.writer.calls == ["close"]
+    gate.set()
+
+
+def test_a_stage_that_is_found_stuck_by_the_close_is_not_closed_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The process ends for another reason, and its last unit does not."""
+    monkeypatch.setattr(stage_commit, "_GRACE_S", 0.2)
+    bench = Bench(timeout=0.1)
+    gate = threading.Event()
+
+    def act(_: SinkBatch) -> Sequence[Refusal]:
+        gate.wait(20)
+        return ()
+
+    bench.sink.act = act
+    bench.pipeline.start(unit("a"), None)
+    bench.pipeline.close()
+    assert not bench.sink.closed
+    assert bench.writer.calls == ["close"]
+    gate.set()
+
+
+def test_closing_does_not_wait_for_an_async_handler_that_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its loop runs nothing else any more."""
+    monkeypatch.setattr(stage_commit, "_GRACE_S", 0.2)
+    gate = threading.Event()
+
+    class Away(Downstream):
+        client = Client
+
+        def client_for(self, _: str) -> Client:
+            return Client()
+
+    async def block(event: Event, away: Client) -> None:
+        gate.wait(20)
+
+    asking = AskingHandler(inspect_handler(block), Router("asks", {}, {}))
+    stage = AskingStage(asking, {"away": Away()}, "stop", 0.1, SETTINGS)
+    pipeline = StagePipeline(
+        HeldWriter(), stage, StageProcessor("asks", "shop.asks", "letters", lambda _: "id")
+    )
+    sealed = replace(
+        unit("a"), writes=[Write(MemoryMessage("orders", 3, 10, key=b"k", value=b"raw"), Event())]
+    )
+    pipeline.start(sealed, None)
+    with pytest.raises(SinkStuck):
+        pipeline.take(wait=None)
+    began = time.monotonic()
+    pipeline.close()
+    assert time.monotonic() - began < 5
+    gate.set()
