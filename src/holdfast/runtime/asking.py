@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from holdfast.engine.asking import AskingHandler
-from holdfast.errors import CircuitOpen, HandlerError, RecordFailed, SinkDown, SinkError, SinkSlow
+from holdfast.errors import CircuitOpen, HandlerError, RecordFailed, SinkDown, SinkError, SinkRefused
 from holdfast.record import Output, Position, TopicPartition
 from holdfast.resilience import BreakerSettings, CircuitBreaker
 from holdfast.runtime.guards import Guard
+from holdfast.runtime.outages import batch_breaker, outage_of
 from holdfast.runtime.stage import Written
 from holdfast.sinks.base import Downstream, Refusal, SinkBatch
 from holdfast.sinks.identity import identity_of
@@ -76,9 +77,7 @@ class AskingStage:
         ]
         self._own: CircuitBreaker | None = None
         if without := [name for name, each in downstreams.items() if each.breaker is None]:
-            self._own = CircuitBreaker(
-                ", ".join(without), settings, failures=(SinkDown,), ignored=(SinkSlow,)
-            )
+            self._own = batch_breaker(", ".join(without), settings)
             guards.append(Guard(without, self._own))
         self.guards: Sequence[Guard] = guards
         self._work: KeyedWork[_Handled] = KeyedWork(self.name, concurrent, _BEGIN_WITHIN * timeout)
@@ -116,20 +115,24 @@ class AskingStage:
         try:
             async with asyncio.timeout(self.timeout) as limit:
                 return _Handled(await self._handler.handle(record.writes[0], clients, fence))
-        except SinkError:
-            raise
-        except TimeoutError as error:
-            if limit.expired():
-                raise SinkDown(
-                    f"the handler was not done with {position} within {self.timeout:g} s; it asks {self.name}"
-                ) from error
-            return self._failed(position, error)
-        except Exception as error:  # noqa: BLE001 - the policy judges whatever a handler raises
-            return self._failed(position, error)
         except BaseException as error:  # noqa: BLE001 - a handler's own CancelledError, for one
-            reason = HandlerError(f"the handler raised {type(error).__name__}: {error}")
-            reason.__cause__ = error
-            return self._failed(position, reason)
+            return self._judge(position, error, limit)
+
+    def _judge(self, position: Position, error: BaseException, limit: asyncio.Timeout) -> _Handled:
+        """Tell outages and mistakes from what the policy judges: whatever else a handler raises."""
+        if (outage := outage_of(error, self.name)) is not None:
+            raise outage
+        if isinstance(error, SinkError) and not isinstance(error, SinkRefused):
+            raise error
+        if isinstance(error, TimeoutError) and limit.expired():
+            raise SinkDown(
+                f"the handler was not done with {position} within {self.timeout:g} s; it asks {self.name}"
+            ) from error
+        if isinstance(error, Exception):
+            return self._failed(position, error)
+        reason = HandlerError(f"the handler raised {type(error).__name__}: {error}")
+        reason.__cause__ = error
+        return self._failed(position, reason)
 
     def _failed(self, position: Position, error: Exception) -> _Handled:
         if self._on_error == "refuse":

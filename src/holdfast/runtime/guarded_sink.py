@@ -8,8 +8,9 @@ from math import inf
 from typing import Final, Protocol
 
 from holdfast.errors import CircuitOpen, SinkDown, SinkError, SinkRefused, SinkSlow
-from holdfast.resilience import Backoff, BreakerSettings, CircuitBreaker, CircuitState
+from holdfast.resilience import Backoff, BreakerSettings, CircuitState
 from holdfast.runtime.guards import Guard
+from holdfast.runtime.outages import batch_breaker, outage_of
 from holdfast.runtime.pace import Pace
 from holdfast.runtime.stage import Stage, Written
 from holdfast.sinks.base import Refusal, Sink, SinkBatch
@@ -56,10 +57,7 @@ class GuardedSink:
     def __init__(self, name: str, sink: Sink, settings: BreakerSettings, timeout: float) -> None:
         self.name = name
         self.timeout = timeout
-        # Whatever else it says, it has answered.
-        self.breaker = sink.breaker or CircuitBreaker(
-            name, settings, failures=(SinkDown,), ignored=(SinkSlow,)
-        )
+        self.breaker = sink.breaker or batch_breaker(name, settings)
         self.guards: Sequence[Guard] = [Guard([name], self.breaker)]
         self.took_s = 0.0
         self.keeps_positions = sink.keeps_positions
@@ -86,6 +84,8 @@ class GuardedSink:
         except SinkError:
             raise
         except Exception as error:
+            if (outage := outage_of(error, f"sink {self.name!r}")) is not None:
+                raise outage from outage.__cause__
             raise SinkError(
                 f"sink {self.name!r} raised {type(error).__name__}: {error}. A sink raises SinkDown when its "
                 "system does not answer, and names the records that it refuses; anything else ends the worker"

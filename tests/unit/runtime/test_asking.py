@@ -14,7 +14,15 @@ from holdfast.downstream import Client
 from holdfast.engine.asking import AskingHandler
 from holdfast.engine.handler import inspect_handler
 from holdfast.engine.outputs import Router
-from holdfast.errors import CircuitOpen, RecordFailed, SinkDown, SinkError
+from holdfast.errors import (
+    BulkheadFull,
+    CircuitOpen,
+    RateLimited,
+    RecordFailed,
+    SinkDown,
+    SinkError,
+    SinkRefused,
+)
 from holdfast.record import Position, TopicPartition, Write
 from holdfast.resilience import BreakerSettings, CircuitBreaker
 from holdfast.runtime.asking import AskingStage, Failing
@@ -222,6 +230,83 @@ def test_what_a_handler_raises_is_judged_by_its_policy(
     with pytest.raises(RecordFailed):
         stage.write(batch(1, begin=1))
     assert oracles.asked == []
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [CircuitOpen("mine", "OPEN", 7.0), BulkheadFull("full", 7.0), RateLimited("too many", 7.0)],
+    ids=lambda it: type(it).__name__,
+)
+@pytest.mark.parametrize("on_error", ["refuse", "stop", "again"])
+def test_a_call_that_the_handlers_own_client_refuses_is_an_outage(
+    make: Make, oracles: Oracles, refused: Exception, on_error: Failing
+) -> None:
+    """The record is not to blame: it waits for as long as the client says, and comes again."""
+
+    async def refuse(_: int) -> int:
+        raise refused
+
+    usual, oracles.answer = oracles.answer, refuse
+    stage = make(on_error=on_error)
+    for _ in range(5):
+        with pytest.raises(SinkDown, match=str(refused)) as caught:
+            stage.write(batch(0))
+        assert caught.value.wait_s == 7.0
+        assert caught.value.__cause__ is refused
+    oracles.answer = usual
+    assert values(stage.write(batch(0)).outputs) == [0, 0]
+
+
+def test_a_call_that_was_not_made_says_nothing_of_its_system(make: Make, oracles: Oracles) -> None:
+    """Its own breaker knows more than one that counts batches."""
+
+    async def refuse(_: int) -> int:
+        raise CircuitOpen("mine", "OPEN", 7.0)
+
+    oracles.answer = refuse
+    stage = make()
+    for _ in range(5):
+        with pytest.raises(SinkDown, match="breaker mine is OPEN"):
+            stage.write(batch(0))
+    assert stage.guards[0].breaker.snapshot().calls == 0
+
+
+async def at_once(number: Number, oracle: Oracle) -> None:
+    async with asyncio.TaskGroup() as group:
+        for n in range(number.n, number.n + 3):
+            group.create_task(oracle.ask(n))
+
+
+def test_an_outage_among_calls_that_are_made_at_once_is_one(make: Make, oracles: Oracles) -> None:
+    """A group of tasks tells of it in a group of errors."""
+
+    async def down(n: int) -> int:
+        if n == 1:
+            raise SinkDown("away", 3.0)
+        await asyncio.sleep(10)
+        return n
+
+    oracles.answer = down
+    with pytest.raises(SinkDown, match="away") as caught:
+        make(at_once, on_error="refuse").write(batch(0))
+    assert caught.value.wait_s == 3.0
+
+
+def test_a_refusal_that_a_handler_raises_is_its_records_failure(make: Make, oracles: Oracles) -> None:
+    """What a sink returns, whoever asks may raise; the worker does not end with it."""
+
+    async def refuse(n: int) -> int:
+        if n == 1:
+            raise SinkRefused("too long")
+        return n
+
+    oracles.answer = refuse
+    written = make(on_error="refuse").write(batch(0, 1, 2))
+    (refusal,) = written.refusals
+    assert refusal.position.offset == 1
+    assert isinstance(refusal.error, SinkRefused)
+    with pytest.raises(RecordFailed, match="too long"):
+        make().write(batch(0, 1, 2))
 
 
 def test_a_handler_that_hangs_is_cut_and_its_record_comes_again(make: Make, oracles: Oracles) -> None:

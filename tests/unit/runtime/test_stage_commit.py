@@ -228,6 +228,42 @@ def test_an_open_circuit_is_an_outage_with_a_time() -> None:
     assert len(bench.sink.batches) == 2
 
 
+def test_a_breaker_of_the_sinks_own_that_is_open_is_an_outage_with_a_time() -> None:
+    """It is not the end of the worker, and ours does not count a call that was not made."""
+    bench = Bench()
+    refused = CircuitOpen("mine", "OPEN", 3.0)
+
+    def act(_: SinkBatch) -> Sequence[Refusal]:
+        raise refused
+
+    bench.sink.act = act
+    for _ in range(5):
+        bench.pipeline.start(unit("a"), None)
+        with pytest.raises(SinkDown, match="sink 'history': breaker mine is OPEN") as caught:
+            bench.pipeline.take(wait=None)
+        assert caught.value.wait_s == 3.0
+        assert caught.value.__cause__ is refused
+    assert bench.guarded.breaker.snapshot().calls == 0
+
+
+def test_a_gate_keeps_shut_for_as_long_as_the_sinks_own_breaker_says() -> None:
+    """Though its own guards would let something pass."""
+    clock = Clock()
+    scripted = Scripted()
+
+    def act(_: SinkBatch) -> Sequence[Refusal]:
+        raise CircuitOpen("mine", "OPEN", 3.0)
+
+    scripted.act = act
+    sink = GuardedSink("history", scripted, SETTINGS, 5.0)
+    gate = SinkGate(sink, clock)
+    with pytest.raises(SinkDown) as caught:
+        sink.write(SinkBatch(group="g"))
+    gate.failed(caught.value)
+    assert 3.0 <= gate.seconds_shut <= 3.2
+    assert "breaker mine is OPEN" in gate.reason
+
+
 class Clock:
     """A clock that the test moves."""
 
