@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from holdfast.engine.asking import AskingHandler
-from holdfast.errors import CircuitOpen, HandlerError, RecordFailed, SinkDown, SinkError, SinkRefused
+from holdfast.errors import HandlerError, RecordFailed, SinkDown, SinkError, SinkRefused
 from holdfast.record import Output, Position, TopicPartition
-from holdfast.resilience import BreakerSettings, CircuitBreaker
+from holdfast.resilience import BreakerSettings
+from holdfast.runtime.asked_systems import AskedSystems
 from holdfast.runtime.guards import Guard
-from holdfast.runtime.outages import batch_breaker, outage_of
+from holdfast.runtime.outages import outage_of
 from holdfast.runtime.stage import Written
 from holdfast.sinks.base import Downstream, Refusal, SinkBatch
 from holdfast.sinks.identity import identity_of
@@ -46,14 +47,14 @@ class AskingStage:
         downstreams: what it asks, by name.
         on_error: what becomes of a record whose handler fails.
         timeout: seconds that the handler may take for one record.
-        settings: of the breaker for the systems that have none of their own; a batch is one call of it.
+        settings: of the breakers of those that have none of their own, by name; a batch is one call of each.
 
     Attributes:
         name: of the systems.
         timeout: see above.
         took_s: seconds that the last batch took that came to its end.
         keeps_positions: no: what makes no call is nothing to it.
-        guards: the breakers of these systems.
+        guards: the breakers of these systems, one of each.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class AskingStage:
         downstreams: Mapping[str, Downstream],
         on_error: Failing,
         timeout: float,
-        settings: BreakerSettings,
+        settings: Mapping[str, BreakerSettings],
     ) -> None:
         self.name = ", ".join(downstreams)
         self.timeout = timeout
@@ -72,25 +73,14 @@ class AskingStage:
         self._downstreams = dict(downstreams)
         self._on_error = on_error
         concurrent = max(each.concurrent for each in downstreams.values())
-        guards = [
-            Guard([name], each.breaker) for name, each in downstreams.items() if each.breaker is not None
-        ]
-        self._own: CircuitBreaker | None = None
-        if without := [name for name, each in downstreams.items() if each.breaker is None]:
-            self._own = batch_breaker(", ".join(without), settings)
-            guards.append(Guard(without, self._own))
-        self.guards: Sequence[Guard] = guards
+        self._systems = AskedSystems(downstreams, settings)
+        self.guards: Sequence[Guard] = self._systems.guards
         self._work: KeyedWork[_Handled] = KeyedWork(self.name, concurrent, _BEGIN_WITHIN * timeout)
         self._failures: Progress[Exception] = Progress()
 
     def write(self, batch: SinkBatch) -> Written:
         """Handle the events of a batch; see `Stage.write`."""
-        if self._own is None:
-            return self._write(batch)
-        try:
-            return self._own.call(self._write, batch)
-        except CircuitOpen as error:
-            raise SinkDown(f"{self.name!r}: {error}", error.wait_s) from error
+        return self._systems.call(lambda: self._write(batch))
 
     def _write(self, batch: SinkBatch) -> Written:
         began = time.monotonic()
@@ -110,24 +100,30 @@ class AskingStage:
             # Found once, in a batch of which another record failed, too.
             raise RecordFailed(position, self._failures.result(position))
         identity = identity_of(batch, position)
-        clients = {name: each.client_for(identity) for name, each in self._downstreams.items()}
+        clients = self._systems.clients(identity)
         fence = batch.fences.get(TopicPartition(position.topic, position.partition), 0)
         try:
             async with asyncio.timeout(self.timeout) as limit:
                 return _Handled(await self._handler.handle(record.writes[0], clients, fence))
         except BaseException as error:  # noqa: BLE001 - a handler's own CancelledError, for one
-            return self._judge(position, error, limit)
+            if isinstance(error, TimeoutError) and limit.expired():
+                error = self._cut(position, error)
+            if (outage := outage_of(error, self.name)) is not None:
+                self._systems.note(outage, clients)
+                raise outage from outage.__cause__
+            return self._judge(position, error)
 
-    def _judge(self, position: Position, error: BaseException, limit: asyncio.Timeout) -> _Handled:
-        """Tell outages and mistakes from what the policy judges: whatever else a handler raises."""
-        if (outage := outage_of(error, self.name)) is not None:
-            raise outage
+    def _cut(self, position: Position, error: TimeoutError) -> SinkDown:
+        cut = SinkDown(
+            f"the handler was not done with {position} within {self.timeout:g} s; it asks {self.name}"
+        )
+        cut.__cause__ = error
+        return cut
+
+    def _judge(self, position: Position, error: BaseException) -> _Handled:
+        """Tell mistakes from what the policy judges: whatever else a handler raises."""
         if isinstance(error, SinkError) and not isinstance(error, SinkRefused):
             raise error
-        if isinstance(error, TimeoutError) and limit.expired():
-            raise SinkDown(
-                f"the handler was not done with {position} within {self.timeout:g} s; it asks {self.name}"
-            ) from error
         if isinstance(error, Exception):
             return self._failed(position, error)
         reason = HandlerError(f"the handler raised {type(error).__name__}: {error}")

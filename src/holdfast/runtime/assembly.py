@@ -181,7 +181,7 @@ def _stage(processor: ResolvedProcessor, plan: ProcessorPlan) -> Stage | None:
         {name: build_downstream(each) for name, each in processor.asks.items()},
         "again" if plan.retry is not None else "stop" if plan.on_error == "stop" else "refuse",
         max(each.timeout_ms for each in decls) / 1000,
-        decls[0].breaker.settings(),
+        {each.name: each.breaker.settings() for each in decls},
     )
 
 

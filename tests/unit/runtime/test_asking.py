@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from holdfast.errors import (
     SinkRefused,
 )
 from holdfast.record import Position, TopicPartition, Write
-from holdfast.resilience import BreakerSettings, CircuitBreaker
+from holdfast.resilience import BreakerSettings, CircuitBreaker, CircuitState
 from holdfast.runtime.asking import AskingStage, Failing
 from holdfast.schema import TopicEncoder
 from holdfast.sinks.base import Downstream, SinkBatch
@@ -95,7 +96,7 @@ def make(oracles: Oracles) -> Iterator[Make]:
     def stage(handler: Any = double, *, on_error: Failing = "stop", timeout: float = 5.0) -> AskingStage:
         router = Router("doubler", {"out": TopicEncoder("out", [Number], "key")}, {"out": 10_000})
         asking = AskingHandler(inspect_handler(handler), router)
-        made.append(AskingStage(asking, {"oracle": oracles}, on_error, timeout, SETTINGS))
+        made.append(AskingStage(asking, {"oracle": oracles}, on_error, timeout, {"oracle": SETTINGS}))
         return made[-1]
 
     yield stage
@@ -181,20 +182,175 @@ def test_a_breaker_of_batches_stands_before_systems_without_one(make: Make, orac
     assert 60 * (1 - spread) - 5 < stage.guards[0].wait_s <= 60 * (1 + spread)
 
 
-def test_systems_with_a_breaker_of_their_own_have_a_guard_each_and_the_others_share_one(
-    oracles: Oracles,
-) -> None:
-    """An operator forces a system by its name, whichever breaker counts its calls."""
-    own = Oracles()
-    own.breaker = CircuitBreaker("gateway", SETTINGS)
-    router = Router("doubler", {"out": TopicEncoder("out", [Number], "key")}, {"out": 10_000})
-    systems = {"oracle": oracles, "gateway": own, "other": Oracles()}
-    asking = AskingHandler(inspect_handler(double), router)
-    stage = AskingStage(asking, systems, "stop", 5.0, SETTINGS)
-    assert [each.sinks for each in stage.guards] == [("gateway",), ("oracle", "other")]
-    assert stage.guards[0].breaker is own.breaker
-    assert stage.guards[1].breaker.name == "oracle, other"
-    stage.close()
+class Pair:
+    """A handler that asks two systems; without more neither has a breaker of its own."""
+
+    def __init__(self, handler: Any, **breakers: CircuitBreaker) -> None:
+        self.oracle, self.gateway = Oracles(), Oracles()
+        systems = {"oracle": self.oracle, "gateway": self.gateway}
+        for name, breaker in breakers.items():
+            systems[name].breaker = breaker
+        router = Router("doubler", {"out": TopicEncoder("out", [Number], "key")}, {"out": 10_000})
+        asking = AskingHandler(inspect_handler(handler), router)
+        settings = {"oracle": SETTINGS, "gateway": replace(SETTINGS, open_s=7.0)}
+        self.stage = AskingStage(asking, systems, "stop", 0.3, settings)
+        self.breakers = {guard.sinks[0]: guard.breaker for guard in self.stage.guards}
+
+    def failed(self) -> dict[str, int]:
+        """How many calls of each failed."""
+        return {name: breaker.snapshot().failed for name, breaker in self.breakers.items()}
+
+    def calls(self) -> dict[str, int]:
+        """How many calls of each count."""
+        return {name: breaker.snapshot().calls for name, breaker in self.breakers.items()}
+
+
+async def ask_both(number: Number, oracle: Oracle, gateway: Oracle) -> None:
+    await oracle.ask(number.n)
+    await gateway.ask(number.n)
+
+
+async def ask_both_at_once(number: Number, oracle: Oracle, gateway: Oracle) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(oracle.ask(number.n))
+        group.create_task(gateway.ask(number.n))
+
+
+async def ask_and_say_it_otherwise(number: Number, oracle: Oracle, gateway: Oracle) -> None:
+    try:
+        await oracle.ask(number.n)
+        await gateway.ask(number.n)
+    except SinkDown as error:
+        raise SinkDown(f"no luck: {error}") from None
+
+
+async def _ask_in_turn(oracle: Oracle, gateway: Oracle, n: int) -> None:
+    await oracle.ask(n)
+    try:
+        await gateway.ask(n)
+    except SinkDown as error:
+        raise SinkDown(f"no luck: {error}") from error
+
+
+async def ask_by_a_function(number: Number, oracle: Oracle, gateway: Oracle) -> None:
+    await _ask_in_turn(oracle, gateway, number.n)
+
+
+async def answer(_: int) -> int:
+    return 0
+
+
+async def be_away(_: int) -> int:
+    raise SinkDown("away")
+
+
+async def be_away_soon(_: int) -> int:
+    await asyncio.sleep(0.05)
+    raise SinkDown("away")
+
+
+async def hang(_: int) -> int:
+    await asyncio.Event().wait()
+    return 0
+
+
+HANDLERS = [ask_both, ask_both_at_once, ask_and_say_it_otherwise, ask_by_a_function]
+
+
+def test_each_system_has_a_guard_with_its_own_name_and_settings() -> None:
+    """An operator forces a system by its name, and its declaration says when it opens."""
+    own = CircuitBreaker("gateway", SETTINGS)
+    pair = Pair(ask_both, gateway=own)
+    assert [each.sinks for each in pair.stage.guards] == [("oracle",), ("gateway",)]
+    assert pair.breakers["gateway"] is own
+    pair.stage.close()
+    pair = Pair(ask_both)
+    assert {name: breaker.settings.open_s for name, breaker in pair.breakers.items()} == {
+        "oracle": 60.0,
+        "gateway": 7.0,
+    }
+    assert [breaker.name for breaker in pair.breakers.values()] == ["oracle", "gateway"]
+    pair.stage.close()
+
+
+@pytest.mark.parametrize(
+    ("handler", "trouble"),
+    # Nobody knows which one a group of tasks waited for.
+    [(each, be_away) for each in HANDLERS] + [(each, hang) for each in HANDLERS if each != ask_both_at_once],
+)
+def test_only_the_breaker_of_the_system_that_is_away_opens(handler: Any, trouble: Any) -> None:
+    """The other one's stays closed, and nothing is counted for it that nobody knows."""
+    pair = Pair(handler)
+    pair.oracle.answer, pair.gateway.answer = answer, trouble
+    for n in range(2):
+        with pytest.raises(SinkDown):
+            pair.stage.write(batch(n))
+    assert pair.failed() == {"oracle": 0, "gateway": 2}
+    assert pair.calls()["oracle"] == 0
+    with pytest.raises(SinkDown, match="breaker gateway is OPEN"):
+        pair.stage.write(batch(0))
+    assert pair.breakers["oracle"].state is CircuitState.CLOSED
+    pair.stage.close()
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_an_outage_of_a_system_with_a_breaker_of_its_own_is_counted_by_that_alone(handler: Any) -> None:
+    """It counts its calls itself."""
+    pair = Pair(handler, gateway=CircuitBreaker("gateway", SETTINGS))
+    pair.oracle.answer, pair.gateway.answer = answer, be_away
+    for n in range(5):
+        with pytest.raises(SinkDown, match="away"):
+            pair.stage.write(batch(n))
+    assert pair.calls() == {"oracle": 0, "gateway": 0}
+    pair.gateway.answer = answer
+    pair.stage.write(batch(9))
+    assert pair.calls()["oracle"] == 1
+    pair.stage.close()
+
+
+def test_an_outage_of_the_system_without_a_breaker_is_counted_beside_one_with() -> None:
+    """As if it were asked alone."""
+    pair = Pair(ask_both, gateway=CircuitBreaker("gateway", SETTINGS))
+    pair.oracle.answer, pair.gateway.answer = be_away, answer
+    for n in range(2):
+        with pytest.raises(SinkDown, match="away"):
+            pair.stage.write(batch(n))
+    with pytest.raises(SinkDown, match="breaker oracle is OPEN"):
+        pair.stage.write(batch(3))
+    pair.stage.close()
+
+
+def test_systems_that_are_away_at_once_are_both_counted() -> None:
+    """Each by a record of its own, in one batch."""
+
+    async def ask_one(number: Number, oracle: Oracle, gateway: Oracle) -> None:
+        await (gateway if number.n else oracle).ask(number.n)
+
+    pair = Pair(ask_one)
+    pair.oracle.answer = pair.gateway.answer = be_away_soon
+    with pytest.raises(SinkDown, match="away"):
+        pair.stage.write(batch(0, 1))
+    assert pair.failed() == {"oracle": 1, "gateway": 1}
+    pair.stage.close()
+
+
+def test_a_breaker_that_refuses_a_batch_leaves_the_others_as_they_were() -> None:
+    """Also one that is half-open: its permit is given back."""
+    pair = Pair(ask_both)
+    pair.oracle.answer = pair.gateway.answer = answer
+    pair.breakers["gateway"].force_open("by ann")
+    pair.breakers["oracle"].open()
+    with pytest.raises(SinkDown):
+        pair.stage.write(batch(0))
+    pair.breakers["oracle"].close()
+    for n in range(3):
+        with pytest.raises(SinkDown, match="breaker gateway is FORCED_OPEN"):
+            pair.stage.write(batch(n))
+    assert pair.calls() == {"oracle": 0, "gateway": 0}
+    pair.breakers["gateway"].close()
+    pair.stage.write(batch(0))
+    assert pair.calls() == {"oracle": 1, "gateway": 1}
+    pair.stage.close()
 
 
 @pytest.mark.parametrize(

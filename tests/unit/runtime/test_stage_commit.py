@@ -441,7 +441,7 @@ def test_closing_does_not_wait_for_an_async_handler_that_blocks(monkeypatch: pyt
         gate.wait(20)
 
     asking = AskingHandler(inspect_handler(block), Router("asks", {}, {}))
-    stage = AskingStage(asking, {"away": Away()}, "stop", 0.1, SETTINGS)
+    stage = AskingStage(asking, {"away": Away()}, "stop", 0.1, {"away": SETTINGS})
     pipeline = StagePipeline(
         HeldWriter(), stage, StageProcessor("asks", "shop.asks", "letters", lambda _: "id")
     )
