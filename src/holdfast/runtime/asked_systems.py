@@ -43,7 +43,13 @@ class AskedSystems:
             if each.breaker is None
         }
         self._away: set[str] = set()
+        self._failed = 0
         self.guards = [Guard([name], each.breaker or self._ours[name]) for name, each in downstreams.items()]
+
+    @property
+    def are_in_trouble(self) -> bool:
+        """Whether a breaker refuses calls now, or has counted failed ones since the batch began."""
+        return self._count_failed() > self._failed or any(guard.wait_s > 0 for guard in self.guards)
 
     def clients(self, identity: str) -> dict[str, Any]:
         """What a handler asks with for one record, by name."""
@@ -57,6 +63,7 @@ class AskedSystems:
             BaseException: what `work` raised.
         """
         self._away.clear()
+        self._failed = self._count_failed()
         permits = self._acquire()
         began, has_answered = time.monotonic(), False
         try:
@@ -85,6 +92,9 @@ class AskedSystems:
         found = self._raised_by(error, clients) or sole
         if found is not None:
             self._away.add(found)
+
+    def _count_failed(self) -> int:
+        return sum(guard.breaker.snapshot().failed for guard in self.guards)
 
     def _raised_by(self, error: SinkDown, clients: Mapping[str, Any]) -> str | None:
         owners = {id(each): name for name, each in self._downstreams.items()}

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from holdfast.engine.asking import AskingHandler
 from holdfast.errors import HandlerError, RecordFailed, SinkDown, SinkError, SinkRefused
@@ -24,6 +24,8 @@ from holdfast.sinks.progress import Progress
 _BEGIN_WITHIN: Final = 0.5
 """Of the timeout: after that no more records of a batch are begun, so that the last ones end in time."""
 
+_CUTS: Final = 3
+"""How often a record's handler may take too long, with no sign of an outage, before the record is judged."""
 
 Failing = Literal["refuse", "stop", "again"]
 """What an async handler's failure is: a refused record, or a reason to stop its shard, or to try again."""
@@ -77,6 +79,8 @@ class AskingStage:
         self.guards: Sequence[Guard] = self._systems.guards
         self._work: KeyedWork[_Handled] = KeyedWork(self.name, concurrent, _BEGIN_WITHIN * timeout)
         self._failures: Progress[Exception] = Progress()
+        self._cuts: Progress[int] = Progress()
+        self._has_outage = False
 
     def write(self, batch: SinkBatch) -> Written:
         """Handle the events of a batch; see `Stage.write`."""
@@ -85,6 +89,8 @@ class AskingStage:
     def _write(self, batch: SinkBatch) -> Written:
         began = time.monotonic()
         self._failures.begin(batch)
+        self._cuts.begin(batch)
+        self._has_outage = False
 
         async def handle(record: RecordWrites) -> _Handled:
             return await self._handle(record, batch)
@@ -106,19 +112,38 @@ class AskingStage:
             async with asyncio.timeout(self.timeout) as limit:
                 return _Handled(await self._handler.handle(record.writes[0], clients, fence))
         except BaseException as error:  # noqa: BLE001 - a handler's own CancelledError, for one
-            if isinstance(error, TimeoutError) and limit.expired():
-                error = self._cut(position, error)
             if (outage := outage_of(error, self.name)) is not None:
+                self._has_outage = True
                 self._systems.note(outage, clients)
                 raise outage from outage.__cause__
+            if isinstance(error, TimeoutError) and limit.expired():
+                return self._cut(position, error, clients)
             return self._judge(position, error)
 
-    def _cut(self, position: Position, error: TimeoutError) -> SinkDown:
+    def _cut(self, position: Position, error: TimeoutError, clients: Mapping[str, Any]) -> _Handled:
+        """Judge a handler that took too long: a system may be away that does not say so, or it is the record.
+
+        Raises:
+            SinkDown: it is to be tried again.
+            RecordFailed: it was often enough, and the record is not to be set aside.
+        """
         cut = SinkDown(
             f"the handler was not done with {position} within {self.timeout:g} s; it asks {self.name}"
         )
         cut.__cause__ = error
-        return cut
+        self._systems.note(cut, clients)
+        if self._has_outage or self._systems.are_in_trouble:
+            raise cut
+        times = 1 + (self._cuts.result(position) if self._cuts.has(position) else 0)
+        self._cuts.note({position: times})
+        if times < _CUTS:
+            raise cut
+        reason = HandlerError(
+            f"the handler took more than {self.timeout:g} s for this record {times} times, with no sign that "
+            f"{self.name} is down"
+        )
+        reason.__cause__ = error
+        return self._failed(position, reason)
 
     def _judge(self, position: Position, error: BaseException) -> _Handled:
         """Tell mistakes from what the policy judges: whatever else a handler raises."""

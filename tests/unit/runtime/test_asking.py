@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from holdfast.engine.outputs import Router
 from holdfast.errors import (
     BulkheadFull,
     CircuitOpen,
+    HandlerError,
     RateLimited,
     RecordFailed,
     SinkDown,
@@ -33,6 +35,9 @@ from holdfast.testing import MemoryMessage
 
 PLACE = TopicPartition("asks", 2)
 SETTINGS = BreakerSettings(window_s=None, window_calls=4, minimum_calls=2, open_s=60.0)
+
+
+PATIENT = replace(SETTINGS, window_calls=100, minimum_calls=100)
 
 
 class Number(Event):
@@ -93,10 +98,16 @@ def oracles() -> Oracles:
 def make(oracles: Oracles) -> Iterator[Make]:
     made: list[AskingStage] = []
 
-    def stage(handler: Any = double, *, on_error: Failing = "stop", timeout: float = 5.0) -> AskingStage:
+    def stage(
+        handler: Any = double,
+        *,
+        on_error: Failing = "stop",
+        timeout: float = 5.0,
+        settings: BreakerSettings = SETTINGS,
+    ) -> AskingStage:
         router = Router("doubler", {"out": TopicEncoder("out", [Number], "key")}, {"out": 10_000})
         asking = AskingHandler(inspect_handler(handler), router)
-        made.append(AskingStage(asking, {"oracle": oracles}, on_error, timeout, {"oracle": SETTINGS}))
+        made.append(AskingStage(asking, {"oracle": oracles}, on_error, timeout, {"oracle": settings}))
         return made[-1]
 
     yield stage
@@ -185,7 +196,7 @@ def test_a_breaker_of_batches_stands_before_systems_without_one(make: Make, orac
 class Pair:
     """A handler that asks two systems; without more neither has a breaker of its own."""
 
-    def __init__(self, handler: Any, **breakers: CircuitBreaker) -> None:
+    def __init__(self, handler: Any, on_error: Failing = "stop", **breakers: CircuitBreaker) -> None:
         self.oracle, self.gateway = Oracles(), Oracles()
         systems = {"oracle": self.oracle, "gateway": self.gateway}
         for name, breaker in breakers.items():
@@ -193,7 +204,7 @@ class Pair:
         router = Router("doubler", {"out": TopicEncoder("out", [Number], "key")}, {"out": 10_000})
         asking = AskingHandler(inspect_handler(handler), router)
         settings = {"oracle": SETTINGS, "gateway": replace(SETTINGS, open_s=7.0)}
-        self.stage = AskingStage(asking, systems, "stop", 0.3, settings)
+        self.stage = AskingStage(asking, systems, on_error, 0.3, settings)
         self.breakers = {guard.sinks[0]: guard.breaker for guard in self.stage.guards}
 
     def failed(self) -> dict[str, int]:
@@ -483,6 +494,148 @@ def test_a_handler_that_hangs_is_cut_and_its_record_comes_again(make: Make, orac
     with pytest.raises(SinkDown):
         stage.write(batch(0, 1, 2))
     assert [n for _, n in oracles.asked] == [1]
+
+
+def cut(stage: AskingStage, *numbers: int, begin: int = 0) -> None:
+    """Write a batch whose handlers are cut."""
+    with pytest.raises(SinkDown, match="the handler was not done with"):
+        stage.write(batch(*numbers, begin=begin))
+
+
+async def hang_at_one(n: int) -> int:
+    if n == 1:
+        await asyncio.Event().wait()
+    return n
+
+
+SAID = r"the handler took more than 0\.05 s for this record 3 times, with no sign that oracle is down"
+
+
+def test_a_record_whose_handler_always_takes_too_long_is_judged_by_the_policy(
+    make: Make, oracles: Oracles
+) -> None:
+    """It is no outage that would end: the third time, the others of its batch and all behind it go on."""
+    oracles.answer = hang_at_one
+    stage = make(on_error="refuse", timeout=0.05, settings=PATIENT)
+    cut(stage, 0, 1, 2)
+    cut(stage, 1, begin=1)
+    written = stage.write(batch(1, 2, 3, begin=1))
+    (refusal,) = written.refusals
+    assert refusal.position.offset == 1
+    assert isinstance(refusal.error, HandlerError)
+    assert re.fullmatch(SAID, str(refusal.error))
+    assert values(written.outputs) == [2, 2, 3, 3]
+
+
+def test_a_shard_that_stops_at_records_stops_at_one_that_always_takes_too_long(
+    make: Make, oracles: Oracles
+) -> None:
+    """And does not ask for it again."""
+    oracles.answer = hang_at_one
+    stage = make(timeout=0.05, settings=PATIENT)
+    for _ in range(2):
+        cut(stage, 0, 1, 2)
+    with pytest.raises(RecordFailed, match=SAID):
+        stage.write(batch(0, 1, 2))
+    oracles.asked.clear()
+    with pytest.raises(RecordFailed, match=SAID):
+        stage.write(batch(1, begin=1))
+    assert oracles.asked == []
+
+
+def test_a_record_that_took_too_long_is_tried_again_where_that_is_the_policy(
+    make: Make, oracles: Oracles
+) -> None:
+    """Each further attempt is one of the policy's."""
+    oracles.answer = hang_at_one
+    stage = make(on_error="again", timeout=0.05, settings=PATIENT)
+    for _ in range(2):
+        cut(stage, 1)
+    for times in (3, 4):
+        with pytest.raises(RecordFailed, match=f"for this record {times} times"):
+            stage.write(batch(1))
+    oracles.answer = answer
+    assert stage.write(batch(1)).refusals == []
+
+
+def test_a_handler_that_is_cut_in_the_outage_of_another_is_not_to_blame(make: Make, oracles: Oracles) -> None:
+    """The batch ended for that; when it is over the count begins."""
+
+    async def in_trouble(n: int) -> int:
+        if n == 0:
+            raise SinkDown("away")
+        return await hang_at_one(n)
+
+    oracles.answer = in_trouble
+    stage = make(on_error="refuse", timeout=0.05, settings=PATIENT)
+    for _ in range(5):
+        with pytest.raises(SinkDown, match="away"):
+            stage.write(batch(1, 0))
+    oracles.answer = hang_at_one
+    for _ in range(2):
+        cut(stage, 1)
+    assert len(stage.write(batch(1)).refusals) == 1
+
+
+@pytest.mark.parametrize("enter", ["open", "force_open"])
+def test_a_handler_that_is_cut_while_a_breaker_is_open_is_not_to_blame(enter: str) -> None:
+    """What it asks is away, whatever it waited for."""
+    own = CircuitBreaker("gateway", SETTINGS)
+    pair = Pair(ask_both, on_error="refuse", gateway=own)
+    pair.oracle.answer, pair.gateway.answer = hang, answer
+    getattr(own, enter)()
+    pair.breakers["oracle"].observe_only()
+    for _ in range(5):
+        cut(pair.stage, 0)
+    own.close()
+    for _ in range(2):
+        cut(pair.stage, 0)
+    assert len(pair.stage.write(batch(0)).refusals) == 1
+    pair.stage.close()
+
+
+def test_a_handler_that_is_cut_when_calls_have_failed_is_not_to_blame() -> None:
+    """They took its time, though they are too few yet to open a breaker."""
+    own = CircuitBreaker("gateway", PATIENT)
+    pair = Pair(ask_both, on_error="refuse", gateway=own)
+
+    async def fail_and_hang(n: int) -> int:
+        own.fail(own.acquire(), 0.0)
+        return await hang(n)
+
+    pair.oracle.answer, pair.gateway.answer = answer, fail_and_hang
+    for _ in range(5):
+        cut(pair.stage, 0)
+    pair.gateway.answer = hang
+    for _ in range(2):
+        cut(pair.stage, 0)
+    assert len(pair.stage.write(batch(0)).refusals) == 1
+    pair.stage.close()
+
+
+def test_a_record_that_opens_the_breaker_by_taking_too_long_is_judged_when_it_is_tried(
+    make: Make, oracles: Oracles
+) -> None:
+    """Or it would be the probe for ever."""
+    oracles.answer = hang_at_one
+    stage = make(on_error="refuse", timeout=0.05, settings=replace(SETTINGS, open_s=0.01))
+    for _ in range(2):
+        cut(stage, 1)
+    assert stage.guards[0].breaker.state is CircuitState.OPEN
+    until = time.monotonic() + 5
+    while stage.guards[0].wait_s:
+        assert time.monotonic() < until
+    assert len(stage.write(batch(1)).refusals) == 1
+
+
+def test_another_owner_of_a_shard_counts_anew(make: Make, oracles: Oracles) -> None:
+    """The record may have been handled in between."""
+    oracles.answer = hang_at_one
+    stage = make(on_error="refuse", timeout=0.05, settings=PATIENT)
+    for _ in range(2):
+        cut(stage, 1)
+    with pytest.raises(SinkDown):
+        stage.write(replace(batch(1), fences={PLACE: 8}))
 
 
 def test_an_output_that_is_not_declared_is_the_handlers_failure(make: Make) -> None:
