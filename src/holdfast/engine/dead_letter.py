@@ -105,24 +105,10 @@ def dead_letter(
         attempts: how often its handler was called for it, since it was redriven if it was.
         parked: its place among those of a parked key, if it has one.
     """
-    first = now
-    if isinstance(message, Redriven):
-        sent = message.sent
-        origin, attempts, first = sent.origin, sent.attempts + attempts, sent.first_failed or now
-    kind = type(cause)
-    stack = stack_of(cause) or "".join(traceback.format_exception(cause))
     headers = [
         *(message.headers() or ()),
-        (PREFIX + "exception", f"{kind.__module__}.{kind.__qualname__}".encode()),
-        (PREFIX + "message", _bytes(text_of(cause)[:MAX_MESSAGE])),
-        (PREFIX + "stacktrace", _bytes(stack[-MAX_STACKTRACE:])),
-        (PREFIX + "topic", origin.topic.encode()),
-        (PREFIX + "partition", str(origin.partition).encode()),
-        (PREFIX + "offset", str(origin.offset).encode()),
-        (PROCESSOR, processor.encode()),
-        (ATTEMPTS, str(attempts).encode()),
-        (FIRST_FAILED, str(first).encode()),
-        (LAST_FAILED, str(now).encode()),
+        *_cause_headers(cause),
+        *_history_headers(origin, message, processor=processor, now=now, attempts=attempts),
     ]
     if parked is not None:
         headers += [(PARKING, parked.parking.encode()), (NUMBER, str(parked.number).encode())]
@@ -131,6 +117,36 @@ def dead_letter(
         return Output(topic, message.value(), message.key(), own, headers)
     headers.append((TIMESTAMP, str(own).encode()))
     return Output(topic, message.value(), message.key(), time, headers)
+
+
+def _cause_headers(cause: BaseException) -> list[tuple[str, bytes]]:
+    """Its class, its text, and where it was raised."""
+    kind = type(cause)
+    stack = stack_of(cause) or "".join(traceback.format_exception(cause))
+    return [
+        (PREFIX + "exception", f"{kind.__module__}.{kind.__qualname__}".encode()),
+        (PREFIX + "message", _bytes(text_of(cause)[:MAX_MESSAGE])),
+        (PREFIX + "stacktrace", _bytes(stack[-MAX_STACKTRACE:])),
+    ]
+
+
+def _history_headers(
+    origin: Position, message: Message, *, processor: str, now: int, attempts: int
+) -> list[tuple[str, bytes]]:
+    """Where the record was read first, how often its handler was called for it, and when it failed."""
+    first = now
+    if isinstance(message, Redriven):
+        sent = message.sent
+        origin, attempts, first = sent.origin, sent.attempts + attempts, sent.first_failed or now
+    return [
+        (PREFIX + "topic", origin.topic.encode()),
+        (PREFIX + "partition", str(origin.partition).encode()),
+        (PREFIX + "offset", str(origin.offset).encode()),
+        (PROCESSOR, processor.encode()),
+        (ATTEMPTS, str(attempts).encode()),
+        (FIRST_FAILED, str(first).encode()),
+        (LAST_FAILED, str(now).encode()),
+    ]
 
 
 def _bytes(text: str) -> bytes:

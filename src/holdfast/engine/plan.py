@@ -9,9 +9,9 @@ from holdfast.engine.handler import HandlerSpec, inspect_handler
 from holdfast.engine.leader_task import TaskSpec, inspect_task
 from holdfast.engine.letter_limit import LetterLimit
 from holdfast.engine.outputs import Router, WriterKind
+from holdfast.engine.processor_plan import ProcessorPlan
 from holdfast.engine.retries import RetryPolicy
 from holdfast.engine.returns import promised, returned
-from holdfast.engine.shard import ProcessorPlan
 from holdfast.engine.sink_writes import SinkWrites
 from holdfast.resilience import Backoff, RetryBudget
 from holdfast.schema import EventDecoder, TopicEncoder, ValueCodec

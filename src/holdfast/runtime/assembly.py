@@ -12,7 +12,7 @@ from typing import Any
 
 from holdfast.engine.asking import AskingHandler
 from holdfast.engine.plan import plan_processor
-from holdfast.engine.shard import ProcessorPlan
+from holdfast.engine.processor_plan import ProcessorPlan
 from holdfast.kafka.at_least_once import AtLeastOnceWriter
 from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
 from holdfast.kafka.control_log import ControlLog

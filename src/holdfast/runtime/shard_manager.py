@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from holdfast.engine.blame import explain, stack_of
-from holdfast.engine.shard import ProcessorPlan, ShardTask
+from holdfast.engine.processor_plan import ProcessorPlan
+from holdfast.engine.shard import ShardTask
 from holdfast.engine.unit import ShardChanges
 from holdfast.errors import CorruptStore, StateError
 from holdfast.record import Position

@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from holdfast.engine.shard import ProcessorPlan
+from holdfast.engine.processor_plan import ProcessorPlan
 from holdfast.errors import WorkerError
 from holdfast.kafka.consumer import Batch, OwnershipListener, ShardConsumer
 from holdfast.runtime.commit import CommitPipeline

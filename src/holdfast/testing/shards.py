@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from holdfast.engine.shard import ProcessorPlan, ShardTask
+from holdfast.engine.processor_plan import ProcessorPlan
+from holdfast.engine.shard import ShardTask
 from holdfast.engine.unit import Unit
 from holdfast.errors import SinkError
 from holdfast.record import Message, Output, Write

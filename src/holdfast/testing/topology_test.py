@@ -31,7 +31,7 @@ from holdfast.engine.leader_task import Leadership
 from holdfast.engine.letters import in_order, read_letter
 from holdfast.engine.outputs import Router
 from holdfast.engine.plan import RECORD_BYTES, plan_processor
-from holdfast.engine.shard import ProcessorPlan
+from holdfast.engine.processor_plan import ProcessorPlan
 from holdfast.errors import DecodeError, TopologyError, UndeclaredOutput
 from holdfast.record import Output, Position, Write
 from holdfast.schema import Event, EventDecoder, Tombstone, TopicEncoder

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from holdfast import Event
 from holdfast.engine.handler import inspect_handler
 from holdfast.engine.outputs import Router
-from holdfast.engine.shard import ProcessorPlan, ShardTask
+from holdfast.engine.processor_plan import ProcessorPlan
+from holdfast.engine.shard import ShardTask
 from holdfast.engine.unit import Unit
 from holdfast.schema import EventDecoder, TopicEncoder, ValueCodec
 from holdfast.testing import MemoryMessage, MemoryStore

@@ -15,9 +15,10 @@ from holdfast.engine.dead_letter import ATTEMPTS, FIRST_FAILED, LAST_FAILED, PRE
 from holdfast.engine.letter_limit import LetterLimit
 from holdfast.engine.letters import Letter, gaps_before, in_order, read_letter
 from holdfast.engine.parking import ParkedKey
+from holdfast.engine.processor_plan import ProcessorPlan
 from holdfast.engine.redriven import Hold
 from holdfast.engine.retries import RetryPolicy
-from holdfast.engine.shard import ProcessorPlan, ShardTask
+from holdfast.engine.shard import ShardTask
 from holdfast.engine.unit import Unit
 from holdfast.record import Output, Position
 from holdfast.resilience import Backoff

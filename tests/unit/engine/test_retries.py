@@ -11,8 +11,9 @@ from holdfast import Event, State, processor
 from holdfast.engine.handler import inspect_handler
 from holdfast.engine.letter_limit import LetterCount, LetterLimit
 from holdfast.engine.outputs import Router
+from holdfast.engine.processor_plan import ProcessorPlan
 from holdfast.engine.retries import RetryPolicy
-from holdfast.engine.shard import ProcessorPlan, ShardTask
+from holdfast.engine.shard import ShardTask
 from holdfast.engine.unit import Unit
 from holdfast.errors import OutputRefused, TooManySetAside
 from holdfast.record import Position

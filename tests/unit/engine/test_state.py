@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pydantic import BaseModel, model_serializer
 
 from holdfast import State
-from holdfast.engine.shard import SAMPLE_RECORDS
 from holdfast.engine.state import CACHED_VALUE_BYTES, UNREAD, ShardTable
+from holdfast.engine.tables import SAMPLE_RECORDS
 from holdfast.engine.unit import UNIT_STATE_BYTES, Unit
 from holdfast.errors import MissingKey, StateError
 from holdfast.schema import ValueCodec

@@ -8,7 +8,7 @@ import pytest
 
 from holdfast import State
 from holdfast.engine.dead_letter import PREFIX, TIMESTAMP
-from holdfast.engine.shard import Policy
+from holdfast.engine.processor_plan import Policy
 from holdfast.errors import LetterRefused, OutputRefused
 from holdfast.record import Position
 from tests.unit.engine.kit import IN, LETTERS, OUT, Added, Bench, Sum, Totalled, added, make_plan

@@ -196,9 +196,9 @@ def positions_kept() -> list[Patch]:
     original = ShardTask.reset
 
     def reset(self: Any) -> None:
-        positions = dict(self._positions)
+        current = dict(self._positions.current)
         original(self)
-        self._committed, self._positions = dict(positions), positions
+        self._positions.committed, self._positions.current = dict(current), current
 
     return [(ShardTask, "reset", reset)]
 
