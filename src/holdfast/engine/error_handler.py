@@ -104,14 +104,10 @@ class ErrorHandler:
         why = self._failed.letters.why_not(position.topic, position.offset)
         return None if why is None else ShardFailure(position, TooManySetAside(why, explain(cause)))
 
-    def condemn(self, position: Position, cause: Exception) -> None:
-        """Judge a record that comes again as if its handler had raised `cause`."""
-        self._failed.verdicts.condemn(position.topic, position.offset, cause)
-
     def failed(self, position: Position, cause: Exception) -> None:
         """Judge a record that comes again by this: its handler raised `cause` after it was handed on."""
         if not self._tries_again(position, cause):
-            self.condemn(position, cause)
+            self._condemn(position, cause)
 
     def refuse(self, position: Position, refused: OutputRefused, now: int) -> None:
         """Judge a record that comes again by this: the brokers do not take what came of it.
@@ -130,9 +126,13 @@ class ErrorHandler:
         if refused.is_time:
             verdicts.date(topic, offset, now)
         if not is_letter:
-            self.condemn(position, refused.stopping() if self._plan.on_error in STOPPING else refused)
+            self._condemn(position, refused.stopping() if self._plan.on_error in STOPPING else refused)
         elif is_dated or not refused.is_time:
-            self.condemn(position, LetterRefused(refused))
+            self._condemn(position, LetterRefused(refused))
+
+    def _condemn(self, position: Position, cause: Exception) -> None:
+        """Judge a record that comes again as if its handler had raised `cause`."""
+        self._failed.verdicts.condemn(position.topic, position.offset, cause)
 
     def _tries_again(self, position: Position, cause: Exception) -> bool:
         """Whether the handler is called for a failed record again, after a while."""

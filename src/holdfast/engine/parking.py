@@ -82,9 +82,6 @@ class ParkedKeys:
         self._fence = fence
         self._rows = dict(table.items())
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
     def go_back(self) -> None:
         """What was not committed never happened."""
         self._rows = dict(self._table.items())

@@ -3,7 +3,7 @@
 `ShardTask` is what a worker and a simulation hold. It takes records as far as they may go, and keeps what was
 handled together until it is committed or aborted. Its parts have one job each:
 
-- `input_loops`: the hot loops (`step`) that decode records and call the handler
+- `input_loops`: the hot loops (see `step`) that decode records and call the handler
 - `mutes`: which records of a replayed input write no outputs, and which inputs wait for others
 - `error_handler`: what becomes of a record that failed, by the processor's policies
 - `failed_records`: what is known of such records, for when they come again
@@ -193,10 +193,6 @@ class ShardTask:
     def _move(self, topic: str, position: int) -> None:
         self._positions.move(topic, position)
         self._mutes.move(topic, position)
-
-    def condemn(self, position: Position, cause: Exception) -> None:
-        """Judge a record that comes again as if its handler had raised `cause`; `reset` goes back to it."""
-        self._errors.condemn(position, cause)
 
     def failed(self, position: Position, cause: Exception) -> None:
         """Judge a record whose handler raised `cause` after it was handed on; `reset` goes back to it."""

@@ -7,12 +7,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from holdfast import Event
+from holdfast import Event, State
 from holdfast.engine.handler import inspect_handler
 from holdfast.engine.outputs import Router
 from holdfast.engine.processor_plan import ProcessorPlan
 from holdfast.engine.shard import ShardTask
 from holdfast.engine.unit import Unit
+from holdfast.record import Output
 from holdfast.schema import EventDecoder, TopicEncoder, ValueCodec
 from holdfast.testing import MemoryMessage, MemoryStore
 
@@ -38,6 +39,21 @@ class Sum(BaseModel, frozen=True):
 
 
 IN, OUT, LETTERS = "adds", "totals", "app.dead-letters"
+
+
+def count(event: Added, sums: State[Sum]) -> Totalled:
+    """The plain handler: a running total."""
+    total = (sums.get() or Sum()).total + event.n
+    sums.set(Sum(total=total))
+    return Totalled(key=event.key, total=total)
+
+
+def fail_at_3(event: Added, sums: State[Sum]) -> Totalled:
+    """The same, but 3 makes it raise after it changed state."""
+    output = count(event, sums)
+    if event.n == 3:
+        raise ValueError("three")
+    return output
 
 
 def make_plan(
@@ -98,3 +114,8 @@ class Bench:
     def state(self, key: bytes = b"k", table: str = "sums") -> Any:
         """The committed value of a key, decoded."""
         return dict(self.task.table(table).items()).get(key)
+
+
+def headers_of(output: Output) -> dict[str, Any]:
+    """Headers by name."""
+    return dict(output.headers)

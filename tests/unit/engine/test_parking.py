@@ -3,157 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast import State
 from holdfast.engine.dead_letter import ATTEMPTS, FIRST_FAILED, LAST_FAILED, PREFIX
 from holdfast.engine.letter_limit import LetterLimit
-from holdfast.engine.letters import Letter, gaps_before, in_order, read_letter
-from holdfast.engine.parking import ParkedKey
-from holdfast.engine.processor_plan import ProcessorPlan
-from holdfast.engine.redriven import Hold
-from holdfast.engine.retries import RetryPolicy
+from holdfast.engine.letters import Letter, gaps_before
 from holdfast.engine.shard import ShardTask
-from holdfast.engine.unit import Unit
-from holdfast.record import Output, Position
-from holdfast.resilience import Backoff
-from holdfast.testing import MemoryMessage, MemoryStore
-from holdfast.topology.model import PARKED_KEYS
-from tests.unit.engine.kit import IN, LETTERS, OUT, Added, Sum, Totalled, added, make_plan
-
-REDRIVE = "app.redrive"
-SHARD = 3
-
-
-@dataclass
-class Log:
-    """The topics of one shard, as far as it is about their order.
-
-    Attributes:
-        broken: the events that the handler cannot handle.
-        handled: for each key, what the committed outputs say was handled, in order.
-    """
-
-    broken: set[tuple[str, int]] = field(default_factory=set)
-    adds: list[MemoryMessage] = field(default_factory=list)
-    redriven: list[MemoryMessage] = field(default_factory=list)
-    letters: list[Letter] = field(default_factory=list)
-    handled: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    done: set[str] = field(default_factory=set)
-
-    def plan(self, policy: str = "park-key") -> ProcessorPlan:
-        """A processor that keeps a sum, and cannot handle what is broken."""
-
-        def handle(event: Added, sums: State[Sum]) -> Totalled:
-            sums.set(Sum(total=(sums.get() or Sum()).total + event.n))
-            if (event.key, event.n) in self.broken:
-                raise ValueError(f"{event.key} {event.n}")
-            return Totalled(key=event.key, total=event.n)
-
-        return make_plan(handle, on_error=policy, redrive_topic=REDRIVE)
-
-    def publish(self, key: str, n: int) -> None:
-        """Write an event."""
-        self.adds.append(added(len(self.adds), key, n))
-
-    def written(self, outputs: Sequence[Output]) -> None:
-        """Take what a unit wrote."""
-        for output in outputs:
-            if output.topic == OUT:
-                event = Totalled.model_validate_json(output.value or b"")
-                self.handled[event.key].append(event.total)
-                continue
-            headers = [(name, value) for name, value in output.headers if isinstance(value, bytes)]
-            message = MemoryMessage(
-                LETTERS, 0, len(self.letters), key=output.key, value=output.value, headers=headers
-            )
-            letter = read_letter(message)
-            assert letter is not None
-            self.letters.append(letter)
-
-    @property
-    def open(self) -> list[Letter]:
-        """Letters that nobody has dealt with."""
-        return [letter for letter in self.letters if letter.name not in self.done]
-
-    def redrive(
-        self,
-        letters: Sequence[Letter],
-        *,
-        discarded: bool = False,
-        after: Mapping[Position, int] | None = None,
-    ) -> None:
-        """Give letters back, as `holdfast dlq` does."""
-        for letter in in_order(letters):
-            self.done.add(letter.name)
-            self.send(letter, discarded=discarded, after=(after or {}).get(letter.place))
-
-    def send(self, letter: Letter, *, discarded: bool = False, after: int | None = None) -> None:
-        """Write one redriven record."""
-        output = letter.redriven(REDRIVE, discarded=discarded, after=after)
-        headers = [(name, value) for name, value in output.headers if isinstance(value, bytes)]
-        self.redriven.append(
-            MemoryMessage(
-                REDRIVE, SHARD, len(self.redriven), key=output.key, value=output.value, headers=headers
-            )
-        )
-
-
-class Owner:
-    """One owner of the shard after the other."""
-
-    def __init__(self, log: Log, policy: str = "park-key") -> None:
-        self.log = log
-        self._plan = log.plan(policy)
-        self._store = MemoryStore()
-        self._fence = 0
-        self.unit = Unit()
-        self.task = self._take_over({IN: 0, REDRIVE: 0})
-
-    def _take_over(self, positions: dict[str, int]) -> ShardTask:
-        self._fence += 1
-        return ShardTask(
-            self._plan, SHARD, self._store, positions, fence=self._fence, now=lambda: self._fence * 1000
-        )
-
-    def work(self, topic: str, most: int = 1_000) -> None:
-        """Handle records of one input."""
-        messages = self.log.adds if topic == IN else self.log.redriven
-        at = self.task.positions[topic]
-        self.task.handle(topic, messages[at : at + most], self.unit)
-
-    def work_off(self) -> None:
-        """Handle and commit all that is there."""
-        for topic in (IN, REDRIVE):
-            self.work(topic)
-        self.commit()
-
-    def commit(self) -> None:
-        """Commit what was done since."""
-        sealed = self.task.seal()
-        self.log.written(self.unit.outputs)
-        self._store.apply(sealed.changes, {})
-        self.task.committed()
-        self.unit = Unit()
-
-    def abort(self) -> None:
-        """Nothing of it happened."""
-        self.unit = Unit()
-        self.task.reset()
-
-    def crash(self) -> None:
-        """Nothing of it happened, and another owner goes on."""
-        self.unit = Unit()
-        self.task = self._take_over(dict(self.task.committed_positions))
-
-    def parked(self) -> dict[bytes, ParkedKey]:
-        """The parked keys, as they are committed."""
-        return dict(self.task.table(PARKED_KEYS).items())
+from holdfast.testing import MemoryStore
+from tests.unit.engine.kit import IN, Added, Sum, added
+from tests.unit.engine.redriving import REDRIVE, SHARD, Log, Owner, with_retries
 
 
 def test_later_records_of_a_key_follow_the_one_that_failed() -> None:
@@ -330,45 +191,6 @@ def test_a_letter_of_an_earlier_parking_comes_last() -> None:
     assert (log.handled["a"], second.parked()) == ([0, 1, 0], {})
 
 
-@pytest.mark.parametrize("policy", ["dead-letter", "park-key"])
-def test_records_for_others_are_passed(policy: str) -> None:
-    """The position goes on, and so it does over what nobody can read."""
-    log = Log()
-    headers = [(f"holdfast.redrive.{name}", b"1") for name in ("processor", "letter")]
-    log.redriven = [MemoryMessage(REDRIVE, SHARD, n, key=b"a", value=b"", headers=headers) for n in range(2)]
-    log.redriven.append(MemoryMessage(REDRIVE, SHARD, 2, key=b"a", value=b"", headers=None))
-    owner = Owner(log, policy)
-    owner.work_off()
-    assert (owner.task.positions[REDRIVE], log.letters, log.handled) == (3, [], {})
-
-
-def test_a_redriven_record_stops_its_shard_where_that_is_declared() -> None:
-    """At its place in the redrive topic; it is tried again when the shard starts again."""
-    log = Log(broken={("a", 0)})
-    log.publish("a", 0)
-    first = Owner(log, "dead-letter")
-    first.work_off()
-    owner = Owner(log, "stop")
-    log.redrive(log.open)
-    owner.work(REDRIVE)
-    assert owner.task.failure is not None
-    assert str(owner.task.failure.position) == "app.redrive[3]@0"
-
-
-def test_a_shadow_leaves_redriven_records_alone() -> None:
-    """The live version handles them; a shadow has handled the records themselves."""
-    log = Log(broken={("a", 0)})
-    log.publish("a", 0)
-    Owner(log, "dead-letter").work_off()
-    log.broken.clear()
-    log.redrive(log.open)
-    shadow = replace(log.plan("dead-letter"), is_shadow=True)
-    task = ShardTask(shadow, SHARD, MemoryStore(), {IN: 1, REDRIVE: 0})
-    unit = Unit()
-    task.handle(REDRIVE, log.redriven, unit)
-    assert (unit.outputs, task.positions[REDRIVE]) == ([], 1)
-
-
 def test_headers_of_a_letter_tell_its_history() -> None:
     """Also to other tools."""
     log = Log(broken={("a", 0)})
@@ -381,34 +203,6 @@ def test_headers_of_a_letter_tell_its_history() -> None:
     assert headers[FIRST_FAILED] == headers[LAST_FAILED] == b"1000"
     assert headers[PREFIX + "offset"] == b"0"
     assert (headers["holdfast.parking"], headers["holdfast.parking.number"]) == (b"adds[3]@0/1", b"1")
-
-
-def test_a_shard_that_is_held_reads_only_what_is_redriven() -> None:
-    """For the time that was said, or until it is let go; whoever asked may be gone."""
-    log, now = Log(), [1_000]
-    task = ShardTask(log.plan(), SHARD, MemoryStore(), {IN: 0, REDRIVE: 0}, now=lambda: now[0])
-    log.publish("a", 0)
-    for ms in (600_000, 5_000, 0):
-        log.redriven.append(
-            MemoryMessage(
-                REDRIVE,
-                SHARD,
-                len(log.redriven),
-                key=None,
-                value=None,
-                headers=[(name, value or b"") for name, value in Hold(ms).headers("counter")],
-            )
-        )
-    task.handle(REDRIVE, log.redriven[:1], Unit())
-    assert (task.waits(IN), task.count_ready(IN, log.adds), task.waits(REDRIVE)) == (True, 0, False)
-    now[0] += 9_999
-    assert task.waits(IN)
-    now[0] += 1
-    assert (task.waits(IN), task.count_ready(IN, log.adds)) == (False, 1)
-    task.handle(REDRIVE, log.redriven[1:2], Unit())
-    assert task.waits(IN)
-    task.handle(REDRIVE, log.redriven[2:], Unit())
-    assert not task.waits(IN)
 
 
 STEPS = st.lists(
@@ -481,39 +275,6 @@ def _do(
 
 def _event(letter: Letter) -> Added:
     return Added.model_validate_json(letter.value or b"")
-
-
-def with_retries(plan: ProcessorPlan, attempts: int) -> ProcessorPlan:
-    """The processor with further attempts, whose times a test lets come."""
-    policy = RetryPolicy(attempts, Backoff(1.0, 1.0), None, lambda: 0.0, jitter=lambda: 1.0)
-    return replace(plan, retry=policy)
-
-
-def test_a_redriven_record_is_tried_again_in_its_place() -> None:
-    """The redrive topic waits at it, the inputs do not; its letter counts all attempts."""
-    log = Log(broken={("a", 1)})
-    owner = Owner(log)
-    owner.task = ShardTask(with_retries(log.plan(), 2), SHARD, MemoryStore(), {IN: 0, REDRIVE: 0}, fence=1)
-    log.publish("a", 1)
-    log.publish("a", 2)
-    owner.work(IN)
-    assert owner.task.waiting_at(IN) == 0
-    owner.task.hurry()
-    owner.work_off()
-    assert [letter.attempts for letter in log.letters] == [2, 0]
-    log.redrive(log.open)
-    owner.work(REDRIVE)
-    assert owner.task.waiting_at(REDRIVE) == 0
-    assert owner.task.waits(REDRIVE)
-    # As when it comes again before its time.
-    owner.work(REDRIVE)
-    assert owner.task.positions[REDRIVE] == 0
-    log.publish("b", 3)
-    owner.work(IN)
-    log.broken.clear()
-    owner.task.hurry()
-    owner.work_off()
-    assert log.handled == {"a": [1, 2], "b": [3]}
 
 
 def test_records_that_follow_a_parked_key_are_never_too_many() -> None:

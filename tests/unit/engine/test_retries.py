@@ -9,7 +9,7 @@ import pytest
 
 from holdfast import Event, State, processor
 from holdfast.engine.handler import inspect_handler
-from holdfast.engine.letter_limit import LetterCount, LetterLimit
+from holdfast.engine.letter_limit import LetterLimit
 from holdfast.engine.outputs import Router
 from holdfast.engine.processor_plan import ProcessorPlan
 from holdfast.engine.retries import RetryPolicy
@@ -273,37 +273,6 @@ def test_a_shard_that_was_started_again_may_set_aside_as_many_as_before(
     again = make(retries=False, on_error="dead-letter", letter_limit=limit)
     again.handle(TOPIC, records(*range(5, 20), begin=5), Unit())
     assert again.positions[TOPIC] == 10
-
-
-def test_records_in_a_row_have_a_limit_of_their_own() -> None:
-    """One that is handled in between begins a new row."""
-    count = LetterCount(LetterLimit(1.0, 1_000, in_a_row=3))
-    assert [count.why_not("t", n) for n in range(3)] == [None] * 3
-    assert count.why_not("t", 3) == "the last 3 records of this shard were set aside"
-    count.handled(1)
-    assert [count.why_not("t", n) for n in range(10, 13)] == [None] * 3
-
-
-def test_one_in_a_hundred_goes_on_for_ever() -> None:
-    """Old ones are forgotten."""
-    count = LetterCount(LetterLimit(0.02, 1_000))
-    for n in range(10_000):
-        count.handled(99)
-        assert count.why_not("t", n) is None
-
-
-def test_a_record_that_comes_again_is_counted_once() -> None:
-    """Its unit was done again."""
-    count = LetterCount(LetterLimit(0.3, 10))
-    for _ in range(50):
-        assert count.why_not("t", 7) is None
-    assert count.why_not("t", 8) is None
-
-
-def test_a_share_of_one_is_no_limit() -> None:
-    """Whoever declares it wants every record set aside."""
-    count = LetterCount(LetterLimit(1.0, 10))
-    assert all(count.why_not("t", n) is None for n in range(100))
 
 
 def test_a_wait_that_is_over_at_once_skips_nothing(

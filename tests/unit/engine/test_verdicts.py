@@ -112,7 +112,7 @@ def test_a_record_that_cannot_be_set_aside_stops_its_shard_whatever_is_declared(
 def test_a_verdict_stays_until_the_record_is_behind_the_commit() -> None:
     """Whatever happens to units in between; in a log that begins anew it says nothing."""
     it = bench()
-    it.task.condemn(AT, ValueError("found later"))
+    it.task.failed(AT, ValueError("found later"))
     for _ in range(2):
         it.handle(*(added(n) for n in range(3)))
         assert it.unit.dead_letters == 1
@@ -131,6 +131,6 @@ def test_a_verdict_is_on_one_input() -> None:
     """Others of the shard have the same offsets."""
     plan = make_plan(total, reads={IN: [Added], "more": [Added]})
     it = Bench(replace(plan, on_error="dead-letter"))
-    it.task.condemn(AT, ValueError("found later"))
+    it.task.failed(AT, ValueError("found later"))
     it.handle(added(0), added(1), topic="more")
     assert it.unit.dead_letters == 0
