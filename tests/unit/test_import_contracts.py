@@ -27,6 +27,10 @@ FORBIDDEN = {
         "import holdfast.runtime.store",
         "The parts of the runtime know only those below them",
     ),
+    "src/holdfast/engine/positions.py": (
+        "import holdfast.engine.shard",
+        "The parts of a shard know only those below them",
+    ),
     "src/holdfast/cli/publish.py": (
         "import processors.credit",
         "The library never imports the application",
