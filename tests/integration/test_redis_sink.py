@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -29,7 +31,9 @@ from holdfast.sinks.redis import (
     Set,
     SortedSetAdd,
 )
-from holdfast.sinks.redis.connection import Address
+from holdfast.sinks.redis.connection import Address, BoundedConnection
+from holdfast.sinks.redis.plan import MOST_COMMANDS
+from holdfast.sinks.redis.script import SCRIPT
 from holdfast.sinks.redis.sink import RedisSink
 from holdfast.testing import MemoryMessage
 from tests.support.redis import RedisServer, SentinelSetup
@@ -434,6 +438,75 @@ def test_a_server_that_takes_no_writes_is_down_and_nothing_is_half_written(
             bench.write((1, Delete("count")), (2, Increment("others")))
         bench.ask(*mend)
         assert bench.ask("MGET", "count", "others") == ["1", None]
+
+
+SPOILED: Mapping[str, tuple[Sequence[str], Sequence[str], str]] = {
+    "memory": (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "OOM"),
+    "replicas": (
+        ("CONFIG", "SET", "min-replicas-to-write", "1"),
+        ("CONFIG", "SET", "min-replicas-to-write", "0"),
+        "NOREPLICAS",
+    ),
+    "script": (("SCRIPT", "FLUSH"), ("SCRIPT", "LOAD", SCRIPT), ""),
+}
+
+
+class FirstPartRefused:
+    """Spoils the server before a batch's first part, and mends it before the second, on the same connection.
+
+    So it is not a matter of luck which parts are refused.
+    """
+
+    def __init__(self, connection: BoundedConnection, spoil: Sequence[str], mend: Sequence[str]) -> None:
+        self._send, self._reply = connection.send, connection.reply
+        self._around = spoil, mend
+        self._ours: deque[bool] = deque()
+        self._is_over = False
+
+    def send(self, *command: Any) -> None:
+        """Send a command, the first part between our own two."""
+        if command[0] == "EVALSHA" and not self._is_over:
+            self._is_over = True
+            spoil, mend = self._around
+            for each, is_ours in ((spoil, True), (command, False), (mend, True)):
+                self._ours.append(is_ours)
+                self._send(*each)
+            return
+        self._ours.append(False)
+        self._send(*command)
+
+    def reply(self) -> Any:
+        """The next reply that is none to our own commands."""
+        while self._ours.popleft():
+            self._reply()
+        return self._reply()
+
+
+@pytest.mark.parametrize("before", ["nothing", "an older topic", "all of it lost"])
+@pytest.mark.parametrize("name", SPOILED)
+def test_a_part_is_not_taken_when_the_one_before_it_was_refused(
+    own: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch, name: str, before: str
+) -> None:
+    """Also where Redis has no position yet: what was refused would count as written when it comes again."""
+    bench = Bench(own())
+    if before != "nothing":
+        bench.write((0, Increment("old")))
+    if before == "all of it lost":
+        bench.ask("DEL", KEY)
+    spoil, mend, word = SPOILED[name]
+    between = FirstPartRefused(bench.sink._connection, spoil, mend)
+    monkeypatch.setattr(bench.sink._connection, "send", between.send)
+    monkeypatch.setattr(bench.sink._connection, "reply", between.reply)
+    made = [(n, Increment("count")) for n in range(2 * MOST_COMMANDS)]
+    changes = {"topic_ids": {"orders": "id-2"}} if before == "an older topic" else {}
+    if word:
+        with pytest.raises(SinkDown, match=word):
+            bench.write(*made, **changes)
+        assert bench.ask("GET", "count") is None
+    bench.write(*made, **changes)
+    assert bench.ask("GET", "count") == str(len(made))
+    row = json.loads(bench.ask("HGET", KEY, "orders/3"))
+    assert (row["origin"], row["position"]) == ("0", str(len(made)))
 
 
 def test_a_script_that_was_forgotten_is_loaded_again(bench: Bench) -> None:

@@ -100,10 +100,11 @@ for i, place in ipairs(places) do
             if tonumber(offset) >= place.floor then place.refused[offset] = why end
         end
     else
-        -- It was never here; or it was, and is not any more.
-        local is_lost = place.known ~= '' and not is_anew and tonumber(place.known) < place.begin
-        place.position = is_lost and tonumber(place.known) or place.begin
-        place.origin, place.refused = string.format('%%.0f', place.begin), {}
+        -- It was never here; or it was, and is not any more. The batch's own beginning counts, and not this
+        -- part's: what the parts before this one have written would be here.
+        local is_lost = place.known ~= '' and not is_anew and tonumber(place.known) < place.floor
+        place.position = is_lost and tonumber(place.known) or place.floor
+        place.origin, place.refused = string.format('%%.0f', place.floor), {}
     end
     if place.position < place.begin then
         behind[#behind + 1] = i
