@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from holdfast import Event
 from holdfast.errors import SinkDown, SinkError, SinkFenced
@@ -256,6 +257,10 @@ BAD: Mapping[str, PostgresWrite] = {
     "no columns": Insert("log", {}),
     "no text": Execute("INSERT INTO log VALUES (1, %s)", ("\ud800",)),
     "too long for an index": Upsert("totals", {"customer": "x" * 1_000_000, "total": 1}),
+    "no column": Insert("log", {1: 2}),  # type: ignore[dict-item]
+    "no value": Execute("INSERT INTO log VALUES (1, %s)", (object(),)),
+    "no JSON value": Execute("INSERT INTO log VALUES (1, %s)", (Jsonb(object()),)),
+    "too many digits": Execute("INSERT INTO log VALUES (1, %s)", (10**5_000,)),
     "raised with a code of its own": Execute("DO $$ BEGIN RAISE 'no' USING ERRCODE = 'MY001'; END $$"),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,16 @@ from redis import exceptions
 from holdfast.errors import SinkDown, SinkError
 from holdfast.record import Position, TopicPartition, Write
 from holdfast.sinks.base import Refusal, SinkBatch
-from holdfast.sinks.redis import Command, Delete, HashIncrement, Increment, Set
+from holdfast.sinks.redis import (
+    Command,
+    Delete,
+    HashIncrement,
+    HashSet,
+    Increment,
+    RedisWrite,
+    Set,
+    SortedSetAdd,
+)
 from holdfast.sinks.redis.judge import judge, judge_connecting, text_of, unfit
 from holdfast.sinks.redis.plan import MOST_COMMANDS, Part, parts_of, prepare
 from holdfast.testing import MemoryMessage
@@ -91,6 +100,53 @@ def test_a_record_that_cannot_be_sent_takes_its_place_and_nothing_else() -> None
     assert (part.commands, ranges(part)) == (2, {A: (0, 3)})
     assert refusal.position == Position("a", 0, 1)
     assert "surrogates not allowed" in str(refusal.error)
+
+
+class Nobodys(Increment):
+    """Of no class that the sink knows."""
+
+
+class Broken(Mapping[str, int]):
+    """A mapping that fails as it is read."""
+
+    def __contains__(self, name: object) -> bool:
+        return False
+
+    def __getitem__(self, name: str) -> int:
+        raise LookupError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("a",))
+
+    def __len__(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(Set("x", 10**5_000), HashSet("x", {"n": 10**5_000}), Increment("x", 10**5_000)),
+        Set("x", 1, expire=10**5_000),
+        *(Nobodys("x"), HashSet("x", Broken()), SortedSetAdd("x", {"a": None})),  # type: ignore[dict-item]
+    ],
+    ids=lambda value: f"{type(value).__name__}",
+)
+def test_a_value_that_nobody_can_send_costs_only_its_record(value: RedisWrite) -> None:
+    """Whatever it raises; and it does not get to the client, which may end the whole process."""
+    [part], [refusal] = cut(
+        SinkBatch(
+            group="g", writes=[write(A, 0), write(A, 1, value), write(A, 2)], begins={A: 0}, ends={A: 3}
+        )
+    )
+    assert (part.commands, ranges(part)) == (2, {A: (0, 3)})
+    assert refusal.position == Position("a", 0, 1)
+
+
+def test_large_whole_numbers_keep_all_their_digits() -> None:
+    """As text where 64 bits are not enough."""
+    for number in (2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**1_000):
+        [(_, _, *sent)] = prepare(Set("a", number))
+        assert pack_command(tuple(sent)) == pack_command((b"SET", b"a", str(number).encode()))
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class HttpCall:
         headers: beside those of the sink. `Idempotency-Key` replaces the one that is sent otherwise.
 
     Raises:
-        HandlerError: `method` or `path` is none, or there are two bodies.
+        HandlerError: `method`, `path`, `content` or `headers` is none, or there are two bodies.
     """
 
     method: str
@@ -49,8 +49,27 @@ class HttpCall:
                 f'the path of a call begins with "/" and is below the `url` of its sink, not {self.path!r}. '
                 "Parts that are data are quoted with `urllib.parse.quote(part, safe='')`"
             )
-        if self.json is not None and self.content is not None:
+        if self.content is not None:
+            self._require_body()
+        if self.headers or type(self.headers) is not dict:
+            self._require_headers(self.headers)
+
+    def _require_body(self) -> None:
+        if self.json is not None:
             raise HandlerError(f"{self}: a call has either `json` or `content`")
+        if not isinstance(self.content, (bytes, bytearray, memoryview)):
+            raise HandlerError(
+                f"{self}: `content` is bytes, not {_class(self.content)}; of a text, its `encode()`"
+            )
+
+    def _require_headers(self, headers: Any) -> None:
+        if type(headers) is not dict and not isinstance(headers, Mapping):
+            raise HandlerError(f"{self}: `headers` is a mapping, not {_class(headers)}")
+        for name, value in headers.items():
+            if not isinstance(name, str) or not isinstance(value, str):
+                raise HandlerError(
+                    f"{self}: headers are text, and {name!r} is {_class(value)}: write str(...)"
+                )
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -65,8 +84,13 @@ class HttpCall:
             return self.content
         try:
             return to_json(self.json)
-        except PydanticSerializationError as error:
+        except (PydanticSerializationError, TypeError, AttributeError, OverflowError, LookupError) as error:
             raise HandlerError(f"{self}: its body cannot be written as JSON: {error}") from error
+
+
+def _class(value: object) -> str:
+    """What a value is; not the value itself, which may be a secret."""
+    return type(value).__name__
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,14 @@ PostgreSQL documentation, appendix A: the first two characters are the class.
 
 from __future__ import annotations
 
+from typing import Final
+
 import psycopg
 
 from holdfast.errors import SinkDown, SinkError, SinkRefused
+
+BAD_VALUE: Final = (ValueError, TypeError, AttributeError, ArithmeticError, LookupError)
+"""What comes of a value that is of no class that is meant, or no UTF-8; only its own record is to blame."""
 
 _DOWN = ("08", "25006", "25P03", "25P04", "26", "40", "53", "55006", "55P03", "57", "58", "HV00N")
 """Of the server's state: no connection, read-only, our own time limits, a lost session, a conflict with
@@ -34,27 +39,30 @@ _WRONG_ADDRESS = (
 """What a server says to a connection that it will never take. There is no SQLSTATE with it; a server that
 speaks another language than English counts as away, with its text."""
 
+_NO_VALUE = "cannot adapt type"
+"""How the client begins when it does not know how a parameter is written."""
+
 _SEVERAL = "Multiple connection attempts failed"
 """How the client begins when it has tried several addresses: the reasons may differ."""
 
 
-def judge(error: psycopg.Error | UnicodeError, sink: str) -> SinkError:
+def judge(error: Exception, sink: str) -> SinkError:
     """Tell what to do about the error of a statement.
 
     Args:
-        error: what the client raised.
+        error: what the client raised, or one of `BAD_VALUE`.
         sink: the sink's name, for messages.
 
     Returns:
         `SinkDown` when the server is away, starting, full, read-only, or had to give up on us for another
         transaction; `SinkRefused` for an error of the data; else `SinkError`: of what was declared.
     """
-    if isinstance(error, UnicodeError):
-        return SinkRefused(f"sink {sink!r} refuses it: {error}")
+    if not isinstance(error, psycopg.Error):
+        return SinkRefused(f"sink {sink!r} refuses it: {type(error).__name__}: {error}")
     state, text = error.sqlstate or "", _text(error)
     if not state:
         # It comes from the client: no connection, a value that it cannot send, or a statement that is wrong.
-        if isinstance(error, psycopg.DataError):
+        if isinstance(error, psycopg.DataError) or text.startswith(_NO_VALUE):
             return SinkRefused(f"sink {sink!r} refuses it: {text}")
         if isinstance(error, psycopg.ProgrammingError):
             return SinkError(f"sink {sink!r} cannot be written to: {text}")

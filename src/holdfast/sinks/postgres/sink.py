@@ -19,7 +19,7 @@ from holdfast.record import TopicPartition
 from holdfast.sinks.base import Refusal, Sink, SinkBatch
 from holdfast.sinks.keyed import RecordWrites, by_record
 from holdfast.sinks.postgres.connection import BoundedConnection
-from holdfast.sinks.postgres.judge import judge
+from holdfast.sinks.postgres.judge import BAD_VALUE, judge
 from holdfast.sinks.postgres.plan import Columns, Step, plan
 from holdfast.sinks.postgres.positions import PositionTable
 from holdfast.sinks.postgres.writes import Delete, Execute, Insert, Upsert
@@ -114,7 +114,7 @@ class PostgresSink(Sink):
                     connection.execute(step.statement, step.parameters or None)  # type: ignore[arg-type]
                 # What each statement may, the commit may not: it would be too late to know whose fault it is.
                 connection.execute(_CHECKED)
-        except (psycopg.Error, UnicodeError, SinkRefused) as error:
+        except (psycopg.Error, SinkRefused, *BAD_VALUE) as error:
             cause = error if isinstance(error, SinkRefused) else judge(error, self._name)
             if not isinstance(cause, SinkRefused):
                 raise

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
+
+from holdfast.errors import HandlerError
 
 Row = Mapping[str, Any] | BaseModel
 """Values by column. Of an event, its fields are the columns.
@@ -24,11 +27,20 @@ class Upsert:
         table: the table's name, `schema.name` where it is not on the search path.
         row: the values.
         key: the columns of a unique constraint; the primary key unless given.
+
+    Raises:
+        HandlerError: `table` or `row` is none.
     """
 
     table: str
     row: Row
     key: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.table) is not str:
+            _require_text(self, "table", self.table)
+        if type(self.row) is not dict and not isinstance(self.row, BaseModel):
+            _require_row(self, self.row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +50,19 @@ class Insert:
     Attributes:
         table: the table's name.
         row: the values.
+
+    Raises:
+        HandlerError: `table` or `row` is none.
     """
 
     table: str
     row: Row
+
+    def __post_init__(self) -> None:
+        if type(self.table) is not str:
+            _require_text(self, "table", self.table)
+        if type(self.row) is not dict and not isinstance(self.row, BaseModel):
+            _require_row(self, self.row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +72,19 @@ class Delete:
     Attributes:
         table: the table's name.
         key: the values by column.
+
+    Raises:
+        HandlerError: `table` or `key` is none.
     """
 
     table: str
     key: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if type(self.table) is not str:
+            _require_text(self, "table", self.table)
+        if type(self.key) is not dict and not isinstance(self.key, Mapping):
+            raise HandlerError(f"Delete: `key` is a mapping of values by column, not {_shown(self.key)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +94,43 @@ class Execute:
     Attributes:
         statement: with `%s` for each parameter.
         parameters: the values.
+
+    Raises:
+        HandlerError: `statement` is no text, or `parameters` are not several in their order.
     """
 
     statement: str
     parameters: Sequence[Any] = ()
+
+    def __post_init__(self) -> None:
+        if type(self.statement) is not str:
+            _require_text(self, "statement", self.statement)
+        if type(self.parameters) is not tuple and (
+            isinstance(self.parameters, (str, bytes)) or not isinstance(self.parameters, Sequence)
+        ):
+            raise HandlerError(
+                "Execute: `parameters` are a list or tuple of the values, one for each %s, not "
+                f"{_shown(self.parameters)}"
+            )
+
+
+# What follows is asked only of what is not of the usual class: these are made for every record.
+
+
+def _require_text(write: object, name: str, given: object) -> None:
+    if not isinstance(given, str):
+        raise HandlerError(f"{type(write).__name__}: `{name}` is text, not {_shown(given)}")
+
+
+def _require_row(write: object, row: object) -> None:
+    if not isinstance(row, Mapping):
+        raise HandlerError(
+            f"{type(write).__name__}: `row` is an event, or a mapping of values by column, not {_shown(row)}"
+        )
+
+
+def _shown(value: object) -> str:
+    return f"{type(value).__name__} {reprlib.repr(value)}" if value is not None else "None"
 
 
 PostgresWrite = Upsert | Insert | Delete | Execute

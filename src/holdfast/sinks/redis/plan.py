@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import from_json, to_json
 
 from holdfast.errors import SinkRefused
 from holdfast.record import Position, TopicPartition
@@ -42,6 +42,13 @@ _WHOLE_KEYS: Final = b"keys"
 _FIELDS: Final = b"fields"
 _MEMBERS: Final = b"members"
 _NEVER: Final = b"never"
+
+_BAD_VALUE: Final = (TypeError, AttributeError, ArithmeticError, LookupError)
+"""What comes of a value that is of no class that is meant; only its own record is to blame."""
+
+_LEAST: Final = -(2**63)
+_MOST: Final = 2**63 - 1
+"""Whole numbers in between are left to the client, which ends the process at one of thousands of digits."""
 
 Piece = bytes | str | int
 """A part of a command, as the client takes it."""
@@ -131,8 +138,11 @@ def _commands(values: Sequence[Any], position: Position, refusals: list[Refusal]
         return [command for value in values for command in prepare(value)]
     except SinkRefused as error:
         refusals.append(Refusal(position, error))
-    except (PydanticSerializationError, UnicodeError, ValueError) as error:
+    except ValueError as error:
         refusals.append(Refusal(position, SinkRefused(f"it cannot be sent to Redis: {error}")))
+    except _BAD_VALUE as error:
+        why = f"it cannot be sent to Redis: {type(error).__name__}: {error}"
+        refusals.append(Refusal(position, SinkRefused(why)))
     return ()
 
 
@@ -141,8 +151,8 @@ def prepare(value: Any) -> Sequence[Prepared]:
 
     Raises:
         SinkRefused: it means nothing to Redis.
-        UnicodeError: a text is no UTF-8.
-        pydantic_core.PydanticSerializationError: a value cannot be written as JSON.
+        ValueError: a text is no UTF-8, or a value cannot be written as JSON.
+        TypeError, AttributeError, ArithmeticError, LookupError: a value is of no class that is meant.
     """
     return _PREPARE[type(value)](value)
 
@@ -153,7 +163,7 @@ def _set(value: Set) -> Sequence[Prepared]:
     milliseconds = int(value.expire * 1000)
     if milliseconds <= 0:
         raise SinkRefused(f"a key expires after more than 0 s, not {value.expire!r}")
-    return ((_WHOLE_KEY, 5, b"SET", _text(value.key), _text(value.value), b"PX", milliseconds),)
+    return ((_WHOLE_KEY, 5, b"SET", _text(value.key), _text(value.value), b"PX", _text(milliseconds)),)
 
 
 def _hash_set(value: HashSet) -> Sequence[Prepared]:
@@ -164,7 +174,7 @@ def _hash_set(value: HashSet) -> Sequence[Prepared]:
         raise SinkRefused(f"there are no fields to set in the hash {value.key!r}")
     pieces = [
         # What the client writes as it is: a call less for nearly everything.
-        each if type(each) is int or (type(each) is str and each.isascii()) else _text(each)
+        each if type(each) is str and each.isascii() else _text(each)
         for field in fields.items()
         for each in field
     ]
@@ -235,9 +245,9 @@ def _text(value: Any) -> Piece:
     if kind is str:
         # Encoded here where that can fail: the client does not say of which record it is.
         return value if value.isascii() else value.encode()  # type: ignore[no-any-return]
-    if kind is bytes or kind is int:
+    if kind is bytes or (kind is int and _LEAST <= value <= _MOST):
         return value  # type: ignore[no-any-return]
-    if kind is float or kind is Decimal:
+    if kind is int or kind is float or kind is Decimal:
         return str(value).encode()
     if isinstance(value, str):
         return value.encode()
