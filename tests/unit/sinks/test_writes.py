@@ -58,6 +58,12 @@ WRONG: dict[str, tuple[Make, tuple[Any, ...], dict[str, Any], str]] = {
     "Upsert None": (postgres.Upsert, ("t", None), {}, "Upsert: `row` is an event, or a mapping .* not None"),
     "Upsert pairs": (postgres.Upsert, ("t", [("a", 1)]), {}, "Upsert: `row` is .* not list"),
     "Upsert nowhere": (postgres.Upsert, (None, {"a": 1}), {}, "Upsert: `table` is text, not None"),
+    "Upsert by text": (
+        *(postgres.Upsert, ("t", {"id": 1}), {"key": "order"}),
+        r'Upsert: `key` is a tuple of columns, such as key=\("order",\), not str',
+    ),
+    "Upsert by numbers": (postgres.Upsert, ("t", {"id": 1}), {"key": (1,)}, "Upsert: `key` is a tuple of"),
+    "Upsert by a set": (postgres.Upsert, ("t", {"id": 1}), {"key": {"id"}}, "Upsert: `key` is a tuple of"),
     "Insert text": (postgres.Insert, ("t", "row"), {}, "Insert: `row` is .* not str 'row'"),
     "Delete a list": (postgres.Delete, ("t", [1]), {}, r"Delete: `key` is a mapping .* not list \[1\]"),
     "Delete an event": (postgres.Delete, ("t", Placed(order="o")), {}, "Delete: `key` is .* not Placed"),

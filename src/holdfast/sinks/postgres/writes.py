@@ -29,7 +29,7 @@ class Upsert:
         key: the columns of a unique constraint; the primary key unless given.
 
     Raises:
-        HandlerError: `table` or `row` is none.
+        HandlerError: `table`, `row` or `key` is none.
     """
 
     table: str
@@ -41,6 +41,8 @@ class Upsert:
             _require_text(self, "table", self.table)
         if type(self.row) is not dict and not isinstance(self.row, BaseModel):
             _require_row(self, self.row)
+        if self.key is not None:
+            _require_columns(self, self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,19 @@ def _require_row(write: object, row: object) -> None:
         raise HandlerError(
             f"{type(write).__name__}: `row` is an event, or a mapping of values by column, not {_shown(row)}"
         )
+
+
+def _require_columns(write: object, key: Any) -> None:
+    if isinstance(key, (tuple, list)):
+        for column in key:
+            if not isinstance(column, str):
+                break
+        else:
+            return
+    one = key if isinstance(key, str) else "order_id"
+    raise HandlerError(
+        f'{type(write).__name__}: `key` is a tuple of columns, such as key=("{one}",), not {_shown(key)}'
+    )
 
 
 def _shown(value: object) -> str:
