@@ -167,6 +167,17 @@ def test_a_key_is_the_databases_to_compare(bench: Bench) -> None:
     assert bench.rows("SELECT id FROM parents") == [(2,)]
 
 
+def test_a_row_that_was_written_under_two_spellings_of_its_key_is_deleted(bench: Bench) -> None:
+    """1.0 and 1 are one row, whose deletion comes after both."""
+    bench.change("CREATE TABLE amounts (id numeric PRIMARY KEY)")
+    bench.write(
+        (0, Upsert("amounts", {"id": Decimal("1.0")})),
+        (1, Upsert("amounts", {"id": 1})),
+        (2, Delete("amounts", {"id": 1})),
+    )
+    assert bench.rows("SELECT id FROM amounts") == []
+
+
 def test_columns_that_only_travel_with_a_key_are_no_part_of_it(bench: Bench) -> None:
     """`PRIMARY KEY (id) INCLUDE (name)`."""
     bench.change("CREATE TABLE carried (id int, name text, PRIMARY KEY (id) INCLUDE (name))")

@@ -65,6 +65,24 @@ def test_a_deletion_of_another_spelling_comes_after() -> None:
     assert told(row("a", 1), Delete("a", {"id": "1"})) == ['INSERT a [{"id":1}]', 'DELETE a [{"id":"1"}]']
 
 
+def test_a_deletion_comes_after_all_spellings_of_its_row() -> None:
+    """Without regard to case Bob is the row of bob, and the deletion takes it."""
+    bob, small = Upsert("a", {"id": "Bob"}), Upsert("a", {"id": "bob"})
+    assert told(bob, small, Delete("a", {"id": "bob"})) == [
+        'INSERT a [{"id":"Bob"},{"id":"bob"}]',
+        'DELETE a [{"id":"bob"}]',
+    ]
+
+
+def test_many_deletions_travel_together() -> None:
+    """Whatever was written before them: only the first has to come after that."""
+    writes = [row("a", n) for n in range(3)] + [Delete("a", {"id": n}) for n in range(3)]
+    assert told(*writes) == [
+        'INSERT a [{"id":0},{"id":1},{"id":2}]',
+        'DELETE a [{"id":0},{"id":1},{"id":2}]',
+    ]
+
+
 def test_keys_are_told_apart_as_they_are_written() -> None:
     """Python takes 1 and True for the same."""
     assert told(Upsert("a", {"id": 1}), Upsert("a", {"id": True})) == ['INSERT a [{"id":1},{"id":true}]']

@@ -98,9 +98,12 @@ class _Group:
         """Whether a deletion may be of a row that is written here under another spelling of its key.
 
         Deletions go first, which is right for rows of other keys. PostgreSQL may take for one key what
-        differs here: 1 and "1", or two spellings of a text without regard to case.
+        differs here: 1 and "1", or two spellings of a text without regard to case. So the only row that may
+        be written here is one of the very same spelling.
         """
-        return isinstance(write, Delete) and bool(self.upserts) and self._name(write.key) not in self.upserts
+        if not isinstance(write, Delete) or not self.upserts:
+            return False
+        return len(self.upserts) > 1 or self._name(write.key) not in self.upserts
 
     def take(self, write: Upsert | Insert | Delete) -> None:
         if isinstance(write, Insert):
