@@ -161,7 +161,7 @@ def read_redriven(message: Message, processor: str) -> Redriven | Hold | None:
         if headers[1][0] == _HOLD:
             return Hold(int(said["hold"]))
         sent = _sent(said)
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, LookupError, AttributeError) as error:
         log.warning(
             "%s[%d]@%d is no redriven record (%r); it is left out",
             message.topic(),

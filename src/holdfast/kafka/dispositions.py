@@ -7,15 +7,22 @@ deleted and created again has other letters at the same places.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import logging
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+from pydantic import TypeAdapter
+from pydantic_core import from_json
 
 from holdfast.kafka.offsets import CALL_S
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.scan import SCAN_GROUP, LogScanner
 from holdfast.kafka.settings import Properties, consumer_config
-from holdfast.record import Output
+from holdfast.record import Message, Output
+
+log = logging.getLogger(__name__)
 
 Deed = Literal["redriven", "discarded"]
 
@@ -49,8 +56,14 @@ class Disposition:
         return Output(topic, json.dumps(said).encode(), f"{partition}@{offset}".encode(), self.at, [])
 
 
+_SAID: Final = TypeAdapter(Disposition)
+
+
 def read_dispositions(scanner: LogScanner, topic: str, letters_id: str) -> dict[tuple[int, int], Disposition]:
     """All that is noted about the letters of a topic, by their partitions and offsets.
+
+    What nobody can read was written by a stranger or a newer version: it is left out, and the log says how
+    many records that were.
 
     Args:
         scanner: reads the cluster.
@@ -60,15 +73,28 @@ def read_dispositions(scanner: LogScanner, topic: str, letters_id: str) -> dict[
     Raises:
         ClusterError: the brokers cannot be read.
     """
-    found = {}
+    found, unreadable = {}, 0
     for message in scanner.topic(topic):
-        partition, _, offset = (message.key() or b"").decode().partition("@")
-        said = json.loads(message.value() or b"{}")
-        if said.get("topic_id") == letters_id:
-            found[int(partition), int(offset)] = Disposition(
-                said["what"], said["at"], said["by"], said["why"]
-            )
+        try:
+            said = from_json(message.value() or b"{}")
+            if said.get("topic_id") == letters_id:
+                found[_letter(message)] = _SAID.validate_python(said)
+        except (ValueError, AttributeError):
+            unreadable += 1
+    if unreadable:
+        _tell_unreadable(topic, unreadable)
     return found
+
+
+def _letter(message: Message) -> tuple[int, int]:
+    partition, _, offset = (message.key() or b"").decode().partition("@")
+    return int(partition), int(offset)
+
+
+@functools.cache
+def _tell_unreadable(topic: str, count: int) -> None:
+    # Once: a command that waits reads the topic again and again.
+    log.warning("%d of the records in %s were not written by `holdfast dlq`; they are left out", count, topic)
 
 
 def topic_id(topic: str, servers: str, properties: Properties) -> str:
