@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
-import os
-import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -23,6 +20,7 @@ from holdfast.cli.console import err, out
 from holdfast.cli.rows import AsJson, print_json_lines, print_table, wants_json
 from holdfast.cli.scan_progress import ScanProgress
 from holdfast.cli.topology import TopologyFile
+from holdfast.cli.who import who
 from holdfast.cli.words import counted, span
 from holdfast.engine.breaker_log import Heard, Order
 from holdfast.errors import TopologyError
@@ -132,7 +130,7 @@ def force(
     if not why.strip():
         raise typer.BadParameter("say why, for whoever finds it forced", param_hint="--why")
     seconds = _seconds(for_) if for_ is not None else None
-    order = Order(sink=sink, mode=mode.value, by=by or _who(), why=why.strip(), for_s=seconds)
+    order = Order(sink=sink, mode=mode.value, by=by or who(), why=why.strip(), for_s=seconds)
     _give(order, topology, bootstrap_servers)
 
 
@@ -145,7 +143,7 @@ def release(
     bootstrap_servers: str | None = BootstrapServers,
 ) -> None:
     """Give the breakers of a sink back to themselves: they begin closed, and open when calls fail."""
-    _give(Order(sink=sink, mode="automatic", by=by or _who(), why=why.strip()), topology, bootstrap_servers)
+    _give(Order(sink=sink, mode="automatic", by=by or who(), why=why.strip()), topology, bootstrap_servers)
 
 
 def _give(order: Order, topology: Path, bootstrap_servers: str | None) -> None:
@@ -216,14 +214,6 @@ def _seconds(text: str) -> float:
         return _INTERVAL.validate_python(text) / 1000
     except ValidationError as error:
         raise typer.BadParameter(f'{error.errors()[0]["msg"]}, got "{text}"', param_hint="--for") from None
-
-
-def _who() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in some containers
-        user = f"uid {os.getuid()}"
-    return f"{user}@{socket.gethostname()}"
 
 
 def register(root: typer.Typer) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import heapq
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +28,7 @@ from holdfast.cli.rate import Pacer, parse_rate
 from holdfast.cli.rows import AsJson, print_json_lines, print_table, wants_json
 from holdfast.cli.scan_progress import ScanProgress
 from holdfast.cli.topology import TopologyFile
+from holdfast.cli.who import who
 from holdfast.cli.words import counted
 from holdfast.errors import LettersRefused
 from holdfast.kafka.admin import TopicAdmin
@@ -296,7 +295,7 @@ def _deal(
             topics.create([noted])
         largest = max(int(it.config.get(MAX_BYTES, BROKER_MAX_BYTES)) for it in declared.topics.values())
         with LetterWriter(declared.dlq_id, servers, declared.kafka, largest=largest + CAUSE_BYTES) as writer:
-            redriver = Redriver(declared, servers, box, writer, by=_who(), pacer=pacer)
+            redriver = Redriver(declared, servers, box, writer, by=who(), pacer=pacer)
             try:
                 deal(redriver)
             except KeyboardInterrupt:
@@ -323,15 +322,6 @@ def _report(done: Done, what: str, as_json: bool) -> None:
         err.print(f"{counted(done.waiting, 'letter')} still wait for others of their keys.")
     if done.is_late:
         err.print("[yellow]not all of them were handled within that time.[/]")
-
-
-def _who() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        # A container's user may have no name.
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
 
 
 def _now() -> int:

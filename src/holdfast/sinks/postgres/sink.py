@@ -20,7 +20,7 @@ from holdfast.sinks.base import Refusal, Sink, SinkBatch
 from holdfast.sinks.keyed import RecordWrites, by_record
 from holdfast.sinks.postgres.connection import BoundedConnection
 from holdfast.sinks.postgres.judge import BAD_VALUE, judge
-from holdfast.sinks.postgres.plan import Columns, Step, plan
+from holdfast.sinks.postgres.plan import Columns, Step, plan, table_name
 from holdfast.sinks.postgres.positions import PositionTable
 from holdfast.sinks.postgres.writes import Delete, Execute, Insert, Upsert
 
@@ -144,7 +144,7 @@ class PostgresSink(Sink):
         return key_of
 
     def _look_up(self, connection: psycopg.Connection, table: str) -> Columns:
-        row = connection.execute(_KEY, [table_text(table)]).fetchone()
+        row = connection.execute(_KEY, [table_name(table).as_string(connection)]).fetchone()
         if row is None or not row[0]:
             raise SinkError(f"sink {self._name!r}: there is no table {table!r}; create it first")
         if row[1] in (None, [None]):
@@ -153,8 +153,3 @@ class PostgresSink(Sink):
                 "unique constraint: key=(...)"
             )
         return tuple(row[1])
-
-
-def table_text(table: str) -> str:
-    """A table's name as PostgreSQL reads names, quoted."""
-    return ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
