@@ -90,11 +90,13 @@ def test_only_the_chosen_request_is_hurt(proxy: Proxy, asker: Asker) -> None:
     """The n-th of its kind, of the client with the name."""
     others = proxy.hurt(Fault.DROP_REQUEST, Api.METADATA, "somebody else")
     third = hurt(proxy, asker, Fault.DROP_REQUEST, nth=3)
-    assert asker.ports()
-    assert asker.ports()
-    assert not third.happened.is_set()
-    assert asker.ports(GIVE_UP_S) == set()
+    before, answered = proxy.seen[asker.name, Api.METADATA], 0
+    while not third.happened.is_set():
+        # A client also asks by itself, when a further broker is connected.
+        answered += bool(asker.ports(GIVE_UP_S))
+    assert answered <= 2
     assert third.done.is_set()
+    assert proxy.seen[asker.name, Api.METADATA] >= before + 3
     assert not others.happened.is_set()
 
 

@@ -97,8 +97,9 @@ class PositionTable:
         """
         found = connection.execute("SELECT to_regclass(%s)", [self._table.as_string(connection)]).fetchone()
         if found is None or found[0] is None:
-            # Two workers may do it at the same moment, and IF NOT EXISTS does not keep them apart.
-            with contextlib.suppress(errors.UniqueViolation, errors.DuplicateTable):
+            # Two workers may do it at the same moment, and IF NOT EXISTS does not keep them apart: the
+            # error depends on how far the other one is. The type of the rows is there before the table.
+            with contextlib.suppress(errors.UniqueViolation, errors.DuplicateTable, errors.DuplicateObject):
                 connection.execute(_CREATE.format(self._table))
 
     def lock(self, connection: Connection, batch: SinkBatch) -> dict[TopicPartition, Written]:
