@@ -77,6 +77,12 @@ class Output(NamedTuple):
     headers: Sequence[tuple[str, str | bytes | None]]
 
 
+def known_as(message: Message) -> Position:
+    """The place by which systems outside know a record: a redriven one is still the record that it was."""
+    known: Position | None = getattr(message, "known_as", None)
+    return known or Position(message.topic(), message.partition(), message.offset())
+
+
 class Write(NamedTuple):
     """Something that is to be written to a sink.
 

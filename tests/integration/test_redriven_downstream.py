@@ -47,17 +47,22 @@ from test_events import Added
 def handle(event: Added) -> HttpCall:
     return HttpCall("POST", "/adds", event)
 """
-ASK = """
+ASK_THEN_FAIL = (
+    UNTIL_MENDED
+    + """
 from holdfast import processor
 from holdfast.sinks.http import HttpClient
 from test_events import Added, Taken
 
 @processor
 async def handle(event: Added, gateway: HttpClient) -> Taken:
-    answer = await gateway.post("/adds", json=event)
+    answer = await gateway.post("/charges", json=event)
     assert answer.is_success, f"the gateway said {answer}"
+    judge(event)
     return Taken(key=event.key, n=event.n)
 """
+)
+REDRIVES = {"on_error": "dead-letter", "redrive": True}
 COUNT = 120
 
 
@@ -74,12 +79,14 @@ def gateway() -> Iterator[HttpServer]:
         yield server
 
 
-def taken(server: HttpServer) -> list[Asked]:
-    """The first call with each key of idempotency."""
-    first: dict[str, Asked] = {}
-    for asked in server.asked:
-        first.setdefault(asked.key, asked)
-    return list(first.values())
+def sinks(server: HttpServer) -> dict[str, dict[str, str]]:
+    """The service as a sink."""
+    return {"gateway": {"type": "http", "url": server.url, "timeout": "4s", "call_timeout": "1s"}}
+
+
+def keys_of(server: HttpServer, after: int) -> set[str]:
+    """The keys of idempotency of the calls after the first so many."""
+    return {asked.key for asked in server.asked[after:]}
 
 
 def redrive_while_a_worker_is_killed(app: Application, run: Run) -> None:
@@ -90,11 +97,6 @@ def redrive_while_a_worker_is_killed(app: Application, run: Run) -> None:
     run.kill()
 
 
-def everything_is_handled(run: Run, seen: Callable[[], int], expected: int) -> None:
-    """Wait until a system has as many as it should."""
-    run.until(lambda: seen() >= expected, 60, f"{expected} in the system", failing=True)
-
-
 def test_a_row_for_each_redriven_record_and_no_second_one(
     application: Make, postgres: PostgresServer
 ) -> None:
@@ -102,15 +104,9 @@ def test_a_row_for_each_redriven_record_and_no_second_one(
     with postgres.database() as name, postgres.connect(name) as connection:
         connection.execute(b"CREATE TABLE entries (key text NOT NULL, n int NOT NULL)")
         connection.commit()
-        sinks = {"history": {"type": "postgres", "dsn": postgres.dsn(name), "timeout": "2s"}}
+        history = {"type": "postgres", "dsn": postgres.dsn(name), "timeout": "2s"}
         app = application(
-            handler=PROJECT,
-            tables={},
-            outputs={},
-            sinks=sinks,
-            sink="history",
-            on_error="dead-letter",
-            redrive=True,
+            handler=PROJECT, sink="history", sinks={"history": history}, tables={}, outputs={}, **REDRIVES
         )
 
         def rows() -> list[tuple[Any, ...]]:
@@ -124,7 +120,7 @@ def test_a_row_for_each_redriven_record_and_no_second_one(
         mend(app)
         with app.run() as run:
             redrive_while_a_worker_is_killed(app, run)
-            everything_is_handled(run, lambda: len(rows()), COUNT)
+            run.until(lambda: len(rows()) >= COUNT, 60, "all rows", failing=True)
         drain(app)
         assert sorted(n for _, n in rows()) == list(range(COUNT))
         [place] = {
@@ -137,52 +133,73 @@ def test_a_row_for_each_redriven_record_and_no_second_one(
 def test_a_call_that_was_refused_is_made_again_when_it_is_redriven(
     application: Make, gateway: HttpServer
 ) -> None:
-    """Once for each letter, with a key of idempotency that it keeps when a worker is killed."""
-    sinks = {"gateway": {"type": "http", "url": gateway.url, "timeout": "4s", "call_timeout": "1s"}}
-    app = application(
-        handler=CALL,
-        tables={},
-        outputs={},
-        sinks=sinks,
-        sink="gateway",
-        on_error="dead-letter",
-        redrive=True,
-    )
+    """With its key of idempotency, so that whatever else repeats it does nothing twice."""
+    app = application(handler=CALL, sink="gateway", sinks=sinks(gateway), tables={}, outputs={}, **REDRIVES)
     app.publish(*with_bad_ones())
     drain(app)
     assert len(app.dead_letters()) == COUNT // 4
-    refused = {asked.key for asked in taken(gateway) if asked.json()["text"] == "bad"}
+    refused = {asked.key for asked in gateway.asked if asked.json()["text"] == "bad"}
+    before = len(gateway.asked)
     gateway.answer = lambda _: Say(201)
     with app.run() as run:
         redrive_while_a_worker_is_killed(app, run)
-        everything_is_handled(run, lambda: len(taken(gateway)), COUNT + COUNT // 4)
+        run.until(lambda: keys_of(gateway, before) >= refused, 60, "the calls of all letters", failing=True)
     drain(app)
-    again = [asked.json() for asked in taken(gateway) if asked.key not in refused]
-    assert sorted(each["n"] for each in again) == list(range(COUNT))
+    assert keys_of(gateway, before) == refused
     assert letters(app) == []
 
 
-def test_an_async_handler_asks_again_for_what_is_redriven(application: Make, gateway: HttpServer) -> None:
-    """And each answer is published once."""
-    sinks = {"gateway": {"type": "http", "url": gateway.url, "timeout": "4s", "call_timeout": "1s"}}
+def test_what_was_charged_before_its_handler_failed_is_not_charged_again(
+    application: Make, gateway: HttpServer
+) -> None:
+    """The service knows the redriven record by the same key; and each answer is published once."""
     app = application(
-        handler=ASK,
+        handler=ASK_THEN_FAIL,
+        asks=["gateway"],
+        sinks=sinks(gateway),
         tables={},
         outputs={"taken": (Taken,)},
-        sinks=sinks,
-        asks=["gateway"],
-        on_error="dead-letter",
-        redrive=True,
+        **REDRIVES,
     )
+    gateway.answer = lambda _: Say(201)
     app.publish(*with_bad_ones())
     drain(app)
-    gateway.answer = lambda _: Say(201)
+    assert len(app.dead_letters()) == COUNT // 4
+    mend(app)
     with app.run() as run:
         redrive_while_a_worker_is_killed(app, run)
-        everything_is_handled(run, lambda: len(app.read("taken")), COUNT)
+        run.until(lambda: len(app.read("taken")) >= COUNT, 60, "all answers", failing=True)
     drain(app)
+    assert len(gateway.asked) >= COUNT + COUNT // 4, "they were asked for again"
+    charged = {asked.key: asked.json()["n"] for asked in gateway.asked}
+    assert sorted(charged.values()) == list(range(COUNT)), "by the same keys"
     published = by_key((event.key, event.n) for event in app.decoded("taken"))
     assert {key: sorted(numbers) for key, numbers in published.items()} == {
         f"key-{n}": list(range(n, COUNT, 12)) for n in range(12)
     }
     assert letters(app) == []
+
+
+def test_a_service_that_keeps_its_refusals_decides_anew_by_new_keys(
+    application: Make, gateway: HttpServer
+) -> None:
+    """By the old ones it says the same again, and the letters are open once more."""
+    said: dict[str, Say] = {}
+    refuses = True
+
+    def answer(asked: Asked) -> Say:
+        return said.setdefault(asked.key, Say(422) if refuses and asked.json()["text"] == "bad" else Say(201))
+
+    gateway.answer = answer
+    app = application(handler=CALL, sink="gateway", sinks=sinks(gateway), tables={}, outputs={}, **REDRIVES)
+    app.publish(*with_bad_ones())
+    drain(app)
+    refuses = False
+    assert dlq(app, "redrive", "--all").returncode == 0
+    drain(app)
+    assert {it["attempts"] for it in letters(app)} == {2}
+    assert dlq(app, "redrive", "--all", "--new-keys").returncode == 0
+    drain(app)
+    assert letters(app) == []
+    accepted = {asked.json()["n"] for asked in gateway.asked if said[asked.key].status == 201}
+    assert accepted == set(range(COUNT))

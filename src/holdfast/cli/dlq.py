@@ -176,6 +176,11 @@ def dlq_redrive(
         min=0.0,
         help="Wait so long until they are handled, and redrive what comes to their keys meanwhile.",
     ),
+    new_keys: bool = typer.Option(
+        False,
+        "--new-keys",
+        help="Services are called with other keys of idempotency than before: they decide anew.",
+    ),
     dry_run: bool = DryRun,
     topology: Path = TopologyFile,
     bootstrap_servers: str | None = BootstrapServers,
@@ -195,7 +200,7 @@ def dlq_redrive(
         if wait and redriver.done.letters:
             redriver.wait(wait)
 
-    done = _deal(declared, servers, deal, "redriven", per_second)
+    done = _deal(declared, servers, deal, "redriven", per_second, new_keys=new_keys)
     _report(done, "redriven", as_json)
     if wait and (done.failed or done.waiting or done.is_late):
         raise typer.Exit(FAILED_AGAIN)
@@ -286,6 +291,8 @@ def _deal(
     deal: Callable[[Redriver], None],
     what: Literal["redriven", "discarded"],
     rate: float | None = None,
+    *,
+    new_keys: bool = False,
 ) -> Done:
     """Do it, as the only one who does. Ctrl-C ends it between two letters, or gives the open batch up."""
     pacer = (lambda: Pacer(rate).wait) if rate is not None else None
@@ -295,7 +302,7 @@ def _deal(
             topics.create([noted])
         largest = max(int(it.config.get(MAX_BYTES, BROKER_MAX_BYTES)) for it in declared.topics.values())
         with LetterWriter(declared.dlq_id, servers, declared.kafka, largest=largest + CAUSE_BYTES) as writer:
-            redriver = Redriver(declared, servers, box, writer, by=who(), pacer=pacer)
+            redriver = Redriver(declared, servers, box, writer, by=who(), new_keys=new_keys, pacer=pacer)
             try:
                 deal(redriver)
             except KeyboardInterrupt:

@@ -79,13 +79,16 @@ class Letter:
         """Whose order it is part of: that of a key in a shard."""
         return self.processor, self.origin.partition, self.key
 
-    def redriven(self, topic: str, *, discarded: bool = False, after: int | None = None) -> Output:
+    def redriven(
+        self, topic: str, *, discarded: bool = False, after: int | None = None, new_key: bool = False
+    ) -> Output:
         """The record that gives it back to its processor.
 
         Args:
             topic: the redrive topic.
             discarded: only say that those after it need not wait for it.
             after: the number before its own that is still to come, if that is known; see `gaps_before`.
+            new_key: have systems outside take it for another record.
         """
         sent = Sent(
             processor=self.processor,
@@ -97,6 +100,7 @@ class Letter:
             parked=self.parked,
             is_discarded=discarded,
             after=after,
+            has_new_key=new_key,
         )
         value = None if discarded else self.value
         return Output(topic, value, self.key, 0, sent.headers(() if discarded else self.headers))

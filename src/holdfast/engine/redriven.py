@@ -50,6 +50,7 @@ class Sent(NamedTuple):
         is_discarded: nobody wants it any more: those after it need not wait for it.
         after: the number before it that is still to come; those in between were dealt with, or their letters
             were deleted. None where that is not known.
+        has_new_key: systems outside are to take it for another record than the one that was set aside.
     """
 
     processor: str
@@ -61,6 +62,7 @@ class Sent(NamedTuple):
     parked: Parked | None = None
     is_discarded: bool = False
     after: int | None = None
+    has_new_key: bool = False
 
     def headers(self, own: Iterable[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
         """The headers of the record that is written.
@@ -84,6 +86,8 @@ class Sent(NamedTuple):
             said["after"] = self.after
         if self.is_discarded:
             said["discarded"] = 1
+        if self.has_new_key:
+            said["new-key"] = 1
         said["letter"] = self.letter
         return [*((_PREFIX + name, str(value).encode()) for name, value in said.items()), *own]
 
@@ -117,6 +121,11 @@ class Redriven:
         self.sent = sent
         self._message = message
         self._headers = headers
+
+    @property
+    def known_as(self) -> Position | None:
+        """The place by which systems outside know the record; None for that where it is read now."""
+        return None if self.sent.has_new_key else self.sent.origin
 
     def key(self) -> bytes | None:
         """The key's bytes."""
@@ -184,6 +193,7 @@ def _sent(said: Mapping[str, str]) -> Sent:
         parked=Parked(said["parking"], int(said["number"])) if "parking" in said else None,
         is_discarded="discarded" in said,
         after=int(said["after"]) if "after" in said else None,
+        has_new_key="new-key" in said,
     )
 
 

@@ -105,7 +105,7 @@ class AskingStage:
         if self._failures.has(position):
             # Found once, in a batch of which another record failed, too.
             raise RecordFailed(position, self._failures.result(position))
-        identity = identity_of(batch, position)
+        identity = identity_of(batch, record.message)
         clients = self._systems.clients(identity)
         fence = batch.fences.get(TopicPartition(position.topic, position.partition), 0)
         try:

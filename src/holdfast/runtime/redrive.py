@@ -64,6 +64,7 @@ class Redriver:
         box: its letters.
         writer: writes; it has taken over the application's id.
         by: who does it: user and machine.
+        new_keys: whether systems outside are to take the records for others than those that were set aside.
         pacer: begins to keep a rate: gives what is called before each letter, and sleeps. None without one.
 
     Attributes:
@@ -78,6 +79,7 @@ class Redriver:
         writer: LetterWriter,
         *,
         by: str,
+        new_keys: bool = False,
         pacer: Callable[[], Callable[[], None]] | None = None,
     ) -> None:
         self.done = Done()
@@ -86,6 +88,7 @@ class Redriver:
         self._box = box
         self._writer = writer
         self._by = by
+        self._new_keys = new_keys
         self._pacer = pacer
         self._takers: dict[str, ProcessorDecl] = {}
         self._ends: dict[tuple[str, TopicPartition], int] = {}
@@ -170,7 +173,9 @@ class Redriver:
         is_discarded = deed.what == "discarded"
         if not is_sent or (is_discarded and letter.parked is None):
             return [noted]
-        record = letter.redriven(self._declared.redrive_topic, discarded=is_discarded, after=after)
+        record = letter.redriven(
+            self._declared.redrive_topic, discarded=is_discarded, after=after, new_key=self._new_keys
+        )
         return [Addressed(record, letter.origin.partition), noted]
 
     def _write(self, batch: Sequence[tuple[Letter, list[Addressed]]]) -> None:

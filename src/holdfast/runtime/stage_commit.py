@@ -19,10 +19,11 @@ from threading import Lock, Thread
 from typing import Any, Final
 
 from holdfast.engine.dead_letter import drop, set_aside
+from holdfast.engine.redriven import Redriven
 from holdfast.engine.unit import SealedUnit
 from holdfast.errors import ClusterError, SinkError, SinkStuck
 from holdfast.kafka.unit_writer import Ending, Outcome, UnitWriter
-from holdfast.record import Output, Position, TopicPartition
+from holdfast.record import Output, Position, TopicPartition, known_as
 from holdfast.runtime.commit import CommitPipeline, Finished
 from holdfast.runtime.stage import Stage, Written
 from holdfast.runtime.unit_end import PATIENCE_S, UnitEnd
@@ -156,13 +157,16 @@ class StagePipeline(CommitPipeline):
     def _batch(self, unit: SealedUnit) -> SinkBatch:
         begins = {place: at for part in unit.shards for place, at in part.begins.items()}
         fences = {place: part.fence for part in unit.shards for place in part.positions}
+        topics = {place.topic for place in begins}
+        # Those of redriven records are told by where they were read first.
+        topics |= {known_as(it.message).topic for it in unit.writes if isinstance(it.message, Redriven)}
         return SinkBatch(
             group=self._processor.group,
             writes=unit.writes,
             begins=begins,
             ends=unit.positions,
             fences=fences,
-            topic_ids={place.topic: self._processor.topic_id(place.topic) for place in begins},
+            topic_ids={topic: self._processor.topic_id(topic) for topic in topics},
         )
 
     def _letters(self, refusals: Sequence[Refusal], batch: SinkBatch) -> list[Output]:

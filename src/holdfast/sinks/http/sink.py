@@ -42,7 +42,7 @@ class HttpSink(Sink):
         self._made.begin(batch)
 
         async def call(record: RecordWrites) -> Refusal | None:
-            return await self._call(record, identity_of(batch, record.position), until)
+            return await self._call(record, identity_of(batch, record.message), until)
 
         return [refusal for refusal in self._work.run(batch, call) if refusal is not None]
 
