@@ -14,6 +14,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # it re-exports them without saying so
     AdminClient,
     ConfigResource,
+    NewPartitions,
     NewTopic,
 )
 
@@ -136,6 +137,46 @@ class TopicAdmin:
             raise TopicRefused("\n".join(refused))
         if problems:
             raise problems[0]
+
+    def partitions(self, names: Collection[str]) -> dict[str, int]:
+        """Return how many partitions those of the named topics have that exist, and this user may see.
+
+        Raises:
+            BrokersUnreachable: the brokers do not answer any more.
+        """
+        with mapped(f"listing the topics of {self._servers}"):
+            found = self._client.list_topics(timeout=self._timeout).topics
+        return {
+            name: len(found[name].partitions) for name in names if name in found and found[name].partitions
+        }
+
+    def broker_count(self) -> int:
+        """Return how many brokers there are at the moment.
+
+        Raises:
+            BrokersUnreachable: the brokers do not answer any more.
+        """
+        with mapped(f"asking {self._servers} for its brokers"):
+            return len(self._client.list_topics(timeout=self._timeout).brokers)
+
+    def grow(self, name: str, partitions: int) -> None:
+        """Give a topic more partitions, and return when every broker knows them.
+
+        One that has as many already, since somebody else was quicker, is left as it is.
+
+        Raises:
+            ClusterError: the brokers refuse it, or not every one knew the partitions in time.
+        """
+        with mapped(f"adding partitions to {name} on {self._servers}"):
+            answers = self._client.create_partitions(
+                [NewPartitions(name, partitions)], request_timeout=self._timeout
+            )
+        error = self._error(answers[name])
+        if error is not None and error.code() != KafkaError.INVALID_PARTITIONS:
+            raise translate(KafkaException(error), f"adding partitions to {name} on {self._servers}") from (
+                KafkaException(error)
+            )
+        self._wait_until_known({name: partitions})
 
     def record_counts(self, names: Iterable[str]) -> Mapping[str, int]:
         """Return how many offsets each topic keeps; transaction markers and compacted records count.

@@ -11,7 +11,14 @@ from contextlib import contextmanager
 
 from confluent_kafka import KafkaError, KafkaException
 
-from holdfast.errors import BrokersUnreachable, ClusterError, Fenced, HoldfastError, SettingError
+from holdfast.errors import (
+    BrokersUnreachable,
+    ClusterError,
+    Fenced,
+    HoldfastError,
+    SettingError,
+    TopicRefused,
+)
 
 _UNREACHABLE = frozenset(
     {
@@ -38,6 +45,24 @@ FENCED = frozenset(
     }
 )
 """Codes that say that a newer owner of the same id writes now."""
+
+LASTING = frozenset(
+    {
+        KafkaError._AUTHENTICATION,
+        KafkaError._UNSUPPORTED_FEATURE,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.UNSUPPORTED_SASL_MECHANISM,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.INVALID_TRANSACTION_TIMEOUT,
+        KafkaError.UNSUPPORTED_VERSION,
+    }
+)
+"""Codes of what stays as it is until a person changes it: logins, rights, names, versions."""
 
 _ADVICE: dict[int, str] = {
     KafkaError._UNKNOWN_TOPIC: "the topic does not exist; create it with `holdfast apply`",
@@ -89,6 +114,14 @@ def translate(error: KafkaException | KafkaError, doing: str) -> HoldfastError:
     if inner.code() in (KafkaError._INVALID_ARG, KafkaError._CONFLICT, KafkaError._UNKNOWN_PROTOCOL):
         return SettingError(f"{doing}: {inner.str()}.")
     return ClusterError(text)
+
+
+def is_lasting(error: ClusterError) -> bool:
+    """Whether an error of this tree stays until a person changes something: a login, a right, a property."""
+    cause = error.__cause__
+    if isinstance(error, (SettingError, TopicRefused)):
+        return True
+    return isinstance(cause, KafkaException) and kafka_error(cause).code() in LASTING
 
 
 @contextmanager

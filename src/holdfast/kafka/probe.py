@@ -13,7 +13,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # a silent re-export
 
-from holdfast.errors import BrokersUnreachable
+from holdfast.errors import BrokersUnreachable, ClusterError
 from holdfast.kafka.errors import describe, mapped
 from holdfast.kafka.settings import Properties, common_config
 
@@ -42,6 +42,7 @@ def require_brokers(
 
     Raises:
         BrokersUnreachable: none answered in time; the message holds the client's last error.
+        ClusterError: those that answered refuse the login.
         SettingError: the client refuses the properties.
     """
     _Probe(bootstrap_servers, properties, timeout).wait_for_brokers(1)
@@ -92,6 +93,7 @@ class _Probe:
         self._on_wait = on_wait
         self._last = ""
         self._client_said = ""
+        self._refused_login: KafkaError | None = None
         self._properties = {
             **common_config(bootstrap_servers, properties),
             # While brokers start, a refused connection should be tried again at once,
@@ -167,12 +169,15 @@ class _Probe:
             self._admin.poll(0)  # lets the client report refused connections
             # Some refusals come at once; do not spin on them.
             time.sleep(max(0.0, 0.1 - (time.monotonic() - began)))
+        if self._refused_login is not None:
+            raise ClusterError(self._failure()) from KafkaException(self._refused_login)
         raise BrokersUnreachable(self._failure())
 
     def _note(self, error: KafkaError) -> None:
         """Keep what the client reports; 'all brokers down' only sums up what it said before."""
         if error.code() != KafkaError._ALL_BROKERS_DOWN:
             self._client_said = error.str()
+            self._refused_login = error if error.code() == KafkaError._AUTHENTICATION else None
 
     def _failure(self) -> str:
         said = f" ({self._client_said})" if self._client_said else ""

@@ -62,7 +62,7 @@ _SILENT_S = 8.0
 """Seconds after which it takes long in any case: most of what a transaction lives for."""
 _ABORT_S = 1.0
 """Seconds for the abort on a client that is replaced: its successor ends the transaction anyway."""
-_MARKERS_S = 0.05
+MARKERS_S = 0.05
 """Seconds in which the markers of a transaction that has ended are mostly written. Before they are, the
 transactional id cannot be taken over, and the client tries again only after half a second."""
 _REPLACEMENTS = 3
@@ -220,7 +220,7 @@ class TransactionalWriter(ClientWriter):
         self._note_delivery(error, message)
 
     def finish(self, positions: Mapping[TopicPartition, int], group_metadata: Any) -> Ending:
-        """Send the offsets and commit."""
+        """Send the offsets, if there are any, and commit."""
         # By name, not by `self`: a call that hangs may return when there is a new client already.
         client, lost, asked, ends = self._client, self._lost, self._asked, self._ends
         offsets = noted(positions, self._note_of)
@@ -228,15 +228,16 @@ class TransactionalWriter(ClientWriter):
             # Right after another transaction the brokers refuse this one until the markers of that one are
             # written. Of the records' partitions the client asks again after 20 ms, of the offsets only
             # after 100 ms: when the records are there, the offsets are taken at once.
-            flush(client, self._timeout)
+            self._await_records(client)
             if lost.reason:
                 # The broker may have been the group's coordinator; see `stop_waiting`. All of it is done
                 # again by a new client, which would have come before the next unit anyway.
                 return self._abort_for_good(client, _lost_connection(lost))
             if self._refused:
                 return self._refuse(client, self._refused)
-            with asked:
-                client.send_offsets_to_transaction(offsets, group_metadata, self._timeout)
+            if offsets:
+                with asked:
+                    client.send_offsets_to_transaction(offsets, group_metadata, self._timeout)
             if self._left_out is not None:
                 return self._unusable(self._left_out)
             asked.commit()
@@ -254,6 +255,10 @@ class TransactionalWriter(ClientWriter):
             # be on their way, and get into the next transaction.
             return self._unusable(error)
         return Ending(Outcome.COMMITTED, changelog_ends=ends)
+
+    def _await_records(self, client: Producer) -> None:
+        """Wait until each record of the unit is acknowledged or given up."""
+        flush(client, self._timeout)
 
     def stop_waiting(self, *, is_late: bool = False) -> Ending | None:
         """Give up the unit if its offsets are not answered for long: 2 s after a lost connection, else 8 s.
@@ -293,7 +298,7 @@ class TransactionalWriter(ClientWriter):
         """Replace the client; the transactional id's open transaction is ended by it."""
         self._discard()
         self._client = self._connect()
-        self._initialised = self._initialise(_MARKERS_S)
+        self._initialised = self._initialise(MARKERS_S)
 
     def _await_client(self) -> None:
         wait_for([self._initialised])
