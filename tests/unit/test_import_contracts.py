@@ -23,6 +23,11 @@ FORBIDDEN = {
         "Resilience knows no Kafka and nothing of Holdfast but its errors",
     ),
     "src/holdfast/cli/run.py": ("import confluent_kafka", "The Kafka client is imported in one place"),
+    "src/holdfast/sinks/http/sink.py": (
+        "import holdfast.kafka.client",
+        "Of the sinks only the one for Kafka knows Kafka",
+    ),
+    "src/holdfast/sinks/kafka/sink.py": ("import holdfast.engine.plan", "No sink knows the engine"),
     "src/holdfast/runtime/supervisor.py": (
         "import holdfast.runtime.store",
         "The parts of the runtime know only those below them",

@@ -15,6 +15,7 @@ from holdfast.topology.resolved import ResolvedSink
 from holdfast.topology.sink_decls import (
     CustomSinkDecl,
     HttpSinkDecl,
+    KafkaSinkDecl,
     ParquetSinkDecl,
     PostgresSinkDecl,
     RedisSinkDecl,
@@ -46,6 +47,8 @@ def build_sink(resolved: ResolvedSink) -> Sink:
         return _redis(decl)
     if isinstance(decl, ParquetSinkDecl):
         return _parquet(decl)
+    if isinstance(decl, KafkaSinkDecl):
+        return _kafka(decl)
     return _http(decl) if isinstance(decl, HttpSinkDecl) else _made(resolved, decl, Sink)  # type: ignore[type-abstract]
 
 
@@ -106,6 +109,19 @@ def _parquet(decl: ParquetSinkDecl) -> Sink:
         decl.name, Path(decl.path), decl.partition_by, decl.columns, compression=decl.compression
     )
     return ParquetSink(settings)
+
+
+def _kafka(decl: KafkaSinkDecl) -> Sink:
+    from holdfast.sinks.kafka.sink import KafkaSettings, KafkaSink
+
+    properties = {
+        name: _expanded(decl.name, f"its `kafka` property {name}", value)
+        for name, value in decl.kafka.items()
+    }
+    servers = _expanded(decl.name, "its `bootstrap_servers`", decl.bootstrap_servers)
+    return KafkaSink(
+        KafkaSettings(decl.name, servers, properties, decl.positions, timeout=decl.timeout_ms / 1000)
+    )
 
 
 def _http(decl: HttpSinkDecl) -> Sink:

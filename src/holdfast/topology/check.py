@@ -15,11 +15,14 @@ from holdfast.topology.model import (
     ProcessorDecl,
     Topology,
 )
-from holdfast.topology.sink_decls import HttpSinkDecl, ParquetSinkDecl, RedisSinkDecl
+from holdfast.topology.sink_decls import HttpSinkDecl, KafkaSinkDecl, ParquetSinkDecl, RedisSinkDecl
 from holdfast.topology.source import Location, Problem, did_you_mean
 
 _MOST_DIGITS = 38
 """Of a decimal in a Parquet file."""
+
+_SERVERS = ("bootstrap.servers", "metadata.broker.list")
+"""Client properties that say where brokers are."""
 
 _NOT_WHERE_ONE_ASKS = {
     "tables": "while an async handler waits for an answer, other records of its table are handled",
@@ -198,6 +201,8 @@ def _sinks(topology: Topology, known: Collection[str]) -> Iterator[Problem]:
             yield from _where(("sinks", name), sink)
         if isinstance(sink, ParquetSinkDecl):
             yield from _columns(("sinks", name), sink)
+        if isinstance(sink, KafkaSinkDecl):
+            yield from _properties(("sinks", name), sink)
     for name, processor in topology.native.items():
         at: Location = ("processors", name)
         yield from _asked(at, processor, known)
@@ -242,6 +247,17 @@ def _where(at: Location, sink: RedisSinkDecl) -> Iterator[Problem]:
         for key in ("username", "password", "database"):
             if getattr(sink, key) is not None:
                 yield Problem((*at, key), "with `url` it is a part of that: redis://username:password@host/0")
+
+
+def _properties(at: Location, sink: KafkaSinkDecl) -> Iterator[Problem]:
+    for key in _SERVERS:
+        if key in sink.kafka:
+            text = "where the brokers are is for `bootstrap_servers` to say; remove it"
+            yield Problem((*at, "kafka", key), text)
+    most = sink.kafka.get("message.max.bytes")
+    if most is not None and not re.fullmatch(r"\d{4,10}", most):
+        text = f"expected a number of bytes, from 1000 on, got {most!r}"
+        yield Problem((*at, "kafka", "message.max.bytes"), text)
 
 
 def _columns(at: Location, sink: ParquetSinkDecl) -> Iterator[Problem]:

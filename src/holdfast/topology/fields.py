@@ -135,6 +135,26 @@ RedisUrl = Annotated[
     Field(pattern=r"^rediss?://[^/?#\s]+(/\d{1,4})?$"),
     expected("the URL of a Redis server, such as redis://cache.internal:6379/0"),
 ]
+Servers = Annotated[
+    StrictStr,
+    Field(
+        pattern=r"^([^\s:/@,\[\]]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?"
+        r"(,\s*([^\s:/@,\[\]]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?)*$"
+    ),
+    expected("hosts and ports of brokers, such as kafka-1.eu.internal:9092,kafka-2.eu.internal:9092"),
+]
+TopicPrefix = Annotated[
+    StrictStr,
+    Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$"),
+    expected('how names of topics begin (1 to 100 letters, digits, ".", "_" or "-")'),
+]
+# A transaction on other brokers begins, is written and ends in it.
+BrokerTimeout = Annotated[
+    int,
+    BeforeValidator(_duration_ms),
+    Field(ge=1_000, le=20_000),
+    expected("a duration from 1s to 20s, such as 10s"),
+]
 HostPort = Annotated[
     StrictStr,
     Field(pattern=r"^([^\s:/@\[\]]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?$"),

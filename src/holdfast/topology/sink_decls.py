@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, StrictStr, Tag
 from holdfast.resilience import BreakerSettings
 from holdfast.topology.declared import Declared
 from holdfast.topology.fields import (
+    BrokerTimeout,
     ColumnName,
     ColumnType,
     Compression,
@@ -27,10 +28,12 @@ from holdfast.topology.fields import (
     RedisUrl,
     Reference,
     Replicas,
+    Servers,
     ServiceUrl,
     SinkTimeout,
     Status,
     Text,
+    TopicPrefix,
 )
 
 _A_YEAR_S = 365 * 86_400.0
@@ -236,6 +239,28 @@ class ParquetSinkDecl(AnySinkDecl):
     """How files are compressed."""
 
 
+class KafkaSinkDecl(AnySinkDecl):
+    """Another Kafka cluster: exactly-once, as it keeps the inputs' positions beside the records."""
+
+    accepts: ClassVar[tuple[str, ...]] = ("holdfast.sinks.kafka.writes:KafkaRecord",)
+
+    type: Literal["kafka"]
+    """What kind of system it is."""
+
+    bootstrap_servers: Servers
+    """Where some of its brokers are."""
+
+    # Not in repr: they may hold passwords.
+    kafka: Mapping[str, ConfigValue] = Field(default={}, repr=False)
+    """Client properties of librdkafka; `${NAME}` stands for an environment variable of the worker."""
+
+    positions: TopicPrefix = "holdfast.positions"
+    """How the topics' names begin that hold the inputs' positions; the consumer group follows after a dot."""
+
+    timeout_ms: BrokerTimeout = Field(10_000, alias="timeout")
+    """How long a batch may take before it is given up and the sink counts as failing; from 1s to 20s."""
+
+
 class CustomSinkDecl(AnySinkDecl):
     """A system that the application brings a sink for, or something to ask it with."""
 
@@ -259,6 +284,7 @@ SinkDecl = Annotated[
     | Annotated[HttpSinkDecl, Tag("http")]
     | Annotated[RedisSinkDecl, Tag("redis")]
     | Annotated[ParquetSinkDecl, Tag("parquet")]
+    | Annotated[KafkaSinkDecl, Tag("kafka")]
     | Annotated[CustomSinkDecl, Tag("custom")],
     Discriminator(_type),
 ]

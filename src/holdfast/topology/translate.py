@@ -23,6 +23,7 @@ from holdfast.topology.sink_decls import (
     BreakerDecl,
     CustomSinkDecl,
     HttpSinkDecl,
+    KafkaSinkDecl,
     ParquetSinkDecl,
     PostgresSinkDecl,
     RedisSinkDecl,
@@ -43,6 +44,7 @@ _KINDS: Mapping[str, tuple[str, Mapping[str, type[BaseModel]]]] = {
             "http": HttpSinkDecl,
             "redis": RedisSinkDecl,
             "parquet": ParquetSinkDecl,
+            "kafka": KafkaSinkDecl,
             "custom": CustomSinkDecl,
         },
     ),
@@ -129,6 +131,8 @@ def _given(detail: ErrorDetails) -> str:
         return "another type of value"
     if at[0] == "sinks" and (at[-1] == "dsn" or "headers" in at):
         return "another type of value"
+    if at[0] == "sinks" and at[2:4] == ("kafka", "kafka"):
+        return "something else (not shown, as it may hold a password)"
     if at[0] == "sinks" and "redis" in at and at[-1] in ("url", "password", "sentinel_password"):
         return "something else (not shown, as it may hold a password)"
     return show(detail["input"])

@@ -12,6 +12,8 @@ from holdfast.errors import SinkError, TopologyErrors
 from holdfast.sinks.factory import build_sink
 from holdfast.sinks.http import HttpCall
 from holdfast.sinks.http.sink import HttpSink
+from holdfast.sinks.kafka import KafkaRecord
+from holdfast.sinks.kafka.sink import KafkaSink
 from holdfast.sinks.parquet import Row
 from holdfast.sinks.parquet.sink import ParquetSink
 from holdfast.sinks.postgres import Delete, Execute, Insert, Upsert
@@ -40,6 +42,7 @@ from collections.abc import Iterator
 from holdfast import Event, State
 from holdfast.sinks.base import Sink
 from holdfast.sinks.http import HttpCall, HttpClient
+from holdfast.sinks.kafka import KafkaRecord
 from holdfast.sinks.postgres import Insert, Upsert
 from holdfast.sinks.redis import Set
 class Day(Event):
@@ -48,6 +51,7 @@ def good(day: Day) -> Iterator[Insert | Upsert] | None: ...
 def returns_events(day: Day) -> Day: ...
 def calls(day: Day) -> HttpCall: ...
 def sets(day: Day) -> Set: ...
+def mirrors(day: Day) -> KafkaRecord: ...
 def returns_none(day: Day) -> None: ...
 async def asks(day: Day, gateway: HttpClient) -> None: ...
 async def asks_history(day: Day, history: HttpClient) -> None: ...
@@ -175,8 +179,8 @@ def test_all_mistakes_of_sinks_are_told_with_their_lines(tmp_path: Path) -> None
         "  loose: {handler: schemas_sk:good, reads: [days], sink: good, guarantee: at-least-once}\n",
     )
     begins = [
-        '5: sinks.typo.type: expected postgres or http or redis or parquet or custom, got "postgrs"; did you',
-        "6: sinks.none.type: expected postgres or http or redis or parquet or custom, got nothing",
+        '5: sinks.typo.type: expected postgres or http or redis or parquet or kafka or custom, got "postgr',
+        "6: sinks.none.type: expected postgres or http or redis or parquet or kafka or custom, got nothing",
         "7: sinks.bare.dsn: missing: where it is",
         "8: sinks.unknown.tabel: unknown key",
         "9: sinks.never.breaker: this breaker can never open: its window holds 10 calls",
@@ -317,6 +321,88 @@ def test_a_redis_is_read_with_its_defaults(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("REDIS_PASSWORD", "t0ps3cret")
     assert isinstance(build_sink(one), RedisSink)
     assert "t0ps3cret" not in repr(build_sink(many))
+
+
+def test_all_mistakes_of_another_cluster_are_told(tmp_path: Path) -> None:
+    """Where it is, how its client is set, and what handlers return; no password is repeated."""
+    told = problems(
+        tmp_path,
+        "sinks:\n"
+        "  nowhere: {type: kafka}\n"
+        "  url: {type: kafka, bootstrap_servers: 'kafka://x:9092'}\n"
+        "  list: {type: kafka, bootstrap_servers: ['x:9092']}\n"
+        "  typo: {type: kafka, bootstrap_servers: 'x:9092', bootstrap_server: y}\n"
+        "  twice: {type: kafka, bootstrap_servers: x, kafka: {bootstrap.servers: y, message.max.bytes: 1M}}\n"
+        "  secret: {type: kafka, bootstrap_servers: x, kafka: {sasl.password: [hunter2]}}\n"
+        "  text: {type: kafka, bootstrap_servers: x, kafka: hunter2}\n"
+        "  name: {type: kafka, bootstrap_servers: x, positions: 'a b'}\n"
+        "  soon: {type: kafka, bootstrap_servers: x, timeout: 200ms}\n"
+        "  good: {type: kafka, bootstrap_servers: 'a.b:1,[::1]:2, c'}\n"
+        "processors:\n"
+        "  events: {handler: schemas_sk:returns_events, reads: [days], sink: good}\n",
+    )
+    begins = [
+        "5: sinks.nowhere.bootstrap_servers: missing: where some of its brokers are",
+        "6: sinks.url.bootstrap_servers: expected hosts and ports of brokers, such as kafka-1.eu.internal:90",
+        "7: sinks.list.bootstrap_servers: expected hosts and ports of brokers",
+        '8: sinks.typo.bootstrap_server: unknown key; did you mean "bootstrap_servers"? (known: ',
+        "9: sinks.twice.kafka.bootstrap.servers: where the brokers are is for `bootstrap_servers` to say",
+        "9: sinks.twice.kafka.message.max.bytes: expected a number of bytes, from 1000 on, got '1M'",
+        "10: sinks.secret.kafka.sasl.password: expected text, a number, true or false, got something else",
+        "11: sinks.text.kafka: expected a mapping (key: value), got something else",
+        "12: sinks.name.positions: expected how names of topics begin (1 to 100 letters, digits,",
+        '13: sinks.soon.timeout: expected a duration from 1s to 20s, such as 10s, got "200ms"',
+        "16: processors.events.handler: schemas_sk:returns_events returns Day, which sink 'good' does not",
+    ]
+    assert len(told) == len(begins), told
+    for text, begin in zip(told, begins, strict=True):
+        assert text.startswith(begin), text
+        assert "hunter2" not in text
+
+
+def test_another_cluster_is_read_with_its_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made without connecting; secrets are the environment's, and are in no text."""
+    topology = read(
+        tmp_path,
+        "sinks:\n"
+        "  mirror:\n"
+        "    type: kafka\n"
+        "    bootstrap_servers: 'kafka-1:9092,${KAFKA_EU}'\n"
+        "    kafka: {security.protocol: sasl_ssl, sasl.password: '${KAFKA_PASSWORD}', linger.ms: 5}\n"
+        "processors:\n"
+        "  one: {handler: schemas_sk:mirrors, reads: [days], sink: mirror}\n",
+    )
+    resolved = resolve(topology, check_handler).processors["one"].sink
+    assert resolved is not None
+    assert resolved.accepts == (KafkaRecord,)
+    assert "KAFKA_PASSWORD" not in repr(topology)
+    monkeypatch.setenv("KAFKA_EU", "kafka-2:9092")
+    monkeypatch.delenv("KAFKA_PASSWORD", raising=False)
+    wanted = "its `kafka` property sasl.password needs the environment variable KAFKA_PASSWORD"
+    with pytest.raises(SinkError, match=wanted):
+        build_sink(resolved)
+    monkeypatch.setenv("KAFKA_PASSWORD", "t0ps3cret")
+    sink = build_sink(resolved)
+    assert isinstance(sink, KafkaSink)
+    settings = sink._settings
+    assert (settings.servers, settings.positions) == ("kafka-1:9092,kafka-2:9092", "holdfast.positions")
+    assert (settings.properties["sasl.password"], settings.properties["linger.ms"]) == ("t0ps3cret", "5")
+    assert "t0ps3cret" not in repr(settings)
+
+
+def test_a_property_that_would_break_a_guarantee_ends_the_worker(tmp_path: Path) -> None:
+    """With the reason, before anything is written."""
+    topology = read(
+        tmp_path,
+        "sinks: {mirror: {type: kafka, bootstrap_servers: x, kafka: {acks: 1, transactional.id: y}}}\n"
+        "processors: {one: {handler: schemas_sk:mirrors, reads: [days], sink: mirror}}\n",
+    )
+    resolved = resolve(topology, check_handler).processors["one"].sink
+    assert resolved is not None
+    with pytest.raises(
+        SinkError, match=r"(?s)sink 'mirror', `kafka` in topology.yaml.*acks.*transactional.id"
+    ):
+        build_sink(resolved)
 
 
 def http(folder: Path, more: str = "") -> ResolvedSink:
