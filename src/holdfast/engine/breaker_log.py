@@ -60,7 +60,7 @@ class Report(_Written):
         slot: the worker's slot.
         host: its machine.
         pid: its process.
-        sinks: the sinks whose calls it counts; several where a handler asks systems without one of their own.
+        sinks: the sinks whose calls it counts; one of them, as this version writes it.
         state: its state.
         state_s: for how many seconds it had been in it.
         wait_s: after how many seconds it would let a call pass; None while it is forced open.

@@ -81,6 +81,17 @@ class Bench:
         processor = StageProcessor("projection", "shop.projection", "shop.dead-letters", lambda _: "id-1")
         self.pipeline = StagePipeline(self.writer, self.guarded, processor)
 
+    def block(self) -> threading.Event:
+        """Have the sink write until the event is set, 20 s at most."""
+        gate = threading.Event()
+
+        def act(_: SinkBatch) -> Sequence[Refusal]:
+            gate.wait(20)
+            return ()
+
+        self.sink.act = act
+        return gate
+
     def end(self, sealed: SealedUnit) -> Any:
         """Commit a unit."""
         self.pipeline.start(sealed, None)
@@ -190,13 +201,7 @@ def test_a_sink_that_does_not_return_is_not_waited_for(monkeypatch: pytest.Monke
     """And when it does after all, nothing of it gets to Kafka."""
     monkeypatch.setattr(stage_commit, "_GRACE_S", 0.2)
     bench = Bench(timeout=0.1)
-    gate = threading.Event()
-
-    def act(_: SinkBatch) -> Sequence[Refusal]:
-        gate.wait(20)
-        return ()
-
-    bench.sink.act = act
+    gate = bench.block()
     bench.pipeline.start(unit("a"), None)
     assert bench.pipeline.take() is None
     began = time.monotonic()
@@ -390,13 +395,7 @@ def test_a_stage_that_is_stuck_is_not_closed(monkeypatch: pytest.MonkeyPatch) ->
     """It may not be closed while it writes, and its close may wait for what never comes; the writer's may."""
     monkeypatch.setattr(stage_commit, "_GRACE_S", 0.2)
     bench = Bench(timeout=0.1)
-    gate = threading.Event()
-
-    def act(_: SinkBatch) -> Sequence[Refusal]:
-        gate.wait(20)
-        return ()
-
-    bench.sink.act = act
+    gate = bench.block()
     bench.pipeline.start(unit("a"), None)
     with pytest.raises(SinkStuck):
         bench.pipeline.take(wait=None)
@@ -412,13 +411,7 @@ def test_a_stage_that_is_found_stuck_by_the_close_is_not_closed_either(
     """The process ends for another reason, and its last unit does not."""
     monkeypatch.setattr(stage_commit, "_GRACE_S", 0.2)
     bench = Bench(timeout=0.1)
-    gate = threading.Event()
-
-    def act(_: SinkBatch) -> Sequence[Refusal]:
-        gate.wait(20)
-        return ()
-
-    bench.sink.act = act
+    gate = bench.block()
     bench.pipeline.start(unit("a"), None)
     bench.pipeline.close()
     assert not bench.sink.closed

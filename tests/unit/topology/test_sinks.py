@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,14 @@ def problems(folder: Path, text: str) -> list[str]:
     with pytest.raises(TopologyErrors) as caught:
         check_file(file, check_handler)
     return [problem.partition("topology.yaml:")[2] for problem in caught.value.problems]
+
+
+def assert_told(told: Sequence[str], begins: Sequence[str]) -> None:
+    """These mistakes are told, in this order, and no secret is."""
+    assert len(told) == len(begins), told
+    for text, begin in zip(told, begins, strict=True):
+        assert text.startswith(begin), text
+        assert "hunter2" not in text
 
 
 def test_a_sink_is_read_with_its_defaults(tmp_path: Path) -> None:
@@ -199,9 +208,7 @@ def test_all_mistakes_of_sinks_are_told_with_their_lines(tmp_path: Path) -> None
         "23: processors.keeps.tables: a processor with a sink keeps no state",
         "24: processors.loose.guarantee: a processor with a sink is exactly-once up to it",
     ]
-    assert len(told) == len(begins), told
-    for text, begin in zip(told, begins, strict=True):
-        assert text.startswith(begin), text
+    assert_told(told, begins)
 
 
 def test_all_mistakes_of_files_are_told(tmp_path: Path) -> None:
@@ -234,9 +241,7 @@ def test_all_mistakes_of_files_are_told(tmp_path: Path) -> None:
         "12: sinks.small.compression: expected zstd, snappy, gzip, lz4 or none",
         '13: sinks.twice.partition_by.1: "day" stands twice in the list',
     ]
-    assert len(told) == len(begins), told
-    for text, begin in zip(told, begins, strict=True):
-        assert text.startswith(begin), text
+    assert_told(told, begins)
 
 
 def test_a_parquet_sink_takes_rows_and_events(tmp_path: Path) -> None:
@@ -293,10 +298,7 @@ def test_all_mistakes_of_where_a_redis_is_are_told(tmp_path: Path) -> None:
         '14: sinks.copies.replicas: expected a whole number from 0 to 100, got "many"',
         "15: sinks.list.password: expected text, got something else",
     ]
-    assert len(told) == len(begins), told
-    for text, begin in zip(told, begins, strict=True):
-        assert text.startswith(begin), text
-        assert "hunter2" not in text
+    assert_told(told, begins)
 
 
 def test_a_redis_is_read_with_its_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,10 +356,7 @@ def test_all_mistakes_of_another_cluster_are_told(tmp_path: Path) -> None:
         '13: sinks.soon.timeout: expected a duration from 1s to 20s, such as 10s, got "200ms"',
         "16: processors.events.handler: schemas_sk:returns_events returns Day, which sink 'good' does not",
     ]
-    assert len(told) == len(begins), told
-    for text, begin in zip(told, begins, strict=True):
-        assert text.startswith(begin), text
-        assert "hunter2" not in text
+    assert_told(told, begins)
 
 
 def test_another_cluster_is_read_with_its_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -469,6 +468,4 @@ def test_all_mistakes_of_what_is_asked_are_told(tmp_path: Path) -> None:
         "16: processors.plain.handler: 'gateway' is declared in `asks`, but schemas_sk:returns_none has no",
         "17: processors.name.asks.0: expected the name of a sink that a Python parameter can have",
     ]
-    assert len(told) == len(begins), told
-    for text, begin in zip(told, begins, strict=True):
-        assert text.startswith(begin), text
+    assert_told(told, begins)
