@@ -18,6 +18,7 @@ from holdfast.kafka.scan import LogScanner
 from tests.support.application import COUNTER, FOLD, Application
 from tests.support.command import rows
 from tests.support.events import Added
+from tests.support.letters import dlq, letters, mend
 from tests.support.versions import another_version, command, drain, outputs, prepare, switch, table
 
 pytestmark = pytest.mark.integration
@@ -56,27 +57,12 @@ Redriver(declared, servers, box, writer, by="a test").redrive(Choice(state="open
 """The command, which is killed when everything is with the brokers and nothing is committed."""
 
 
-def dlq(app: Application, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command, on the machine of the workers."""
-    return command(app, "dlq", *arguments)
-
-
-def mend(app: Application) -> None:
-    """Have the handler handle what is bad."""
-    (app.folder / "mended").touch()
-
-
 def handled(app: Application) -> dict[str, list[int]]:
     """For each key what was handled, in the order of the outputs."""
     found: defaultdict[str, list[int]] = defaultdict(list)
     for event in app.decoded("sums"):
         found[event.key].append(event.n)
     return dict(found)
-
-
-def letters(app: Application, state: str = "open") -> list[dict[str, Any]]:
-    """The letters, as a program reads them."""
-    return [it for it in rows(dlq(app, "list", "--state", state)) if it["type"] == "letter"]
 
 
 @contextmanager

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_dlq import dlq, letters, mend
 from tests.support.application import Application, Run
 from tests.support.downstream import by_key
 from tests.support.events import Added, Taken
 from tests.support.http_service import Asked, HttpServer, Say, http_server
+from tests.support.letters import dlq, letters, mend
 from tests.support.postgres import PostgresServer
 from tests.support.versions import drain
 
