@@ -46,16 +46,28 @@ def plan(writes: Iterable[PostgresWrite], key_of: KeyOf) -> list[Step]:
     """
     steps: list[Step] = []
     groups: dict[str, _Group] = {}
+    last: PostgresWrite | None = None
     for write in writes:
         if isinstance(write, Execute):
             steps += _flushed(groups)
             steps.append(Step(write.statement.encode(), tuple(write.parameters)))
-            continue
-        key = _key(write, key_of)
-        if _must_come_after(groups, write, key):
-            steps += _flushed(groups)
-        groups.setdefault(write.table, _Group(write.table, key)).take(write)
+        else:
+            if not _is_like(last, write):
+                key = _key(write, key_of)
+                if _must_come_after(groups, write, key):
+                    steps += _flushed(groups)
+                group = groups.get(write.table) or groups.setdefault(write.table, _Group(write.table, key))
+            group.take(write)
+        last = write
     return steps + _flushed(groups)
+
+
+def _is_like(last: PostgresWrite | None, write: PostgresWrite) -> bool:
+    """Whether a write goes where the one before it went, without another look: so nearly all of them do."""
+    kind = type(write)
+    if kind is Insert and type(last) is Insert:
+        return last.table == write.table
+    return kind is Upsert and type(last) is Upsert and (last.table, last.key) == (write.table, write.key)
 
 
 def _key(write: Upsert | Insert | Delete, key_of: KeyOf) -> Columns | None:
@@ -122,7 +134,7 @@ class _Group:
     def _name(self, row: Mapping[str, Any]) -> object:
         assert self.key is not None
         try:
-            values = tuple(row[column] for column in self.key)
+            values = tuple([row[column] for column in self.key])
         except KeyError as error:
             raise SinkRefused(f"a row for table {self.table!r} lacks {error}, a column of its key") from None
         if None in values:
@@ -150,10 +162,10 @@ def _by_columns(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Columns, li
 
 
 def _values(table: str, row: Row) -> dict[str, Any]:
-    values = dict(row)
+    values = row if type(row) is dict else dict(row)
     if not values:
         raise SinkRefused(f"a row for table {table!r} has no columns")
-    if any(type(value) is bytes for value in values.values()):
+    if bytes in map(type, values.values()):
         # As JSON they would be text, which is another thing to a `bytea` column.
         return {
             name: f"\\x{value.hex()}" if type(value) is bytes else value for name, value in values.items()

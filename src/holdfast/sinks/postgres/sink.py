@@ -90,9 +90,12 @@ class PostgresSink(Sink):
         with self._connection.transaction(connection):
             before = self._positions.lock(connection, batch)
             new = []
+            place, there = None, None
             for made in by_record(batch.writes):
                 topic, partition, offset = made.position
-                there = before[TopicPartition(topic, partition)]
+                if there is None or place is None or partition != place.partition or topic != place.topic:
+                    place = TopicPartition(topic, partition)
+                    there = before[place]
                 if offset >= there.position:
                     new.append(made)
                 elif offset in there.refused:
@@ -131,7 +134,7 @@ class PostgresSink(Sink):
         Constraints between tables may allow that where they do not allow the merged order.
         """
         key_of = self._key_of(connection)
-        values = [value for each in made for value in each.values]
+        values = [write.value for each in made for write in each.writes]
         for part in [values] if len(made) > 1 else [[value] for value in values]:
             yield from plan(part, key_of)
 
