@@ -66,7 +66,10 @@ class Series:
 def measure(fault: Fault, runs: int, rate: int, fresh_s: float) -> Series:
     """Repeat one fault on brokers and workers of its own, then check all that was written."""
     prefix = "holdfast-recovery-"
-    with tempfile.TemporaryDirectory(prefix=prefix) as folder, EmbeddedCluster.temporary() as cluster:
+    with (
+        tempfile.TemporaryDirectory(prefix=prefix) as folder,
+        EmbeddedCluster.temporary(overrides=fault.brokers) as cluster,
+    ):
         lab = Lab(cluster, Path(folder), f"recovery-{fault.name}", **fault.options)
         try:
             lab.start(0, 1)

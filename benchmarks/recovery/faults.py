@@ -35,6 +35,7 @@ class Fault:
         mend: brings the lab back to two workers and three brokers, unmeasured.
         keys: keys that have a state before.
         options: keys of the processor.
+        brokers: properties of the brokers that are not those of every embedded cluster.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Fault:
     mend: Act = _nothing
     keys: int = 600
     options: dict[str, Any] = field(default_factory=dict)
+    brokers: dict[str, str] = field(default_factory=dict)
 
 
 def _nobody(lab: Lab, _: int) -> None:
@@ -148,6 +150,14 @@ FAULTS = {
         Fault("rolling", "rolling restart of all workers (SIGTERM)", "p95 under 1 s", _roll),
         Fault("scale", "scale 2 -> 3 -> 2", "p95 under 1.5 s", _scale),
         Fault("broker-kill", "leader broker SIGKILL", "p95 under 6 s", _kill_leader, _start_brokers),
+        Fault(
+            "broker-kill-2s",
+            "leader broker SIGKILL, `broker.session.timeout.ms` 2 s instead of 3",
+            "p95 under 6 s",
+            _kill_leader,
+            _start_brokers,
+            brokers={"broker.session.timeout.ms": "2000"},
+        ),
         Fault("broker-stop", "leader broker SIGTERM", "p95 under 1.5 s", _stop_leader, _start_brokers),
         Fault("quorum", "two of three brokers gone, then back", "5 s from quorum", _lose_quorum),
     )

@@ -36,9 +36,10 @@ class OutputWatch:
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 100,
-                # The watch must not be slower than what it watches.
+                # The watch must not be slower than what it watches: by itself it looks for new leaders once a
+                # second.
                 "reconnect.backoff.max.ms": 250,
-                "topic.metadata.refresh.interval.ms": 1_000,
+                "topic.metadata.refresh.interval.ms": 200,
             }
         )
         self._consumer.assign([TopicPartition(topic, number) for number in range(partitions)])
