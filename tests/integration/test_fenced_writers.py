@@ -53,7 +53,7 @@ class Rivalry:
     def take_over(self) -> None:
         """End the writer's transaction."""
         settings = producer_config(self._servers, {}, transactional_id=self.units.name)
-        end_transaction(self.units.name, settings, self.topic, REFUSED_S)
+        end_transaction(self.units.name, settings, REFUSED_S)
 
     def fence(self) -> None:
         """Have the brokers refuse the writer: its client knows, and has not told."""

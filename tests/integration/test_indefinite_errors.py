@@ -114,6 +114,32 @@ def test_a_request_that_comes_late_in_the_next_transaction_changes_nothing(hurt:
     assert hurt.units.problems() == []
 
 
+def test_a_unit_that_lost_a_connection_is_given_up_before_its_records_are_taken(
+    hurt: Hurt, proxy: Proxy
+) -> None:
+    """It is done again anyway: to wait until a partition has a leader first would only take longer."""
+    units = hurt.units
+    writer = units.writer(proxy.bootstrap_servers, TransactionalWriter, call_s=60.0)
+    try:
+        units.run(writer, 1)
+        with units.group() as member:
+            writer.begin()
+            lost = proxy.hurt(Fault.CUT_BEFORE, Api.PRODUCE, units.name)
+            held = proxy.hurt(Fault.HOLD_REQUEST, Api.PRODUCE, units.name)
+            writer.send([Output(f"{units.name}.out", b"lost", b"key", 0, [])])
+            ending = UnitEnd(writer, {units.place: 2}, member, patience=60.0).take(wait=20.0)
+            assert lost.happened.is_set()
+            assert ending is not None, "it waits for the records"
+            assert ending.outcome is Outcome.GIVEN_UP, ending.reason
+            writer.reopen()
+            proxy.release(held)
+            units.run(writer, 2)
+    finally:
+        writer.close()
+    assert units.committed() == 2
+    assert units.problems() == []
+
+
 def test_a_unit_whose_time_is_over_is_not_committed_later(hurt: Hurt, proxy: Proxy) -> None:
     """Its records take long. It is done again by then, and would be there twice."""
     units = hurt.units

@@ -59,10 +59,12 @@ class Units:
         self.place = TopicPartition(f"{name}.in", 0)
         TopicAdmin(servers).create([TopicSpec(f"{name}.{end}", 1, 3, {}) for end in ("in", "out")])
 
-    def writer(self, servers: str, kind: type[TransactionalWriter]) -> TransactionalWriter:
+    def writer(
+        self, servers: str, kind: type[TransactionalWriter], call_s: float = CALL_S
+    ) -> TransactionalWriter:
         """A writer; its client's id is `name`."""
         settings = producer_config(servers, self._properties, transactional_id=self.name)
-        return kind({**settings, "client.id": self.name}, CALL_S)
+        return kind({**settings, "client.id": self.name}, call_s)
 
     def run(self, writer: TransactionalWriter, until: int, within: float = 40.0) -> None:
         """Commit units until there are `until` of them."""

@@ -30,6 +30,7 @@ from holdfast.kafka.members import GroupQuestion
 from holdfast.kafka.offsets import CALL_S
 from holdfast.kafka.positions import Committed, Note, noted
 from holdfast.kafka.reader import PartitionReader, reader_settings
+from holdfast.kafka.serving import purge
 from holdfast.kafka.settings import Properties, admin_config, consumer_config, producer_config
 from holdfast.kafka.takeover import take_over
 from holdfast.record import TopicPartition
@@ -113,7 +114,7 @@ class Mover:
         except BaseException:
             # The brokers abort it anyway; this is sooner.
             with contextlib.suppress(KafkaException):
-                client.purge()
+                purge(client)
                 client.abort_transaction(CALL_S)
             raise
         _commit(client, doing)
@@ -162,7 +163,7 @@ class Mover:
         )
         with mapped(f"taking over {self.transactional_id}"):
             client = Producer(settings)
-        take_over(client, self.transactional_id, CALL_S, _COMMIT_S)
+        take_over(client, self.transactional_id, _COMMIT_S)
         return client
 
     def _outsider(self, group_id: str) -> Any:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -36,19 +37,20 @@ def serve(client: Producer, wait: float = 0.0) -> None:
         _pass_over(error)
 
 
-def flush(client: Producer, timeout: float | None) -> int:
+def flush(client: Producer, timeout: float | None, unless: Callable[[], object] | None = None) -> int:
     """Wait until each record is acknowledged or given up.
 
     Args:
         client: the producer.
         timeout: seconds to wait; without it, as long as the client itself tries.
+        unless: why there is no use in waiting; asked again and again.
 
     Returns:
         How many are still waiting.
     """
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     while True:
-        left = max(deadline - time.monotonic(), 0.0)
+        left = 0.0 if unless is not None and unless() else max(deadline - time.monotonic(), 0.0)
         if not (waiting := _flush_once(client, min(left, SLICE_S))) or not left:
             return waiting
 
@@ -59,6 +61,15 @@ def _flush_once(client: Producer, wait: float) -> int:
     except KafkaException as error:
         _pass_over(error)
         return len(client)
+
+
+def purge(client: Producer) -> None:
+    """Have a producer give up the records that wait or are under way; what is served next tells their fate.
+
+    It does not wait for that: the client would wait without end if the thread of a broker that it takes out
+    of its metadata ends meanwhile (librdkafka 2.16.0, `rd_kafka_purge`).
+    """
+    client.purge(blocking=False)
 
 
 def reason_of(client: Producer, error: KafkaException) -> KafkaException:

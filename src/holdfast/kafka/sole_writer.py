@@ -8,7 +8,6 @@ reason a client that lost a connection is not replaced here: what was read may b
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -19,10 +18,11 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from holdfast.errors import OutputRefused
 from holdfast.kafka.errors import LASTING
+from holdfast.kafka.lost_requests import LostRequests
 from holdfast.kafka.refused import refusal_of
-from holdfast.kafka.serving import SLICE_S, flush, reason_of, serve
+from holdfast.kafka.serving import flush, reason_of, serve
 from holdfast.kafka.settings import Properties, producer_config
-from holdfast.kafka.transaction import MARKERS_S, TransactionalWriter
+from holdfast.kafka.transaction import TransactionalWriter
 from holdfast.kafka.unit_writer import Ending, Outcome
 from holdfast.record import Output, TopicPartition
 
@@ -72,10 +72,6 @@ class SoleWriter(TransactionalWriter):
         self._alone = alone
         own = {"client.id": transactional_id, **(_ALONE if alone else {})}
         super().__init__({**settings, **own}, call_s, replaces=False)
-
-    def _initialise(self, pause: float = MARKERS_S) -> Future[None]:
-        # Mostly there was a client under this id a moment ago, of ours or of the owner before.
-        return super()._initialise(pause)
 
     def is_ours(self, within: float) -> bool:
         """Whether the id is taken over.
@@ -130,7 +126,7 @@ class SoleWriter(TransactionalWriter):
 
     def settle(self) -> Mapping[TopicPartition, int]:
         """Wait for what was handed over as rows, and return where they end; without those that failed."""
-        self._await_records(self._client)
+        flush(self._client, self._timeout, unless=lambda: self._refused)
         return dict(self._ends)
 
     def end(self) -> Ending:
@@ -141,12 +137,9 @@ class SoleWriter(TransactionalWriter):
             serve(self._client)
         return ending
 
-    def _await_records(self, client: Producer) -> None:
+    def _await_records(self, client: Producer, lost: LostRequests) -> None:
         """Wait for the records, and no longer when one is refused: those behind it are not sent any more."""
-        deadline = time.monotonic() + self._timeout
-        while not self._refused and (left := deadline - time.monotonic()) > 0:
-            if not flush(client, min(left, SLICE_S)):
-                return
+        flush(client, self._timeout, unless=lambda: self._refused or lost.reason)
 
     def _unusable(self, cause: KafkaException) -> Ending:
         reason = reason_of(self._client, cause)

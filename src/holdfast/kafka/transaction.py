@@ -29,7 +29,7 @@ from holdfast.kafka.positions import NoteOf, no_note, noted
 from holdfast.kafka.refused import OF_RECORD, refusal_of
 from holdfast.kafka.serving import flush, reason_of, serve
 from holdfast.kafka.settings import client_log
-from holdfast.kafka.takeover import await_brokers, take_over
+from holdfast.kafka.takeover import take_over
 from holdfast.kafka.unit_writer import ClientWriter, Ending, Outcome
 from holdfast.record import TopicPartition
 
@@ -60,11 +60,6 @@ _OFFSETS_S = 2.0
 """Seconds after which the answer to a unit's offsets takes long, if a connection was lost."""
 _SILENT_S = 8.0
 """Seconds after which it takes long in any case: most of what a transaction lives for."""
-_ABORT_S = 1.0
-"""Seconds for the abort on a client that is replaced: its successor ends the transaction anyway."""
-MARKERS_S = 0.05
-"""Seconds in which the markers of a transaction that has ended are mostly written. Before they are, the
-transactional id cannot be taken over, and the client tries again only after half a second."""
 _REPLACEMENTS = 3
 """How many clients in a row may lose a connection before a unit begins on one that did."""
 
@@ -117,8 +112,7 @@ class _Asked:
 class TransactionalWriter(ClientWriter):
     """Writes units in Kafka transactions.
 
-    The transactional id is taken over on a thread of its own, while shards are restored: where a transaction
-    of a predecessor must be ended first, the client tries again only after half a second.
+    The transactional id is taken over on a thread of its own, while shards are restored.
 
     Args:
         settings: client settings, `transactional.id` included.
@@ -228,11 +222,12 @@ class TransactionalWriter(ClientWriter):
             # Right after another transaction the brokers refuse this one until the markers of that one are
             # written. Of the records' partitions the client asks again after 20 ms, of the offsets only
             # after 100 ms: when the records are there, the offsets are taken at once.
-            self._await_records(client)
+            self._await_records(client, lost)
             if lost.reason:
                 # The broker may have been the group's coordinator; see `stop_waiting`. All of it is done
-                # again by a new client, which would have come before the next unit anyway.
-                return self._abort_for_good(client, _lost_connection(lost))
+                # again by a new client, which would have come before the next unit anyway. It ends the
+                # transaction, too: an abort on this one could wait for the same broker, and be in its way.
+                return Ending(Outcome.GIVEN_UP, _lost_connection(lost))
             if self._refused:
                 return self._refuse(client, self._refused)
             if offsets:
@@ -256,9 +251,13 @@ class TransactionalWriter(ClientWriter):
             return self._unusable(error)
         return Ending(Outcome.COMMITTED, changelog_ends=ends)
 
-    def _await_records(self, client: Producer) -> None:
-        """Wait until each record of the unit is acknowledged or given up."""
-        flush(client, self._timeout)
+    def _await_records(self, client: Producer, lost: LostRequests) -> None:
+        """Wait until each record of the unit is acknowledged or given up, or a connection is lost.
+
+        Then the unit is done again whatever becomes of its records. While the partitions of a broker that is
+        gone have no leader yet, a new client can end the transaction already.
+        """
+        flush(client, self._timeout, unless=lambda: lost.reason)
 
     def stop_waiting(self, *, is_late: bool = False) -> Ending | None:
         """Give up the unit if its offsets are not answered for long: 2 s after a lost connection, else 8 s.
@@ -298,38 +297,33 @@ class TransactionalWriter(ClientWriter):
         """Replace the client; the transactional id's open transaction is ended by it."""
         self._discard()
         self._client = self._connect()
-        self._initialised = self._initialise(MARKERS_S)
+        self._initialised = self._initialise()
 
     def _await_client(self) -> None:
         wait_for([self._initialised])
         self._initialised.result()
 
-    def _initialise(self, pause: float = 0.0) -> Future[None]:
+    def _initialise(self) -> Future[None]:
         """Take over the transactional id on a daemon, which must not hold up our exit."""
         ending: Future[None] = Future()
-        arguments = (self._client, pause, ending)
+        arguments = (self._client, ending)
         Thread(target=self._take_over, args=arguments, name="take-over", daemon=True).start()
         return ending
 
-    def _take_over(self, client: Producer, pause: float, ending: Future[None]) -> None:
+    def _take_over(self, client: Producer, ending: Future[None]) -> None:
         try:
-            self._init_transactions(client, pause)
+            take_over(client, self._settings["transactional.id"], 3 * self._timeout)
         except BaseException as error:  # noqa: BLE001 - it is raised again where the result is waited for
             ending.set_exception(error)
         else:
             ending.set_result(None)
 
-    def _init_transactions(self, client: Producer, pause: float) -> None:
-        await_brokers(client, self._timeout)
-        time.sleep(pause)
-        take_over(client, self._settings["transactional.id"], self._timeout, 3 * self._timeout)
-
-    def _abort(self, client: Producer, cause: KafkaException | None, timeout: float | None = None) -> Ending:
+    def _abort(self, client: Producer, cause: KafkaException | None) -> Ending:
         failure = cause.args[0] if cause else None
         if failure is not None and failure.fatal():
             return self._unusable(cause)  # type: ignore[arg-type]
         try:
-            client.abort_transaction(self._timeout if timeout is None else timeout)
+            client.abort_transaction(self._timeout)
         except KafkaException as error:
             return self._unusable(error)
         return Ending(Outcome.ABORTED, failure.str() if failure else "given up")
@@ -340,11 +334,6 @@ class TransactionalWriter(ClientWriter):
         if ending.outcome is not Outcome.ABORTED:
             return ending
         return Ending(Outcome.REFUSED, reason, refused=self._refusal)
-
-    def _abort_for_good(self, client: Producer, reason: str) -> Ending:
-        """Abort on a client that is not used again. If that fails, or takes long, its successor aborts."""
-        ending = self._abort(client, None, _ABORT_S)
-        return ending if ending.outcome is Outcome.FENCED else Ending(Outcome.GIVEN_UP, reason)
 
     def _unusable(self, cause: KafkaException) -> Ending:
         failure = cause.args[0]

@@ -281,7 +281,7 @@ def _predecessors(
             return groups.describe(decl.group_id)
 
     def end(gone: str) -> None:
-        end_transaction(gone, settings, decl.reads[0], CALL_TIMEOUT_S)
+        end_transaction(gone, settings, CALL_TIMEOUT_S)
 
     return Predecessors(decl.reads, peers, PredecessorPorts(decl.slot_id, group, end), CALL_TIMEOUT_S)
 

@@ -64,10 +64,11 @@ def plan(writes: Iterable[PostgresWrite], key_of: KeyOf) -> list[Step]:
 
 def _is_like(last: PostgresWrite | None, write: PostgresWrite) -> bool:
     """Whether a write goes where the one before it went, without another look: so nearly all of them do."""
-    kind = type(write)
-    if kind is Insert and type(last) is Insert:
-        return last.table == write.table
-    return kind is Upsert and type(last) is Upsert and (last.table, last.key) == (write.table, write.key)
+    if type(write) is Insert:
+        return type(last) is Insert and last.table == write.table
+    return (
+        type(write) is Upsert and type(last) is Upsert and last.table == write.table and last.key == write.key
+    )
 
 
 def _key(write: Upsert | Insert | Delete, key_of: KeyOf) -> Columns | None:

@@ -30,6 +30,9 @@ _FATAL = frozenset({"PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH", "INVALID_TXN_ST
 _CUT_S = 0.2
 """Waits from here on are cut into pieces by confluent-kafka, which goes on after a fatal error."""
 
+_ID_RETRY_S = 0.5
+"""Seconds after which a client by itself asks again for its transactional id."""
+
 _BATCH = 500
 _LINGER_S = 0.01
 
@@ -69,6 +72,7 @@ class SimProducer(Client):
         self._waited_until = -1.0
         self._reports: list[tuple[Callback, Any, Any]] = []
         self._drained = Signal(self.kernel)
+        self._id_answer: tuple[list[Any], Signal] | None = None
 
     def _stand_alone(self) -> tuple[int, int]:
         return 500_000 + self.kernel.rng.randrange(1 << 40), 0
@@ -152,7 +156,7 @@ class SimProducer(Client):
             self.kernel.wait(deadline - self.kernel.now, self._drained)
         self._waited_until = self.kernel.now
 
-    def purge(self) -> None:
+    def purge(self, *, blocking: bool = True) -> None:  # noqa: ARG002 - it takes no time here
         """Forget what was not acknowledged; who wants to know hears of it with the next reports."""
         self._round += 1
         self._report_failed("_PURGE_QUEUE")
@@ -291,18 +295,54 @@ class SimProducer(Client):
     # -- transactions
 
     def init_transactions(self, timeout: float) -> None:
-        """Take the transactional id over.
+        """Take the transactional id over. Called again, it asks at once, unless an answer is on its way.
 
         Raises:
             KafkaException: no answer in time; retriable.
         """
         self.kernel.step("init transactions")
-        self._initialise(timeout)
+        deadline = self.kernel.now + timeout
+        while isinstance(answer := self._ask_for_id(deadline), Refused):
+            if answer.code not in PASSING:
+                raise raised(answer.code)
+            if self.kernel.now + _ID_RETRY_S > deadline:
+                self.kernel.sleep(max(deadline - self.kernel.now, 0.0))
+                raise raised("_TIMED_OUT", retriable=True)
+            self.kernel.sleep(_ID_RETRY_S)
+        self._producer, self._epoch = answer
+        self._sequences.clear()
         self._state = "ready"
 
+    def _ask_for_id(self, deadline: float) -> Any:
+        if self._id_answer is None:
+            box: list[Any] = []
+            signal = Signal(self.kernel)
+
+            def answered(found: Any) -> None:
+                box.append(found)
+                signal.fire()
+
+            name, limit = self._transactional()
+            self._id_answer = box, signal
+            self.brokers.send(
+                self.process,
+                self._coordinator,
+                lambda: self.cluster.transactions.initialise(name, limit),
+                answered,
+            )
+        box, signal = self._id_answer
+        while not box:
+            if not self.kernel.wait(deadline - self.kernel.now, signal) and not box:
+                raise raised("_TIMED_OUT", retriable=True)
+        self._id_answer = None
+        return box[0]
+
+    def _transactional(self) -> tuple[str, float]:
+        assert self._id is not None
+        return self._id, float(self.settings.get("transaction.timeout.ms", 60_000)) / 1000
+
     def _initialise(self, timeout: float) -> None:
-        name, limit = self._id, float(self.settings.get("transaction.timeout.ms", 60_000)) / 1000
-        assert name is not None
+        name, limit = self._transactional()
         self._producer, self._epoch = self.ask(
             self._coordinator, lambda: self.cluster.transactions.initialise(name, limit), timeout
         )

@@ -26,8 +26,9 @@ QUICK = (
 )
 """Mutants that a few seeds catch, for every run of the tests."""
 
-TARGETED = ("offsets-unanswered",)
-"""Mutants whose moment is too short for faults by chance; `test_late_offsets` aims at it."""
+TARGETED = ("offsets-unanswered", "standby-taken-as-it-is")
+"""Mutants whose moment is too short for faults by chance; `test_late_offsets` and `test_slow_standbys` aim at
+them."""
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
