@@ -42,12 +42,18 @@ class FailedRecords:
         run = self.verdicts.guard(topic, run)
         return self.retries.guard(topic, run if self.parked is None else self.parked.guard(run))
 
+    def seal(self) -> None:
+        """The records so far are committed together."""
+        self.letters.seal()
+
     def committed(self, positions: Mapping[str, int]) -> None:
         """Forget what is behind these positions: those records do not come again."""
         self.verdicts.forget(positions)
         self.retries.forget(positions)
+        self.letters.committed()
 
     def go_back(self) -> None:
         """What was not committed never happened; that a record failed is known all the same."""
+        self.letters.go_back()
         if self.parked is not None:
             self.parked.go_back()

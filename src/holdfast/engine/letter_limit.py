@@ -30,7 +30,7 @@ class LetterCount:
 
     Some records are judged by the shard itself, others when they have been handed on and counted as handled:
     a sink refuses them, or an async handler fails. Both are placed among the records of the shard by their
-    number, from 1.
+    number, from 1. Records that are done again, since their unit was not committed, have the same numbers.
 
     Args:
         limit: what is too much; None has no limit.
@@ -38,7 +38,7 @@ class LetterCount:
 
     def __init__(self, limit: LetterLimit | None) -> None:
         self._limit = limit
-        self._records = 0
+        self._records = self._sealed = self._committed = 0
         self._judged = _Row()
         self._refused = _Row()
         # The number of each that was set aside, by what tells it when its unit is done again.
@@ -48,15 +48,28 @@ class LetterCount:
         """So many records were handled, or handed on."""
         self._records += records
 
+    def seal(self) -> None:
+        """All that were counted so far are committed together."""
+        self._sealed = self._records
+
+    def committed(self) -> None:
+        """What was sealed does not come again."""
+        self._committed = self._sealed
+
+    def go_back(self) -> None:
+        """What was not committed comes again. That a record was set aside is known all the same."""
+        self._records = self._sealed = self._committed
+
     def why_not(self, topic: str, offset: int) -> str | None:
         """Count a record that is to be set aside, or say why it must not be.
 
         One that was counted before, and comes again, is not counted twice.
         """
         place = (topic, offset)
-        if self._limit is None or place in self._set_aside:
+        if self._limit is None:
             return None
-        why = self._count(self._limit, place, self._records + 1, self._judged)
+        is_known = place in self._set_aside
+        why = None if is_known else self._count(self._limit, place, self._records + 1, self._judged)
         if why is None:
             self._records += 1
         return why

@@ -271,6 +271,7 @@ class ShardTask:
             StateError: a value is larger than the changelog accepts, or is not of its table's type.
         """
         changes = seal_tables(self._tables, self._positions, self._plan, self.partition)
+        self._failed.seal()
         ends = {TopicPartition(t, self.partition): offset for t, offset in self._positions.seal().items()}
         begins = {place: self._positions.committed[place.topic] for place in ends}
         return ShardChanges(self.partition, ends, changes, begins, self._fence)

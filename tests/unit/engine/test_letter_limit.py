@@ -49,12 +49,25 @@ def shard(limit: LetterLimit) -> ShardTask:
 
 
 def stops_at(
-    task: ShardTask, is_refused: Callable[[int], bool], *, batch: int = BATCH, step: int = 1, records: int
+    task: ShardTask,
+    is_refused: Callable[[int], bool],
+    *,
+    batch: int = BATCH,
+    step: int = 1,
+    records: int,
+    again: int = 0,
 ) -> int | None:
-    """Pass batches on, of which a sink refuses some records; the number of the one that stops the shard."""
+    """Pass batches on, of which a sink refuses some records; the number of the one that stops the shard.
+
+    Each is done again so many times before it is committed.
+    """
     for begin in range(0, records, batch):
         numbers = range(begin, begin + batch)
         messages = [MemoryMessage(TOPIC, 0, n * step, key=b"k", value=b'{"n":%d}' % n) for n in numbers]
+        for _ in range(again):
+            task.handle(TOPIC, messages, Unit())
+            task.seal()
+            task.reset()
         task.handle(TOPIC, messages, Unit())
         task.seal()
         task.committed()
@@ -73,6 +86,26 @@ def test_a_sink_that_refuses_nearly_all_stops_the_shard(step: int, batch: int) -
     at = stops_at(shard(DEFAULT), lambda n: bool(n % 100), step=step, batch=batch, records=5_000)
     assert at is not None
     assert 500 <= at <= 550
+
+
+@pytest.mark.parametrize("again", [1, 5])
+def test_records_that_are_done_again_are_counted_once(again: int) -> None:
+    """Else the share that was declared was one of fewer and fewer records, while a sink comes and goes."""
+    at = stops_at(shard(DEFAULT), lambda n: n % 10 < 6, records=5_000, again=again)
+    assert at == stops_at(shard(DEFAULT), lambda n: n % 10 < 6, records=5_000)
+    assert at is not None
+
+
+def test_a_row_goes_on_where_it_was_when_a_unit_is_done_again() -> None:
+    """Set aside before the abort and after it, they have none in between."""
+    count = LetterCount(LetterLimit(1, 100, in_a_row=3))
+    for _ in range(2):
+        count.handled(5)
+        assert count.why_not(TOPIC, 5) is None
+        count.go_back()
+    count.handled(5)
+    assert [count.why_not(TOPIC, offset) for offset in (5, 6, 7)] == [None, None, None]
+    assert count.why_not(TOPIC, 8) == "the last 3 records of this shard were set aside"
 
 
 @pytest.mark.parametrize(("refused", "is_stopped"), [(6, True), (4, False)])
