@@ -119,7 +119,7 @@ def test_a_unit_that_lost_a_connection_is_given_up_before_its_records_are_taken(
 ) -> None:
     """It is done again anyway: to wait until a partition has a leader first would only take longer."""
     units = hurt.units
-    writer = units.writer(proxy.bootstrap_servers, TransactionalWriter, call_s=60.0)
+    writer = units.writer(proxy.bootstrap_servers, TransactionalWriter, call_s=30.0)
     try:
         units.run(writer, 1)
         with units.group() as member:

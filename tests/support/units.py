@@ -22,6 +22,7 @@ from holdfast.kafka.settings import consumer_config, producer_config
 from holdfast.kafka.transaction import TransactionalWriter
 from holdfast.kafka.unit_writer import Ending, Outcome
 from holdfast.record import Output, TopicPartition
+from holdfast.runtime.unit_end import PATIENCE_S, UnitEnd
 from holdfast.topology import TopicSpec
 from tests.support.patience import patient
 
@@ -91,7 +92,10 @@ class Units:
         if attempt % ABANDON_EVERY == 0:
             return writer.abandon()
         writer.send([self._output("last", attempt)])
-        return writer.finish({self.place: self.at + 1}, metadata)
+        # Elsewhere, as in a worker: `send_offsets_to_transaction` was seen to wait for ever.
+        ending = UnitEnd(writer, {self.place: self.at + 1}, metadata, PATIENCE_S).take(wait=None)
+        assert ending is not None, "it waits until there is one"
+        return ending
 
     def _output(self, part: str, attempt: int) -> Output:
         return Output(f"{self.name}.out", f"{self.at} {attempt} {part}".encode(), b"key", 0, [])

@@ -12,7 +12,6 @@ from confluent_kafka import Message as ClientMessage
 from holdfast.errors import ClusterError
 from holdfast.kafka.errors import describe, mapped
 from holdfast.kafka.reader import PartitionReader, reader_settings
-from holdfast.kafka.serving import purge
 from holdfast.kafka.settings import Properties, consumer_config, producer_config
 from holdfast.log_limit import LogLimit
 from holdfast.record import Message, TopicPartition
@@ -124,7 +123,7 @@ class ControlLog:
 
     def close(self) -> None:
         """Let go of the clients; what was not acknowledged is given up."""
-        purge(self._client)
+        self._client.purge()
         self._client.flush(0.1)
         self._reader.close()
 

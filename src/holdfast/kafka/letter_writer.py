@@ -20,7 +20,7 @@ from holdfast.errors import BrokersUnreachable, ClusterError, LettersRefused
 from holdfast.kafka.errors import FENCED, describe, kafka_error, mapped, translate
 from holdfast.kafka.lost_requests import LEVEL, LostRequests
 from holdfast.kafka.offsets import CALL_S
-from holdfast.kafka.serving import flush, purge, reason_of, serve
+from holdfast.kafka.serving import flush, reason_of, serve
 from holdfast.kafka.settings import Properties, client_log, producer_config
 from holdfast.kafka.takeover import take_over
 from holdfast.record import Output, TopicPartition
@@ -97,7 +97,7 @@ class LetterWriter:
     def close(self) -> None:
         """Let go of the client; what is open is aborted by the next one, or by the brokers."""
         with contextlib.suppress(KafkaException):
-            purge(self._client)
+            self._client.purge()
 
     def write(self, batch: Sequence[Addressed]) -> dict[TopicPartition, int]:
         """Write a batch; all of it is there when this returns, or nothing if it raises.
@@ -171,7 +171,7 @@ class LetterWriter:
     def _abort(self) -> None:
         # The brokers abort it anyway; this is sooner.
         with contextlib.suppress(KafkaException):
-            purge(self._client)
+            self._client.purge()
             self._client.abort_transaction(CALL_S)
 
     def _said(self, error: KafkaException) -> Exception:

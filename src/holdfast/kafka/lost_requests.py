@@ -20,8 +20,9 @@ LEVEL: Final = 6
 _TELLING: Final = ("FAIL", "REQTMOUT")
 """How the client calls lost connections, and requests that were not answered in time."""
 
-_NOT_YET_CONNECTED = re.compile(r"in state (?:TRY_CONNECT|CONNECT|SSL_HANDSHAKE)\b")
-"""A connection on which nothing was sent yet: a broker that is down, mostly."""
+_NOT_YET_CONNECTED = re.compile(r"in state (?:TRY_CONNECT|CONNECT|SSL_HANDSHAKE|APIVERSION_QUERY)\b")
+"""A connection on which nothing of ours was sent yet: a broker that is down, mostly, or something before it
+that takes connections and closes them. While it authenticates it may be an old one: they do so repeatedly."""
 
 
 class LostRequests:
@@ -44,5 +45,4 @@ class LostRequests:
 
 
 def _may_leave_requests(text: str) -> bool:
-    # A connection that was there says so, whatever state it was in.
-    return "Disconnected" in text or not _NOT_YET_CONNECTED.search(text)
+    return not _NOT_YET_CONNECTED.search(text)

@@ -30,7 +30,6 @@ from holdfast.kafka.members import GroupQuestion
 from holdfast.kafka.offsets import CALL_S
 from holdfast.kafka.positions import Committed, Note, noted
 from holdfast.kafka.reader import PartitionReader, reader_settings
-from holdfast.kafka.serving import purge
 from holdfast.kafka.settings import Properties, admin_config, consumer_config, producer_config
 from holdfast.kafka.takeover import take_over
 from holdfast.record import TopicPartition
@@ -114,7 +113,7 @@ class Mover:
         except BaseException:
             # The brokers abort it anyway; this is sooner.
             with contextlib.suppress(KafkaException):
-                purge(client)
+                client.purge()
                 client.abort_transaction(CALL_S)
             raise
         _commit(client, doing)

@@ -30,7 +30,7 @@ from holdfast.errors import ClusterError, EventRefused, PublishError, SettingErr
 from holdfast.kafka.deliveries import Deliveries, DeliveryFailure
 from holdfast.kafka.errors import describe, kafka_error, mapped
 from holdfast.kafka.probe import require_brokers
-from holdfast.kafka.serving import SLICE_S, flush, purge, serve
+from holdfast.kafka.serving import SLICE_S, flush, serve
 from holdfast.kafka.settings import SERVERS_VARIABLE, Properties, named_servers, producer_config
 from holdfast.schema import Event, Tombstone, TopicEncoder, WireHeaders
 from holdfast.topology.load import DEFAULT_FILE, load
@@ -363,7 +363,7 @@ class Producer:
             flush(self._client, self._interrupt_timeout)
         finally:
             # What is left fails now, so that it is counted and reported like every other failure.
-            purge(self._client)
+            self._client.purge()
             flush(self._client, 1.0)
             stats = self.stats
             self._release()

@@ -63,15 +63,6 @@ def _flush_once(client: Producer, wait: float) -> int:
         return len(client)
 
 
-def purge(client: Producer) -> None:
-    """Have a producer give up the records that wait or are under way; what is served next tells their fate.
-
-    It does not wait for that: the client would wait without end if the thread of a broker that it takes out
-    of its metadata ends meanwhile (librdkafka 2.16.0, `rd_kafka_purge`).
-    """
-    client.purge(blocking=False)
-
-
 def reason_of(client: Producer, error: KafkaException) -> KafkaException:
     """Why a transactional producer is of no use any more, if all that an error says is that it is not.
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from holdfast.kafka.errors import kafka_error, mapped, translate
 
@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 _FIRST_S: Final = 0.05
 _LONGEST_S: Final = 0.2
 """Seconds of the first call, in which a coordinator has mostly ended what was open, and of later ones."""
+
+_LONG_S: Final = 2.0
+"""Seconds after which it is worth a line in the log."""
 
 
 def take_over(client: Producer, transactional_id: str, within: float) -> None:
@@ -35,13 +38,21 @@ def take_over(client: Producer, transactional_id: str, within: float) -> None:
         ClusterError: it cannot be taken over in time, or this user may not.
     """
     began = time.monotonic()
-    call = _FIRST_S
+    call, is_told, said = _FIRST_S, False, ""
     while True:
         try:
             client.init_transactions(call)
         except KafkaException as error:
-            if not kafka_error(error).retriable() or time.monotonic() - began > within:
-                raise translate(error, f"taking over transactional id {transactional_id}") from error
+            failure = kafka_error(error)
+            # A call that brought no answer says nothing of why the one before was refused.
+            said = failure.str() if failure.code() != KafkaError._TIMED_OUT else said or failure.str()
+            waited = time.monotonic() - began
+            if not failure.retriable() or waited > within:
+                why = f"taking over transactional id {transactional_id} ({said})"
+                raise translate(error, why) from error
+            if waited > _LONG_S and not is_told:
+                is_told = True
+                log.info("taking over transactional id %s takes long: %s", transactional_id, said)
         else:
             return
         call = min(2 * call, _LONGEST_S)

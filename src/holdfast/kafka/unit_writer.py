@@ -18,7 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from holdfast.errors import ClusterError, OutputRefused
 from holdfast.kafka.errors import translate
-from holdfast.kafka.serving import SLICE_S, flush, purge
+from holdfast.kafka.serving import SLICE_S, flush
 from holdfast.record import Output, TopicPartition
 
 log = logging.getLogger(__name__)
@@ -199,7 +199,7 @@ class ClientWriter:
     def _discard(self) -> None:
         client = self._client
         try:
-            purge(client)
+            client.purge()
             flush(client, SLICE_S)
         except KafkaException as error:
             log.debug("discarding a producer: %s", error)

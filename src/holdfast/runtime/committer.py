@@ -400,8 +400,9 @@ class Committer:
     def _replace_client(self, reason: str) -> None:
         """Nothing was committed, but the transaction may be open: a new client ends it; shards go back."""
         log.warning("the producer is replaced, and its transaction is done again: %s", reason)
-        self._setbacks.count(reason)
+        # First: if this was one setback too many, nothing stays open.
         self._reopen()
+        self._setbacks.count(reason)
         self._shards.rewind()
 
     def _lost_client(self, ending: Ending) -> None:

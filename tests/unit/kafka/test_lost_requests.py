@@ -41,6 +41,8 @@ def test_a_lost_connection_and_a_timeout_count(facility: str, text: str) -> None
         ("FAIL", "127.0.0.1:1/1: Connect to ipv4#127.0.0.1:1 failed: refused (after 0ms in state CONNECT)"),
         ("FAIL", "a:1/1: Failed to resolve 'a:1': unknown (after 0ms in state TRY_CONNECT)"),
         ("FAIL", "a:1/1: SSL handshake failed: certificate expired (after 4ms in state SSL_HANDSHAKE)"),
+        ("FAIL", "a:1/1: Disconnected: connection reset by peer (after 2ms in state APIVERSION_QUERY)"),
+        ("FAIL", "a:1/1: Disconnected: connection closed by peer (after 2ms in state SSL_HANDSHAKE)"),
         ("GETPID", "Failed to acquire transactional PID: retrying"),
     ],
 )

@@ -156,7 +156,7 @@ class SimProducer(Client):
             self.kernel.wait(deadline - self.kernel.now, self._drained)
         self._waited_until = self.kernel.now
 
-    def purge(self, *, blocking: bool = True) -> None:  # noqa: ARG002 - it takes no time here
+    def purge(self) -> None:
         """Forget what was not acknowledged; who wants to know hears of it with the next reports."""
         self._round += 1
         self._report_failed("_PURGE_QUEUE")
