@@ -1,6 +1,6 @@
 """How fast one worker writes to downstream systems, from Kafka to their answers and back to the commit.
 
-    python -m benchmarks.sinks [--kinds insert,upsert,redis,http,ask,bare] [--events N] [--rounds N]
+    python -m benchmarks.sinks [--kinds insert,upsert,redis,kafka,http,ask,bare] [--events N] [--rounds N]
 
 Each round publishes events of some 130 bytes on 10,000 keys to six partitions of three embedded brokers, and
 then starts one worker. The rate is that of its committed positions, from the first that is seen to the
@@ -11,6 +11,8 @@ Brokers, the system, the worker and this program share the machine.
   (fsync and synchronous_commit on), exactly-once. What is in the table is counted afterwards.
 - redis: a hash of four fields for each event, into a redis-server that appends to its file (appendfsync
   everysec, its default), exactly-once. The hashes and positions are looked at afterwards.
+- kafka: a record for each event, into a second cluster of three brokers, exactly-once. What consumers of
+  committed records see there is counted afterwards.
 - http: a POST for each event, in the order of each key, to granian with an application that says 201.
 - ask: the same from an async handler, whose answers are published, exactly-once.
 - bare: as many POSTs by aiohttp alone, without Kafka: what http and ask could reach at most.
@@ -37,8 +39,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import environments, report
+from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.groups import GroupAdmin, partitions_of
+from holdfast.kafka.scan import LogScanner
 from holdfast.local.cluster import EmbeddedCluster
+from holdfast.topology import TopicSpec
 from tests.support.application import Application
 from tests.support.events import Added, Taken
 from tests.support.postgres import PostgresServer
@@ -51,8 +56,16 @@ LOOK_S = 0.1
 CONCURRENT = 32
 """Calls at once: the default of a sink."""
 
-BARS = {"insert": 30_000, "upsert": 30_000, "redis": 50_000, "http": 3_000, "ask": 3_000, "bare": 0}
-EVENTS = {kind: 600_000 if bar > 3_000 else 40_000 for kind, bar in BARS.items()}
+BARS = {
+    "insert": 30_000,
+    "upsert": 30_000,
+    "redis": 50_000,
+    "kafka": 0,
+    "http": 3_000,
+    "ask": 3_000,
+    "bare": 0,
+}
+EVENTS = {kind: 40_000 if kind in {"http", "ask", "bare"} else 600_000 for kind in BARS}
 
 ROWS = """
 from holdfast import Context, processor
@@ -72,6 +85,15 @@ from test_events import Added
 @processor
 def handle(event: Added, at: Context) -> HashSet:
     return HashSet(event.key, {"n": event.n, "text": event.text, "shard": at.partition, "at": at.offset})
+"""
+RECORDS = """
+from holdfast import processor
+from holdfast.sinks.kafka import KafkaRecord
+from test_events import Added
+
+@processor
+def handle(event: Added) -> KafkaRecord:
+    return KafkaRecord("mirrored", event.key, event)
 """
 CALLS = """
 from holdfast import processor
@@ -180,6 +202,18 @@ def to_redis(_: str, make: Make, events: int) -> float:
         server.close()
 
 
+def to_kafka(_: str, make: Make, events: int) -> float:
+    """Records per second."""
+    with EmbeddedCluster.temporary() as there:
+        servers = there.bootstrap_servers
+        TopicAdmin(servers).create([TopicSpec("mirrored", SHARDS, 3, {})])
+        sink = {"type": "kafka", "bootstrap_servers": servers}
+        found = rate(make(RECORDS, sink, events, sink="system", outputs={}), events)
+        seen = sum(1 for _ in LogScanner(servers).topic("mirrored"))
+        assert seen == events, seen
+        return found
+
+
 def to_http(kind: str, make: Make, events: int) -> float:
     """Requests per second."""
     with http_server() as url:
@@ -218,6 +252,7 @@ MEASURES = {
     "insert": to_postgres,
     "upsert": to_postgres,
     "redis": to_redis,
+    "kafka": to_kafka,
     "http": to_http,
     "ask": to_http,
     "bare": bare,
