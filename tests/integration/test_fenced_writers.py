@@ -18,7 +18,6 @@ from holdfast.kafka.takeover import end_transaction
 from holdfast.kafka.transaction import TransactionalWriter
 from holdfast.kafka.unit_writer import ChangelogRows, Outcome
 from holdfast.record import Output, TopicPartition
-from holdfast.runtime.unit_end import PATIENCE_S, UnitEnd
 from tests.conftest import TestCluster
 from tests.support.units import CALL_S, Units
 
@@ -75,9 +74,7 @@ class Rivalry:
     def finish(self) -> Outcome:
         """End the open unit."""
         with self.units.group() as member:
-            ending = UnitEnd(self.writer, {self.units.place: 1}, member, PATIENCE_S).take(wait=None)
-        assert ending is not None, "it waits until there is one"
-        return ending.outcome
+            return self.units.finish(self.writer, 1, member).outcome
 
     def close(self) -> None:
         """Let go of the clients."""

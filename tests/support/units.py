@@ -92,8 +92,11 @@ class Units:
         if attempt % ABANDON_EVERY == 0:
             return writer.abandon()
         writer.send([self._output("last", attempt)])
-        # Elsewhere, as in a worker: `send_offsets_to_transaction` was seen to wait for ever.
-        ending = UnitEnd(writer, {self.place: self.at + 1}, metadata, PATIENCE_S).take(wait=None)
+        return self.finish(writer, self.at + 1, metadata)
+
+    def finish(self, writer: TransactionalWriter, position: int, metadata: Any) -> Ending:
+        """End a writer's unit on a thread of its own, as a worker does: the client may wait for ever."""
+        ending = UnitEnd(writer, {self.place: position}, metadata, PATIENCE_S).take(wait=None)
         assert ending is not None, "it waits until there is one"
         return ending
 

@@ -80,11 +80,6 @@ class AtLeastOnceWriter(ClientWriter):
             return Ending(Outcome.UNKNOWN, "a unit that was given up is still on its way")
         return Ending(Outcome.ABORTED, "given up")
 
-    def reopen(self) -> None:
-        """Replace the client."""
-        self._discard()
-        self._client = self._connect()
-
     def _not_taken(self, topic: str, error: KafkaException) -> None:
         refusal = refusal_of(topic, error.args[0])
         if refusal is None:

@@ -290,20 +290,13 @@ class TransactionalWriter(ClientWriter):
         return ending
 
     def abandon(self) -> Ending:
-        """Abort the open transaction, or leave that to the next client if this one lost a connection."""
-        serve(self._client)  # logs are handed out by the client's calls
-        if self._lost.reason and self._replaces:
-            return Ending(Outcome.GIVEN_UP, _lost_connection(self._lost))
+        """Abort the open transaction."""
         return self._abort(self._client, None)
 
     def reopen(self) -> None:
         """Replace the client; the transactional id's open transaction is ended by it."""
-        self._discard()
-        gone = [self._client]
-        self._client = self._connect()
+        super().reopen()
         self._initialised = self._initialise()
-        # Its end waits for all of its threads: not on ours, which has shards to take care of.
-        Thread(target=gone.clear, name="ending a client", daemon=True).start()
 
     def _await_client(self) -> None:
         wait_for([self._initialised])

@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from threading import Thread
 from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from holdfast.errors import ClusterError, OutputRefused
 from holdfast.kafka.errors import translate
-from holdfast.kafka.serving import SLICE_S, flush
+from holdfast.kafka.serving import flush
 from holdfast.record import Output, TopicPartition
 
 log = logging.getLogger(__name__)
@@ -200,9 +201,17 @@ class ClientWriter:
         client = self._client
         try:
             client.purge()
-            flush(client, SLICE_S)
+            flush(client, 0.0)
         except KafkaException as error:
             log.debug("discarding a producer: %s", error)
+
+    def reopen(self) -> None:
+        """Replace the client."""
+        self._discard()
+        gone = [self._client]
+        self._client = self._connect()
+        # Its end waits for all of its threads: not on ours, which has shards to take care of.
+        Thread(target=gone.clear, name="ending a client", daemon=True).start()
 
     def close(self) -> None:
         """Let go of the client."""
