@@ -252,6 +252,8 @@ class CircuitBreaker:
         ended = self._clock()
         if era is not None and machine.era is era and ended < era.until and ended - began < self._plain_s:
             era.note(None)
+        elif self._failed_result is None:
+            self._settle(permit, False, ended - began, ended)
         else:
             self._count(permit, result, began, ended)
         return result
@@ -271,6 +273,8 @@ class CircuitBreaker:
         ended = self._clock()
         if era is not None and machine.era is era and ended < era.until and ended - began < self._plain_s:
             era.note(None)
+        elif self._failed_result is None:
+            self._settle(permit, False, ended - began, ended)
         else:
             self._count(permit, result, began, ended)
         return result

@@ -32,20 +32,21 @@ class Era:
     Attributes:
         generation: of the state.
         note: takes None for each success; an atomic append.
+        notes: what it appended to, and nobody counted yet.
         until: end of the second that the notes belong to.
     """
 
-    __slots__ = ("_notes", "generation", "note", "until")
+    __slots__ = ("generation", "note", "notes", "until")
 
     def __init__(self, generation: int, now: float) -> None:
         self.generation = generation
         self.until = int(now) + 1
-        self._notes: deque[None] = deque()
-        self.note = self._notes.append
+        self.notes: deque[None] = deque()
+        self.note = self.notes.append
 
     def take(self) -> int:
         """How many successes were noted since the last time."""
-        notes = self._notes
+        notes = self.notes
         count = len(notes)  # more may come in this moment: they are for the next time
         for _ in range(count):
             notes.popleft()
@@ -78,6 +79,10 @@ class Machine:
     def __init__(self, name: str, settings: BreakerSettings, now: float, jitter: Callable[[], float]) -> None:
         self._name = name
         self._settings = settings
+        self._minimum_calls = settings.minimum_calls
+        # None is for never, and so is a fraction above 1.
+        self._failure_rate = 2.0 if settings.failure_rate is None else settings.failure_rate
+        self._slow_call_rate = 2.0 if settings.slow_call_rate is None else settings.slow_call_rate
         self._jitter = jitter
         self._next_open_s = settings.open_s
         self._until = now
@@ -129,14 +134,22 @@ class Machine:
         state = self.state
         if state is CircuitState.DISABLED:
             return
-        self.look(now)
+        era = self._era
+        if era.notes or now >= era.until:
+            self.look(now)
         window = self.window
         window.add(failed, slow, now)
         if state is CircuitState.HALF_OPEN:
             self._judge_probes(now)
         elif window.failed or window.slow:
             self.era = None
-            self._judge_window(now)
+            # Every result comes here while something in the window failed, so no call is made in vain.
+            calls = window.calls
+            if calls >= self._minimum_calls:
+                if window.failed / calls >= self._failure_rate or window.slow / calls >= self._slow_call_rate:
+                    self._judge_window(now)
+                else:
+                    self._would_open = False
         else:
             self.era = self._era
             self._would_open = False
@@ -176,13 +189,9 @@ class Machine:
         return window.failed / window.calls, window.slow / window.calls
 
     def _judge_window(self, now: float) -> None:
-        calls = self.window.calls
-        if calls < self._settings.minimum_calls:
-            return
-        reason = self._too_high(calls)
-        if reason is None:
-            self._would_open = False
-        elif self.state is CircuitState.CLOSED:
+        reason = self._too_high(self.window.calls)
+        assert reason is not None, "asked only when a rate is reached"
+        if self.state is CircuitState.CLOSED:
             self._open(now, reason)
         elif not self._would_open:
             # Once for each time that the rate crosses its limit: this state is for watching.
@@ -202,12 +211,12 @@ class Machine:
     def _too_high(self, calls: int) -> str | None:
         # Divided, not multiplied: 55 / 100 is the same number as a setting of 0.55, and 0.55 * 100 is not 55.
         settings, window = self._settings, self.window
-        if settings.failure_rate is not None and window.failed / calls >= settings.failure_rate:
+        if window.failed / calls >= self._failure_rate:
             return (
                 f"{window.failed} of {calls} calls failed, "
                 f"which reaches failure_rate {settings.failure_rate:g}"
             )
-        if settings.slow_call_rate is not None and window.slow / calls >= settings.slow_call_rate:
+        if window.slow / calls >= self._slow_call_rate:
             return (
                 f"{window.slow} of {calls} calls took {settings.slow_call_s:g} s or more, "
                 f"which reaches slow_call_rate {settings.slow_call_rate:g}"
