@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, StrictStr, Tag
 
+from holdfast.errors import PolicyError
 from holdfast.resilience import BreakerSettings
 from holdfast.topology.declared import Declared
 from holdfast.topology.fields import (
@@ -54,11 +55,20 @@ class BreakerDecl(Declared):
     failure_rate: Fraction = 0.5
     """The circuit opens when this fraction of the calls in the window failed, or more."""
 
+    slow_call_ms: Interval | None = Field(None, alias="slow_call")
+    """How long a call takes at least to be slow."""
+
+    slow_call_rate: Fraction | None = None
+    """The circuit opens when this fraction of the calls in the window was slow, or more, failed or not."""
+
     window_calls: Count = 10
     """How many last calls are looked at."""
 
+    window_ms: Interval | None = Field(None, alias="window")
+    """The calls of how much time are looked at, in whole seconds, instead of so many last ones."""
+
     minimum_calls: Count = 3
-    """From how many calls in the window on the rate is looked at."""
+    """From how many calls in the window on the rates are looked at."""
 
     open_ms: Interval = Field(1_000, alias="open")
     """For how long nothing is sent when the circuit opens first."""
@@ -76,12 +86,16 @@ class BreakerDecl(Declared):
         """The breaker's settings.
 
         Raises:
-            PolicyError: with these values the circuit could never open.
+            PolicyError: with these values the circuit could never open, or two of them exclude each other.
         """
+        self._check_pairs()
+        by_time = self.window_ms is not None
         return BreakerSettings(
             failure_rate=self.failure_rate,
-            window_s=None,
-            window_calls=self.window_calls,
+            slow_call_rate=self.slow_call_rate,
+            slow_call_s=self.slow_call_ms / 1000 if self.slow_call_ms is not None else None,
+            window_s=self.window_ms // 1000 if self.window_ms is not None else None,
+            window_calls=None if by_time else self.window_calls,
             minimum_calls=self.minimum_calls,
             open_s=self.open_ms / 1000,
             open_growth=self.open_growth,
@@ -90,6 +104,16 @@ class BreakerDecl(Declared):
             # Each probe ends in time, and the next one may be long in coming.
             half_open_s=_A_YEAR_S,
         )
+
+    def _check_pairs(self) -> None:
+        if (self.slow_call_ms is None) != (self.slow_call_rate is None):
+            raise PolicyError("slow_call and slow_call_rate work only together: set both or none")
+        if self.window_ms is None:
+            return
+        if "window_calls" in self.model_fields_set:
+            raise PolicyError("a breaker has one window: keep `window` (a time) or `window_calls`, not both")
+        if self.window_ms % 1000:
+            raise PolicyError(f"window is counted in whole seconds, not in {self.window_ms} ms")
 
 
 class CallBreakerDecl(BreakerDecl):

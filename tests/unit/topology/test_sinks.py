@@ -112,6 +112,36 @@ def test_a_sink_is_read_with_its_defaults(tmp_path: Path) -> None:
     assert mine.options == {"place": "there"}
 
 
+def test_a_breaker_may_look_at_a_time_and_at_slow_calls(tmp_path: Path) -> None:
+    """Instead of at so many last calls, and beside failures."""
+    topology = read(
+        tmp_path,
+        "sinks:\n"
+        "  one: {type: postgres, dsn: x, breaker: {window: 30s, slow_call: 500ms, slow_call_rate: 0.8}}\n",
+    )
+    settings = topology.sinks["one"].breaker.settings()
+    assert (settings.window_s, settings.window_calls) == (30, None)
+    assert (settings.slow_call_s, settings.slow_call_rate) == (0.5, 0.8)
+
+
+def test_a_breaker_whose_settings_exclude_each_other_is_told(tmp_path: Path) -> None:
+    """Each with what to keep."""
+    found = problems(
+        tmp_path,
+        "sinks:\n"
+        "  two: {type: postgres, dsn: x, breaker: {window: 30s, window_calls: 10}}\n"
+        "  part: {type: postgres, dsn: x, breaker: {window: 1500ms}}\n"
+        "  half: {type: http, url: 'http://x', breaker: {slow_call: 1s}}\n",
+    )
+    begins = [
+        "sinks.two.breaker: a breaker has one window: keep `window` (a time) or `window_calls`, not both",
+        "sinks.part.breaker: window is counted in whole seconds, not in 1500 ms",
+        "sinks.half.breaker: slow_call and slow_call_rate work only together: set both or none",
+    ]
+    assert len(found) == len(begins)
+    assert all(begin in text for begin, text in zip(begins, found, strict=True)), found
+
+
 def test_the_topic_of_the_breakers_is_there_where_there_are_some(tmp_path: Path) -> None:
     """One partition, compacted, with the brokers' times; its name is taken then."""
     sinks = "sinks:\n  history: {type: postgres, dsn: dbname=x}\n"
