@@ -13,6 +13,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -286,6 +287,10 @@ class ShardConsumer:
     def close(self) -> None:
         """Go, but stay a member until the session ends; the listener hears `revoked` for what is owned."""
         self._newcomer = None
+        # Rebalances that nobody asked for yet are heard first: `close` may hang in the answer to one if the
+        # group has moved on meanwhile (librdkafka 2.16.0; seen with members unasked for 8 s and more).
+        with suppress(KafkaException):
+            self._client.consume(1, 0.0)
         self._call(self._client.close)
 
     @property

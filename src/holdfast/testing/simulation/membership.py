@@ -202,12 +202,14 @@ class Membership:
     def _lose(self) -> None:
         lost, self.owned = sorted(self.owned), frozenset()
         self.standing = outsider(self._group, self._instance)
+        # What was asked before is answered to a member that is no more.
+        self._is_joining = False
         if lost:
-            # What the application has not heard of was never its own.
+            # What the application has not heard of was never its own; what it is to give away still is.
             unheard = {s for change, shards in self.changes if change is Change.ASSIGN for s in shards}
-            revoking = {s for change, shards in self.changes if change is Change.REVOKE for s in shards}
+            going = {s for change, shards in self.changes if change is not Change.ASSIGN for s in shards}
             self.changes.clear()
-            lost = sorted((set(lost) - unheard) | revoking)
+            lost = sorted((set(lost) - unheard) | going)
             if lost:
                 self.changes.append((Change.LOST, lost))
         if self.changes:
