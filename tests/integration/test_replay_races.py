@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from holdfast.errors import ReplayRefused
+from holdfast.kafka import moves
 from holdfast.kafka.groups import GroupAdmin, partitions_of
-from holdfast.kafka.moves import Move
-from holdfast.kafka.rewind import Rewind, rewind
+from holdfast.kafka.moves import LOOKS_APART_S, Move, Mover
+from holdfast.kafka.rewind import Rewind, replay_id, rewind
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.standing import standing
 from holdfast.record import Message, TopicPartition
 from tests.support.application import PARTITIONS, Application, Run
 from tests.support.events import Added
+from tests.support.proxy import Api, Fault, Proxy, Request
 from tests.support.versions import table
 
 pytestmark = pytest.mark.integration
@@ -137,3 +139,47 @@ def test_brokers_that_fail_in_the_middle_leave_all_as_it_was(app: Application) -
     assert (table(app), app.committed()) == (before, stood)
     assert rewind(planned(app), app.servers, {}, LogScanner(app.servers)) == 17
     assert table(app) == {}
+
+
+class Slow:
+    """Has the first attempt take too long, by the clock that it looks at."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def monotonic(self) -> float:
+        """What `time` calls it."""
+        return time.monotonic() + self._ahead
+
+    def after(self, look: Callable[..., None]) -> Callable[..., None]:
+        """A look at positions that is as ever, but the first at those of an open transaction takes long."""
+
+        def looked(mover: Mover, move: Move, isolation: str) -> None:
+            look(mover, move, isolation)
+            if isolation == "read_uncommitted" and not self._ahead:
+                self._ahead = LOOKS_APART_S
+
+        return looked
+
+
+def is_abort(request: Request) -> bool:
+    """An EndTxn that aborts."""
+    return not request.is_commit
+
+
+@pytest.mark.parametrize("what", ["abort", "offsets"])
+def test_what_an_attempt_left_on_the_way_does_not_tear_the_next_one(
+    app: Application, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Brokers were slow, and a connection broke: the late request meets a half written transaction."""
+    slow = Slow()
+    monkeypatch.setattr(moves, "time", slow)
+    monkeypatch.setattr(Mover, "_require_unmoved", slow.after(Mover._require_unmoved))
+    api, only = (Api.END_TXN, is_abort) if what == "abort" else (Api.TXN_OFFSET_COMMIT, None)
+    rule = proxy.hurt(Fault.CUT_AND_HOLD, api, replay_id(app.group), only=only, at_most=15.0)
+    assert rewind(planned(app), proxy.bootstrap_servers, {}, LogScanner(app.servers)) == 17
+    if what == "offsets":
+        assert rule.happened.is_set()
+        assert rule.done.wait(15.0)
+    assert table(app) == {}
+    assert set(app.committed().values()) == {0}

@@ -9,7 +9,10 @@ brokers abort.
 
 A worker could leave no trace yet but an open transaction: one that came, wrote and froze between the first
 look and the last. It needs a whole session to be gone from the group again, so the looks must not be further
-apart than that.
+apart than that. If they were, or if a connection was lost meanwhile, all of it is done again by a new client:
+each has one transaction and no more. A request that was left on the way, to abort for example, would end the
+next transaction half written (`holdfast.kafka.lost_requests`); that of another client is of an older epoch,
+and refused. What was left open is ended when the new client takes the transactional id over.
 """
 
 from __future__ import annotations
@@ -26,12 +29,15 @@ from confluent_kafka.admin import AdminClient
 
 from holdfast.errors import ClusterError, ReplayRefused
 from holdfast.kafka.errors import kafka_error, mapped, translate
+from holdfast.kafka.lost_requests import LEVEL, LostRequests
 from holdfast.kafka.members import GroupQuestion
 from holdfast.kafka.offsets import CALL_S
 from holdfast.kafka.positions import Committed, Note, noted
 from holdfast.kafka.reader import PartitionReader, reader_settings
-from holdfast.kafka.settings import Properties, admin_config, consumer_config, producer_config
+from holdfast.kafka.serving import serve
+from holdfast.kafka.settings import Properties, admin_config, client_log, consumer_config, producer_config
 from holdfast.kafka.takeover import take_over
+from holdfast.kafka.unit_writer import end_aside
 from holdfast.record import TopicPartition
 
 log = logging.getLogger(__name__)
@@ -106,64 +112,88 @@ class Mover:
             ReplayRefused: somebody works in a group, or did meanwhile. Nothing was changed.
             ClusterError: the brokers failed. Nothing was changed, unless the text says otherwise.
         """
-        client = self._connect()
+        client = self._hold(moves, doing)
         try:
-            self._hold(client, moves, doing)
             done = also(client)
         except BaseException:
-            # The brokers abort it anyway; this is sooner.
-            with contextlib.suppress(KafkaException):
-                client.purge()
-                client.abort_transaction(CALL_S)
+            _abort(client)
             raise
+        # Also if a connection was lost since: what was asked for twice was of this transaction, before which
+        # this client had no other.
         _commit(client, doing)
         return done
 
-    def _hold(self, client: Producer, moves: Sequence[Move], doing: str) -> None:
+    def _hold(self, moves: Sequence[Move], doing: str) -> Producer:
         """Have the new positions in an open transaction, and nobody in the groups.
 
+        Returns:
+            The client whose transaction it is.
+
         Raises:
-            ReplayRefused: somebody works in a group, or did meanwhile.
-            ClusterError: the brokers fail, or are too slow.
+            ReplayRefused: somebody works in a group, or did meanwhile; or the brokers are too slow.
+            ClusterError: the brokers fail.
         """
         outsiders = [self._outsider(it.group_id) for it in moves]
-        for _ in range(_ATTEMPTS):
-            began = time.monotonic()
-            for each in moves:
-                # Who is there is a better answer than that somebody was.
-                self._require_alone(each.group_id)
-                self._require_unmoved(each, "read_committed")
-            with mapped(doing):
-                client.begin_transaction()
-                for each, outsider in zip(moves, outsiders, strict=True):
-                    positions = noted(each.after, each.notes.__getitem__)
-                    client.send_offsets_to_transaction(positions, outsider, CALL_S)
-            for each in moves:
-                self._require_alone(each.group_id)
-                # A reader of committed positions would wait for our own transaction.
-                self._require_unmoved(each, "read_uncommitted")
-            if time.monotonic() - began < LOOKS_APART_S:
-                return
-            log.info("%s: the brokers took %.1f s; again", doing, time.monotonic() - began)
-            with mapped(doing):
-                client.abort_transaction(CALL_S)
-        raise ReplayRefused(
-            f"{doing}: the brokers answer too slowly to be sure that nobody works meanwhile. Nothing was "
-            "changed; try again."
-        )
+        for attempt in range(1, _ATTEMPTS + 1):
+            client, lost = self._connect()
+            try:
+                took = self._begin(client, moves, outsiders, doing)
+                flaw = _flaw(took, lost)
+                if flaw and attempt == _ATTEMPTS:
+                    raise ReplayRefused(
+                        f"{doing}: {flaw}, {_ATTEMPTS} times in a row. Nothing was changed; try again."
+                    )
+            except BaseException:
+                _abort(client)
+                raise
+            if not flaw:
+                return client
+            log.info("%s: %s; again", doing, flaw)
+            gone = [client]
+            del client
+            end_aside(gone)
+        raise AssertionError("the last attempt returns or raises")
 
-    def _connect(self) -> Producer:
+    def _begin(self, client: Producer, moves: Sequence[Move], outsiders: Sequence[Any], doing: str) -> float:
+        """Have the new positions in the client's transaction; the seconds from the first look to the last."""
+        began = time.monotonic()
+        for each in moves:
+            # Who is there is a better answer than that somebody was.
+            self._require_alone(each.group_id)
+            self._require_unmoved(each, "read_committed")
+        with mapped(doing):
+            client.begin_transaction()
+            for each, outsider in zip(moves, outsiders, strict=True):
+                positions = noted(each.after, each.notes.__getitem__)
+                client.send_offsets_to_transaction(positions, outsider, CALL_S)
+        for each in moves:
+            self._require_alone(each.group_id)
+            # A reader of committed positions would wait for our own transaction.
+            self._require_unmoved(each, "read_uncommitted")
+        took = time.monotonic() - began
+        with mapped(doing):
+            serve(client)  # logs are handed out by the client's calls
+        return took
+
+    def _connect(self) -> tuple[Producer, LostRequests]:
         """Take over the transactional id."""
-        settings = producer_config(
-            self.servers,
-            self.properties,
-            transactional_id=self.transactional_id,
-            transaction_ms=int(self.seconds * 1000),
-        )
+        lost = LostRequests(client_log)
+        settings = {
+            **producer_config(
+                self.servers,
+                self.properties,
+                transactional_id=self.transactional_id,
+                transaction_ms=int(self.seconds * 1000),
+            ),
+            "client.id": self.transactional_id,
+            "logger": lost,
+            "log_level": LEVEL,
+            "log.connection.close": True,
+        }
         with mapped(f"taking over {self.transactional_id}"):
             client = Producer(settings)
         take_over(client, self.transactional_id, _COMMIT_S)
-        return client
+        return client, lost
 
     def _outsider(self, group_id: str) -> Any:
         """The standing of one who is not in the group."""
@@ -216,6 +246,22 @@ def require_no_members(question: GroupQuestion) -> None:
             f"workers are in the group {group.group_id}: {names}. Stop them (`holdfast run`), on every "
             "machine; one that was killed counts until its session has ended. Nothing was changed."
         )
+
+
+def _flaw(took: float, lost: LostRequests) -> str:
+    """Why an attempt is to be done again; "" if it is not."""
+    if lost.reason:
+        return f"a connection was lost ({lost.reason})"
+    if took >= LOOKS_APART_S:
+        return f"the brokers answer too slowly ({took:.1f} s) to be sure that nobody works meanwhile"
+    return ""
+
+
+def _abort(client: Producer) -> None:
+    # The brokers abort it anyway; this is sooner.
+    with contextlib.suppress(KafkaException):
+        client.purge()
+        client.abort_transaction(CALL_S)
 
 
 def _commit(client: Producer, doing: str) -> None:

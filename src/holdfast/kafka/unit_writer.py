@@ -210,9 +210,17 @@ class ClientWriter:
         self._discard()
         gone = [self._client]
         self._client = self._connect()
-        # Its end waits for all of its threads: not on ours, which has shards to take care of.
-        Thread(target=gone.clear, name="ending a client", daemon=True).start()
+        end_aside(gone)
 
     def close(self) -> None:
         """Let go of the client."""
         self._discard()
+
+
+def end_aside(gone: list[Producer]) -> None:
+    """End clients on a thread of their own: that waits for all of their threads.
+
+    Args:
+        gone: the clients, to which nobody else may hold a reference; it is empty in the end.
+    """
+    Thread(target=gone.clear, name="ending a client", daemon=True).start()
