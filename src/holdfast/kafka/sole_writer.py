@@ -82,14 +82,13 @@ class SoleWriter(TransactionalWriter):
         Raises:
             ClusterError: it cannot be taken over.
         """
-        taken: Future[None] = self._initialised
+        taken: Future[bool] = self._initialised
         try:
-            taken.result(max(within, 0.0))
+            return taken.result(max(within, 0.0))
         except FutureTimeout:
             if taken.done():
                 raise
             return False
-        return True
 
     @property
     def doubt(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -21,7 +21,9 @@ _LONG_S: Final = 2.0
 """Seconds after which it is worth a line in the log."""
 
 
-def take_over(client: Producer, transactional_id: str, within: float) -> None:
+def take_over(
+    client: Producer, transactional_id: str, within: float, unless: Callable[[], object] | None = None
+) -> bool:
     """Make a client the one that may use its transactional id.
 
     A coordinator refuses that for a moment: it is being elected or loads, or still ends what was open. The
@@ -33,13 +35,17 @@ def take_over(client: Producer, transactional_id: str, within: float) -> None:
         client: a new one.
         transactional_id: its id, for messages.
         within: seconds after which it is not asked again.
+        unless: why it must not be taken over any more; asked before each call.
+
+    Returns:
+        Whether it was taken over: False if `unless` said no.
 
     Raises:
         ClusterError: it cannot be taken over in time, or this user may not.
     """
     began = time.monotonic()
     call, is_told, said = _FIRST_S, False, ""
-    while True:
+    while unless is None or not unless():
         try:
             client.init_transactions(call)
         except KafkaException as error:
@@ -54,8 +60,9 @@ def take_over(client: Producer, transactional_id: str, within: float) -> None:
                 is_told = True
                 log.info("taking over transactional id %s takes long: %s", transactional_id, said)
         else:
-            return
+            return True
         call = min(2 * call, _LONGEST_S)
+    return False
 
 
 def end_transaction(transactional_id: str, settings: Mapping[str, Any], within: float) -> None:

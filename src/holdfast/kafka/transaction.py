@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from threading import Lock, Thread
@@ -122,6 +122,8 @@ class TransactionalWriter(ClientWriter):
             under the same transactional id must not: the new client would fence it.
         tells_refused: whether an answer about a topic is `REFUSED`, too, as one about a record is always; and
             whether to ask for a report of every record, so that the first refusal names its topic already.
+        unless: why the transactional id must not be taken over any more; asked again and again, on another
+            thread, until it was. Whoever has a successor by then would fence it.
 
     Raises:
         ClusterError: the client refuses the settings.
@@ -135,10 +137,13 @@ class TransactionalWriter(ClientWriter):
         *,
         replaces: bool = True,
         tells_refused: bool = False,
+        unless: Callable[[], object] | None = None,
     ) -> None:
         self._tells_refused = tells_refused
         self._final = OF_RECORD | _OF_TOPIC if tells_refused else OF_RECORD
         self._reported_units = 0
+        self._unless = unless
+        self._is_closed = False
         self._forget()
         super().__init__(settings, timeout)
         self._note_of = note_of
@@ -298,24 +303,37 @@ class TransactionalWriter(ClientWriter):
         super().reopen()
         self._initialised = self._initialise()
 
+    def close(self) -> None:
+        """Let go of the client; a takeover that is under way is given up."""
+        self._is_closed = True
+        super().close()
+
+    def _is_unwanted(self) -> bool:
+        return self._is_closed or (self._unless is not None and bool(self._unless()))
+
     def _await_client(self) -> None:
         wait_for([self._initialised])
-        self._initialised.result()
+        if not self._initialised.result():
+            # An error of its own: one that the future kept would keep this writer, and its client, which
+            # goes on asking by itself for as long as it lives.
+            name = self._settings["transactional.id"]
+            raise ClusterError(f"taking over transactional id {name} was given up: nobody wants it any more")
 
-    def _initialise(self) -> Future[None]:
+    def _initialise(self) -> Future[bool]:
         """Take over the transactional id on a daemon, which must not hold up our exit."""
-        ending: Future[None] = Future()
+        ending: Future[bool] = Future()
         arguments = (self._client, ending)
         Thread(target=self._take_over, args=arguments, name="take-over", daemon=True).start()
         return ending
 
-    def _take_over(self, client: Producer, ending: Future[None]) -> None:
+    def _take_over(self, client: Producer, ending: Future[bool]) -> None:
+        name = self._settings["transactional.id"]
         try:
-            take_over(client, self._settings["transactional.id"], 3 * self._timeout)
+            is_ours = take_over(client, name, 3 * self._timeout, unless=self._is_unwanted)
         except BaseException as error:  # noqa: BLE001 - it is raised again where the result is waited for
             ending.set_exception(error)
         else:
-            ending.set_result(None)
+            ending.set_result(is_ours)
 
     def _abort(self, client: Producer, cause: KafkaException | None) -> Ending:
         failure = cause.args[0] if cause else None

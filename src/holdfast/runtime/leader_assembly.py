@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from holdfast.engine.leader_log import History
@@ -50,8 +51,11 @@ class LeaderClients:
         """
         return ShardConsumer(self._member_settings(), self._topology.leader_id, listener)
 
-    def writer(self) -> TransactionalWriter:
+    def writer(self, unless: Callable[[], bool] | None = None) -> TransactionalWriter:
         """The leader's producer; making it fences the one before.
+
+        Args:
+            unless: whether nobody wants it any more: it fences nobody then.
 
         Raises:
             ClusterError: the brokers do not answer in time, or refuse this user.
@@ -62,7 +66,9 @@ class LeaderClients:
         settings["client.id"] = name
         # Positions mean nothing in this group, so they need no note of the topic that they are of.
         # A term that lost a connection ends, and the next one asks first whose turn it is.
-        return TransactionalWriter(settings, CALL_TIMEOUT_S, replaces=False, tells_refused=True)
+        return TransactionalWriter(
+            settings, CALL_TIMEOUT_S, replaces=False, tells_refused=True, unless=unless
+        )
 
     def history(self) -> History:
         """Read the leader's topic.

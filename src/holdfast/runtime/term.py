@@ -61,14 +61,15 @@ class TermPorts:
 
     Attributes:
         candidates: asks who is in the candidates' group.
-        open_writer: takes over the transactional id.
+        open_writer: takes over the transactional id, unless the function that it is given says that nobody
+            wants it any more; that may be asked on another thread.
         history: reads the leader's topic.
         group_metadata: the member's standing in the group, just now.
         clock: seconds since the epoch.
     """
 
     candidates: Callable[[], Candidates]
-    open_writer: Callable[[], UnitWriter]
+    open_writer: Callable[[Callable[[], bool]], UnitWriter]
     history: Callable[[], History]
     group_metadata: Callable[[], Any]
     clock: Clock = time.time
@@ -191,7 +192,9 @@ class Term:
     def _run(self) -> None:
         try:
             self._await_turn()
-            self._writer = self._ports.open_writer()
+            # A takeover takes a while when a coordinator loads. A term that was ended meanwhile would fence
+            # the leader that was elected after it.
+            self._writer = self._ports.open_writer(self._ended.is_set)
             try:
                 self._elect()
                 self._lead()
@@ -364,7 +367,13 @@ class Term:
         for attempt in range(ATTEMPTS):
             if self._ended.is_set():
                 raise _Over
-            self._writer.begin()
+            try:
+                self._writer.begin()
+            except ClusterError:
+                if self._ended.is_set():
+                    # It gave the takeover up for that.
+                    raise _Over from None
+                raise
             self._writer.send(outputs, rows)
             positions = {self._place: self._position}
             end = UnitEnd(self._writer, positions, self._ports.group_metadata(), PATIENCE_S)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import repeat
+from threading import enumerate as enumerate_threads
 from typing import cast
 
 import pytest
@@ -12,6 +13,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from holdfast.errors import ClusterError
 from holdfast.kafka import takeover
 from holdfast.kafka.takeover import take_over
+from holdfast.kafka.transaction import TransactionalWriter
+from holdfast.local.ports import free_ports
 
 BUSY = KafkaError(KafkaError.CONCURRENT_TRANSACTIONS, "still ending what was open", retriable=True)
 FORBIDDEN = KafkaError(KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "not yours", fatal=True)
@@ -52,8 +55,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def asked(client: Coordinated, within: float) -> None:
-    take_over(cast("Producer", client), "app.worker-0", within)
+def asked(client: Coordinated, within: float, unless: Callable[[], object] | None = None) -> bool:
+    return take_over(cast("Producer", client), "app.worker-0", within, unless)
 
 
 def test_a_coordinator_that_is_busy_is_asked_again_well_before_the_client_would(clock: Clock) -> None:
@@ -78,3 +81,35 @@ def test_who_may_not_is_not_asked_twice(clock: Clock) -> None:
     with pytest.raises(ClusterError, match="not yours"):
         asked(client, 60.0)
     assert len(client.calls) == 1
+
+
+def test_nothing_is_asked_once_nobody_wants_the_id_any_more(clock: Clock) -> None:
+    """Whoever has it by then would be fenced."""
+    client = Coordinated(clock, repeat(BUSY))
+    assert not asked(client, 60.0, lambda: len(client.calls) == 3)
+    assert len(client.calls) == 3
+    unasked = Coordinated(clock, iter([None]))
+    assert not asked(unasked, 60.0, lambda: True)
+    assert unasked.calls == []
+    assert asked(unasked, 60.0, lambda: False)
+
+
+@pytest.mark.parametrize("by", ["its owner", "its end"])
+def test_a_writer_that_is_not_wanted_any_more_stops_to_ask(by: str) -> None:
+    """A leader's term was ended while the coordinator did not answer: another may lead now."""
+    [port] = free_ports(1)
+    settings = {"bootstrap.servers": f"127.0.0.1:{port}", "transactional.id": "app.leader", "log_level": 0}
+    unwanted: list[str] = []
+    writer = TransactionalWriter(settings, 10.0, unless=lambda: unwanted)
+    asking = [thread for thread in enumerate_threads() if thread.name == "take-over"]
+    assert asking
+    if by == "its owner":
+        unwanted.append("ended")
+        with pytest.raises(ClusterError, match="given up: nobody wants it"):
+            writer.begin()
+    else:
+        writer.close()
+    for thread in asking:
+        thread.join(5)
+        assert not thread.is_alive()
+    writer.close()

@@ -70,14 +70,23 @@ class Brokers:
         self.transactions: list[tuple[int, bool]] = []
         self.endings: list[Outcome] = []
         self.candidates: list[Candidates | Exception] = []
-        self.opened = self.closed = 0
+        self.opened = self.closed = self.fenced = 0
         self.is_taken = self.untimely = False
         self.hang: threading.Event | None = None
+        self.taking = threading.Event()
+        self.coordinator: threading.Event | None = None
+        self.unless: Callable[[], bool] = bool
 
     # -- a writer, of which there is one at a time here
 
     def begin(self) -> None:
-        """Open a transaction."""
+        """Open a transaction; waits for the takeover, as the real one does."""
+        if self.coordinator is not None:
+            self.taking.set()
+            while not self.coordinator.wait(0.005):
+                if self.unless():
+                    raise ClusterError("taking over was given up")
+            self.fenced += 1
         self._open: tuple[list[Output], list[bytes]] = ([], [])
 
     def send(self, outputs: Any, changelog: Any = ()) -> None:
@@ -111,8 +120,9 @@ class Brokers:
 
     # -- the ports
 
-    def writer(self) -> Any:
+    def writer(self, unless: Callable[[], bool]) -> Any:
         """Take over the transactional id."""
+        self.unless = unless
         self.opened += 1
         self.is_taken = False
         return self
@@ -206,6 +216,20 @@ def test_a_candidate_whose_turn_has_passed_fences_nobody(brokers: Brokers, led: 
     assert isinstance(term.failure, NotOurTurn)
     assert "says that b-0 has it" in str(term.failure)
     assert brokers.opened == 0
+
+
+def test_a_term_that_is_ended_while_it_takes_the_id_over_fences_nobody(
+    brokers: Brokers, led: Callable[..., Term]
+) -> None:
+    """It was frozen meanwhile, say: another leader was elected, and is not to lose its term for that."""
+    brokers.coordinator = threading.Event()
+    term = led(tick=nothing)
+    assert brokers.taking.wait(10)
+    term.end()
+    until(lambda: term.is_over)
+    brokers.coordinator.set()
+    assert (brokers.opened, brokers.closed, brokers.fenced) == (1, 1, 0)
+    assert (term.token, term.failure) == (None, None)
 
 
 def test_a_refused_transaction_is_tried_again_without_running_the_task_again(
