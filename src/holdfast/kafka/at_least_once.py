@@ -74,10 +74,13 @@ class AtLeastOnceWriter(ClientWriter):
     def abandon(self) -> Ending:
         """Give up the open unit. What was sent of it stays sent, and will be repeated: at least once.
 
-        Waits for the brokers' answers: a late refusal would look like one of the next unit's.
+        Waits for the brokers' answers: a late refusal would look like one of the next unit's. A client that
+        failed at a record may be of no use any more, and is replaced as at the end of any other unit.
         """
-        if self._client.flush(self._timeout):
+        if flush(self._client, self._timeout):
             return Ending(Outcome.UNKNOWN, "a unit that was given up is still on its way")
+        if self._failed:
+            return Ending(Outcome.UNKNOWN, self._failed)
         return Ending(Outcome.ABORTED, "given up")
 
     def _not_taken(self, topic: str, error: KafkaException) -> None:
