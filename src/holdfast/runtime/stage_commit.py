@@ -21,7 +21,7 @@ from typing import Any, Final
 from holdfast.engine.dead_letter import drop, set_aside
 from holdfast.engine.redriven import Redriven
 from holdfast.engine.unit import SealedUnit
-from holdfast.errors import ClusterError, SinkError, SinkStuck
+from holdfast.errors import ClusterError, Fenced, SinkError, SinkStuck
 from holdfast.kafka.unit_writer import Ending, Outcome, UnitWriter
 from holdfast.record import Output, Position, TopicPartition, known_as
 from holdfast.runtime.commit import CommitPipeline, Finished
@@ -91,6 +91,9 @@ class StagePipeline(CommitPipeline):
         try:
             self._writer.begin()
             self._writer.send(outputs)
+        except Fenced as error:
+            # A rival in the same slot: the worker gives way to it, as it would at the commit.
+            return Ending(Outcome.FENCED, str(error))
         except ClusterError as error:
             return Ending(Outcome.UNKNOWN, str(error))
         ending = UnitEnd(self._writer, unit.positions, group_metadata, PATIENCE_S).take(wait=None)

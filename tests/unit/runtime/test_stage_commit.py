@@ -17,7 +17,10 @@ from holdfast.engine.handler import inspect_handler
 from holdfast.engine.outputs import Router
 from holdfast.engine.unit import SealedUnit, ShardChanges
 from holdfast.errors import (
+    BrokersUnreachable,
     CircuitOpen,
+    ClusterError,
+    Fenced,
     SinkBehind,
     SinkDown,
     SinkError,
@@ -170,6 +173,26 @@ def test_nothing_is_committed_on_kafka_of_what_the_sink_did_not_take(error: Sink
     assert not bench.pipeline.in_flight
     bench.sink.act = lambda _: ()
     assert bench.end(unit("a")).ending.outcome is Outcome.COMMITTED
+
+
+@pytest.mark.parametrize("at", ["begin", "send"])
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [(Fenced("a rival"), Outcome.FENCED), (BrokersUnreachable("away"), Outcome.UNKNOWN)],
+    ids=["fenced", "unreachable"],
+)
+def test_a_writer_that_was_fenced_before_the_commit_is_told_as_fenced(
+    at: str, error: ClusterError, outcome: Outcome
+) -> None:
+    """The worker counts that apart: it gives way to a rival in its slot."""
+    bench = Bench()
+
+    def refuse(*_: Any) -> None:
+        raise error
+
+    setattr(bench.writer, at, refuse)
+    ending = bench.end(unit("a")).ending
+    assert (ending.outcome, ending.reason) == (outcome, str(error))
 
 
 def test_an_error_of_the_sinks_own_code_is_told_as_one() -> None:
