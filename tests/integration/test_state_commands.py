@@ -70,6 +70,14 @@ def test_looking_at_an_application(command: Command, app: Application) -> None:
     assert 'did you mean "counter"?' in no_processor.stderr
     assert "Traceback" not in no_key.stderr + no_table.stderr + no_processor.stderr
 
+    # A key that is no text, as a program of another language may have written it, is found as it is given.
+    foreign = Producer({"bootstrap.servers": app.servers})
+    foreign.produce(app.changelog, b'{"count":1,"total":2}', b"\xff")
+    assert foreign.flush(20) == 0
+    assert rows(command("state", "get", COUNTER, "sums", "\udcff")) == [{"count": 1, "total": 2}]
+    no_text = command("state", "get", COUNTER, "sums", "\udcfe")
+    assert r'nothing under the key "\xfe"' in no_text.stderr
+
     # The group has done its work, and nobody is in it.
     (group,) = rows(command("groups"))
     assert (group["processor"], group["group"], group["lag"]) == (COUNTER, app.group, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -73,7 +74,7 @@ def state_list(
         scanner = _scanner(declared, bootstrap_servers, progress)
         require_changelog(scanner, changelog)
         found = fold(scanner.topic(changelog))
-    start = prefix.encode()
+    start = _as_bytes(prefix)
     keys = [key for key in found if key.startswith(start)]
     most = limit or (SHOWN if out.is_terminal else len(keys))
     chosen = heapq.nsmallest(most, keys) if most < len(keys) else sorted(keys)
@@ -116,7 +117,7 @@ def state_get(
         scanner = _scanner(declared, bootstrap_servers, progress)
         partitions = require_changelog(scanner, owner.changelog(table))
         changelog = owner.changelog(table)
-        value = _await(lambda: look_up(scanner, changelog, key.encode(), partitions), wait)
+        value = _await(lambda: look_up(scanner, changelog, _as_bytes(key), partitions), wait)
     if value is None:
         raise _no_such_key(processor, table, key)
     if out.is_terminal:
@@ -131,9 +132,9 @@ def _get_local(declared: Topology, owner: ProcessorDecl, table: str, key: str, s
     settings = reader_settings(consumer_config(servers, SCAN_GROUP, declared.kafka))
     with contextlib.closing(PartitionReader(settings)) as reader:
         facts = reader.topics([changelog], CALL_S)[changelog]
-        partition = partition_of(key.encode(), facts.partitions)
+        partition = partition_of(_as_bytes(key), facts.partitions)
         folder = home() / "state" / declared.app / owner.full_name
-        found = read_local(folder, table, facts.id, key.encode(), partition)
+        found = read_local(folder, table, facts.id, _as_bytes(key), partition)
         if found is None:
             raise StateError(
                 f"no worker of this machine has shard {partition} of {owner.name}, where the key belongs "
@@ -146,9 +147,14 @@ def _get_local(declared: Topology, owner: ProcessorDecl, table: str, key: str, s
     sys.stdout.write(f'{{"value": {found.value.decode()}, {json.dumps(about)[1:]}\n')
 
 
+def _as_bytes(argument: str) -> bytes:
+    """A key as it was given: bytes that are no UTF-8 come in arguments as surrogates."""
+    return os.fsencode(argument)
+
+
 def _no_such_key(processor: str, table: str, key: str) -> NoSuchKey:
     return NoSuchKey(
-        f'the table "{table}" of {processor} holds nothing under the key "{key}". '
+        f'the table "{table}" of {processor} holds nothing under the key "{as_text(_as_bytes(key))}". '
         f"`holdfast state list {processor} {table}` shows what it holds."
     )
 
