@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -16,7 +17,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from holdfast import Event
-from holdfast.errors import SinkDown, SinkError, SinkFenced
+from holdfast.errors import SinkBehind, SinkDown, SinkError, SinkFenced
 from holdfast.record import Position, TopicPartition, Write
 from holdfast.sinks.base import Refusal, SinkBatch
 from holdfast.sinks.postgres.sink import PostgresSink
@@ -256,6 +257,89 @@ def test_an_owner_of_yesterday_writes_nothing(bench: Bench) -> None:
     with pytest.raises(SinkFenced, match=r"orders\[3\] has been written by a newer owner"):
         bench.write((1, total("ann", 99)), fences={PLACE: 6})
     assert bench.rows("SELECT total FROM totals") == [(Decimal(1),)]
+
+
+COPY = """
+CREATE TABLE log_before AS TABLE log;
+CREATE TABLE positions_before AS TABLE holdfast_positions;
+"""
+BACK = """
+BEGIN;
+TRUNCATE log, holdfast_positions;
+INSERT INTO log TABLE log_before;
+INSERT INTO holdfast_positions TABLE positions_before;
+COMMIT;
+"""
+
+
+def entry(number: int) -> tuple[int, Insert]:
+    return number, Insert("log", {"id": number, "text": "x"})
+
+
+def test_a_standby_that_lagged_says_what_it_lacks_and_takes_it_again(bench: Bench) -> None:
+    """It has less than is committed on Kafka: nothing is written before that came again."""
+    bench.write(entry(0), entry(1))
+    bench.change(COPY)
+    bench.write(entry(2), entry(3))
+    bench.change(BACK)
+    with pytest.raises(
+        SinkBehind, match=r"sink 'history': .* has lost what it had taken of orders\[3\] from offset 2 to 3 "
+    ) as lost:
+        bench.write(entry(4))
+    assert lost.value.positions == {PLACE: 2}
+    assert bench.rows("SELECT id FROM log ORDER BY id") == [(0,), (1,)]
+    bench.write(*map(entry, range(2, 5)))
+    assert bench.rows("SELECT id FROM log ORDER BY id") == [(n,) for n in range(5)]
+
+
+def test_only_the_partitions_that_lack_something_go_back(bench: Bench) -> None:
+    """The others of the batch are not to be handled again, and none of it is written."""
+    other = TopicPartition("orders", 4)
+    both: dict[str, Any] = {"fences": {PLACE: 7, other: 7}}
+    bench.write(entry(0), begins={PLACE: 0, other: 0}, ends={PLACE: 1, other: 5}, **both)
+    with pytest.raises(SinkBehind) as lost:
+        bench.write(entry(1), begins={PLACE: 1, other: 8}, ends={PLACE: 2, other: 9}, **both)
+    assert lost.value.positions == {other: 5}
+    assert bench.rows("SELECT id FROM log") == [(0,)]
+
+
+def test_a_database_that_knows_nothing_of_a_group_is_taken_for_new_and_it_is_said(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may be; only a person knows."""
+    with caplog.at_level(logging.WARNING):
+        bench.write(entry(100))
+        bench.write(entry(101))
+    (said,) = [each for each in caplog.messages if "it is taken for new" in each]
+    assert "knew nothing of orders[3], which stands at offset 100 for group shop.history" in said
+    assert bench.rows("SELECT id FROM log ORDER BY id") == [(100,), (101,)]
+
+
+@pytest.mark.parametrize("changes", [{"begins": {PLACE: 0}}, {"fences": {PLACE: 1}}], ids=["offset", "owner"])
+def test_a_group_that_begins_is_no_news(
+    bench: Bench, caplog: pytest.LogCaptureFixture, changes: dict[str, Any]
+) -> None:
+    """At the start of its input, or with the first owner of a shard that there is."""
+    with caplog.at_level(logging.WARNING):
+        bench.write(entry(100), **changes)
+    assert caplog.messages == []
+
+
+def test_records_that_make_nothing_move_the_positions(bench: Bench) -> None:
+    """And so do the ends of transactions, which take offsets: or the database would look behind later."""
+    bench.write(entry(0))
+    bench.write(begins={PLACE: 1}, ends={PLACE: 9})
+    bench.write(entry(10), begins={PLACE: 9}, ends={PLACE: 12})
+    bench.write(entry(12))
+    assert bench.rows("SELECT id FROM log ORDER BY id") == [(0,), (10,), (12,)]
+
+
+def test_a_topic_that_was_made_anew_may_begin_anywhere(bench: Bench) -> None:
+    """Its first records may be deleted already: nothing is lost that was ever taken."""
+    bench.write(entry(50))
+    bench.write(entry(7), topic_ids={"orders": "id-2"})
+    bench.write(entry(8), topic_ids={"orders": "id-2"})
+    assert bench.rows("SELECT id FROM log ORDER BY id") == [(7,), (8,), (50,)]
 
 
 BAD: Mapping[str, PostgresWrite] = {

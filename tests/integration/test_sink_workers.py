@@ -121,6 +121,43 @@ def test_a_database_that_is_killed_five_times_equals_the_log(
     it.check()
 
 
+COPY = """
+CREATE TABLE entries_before AS TABLE entries;
+CREATE TABLE latest_before AS TABLE latest;
+CREATE TABLE positions_before AS TABLE holdfast_positions;
+"""
+BACK = """
+BEGIN;
+LOCK TABLE holdfast_positions;
+TRUNCATE entries, latest, holdfast_positions;
+INSERT INTO entries TABLE entries_before;
+INSERT INTO latest TABLE latest_before;
+INSERT INTO holdfast_positions TABLE positions_before;
+COMMIT;
+"""
+
+
+def test_what_a_standby_lacked_that_is_the_primary_now_is_written_again(
+    projection: Callable[..., Projection],
+) -> None:
+    """The database is what it was a while ago; the worker goes back to that, and says so."""
+    it = projection()
+    published = some(600)
+    it.app.publish(*published[:200])
+    with it.app.run() as run:
+        run.until_running()
+        run.until(lambda: it.app.lag() == 0, 30, "the first part")
+        it.change(COPY)
+        it.app.publish(*published[200:400])
+        run.until(lambda: it.app.lag() == 0, 30, "the second part")
+        it.change(BACK)
+        it.app.publish(*published[400:])
+        run.until(lambda: it.rows("SELECT count(*) FROM entries") == [(len(published),)], 30, "all of them")
+        run.until_drained()
+        assert run.views[0].restarts == 0
+    it.check()
+
+
 def test_a_database_that_hangs_costs_no_membership(
     projection: Callable[..., Projection], postgres: PostgresServer
 ) -> None:

@@ -4,23 +4,31 @@ Each row is a partition of an input: everything below `position` is in the datab
 whole transaction, so that of two owners of a shard one sees what the other has done: the one with the smaller
 fencing token is refused, and what is there already is left out.
 
-A topic that was deleted and created again counts from 0: its id says so. The records that were refused are
-noted until Kafka has their dead letters, that is until a batch begins beyond them.
+A position below the beginning of a batch means that the database has lost what it had taken: a standby that
+lagged is the primary now, or a backup was restored. Rows and positions are one transaction, so the rows are
+those of that position, and what comes again from there is exactly what is missing.
+
+A partition that is not known begins where the batch does, and so does a topic that was deleted and created
+again, of which its id tells. The records that were refused are noted until Kafka has their dead letters, that
+is until a batch begins beyond them.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from psycopg import Connection, errors, sql
 from pydantic_core import to_json
 
-from holdfast.errors import SinkFenced
+from holdfast.errors import SinkBehind, SinkFenced
 from holdfast.record import TopicPartition
 from holdfast.sinks.base import SinkBatch
 from holdfast.sinks.postgres.plan import table_name
+
+log = logging.getLogger(__name__)
 
 _CREATE: Final = sql.SQL(
     """
@@ -46,9 +54,10 @@ _LOCK: Final = sql.SQL(
 )
 _BEGIN: Final = sql.SQL(
     """
-    INSERT INTO {} (consumer_group, topic, partition)
-    SELECT %s, topic, partition FROM json_to_recordset(%s::json) AS w(topic text, partition integer)
-    ON CONFLICT DO NOTHING
+    INSERT INTO {} (consumer_group, topic, partition, position)
+    SELECT %s, topic, partition, position
+    FROM json_to_recordset(%s::json) AS w(topic text, partition integer, position bigint)
+    ON CONFLICT DO NOTHING RETURNING topic, partition
     """
 )
 _STORE: Final = sql.SQL(
@@ -68,10 +77,12 @@ class Written(NamedTuple):
     Attributes:
         position: everything below this offset.
         refused: why it refused a record, by offset.
+        is_new: whether it knew nothing of it.
     """
 
     position: int
     refused: Mapping[int, str]
+    is_new: bool = False
 
 
 class PositionTable:
@@ -107,16 +118,43 @@ class PositionTable:
 
         Raises:
             SinkFenced: a newer owner has written to one of them.
+            SinkBehind: the database has less of one of them than it had taken.
             psycopg.Error: the database fails.
         """
-        places = to_json([place._asdict() for place in batch.ends]).decode()
+        places = to_json(
+            [{**place._asdict(), "position": batch.begins.get(place, 0)} for place in batch.ends]
+        ).decode()
+        new: set[tuple[str, int]] = set()
         rows = connection.execute(_LOCK.format(self._table), [places, batch.group]).fetchall()
         if len(rows) < len(batch.ends):
-            connection.execute(_BEGIN.format(self._table), [batch.group, places])
+            new.update(connection.execute(_BEGIN.format(self._table), [batch.group, places]).fetchall())
             rows = connection.execute(_LOCK.format(self._table), [places, batch.group]).fetchall()
-        return {TopicPartition(row[0], row[1]): self._written(row, batch) for row in rows}
+        found = {TopicPartition(row[0], row[1]): self._written(row, batch, new) for row in rows}
+        self._require_all(connection, batch, found)
+        return found
 
-    def _written(self, row: tuple[Any, ...], batch: SinkBatch) -> Written:
+    def _require_all(
+        self, connection: Connection, batch: SinkBatch, found: Mapping[TopicPartition, Written]
+    ) -> None:
+        """Make sure that all is there that is committed on Kafka.
+
+        Raises:
+            SinkBehind: it is not.
+        """
+        begins = batch.begins
+        behind = [place for place, there in found.items() if there.position < begins.get(place, 0)]
+        if behind:
+            lost = ", ".join(
+                f"{place} from offset {found[place].position} to {begins[place] - 1}" for place in behind
+            )
+            raise SinkBehind(
+                f"sink {self._sink!r}: {_server(connection)} has lost what it had taken of {lost} (a "
+                "fail-over to a standby that was behind, or a restored backup); these records are handled "
+                "again",
+                {place: found[place].position for place in behind},
+            )
+
+    def _written(self, row: tuple[Any, ...], batch: SinkBatch, new: Collection[tuple[str, int]]) -> Written:
         topic, partition, topic_id, position, token, refused = row
         place = TopicPartition(topic, partition)
         # First, and whatever the topic: a later owner's token is larger also when the topic was made anew.
@@ -127,8 +165,8 @@ class PositionTable:
             )
         present = batch.topic_ids.get(topic)
         if None not in (topic_id, present) and topic_id != present:
-            return Written(0, {})
-        return Written(position, {int(offset): why for offset, why in refused.items()})
+            return Written(batch.begins.get(place, 0), {})
+        return Written(position, {int(offset): why for offset, why in refused.items()}, place in new)
 
     def store(
         self,
@@ -159,3 +197,27 @@ class PositionTable:
             for place, end in batch.ends.items()
         ]
         connection.execute(_STORE.format(self._table), [to_json(rows).decode(), batch.group])
+
+    def tell_new(
+        self, connection: Connection, batch: SinkBatch, before: Mapping[TopicPartition, Written]
+    ) -> None:
+        """Say of what the database knew nothing, though the group has been there for a while."""
+        for place, there in before.items():
+            # The first owner of a shard, and one at the start of its input, are new to every database.
+            if there.is_new and there.position and batch.fences.get(place, 0) > 1:
+                log.warning(
+                    "sink %r: %s knew nothing of %s, which stands at offset %d for group %s: it is taken "
+                    "for new. If it has lost its data, stop the workers and set the group back: `holdfast "
+                    "replay`",
+                    self._sink,
+                    _server(connection),
+                    place,
+                    there.position,
+                    batch.group,
+                )
+
+
+def _server(connection: Connection) -> str:
+    """Which database it is: a name may lead to another server after a fail-over."""
+    info = connection.info
+    return f"{info.host}:{info.port}/{info.dbname}"

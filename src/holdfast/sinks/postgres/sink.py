@@ -2,6 +2,8 @@
 
     lock the positions -> leave out what is written already -> write the rest -> store the positions -> commit
 
+Positions that are behind those on Kafka are a loss, which is told before anything is written.
+
 Rows go in few statements. When the database refuses one, its rows are written in ever smaller parts until
 those records are found that it refuses; they are left out, and all others are written.
 """
@@ -62,6 +64,7 @@ class PostgresSink(Sink):
     """
 
     accepts = (Upsert, Insert, Delete, Execute)
+    keeps_positions = True
 
     def __init__(self, name: str, dsn: str, positions: str, timeout: float) -> None:
         self._name = name
@@ -103,6 +106,7 @@ class PostgresSink(Sink):
                     result.refusals.append(Refusal(made.position, SinkRefused(there.refused[offset])))
             self._write_all(connection, new, result)
             self._positions.store(connection, batch, before, result.noted())
+        self._positions.tell_new(connection, batch, before)
         return result.refusals
 
     def _write_all(
