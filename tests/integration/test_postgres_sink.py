@@ -445,6 +445,26 @@ def test_a_server_that_was_killed_is_down_and_then_written_to_again(
     assert bench.rows("SELECT total FROM totals") == [(Decimal(2),)]
 
 
+def test_a_server_that_became_read_only_is_left_for_the_one_that_takes_writes(
+    bench: Bench, postgres: PostgresServer
+) -> None:
+    """Its connections work as before: only a new one leads to where writes are taken now."""
+    pids = "SELECT pid FROM pg_stat_activity WHERE application_name = 'holdfast history'"
+    bench.write((0, total("ann", 1)))
+    bench.sink.close()
+    with postgres.connect("postgres") as admin:
+        admin.execute(f"ALTER DATABASE {bench._database} SET default_transaction_read_only = on")
+    with pytest.raises(SinkDown, match="25006"):
+        bench.write((1, total("ann", 2)))
+    with postgres.connect("postgres") as admin:
+        admin.execute(f"ALTER DATABASE {bench._database} RESET default_transaction_read_only")
+    bench.write((1, total("ann", 2)))
+    first = bench.rows(pids)
+    bench.write((2, total("ann", 3)))
+    assert bench.rows(pids) == first
+    assert bench.rows("SELECT total FROM totals") == [(Decimal(3),)]
+
+
 def test_a_server_that_hangs_is_given_up_in_time(postgres: PostgresServer, database: str) -> None:
     """It takes the bytes and never answers: no timeout of the server's own can help."""
     bench = Bench(postgres, database, timeout=1.0)

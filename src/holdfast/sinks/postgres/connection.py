@@ -17,7 +17,7 @@ import psycopg
 
 from holdfast.errors import SinkDown
 from holdfast.sinks.dialling import dial
-from holdfast.sinks.postgres.judge import judge_connecting
+from holdfast.sinks.postgres.judge import judge, judge_connecting
 
 _BOUND: Final = """
     SELECT set_config('statement_timeout', %s, true),
@@ -44,7 +44,10 @@ class BoundedConnection:
 
     @contextlib.contextmanager
     def used(self, begin: Callable[[psycopg.Connection], object]) -> Iterator[psycopg.Connection]:
-        """Use the connection, for as long as the timeout allows; it is closed if it failed then.
+        """Use the connection, for as long as the timeout allows.
+
+        It is closed after whatever means that the server is down, also while it still answers: when it takes
+        no writes any more, only a new connection leads to the server that does.
 
         Args:
             begin: called with a new connection before it is used.
@@ -67,6 +70,8 @@ class BoundedConnection:
                     raise SinkDown(
                         f"sink {self._sink!r}: no answer within its timeout of {self._timeout:g} s"
                     ) from error
+                if isinstance(judge(error, self._sink), SinkDown):
+                    self.close(connection)
                 raise
             finally:
                 if connection.closed or connection.broken or connection is not self._connection:
