@@ -85,18 +85,17 @@ class ErrorHandler:
         self._skip(position, message, cause, policy, unit)
         return None
 
-    def refused(self, position: Position, cause: Exception, *, behind: int) -> ShardFailure | None:
+    def refused(self, position: Position, cause: Exception) -> ShardFailure | None:
         """Count a record that was set aside or dropped after it counted as handled.
 
         Args:
             position: the record.
             cause: why.
-            behind: how many offsets behind it are handled by now.
 
         Returns:
             Why its shard stops, if it was one too many.
         """
-        why = self._failed.letters.refused(position.topic, position.offset, behind=behind)
+        why = self._failed.letters.refused(position.topic, position.offset)
         return None if why is None else ShardFailure(position, TooManySetAside(why, explain(cause)))
 
     def _too_many(self, position: Position, cause: Exception) -> ShardFailure | None:

@@ -33,6 +33,7 @@ class InputLoops:
         self._processor = plan.name
         self._context = context
         self._failed = failed
+        self._hands_on = plan.has_writes
         self._runs = {
             topic: _make_run(plan, decoder, context, states) for topic, decoder in plan.decoders.items()
         }
@@ -47,7 +48,7 @@ class InputLoops:
         """
         self._context._topic = topic
         done, error = self._failed.guard(topic, self._runs[topic])(messages, outputs)
-        self._failed.letters.handled(done)
+        self._count(topic, messages[:done])
         return done, error
 
     def run_redriven(self, topic: str, record: Redriven, outputs: list[Any]) -> Exception | None:
@@ -69,8 +70,14 @@ class InputLoops:
             return HandlerError(f"{self._processor!r} does not read {origin} any more")
         self._context._topic = origin
         done, error = self._failed.verdicts.guard(topic, run)([record], outputs)
-        self._failed.letters.handled(done)
+        self._count(topic, [record][:done])
         return error
+
+    def _count(self, topic: str, handled: Sequence[Message]) -> None:
+        if self._hands_on:
+            self._failed.letters.handed_on(topic, handled)
+        else:
+            self._failed.letters.handled(len(handled))
 
 
 def _make_run(

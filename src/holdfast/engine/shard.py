@@ -210,8 +210,7 @@ class ShardTask:
 
     def note_refused(self, position: Position, cause: Exception) -> None:
         """Count a record that was set aside or dropped on the way to its commit; too many stop the shard."""
-        behind = self._positions.current[position.topic] - position.offset - 1
-        too_many = self._errors.refused(position, cause, behind=behind)
+        too_many = self._errors.refused(position, cause)
         if self.failure is None:
             self.failure = too_many
 

@@ -12,10 +12,11 @@ from holdfast.engine.letter_limit import LetterCount, LetterLimit
 from holdfast.engine.outputs import Router
 from holdfast.engine.processor_plan import ProcessorPlan
 from holdfast.engine.shard import ShardTask
+from holdfast.engine.sink_writes import SinkWrites
 from holdfast.engine.unit import Unit
 from holdfast.errors import SinkRefused, TooManySetAside
 from holdfast.record import Position
-from holdfast.schema import EventDecoder, TopicEncoder
+from holdfast.schema import EventDecoder
 from holdfast.testing import MemoryMessage, MemoryStore
 
 TOPIC = "adds"
@@ -35,17 +36,23 @@ def _same(event: Added) -> Added:
 
 
 def shard(limit: LetterLimit) -> ShardTask:
-    """A shard whose handler accepts everything."""
+    """A shard whose handler accepts everything, for a sink that may not."""
     plan = ProcessorPlan(
         name="sum",
         handler=inspect_handler(_same),
         decoders={TOPIC: EventDecoder([Added])},
         tables={},
-        router=Router("sum", {"out": TopicEncoder("out", [Added], "n")}, {"out": 10_000}),
+        router=Router("sum", {}, {}),
+        sink=SinkWrites("sum", "history", (Added,)),
         dead_letter_topic="letters",
         letter_limit=limit,
     )
     return ShardTask(plan, 0, MemoryStore(), {TOPIC: 0})
+
+
+def some(topic: str, *offsets: int) -> list[MemoryMessage]:
+    """Records of an input."""
+    return [MemoryMessage(topic, 0, n, key=b"k", value=b'{"n":%d}' % n) for n in offsets]
 
 
 def stops_at(
@@ -63,7 +70,7 @@ def stops_at(
     """
     for begin in range(0, records, batch):
         numbers = range(begin, begin + batch)
-        messages = [MemoryMessage(TOPIC, 0, n * step, key=b"k", value=b'{"n":%d}' % n) for n in numbers]
+        messages = some(TOPIC, *(n * step for n in numbers))
         for _ in range(again):
             task.handle(TOPIC, messages, Unit())
             task.seal()
@@ -122,32 +129,90 @@ def test_refused_records_in_a_row_stop_the_shard_whatever_the_batches() -> None:
     assert stops_at(shard(limit), lambda _: True, records=100) == 30
 
 
+@pytest.mark.parametrize("batch", [1, 7, 1_000])
+@pytest.mark.parametrize("step", [1, 2], ids=["plain", "a transaction for each record"])
+def test_a_row_is_one_of_records_and_not_of_offsets(step: int, batch: int) -> None:
+    """The ends of transactions, and what compaction has taken, are none in between."""
+    limit = LetterLimit(1.0, 1_000, in_a_row=20)
+    at = stops_at(shard(limit), lambda n: n >= 1_000, batch=batch, step=step, records=2_000)
+    assert at == 1_020
+
+
 @pytest.mark.parametrize("batch", [20, 1_000])
-def test_refused_records_with_others_in_between_are_no_row(batch: int) -> None:
+@pytest.mark.parametrize("step", [1, 2], ids=["plain", "a transaction for each record"])
+def test_refused_records_with_others_in_between_are_no_row(step: int, batch: int) -> None:
     """However many of them are in one batch."""
     limit = LetterLimit(1.0, 1_000, in_a_row=3)
-    assert stops_at(shard(limit), lambda n: bool(n % 3), batch=batch, records=3_000) is None
+    assert stops_at(shard(limit), lambda n: bool(n % 3), batch=batch, step=step, records=3_000) is None
+
+
+def test_a_row_goes_on_while_the_next_batch_is_on_its_way() -> None:
+    """What was handed on since the batch that is refused comes after it, whatever its offsets are."""
+    task = shard(LetterLimit(1.0, 1_000, in_a_row=20))
+    messages = some(TOPIC, *range(0, 100, 2))
+    for begin in range(0, 50, 10):
+        # The one before is committed when this one has been handled.
+        task.handle(TOPIC, messages[begin : begin + 10], Unit())
+        if begin:
+            task.committed()
+            for message in messages[begin - 10 : begin]:
+                task.note_refused(Position(TOPIC, 0, message.offset()), SinkRefused("no"))
+        task.seal()
+    assert task.failure is not None
+    assert task.failure.position.offset == 2 * 20
+
+
+def test_a_row_is_that_of_the_shard_however_its_inputs_alternate() -> None:
+    """A sink may tell of one input after the other."""
+    count = LetterCount(LetterLimit(1, 100, in_a_row=5))
+    for begin in range(0, 6, 2):
+        for topic in ("a", "b"):
+            count.handed_on(topic, some(topic, begin, begin + 1))
+    count.seal()
+    count.committed()
+    assert [count.refused("a", n) for n in range(6)] == [None] * 6
+    assert count.refused("b", 0) is None
+    assert count.refused("b", 1) == "the last 5 records of this shard were set aside"
+
+
+def test_bad_records_and_refused_ones_are_one_row() -> None:
+    """None in between was handled, though each was judged elsewhere."""
+    count = LetterCount(LetterLimit(1, 100, in_a_row=3))
+    for n in range(0, 4, 2):
+        count.handed_on(TOPIC, some(TOPIC, n))
+        assert count.why_not(TOPIC, n + 1) is None
+    assert count.refused(TOPIC, 0) is None
+    assert count.refused(TOPIC, 2) == "the last 3 records of this shard were set aside"
 
 
 def test_a_refused_record_is_counted_once() -> None:
     """Also when it is told of again."""
     count = LetterCount(LetterLimit(0.2, 10))
-    count.handled(10)
+    count.handed_on("t", some("t", *range(10)))
     for _ in range(5):
-        assert count.refused("t", 3, behind=6) is None
-    assert count.refused("t", 5, behind=4) is None
-    assert count.refused("t", 9, behind=0) == "2 of the last 10 records of this shard were set aside"
+        assert count.refused("t", 3) is None
+    assert count.refused("t", 5) is None
+    assert count.refused("t", 9) == "2 of the last 10 records of this shard were set aside"
+
+
+def test_what_was_handed_on_before_this_count_began_says_nothing() -> None:
+    """The shard was taken anew while it was on its way."""
+    count = LetterCount(LetterLimit(1, 100, in_a_row=1))
+    assert [count.refused(TOPIC, n) for n in (3, 4, 5)] == [None] * 3
+    count.handed_on(TOPIC, some(TOPIC, 6, 8))
+    assert [count.refused(TOPIC, n) for n in (5, 6, 7, 9)] == [None] * 4
+    assert count.refused(TOPIC, 8) == "the last 1 records of this shard were set aside"
 
 
 def test_bad_records_among_refused_ones_count_with_them() -> None:
     """The shard sets those aside itself, when the others are still on their way."""
     count = LetterCount(LetterLimit(0.5, 10))
     for begin in range(0, 10, 2):
-        count.handled(1)
+        count.handed_on("t", some("t", begin))
         why = count.why_not("t", begin + 1)
         if why is not None:
             break
-        why = count.refused("t", begin, behind=1)
+        why = count.refused("t", begin)
         if why is not None:
             break
     assert begin == 4
