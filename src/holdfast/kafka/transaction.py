@@ -329,7 +329,13 @@ class TransactionalWriter(ClientWriter):
     def _take_over(self, client: Producer, ending: Future[bool]) -> None:
         name = self._settings["transactional.id"]
         try:
-            is_ours = take_over(client, name, 3 * self._timeout, unless=self._is_unwanted)
+            is_ours = take_over(
+                client,
+                name,
+                3 * self._timeout,
+                # A client that was replaced meanwhile would take it from the one after it.
+                unless=lambda: client is not self._client or self._is_unwanted(),
+            )
         except BaseException as error:  # noqa: BLE001 - it is raised again where the result is waited for
             ending.set_exception(error)
         else:

@@ -94,9 +94,9 @@ def test_nothing_is_asked_once_nobody_wants_the_id_any_more(clock: Clock) -> Non
     assert asked(unasked, 60.0, lambda: False)
 
 
-@pytest.mark.parametrize("by", ["its owner", "its end"])
+@pytest.mark.parametrize("by", ["its owner", "its end", "a new client"])
 def test_a_writer_that_is_not_wanted_any_more_stops_to_ask(by: str) -> None:
-    """A leader's term was ended while the coordinator did not answer: another may lead now."""
+    """A term was ended while the coordinator did not answer: another may lead now; or there is a new client."""
     [port] = free_ports(1)
     settings = {"bootstrap.servers": f"127.0.0.1:{port}", "transactional.id": "app.leader", "log_level": 0}
     unwanted: list[str] = []
@@ -107,6 +107,8 @@ def test_a_writer_that_is_not_wanted_any_more_stops_to_ask(by: str) -> None:
         unwanted.append("ended")
         with pytest.raises(ClusterError, match="given up: nobody wants it"):
             writer.begin()
+    elif by == "a new client":
+        writer.reopen()
     else:
         writer.close()
     for thread in asking:
