@@ -96,7 +96,7 @@ def test_nothing_is_asked_once_nobody_wants_the_id_any_more(clock: Clock) -> Non
 
 @pytest.mark.parametrize("by", ["its owner", "its end", "a new client"])
 def test_a_writer_that_is_not_wanted_any_more_stops_to_ask(by: str) -> None:
-    """A term was ended while the coordinator did not answer: another may lead now; or there is a new client."""
+    """A term was ended while the coordinator did not answer, and another may lead; or a client is new."""
     [port] = free_ports(1)
     settings = {"bootstrap.servers": f"127.0.0.1:{port}", "transactional.id": "app.leader", "log_level": 0}
     unwanted: list[str] = []
