@@ -6,11 +6,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from holdfast.errors import CircuitOpen, SinkDown, SinkSlow
+from holdfast.errors import CircuitOpen, HandlerError, SinkDown, SinkSlow
 from holdfast.record import Position, TopicPartition, Write
 from holdfast.resilience import BreakerSettings, CircuitState
 from holdfast.sinks.base import SinkBatch
@@ -373,6 +374,124 @@ def test_calls_that_wait_for_their_turn_are_no_failures_of_the_service(server: H
     finally:
         loop.run(service.close())
         loop.close()
+
+
+Ask = Callable[[HttpService, int], list[HttpAnswer]]
+
+
+@pytest.fixture
+def ask() -> Iterator[Ask]:
+    """Make so many calls at once, as a handler does in a group of tasks."""
+    loop = LoopThread("asking")
+    services: list[HttpService] = []
+
+    async def handle(service: HttpService, count: int) -> list[HttpAnswer]:
+        client = service.client_for("a record")
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(client.post("/adds", json=number)) for number in range(count)]
+        return [task.result() for task in tasks]
+
+    def run(service: HttpService, count: int) -> list[HttpAnswer]:
+        services.append(service)
+        return loop.run(handle(service, count))
+
+    yield run
+    for service in services:
+        loop.run(service.close())
+    loop.close()
+
+
+def tripped(server: HttpServer, **settings: Any) -> HttpService:
+    """A service whose circuit was opened, and whose open time is over."""
+    given = {"call_s": 5.0, "breaker": replace(BREAKER, open_s=0.01, half_open_s=3_600.0), **settings}
+    service = HttpService(HttpSettings("gateway", server.url, **given))
+    service.breaker.open()
+    until = time.monotonic() + 5
+    while service.breaker.wait_s():
+        assert time.monotonic() < until
+    return service
+
+
+def outages_of(errors: BaseExceptionGroup) -> list[SinkDown]:
+    return [error for error in errors.exceptions if isinstance(error, SinkDown)]
+
+
+def test_two_calls_at_once_close_a_circuit_that_lets_one_through(server: HttpServer, ask: Ask) -> None:
+    """The other one waits for the probe, instead of ending it by its own failure."""
+    server.answer = lambda _: Say(after=0.1)
+    service = tripped(server)
+    assert [answer.status for answer in ask(service, 2)] == [200, 200]
+    assert service.breaker.state is CircuitState.CLOSED
+    assert server.most_at_once == 1
+
+
+def test_two_calls_at_once_close_a_circuit_that_lets_an_odd_number_through(
+    server: HttpServer, ask: Ask
+) -> None:
+    """Of the last pair one is refused, until the other has closed the circuit."""
+    breaker = replace(BREAKER, open_s=0.01, half_open_calls=5, half_open_s=3_600.0)
+    service = tripped(server, breaker=breaker)
+    for _ in range(3):
+        assert len(ask(service, 2)) == 2
+    assert service.breaker.state is CircuitState.CLOSED
+
+
+def test_a_call_that_waits_for_a_probe_takes_a_place_that_is_given_back(server: HttpServer) -> None:
+    """What cannot be sent says nothing of the service: the next one is the probe."""
+    service = tripped(server)
+    loop = LoopThread("asking")
+
+    async def handle() -> list[HttpAnswer | BaseException]:
+        client = service.client_for("a record")
+        odd = client.post("/adds", headers={"X-Name": "ann\r\n"})
+        return await asyncio.gather(odd, client.post("/adds"), return_exceptions=True)
+
+    try:
+        odd, plain = loop.run(handle())
+        assert isinstance(odd, HandlerError)
+        assert isinstance(plain, HttpAnswer)
+    finally:
+        loop.run(service.close())
+        loop.close()
+    assert service.breaker.state is CircuitState.CLOSED
+
+
+def test_a_call_that_waits_for_a_probe_that_fails_is_down_in_time(server: HttpServer, ask: Ask) -> None:
+    """It is not made, as the circuit is open again."""
+    server.answer = lambda _: Say(hang=True)
+    service = tripped(server, call_s=0.5, attempts=1)
+    began = time.monotonic()
+    with pytest.raises(BaseExceptionGroup) as caught:
+        ask(service, 2)
+    assert time.monotonic() - began < 4
+    assert "had no answer within 0.5 s" in str(outages_of(caught.value)[0])
+    assert service.breaker.state is CircuitState.OPEN
+    assert len(server.asked) == 1
+
+
+def test_a_call_waits_for_a_probe_no_longer_than_a_call_may_take(server: HttpServer, ask: Ask) -> None:
+    """Whoever has the place may never give it back."""
+    service = tripped(server, call_s=0.3)
+    service.breaker.acquire()
+    began = time.monotonic()
+    with pytest.raises(BaseExceptionGroup) as caught:
+        ask(service, 1)
+    assert 0.3 <= time.monotonic() - began < 4
+    (outage,) = outages_of(caught.value)
+    assert "breaker gateway is HALF_OPEN" in str(outage)
+    assert isinstance(outage.__cause__, CircuitOpen)
+
+
+def test_a_call_that_waits_for_a_probe_follows_an_order(server: HttpServer, ask: Ask) -> None:
+    """It comes from another thread."""
+    service = tripped(server, call_s=20.0)
+    service.breaker.acquire()
+    timer = threading.Timer(0.2, service.breaker.observe_only)
+    timer.start()
+    began = time.monotonic()
+    assert len(ask(service, 3)) == 3
+    assert time.monotonic() - began < 10
+    timer.join()
 
 
 def test_an_answer_that_is_too_long_is_the_calls_fault(

@@ -17,6 +17,7 @@ from holdfast.resilience import (
     BreakerSettings,
     Bulkhead,
     CircuitBreaker,
+    CircuitState,
     Policy,
     Retry,
     RetryBudget,
@@ -25,6 +26,7 @@ from holdfast.sinks.base import Downstream
 from holdfast.sinks.http.calls import HttpAnswer, HttpCall
 from holdfast.sinks.http.client import IDEMPOTENCY_KEY, HttpClient
 from holdfast.sinks.http.judge import is_down, pause_s
+from holdfast.sinks.http.probes import Probes
 from holdfast.topology.sink_decls import DOWN_STATUSES
 
 _LONGEST_ANSWER = 16 * 1024 * 1024
@@ -81,6 +83,8 @@ class HttpService(Downstream):
 
     Args:
         settings: how it is called.
+        waits_for_probes: whether a call that is refused beside the probes of a half-open circuit waits for
+            them, as long as one call may take.
 
     Attributes:
         breaker: of the service.
@@ -93,7 +97,7 @@ class HttpService(Downstream):
     client = HttpClient
     breaker: CircuitBreaker
 
-    def __init__(self, settings: HttpSettings) -> None:
+    def __init__(self, settings: HttpSettings, *, waits_for_probes: bool = True) -> None:
         self.concurrent = settings.concurrent
         self._settings = settings
         self._url = URL(settings.url.rstrip("/"))
@@ -103,6 +107,8 @@ class HttpService(Downstream):
         self.breaker = CircuitBreaker(
             settings.name, settings.breaker, failures=(_NoAnswer,), ignored=(HandlerError,)
         )
+        self._probes = Probes(self.breaker)
+        self._waits_for_probes = waits_for_probes
         self._policy = Policy(
             retry=Retry(
                 attempts=settings.attempts,
@@ -143,13 +149,36 @@ class HttpService(Downstream):
         if call.json is not None:
             headers["Content-Type"] = _JSON
         headers.update(call.headers)
+        until: float | None = None
+        while True:
+            try:
+                return await self._make(call, body, headers)
+            except CircuitOpen as error:
+                refused = error
+            until = until or asyncio.get_running_loop().time() + self._settings.call_s
+            if not await self._may_try_again(refused, until):
+                because = f"; {self._trouble}" if self._trouble else ""
+                raise SinkDown(
+                    f"sink {self._settings.name!r}: {refused}{because}", refused.wait_s
+                ) from refused
+
+    async def _make(self, call: HttpCall, body: bytes | None, headers: Mapping[str, str]) -> HttpAnswer:
+        is_refused = False
         try:
             return await self._policy.call_async(self._attempt, call, body, headers)
-        except CircuitOpen as error:
-            because = f"; {self._trouble}" if self._trouble else ""
-            raise SinkDown(f"sink {self._settings.name!r}: {error}{because}", error.wait_s) from error
+        except CircuitOpen:
+            is_refused = True
+            raise
         except BulkheadFull as error:
             raise SinkDown(f"sink {self._settings.name!r}: {error}") from error
+        finally:
+            if not is_refused:
+                self._probes.ended()
+
+    async def _may_try_again(self, refused: CircuitOpen, until: float) -> bool:
+        """Wait beside probes, outside of the bulkhead: they, and others, need its places."""
+        is_beside = self._waits_for_probes and refused.state == CircuitState.HALF_OPEN.name
+        return is_beside and await self._probes.wait(until)
 
     async def _attempt(self, call: HttpCall, body: bytes | None, headers: Mapping[str, str]) -> HttpAnswer:
         session = self._session or self._connect()

@@ -29,7 +29,9 @@ class HttpSink(Sink):
     accepts = (HttpCall,)
 
     def __init__(self, settings: HttpSettings, batch_s: float) -> None:
-        self._service = HttpService(settings)
+        # A record's calls are made one after the other, so none is refused beside its probe; and what else a
+        # batch makes has to end in time.
+        self._service = HttpService(settings, waits_for_probes=False)
         self.breaker = self._service.breaker
         self._settings = settings
         self._batch_s = batch_s
