@@ -17,6 +17,7 @@ from holdfast.runtime.guards import Guard
 from holdfast.runtime.outages import outage_of
 from holdfast.runtime.stage import Written
 from holdfast.sinks.base import Downstream, Refusal, SinkBatch
+from holdfast.sinks.handler_time import HANDLER_TIME, HandlerTime
 from holdfast.sinks.identity import identity_of
 from holdfast.sinks.keyed import KeyedWork, RecordWrites
 from holdfast.sinks.progress import Progress
@@ -110,6 +111,7 @@ class AskingStage:
         fence = batch.fences.get(TopicPartition(position.topic, position.partition), 0)
         try:
             async with asyncio.timeout(self.timeout) as limit:
+                HANDLER_TIME.set(HandlerTime(limit, self.timeout))
                 return _Handled(await self._handler.handle(record.writes[0], clients, fence))
         except BaseException as error:  # noqa: BLE001 - a handler's own CancelledError, for one
             if (outage := outage_of(error, self.name)) is not None:

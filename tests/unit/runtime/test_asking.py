@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +33,10 @@ from holdfast.resilience import BreakerSettings, CircuitBreaker, CircuitState
 from holdfast.runtime.asking import AskingStage, Failing
 from holdfast.schema import TopicEncoder
 from holdfast.sinks.base import Downstream, SinkBatch
+from holdfast.sinks.http import HttpClient
+from holdfast.sinks.http.service import HttpService, HttpSettings
 from holdfast.testing import MemoryMessage
+from tests.support.http_service import HttpServer, Say, http_server
 
 PLACE = TopicPartition("asks", 2)
 SETTINGS = BreakerSettings(window_s=None, window_calls=4, minimum_calls=2, open_s=60.0)
@@ -632,6 +637,100 @@ def test_a_record_that_opens_the_breaker_by_taking_too_long_is_judged_when_it_is
     while stage.guards[0].wait_s:
         assert time.monotonic() < until
     assert len(stage.write(batch(1)).refusals) == 1
+
+
+async def call(number: Number, gateway: HttpClient) -> None:
+    await gateway.post("/calls", json=number)
+
+
+async def call_twice_at_once(number: Number, gateway: HttpClient) -> None:
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(gateway.post("/calls", json=number))
+
+
+async def call_late(number: Number, gateway: HttpClient) -> None:
+    await asyncio.sleep(0.3)
+    await gateway.post("/calls", json=number)
+
+
+async def call_again_and_again(number: Number, gateway: HttpClient) -> None:
+    while True:
+        await gateway.post("/calls", json=number)
+
+
+async def call_and_think(number: Number, gateway: HttpClient) -> None:
+    await gateway.post("/calls", json=number)
+    await asyncio.Event().wait()
+
+
+async def call_and_call_slowly(number: Number, gateway: HttpClient) -> None:
+    await gateway.post("/calls", json=number)
+    await gateway.post("/slow", json=number)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.fixture
+def server() -> Iterator[HttpServer]:
+    with http_server() as started:
+        yield started
+
+
+@contextmanager
+def calling(
+    handler: Any, url: str, settings: BreakerSettings = SETTINGS
+) -> Iterator[tuple[AskingStage, CircuitBreaker]]:
+    """A handler that calls a real service, whose calls may take much longer than it may itself."""
+    router = Router("doubler", {"out": TopicEncoder("out", [Number], "key")}, {"out": 10_000})
+    service = HttpService(HttpSettings("gateway", url, call_s=60.0, breaker=settings))
+    asking = AskingHandler(inspect_handler(handler), router)
+    stage = AskingStage(asking, {"gateway": service}, "refuse", 0.5, {"gateway": settings})
+    yield stage, service.breaker
+    stage.close()
+
+
+@pytest.mark.parametrize("handler", [call, call_twice_at_once, call_late])
+def test_a_handler_that_is_cut_while_a_service_hangs_is_not_to_blame(handler: Any, silent: str) -> None:
+    """The call that it waited for counts as failed: the breaker opens, and later on lets single ones try."""
+    settings = replace(SETTINGS, open_s=0.01, open_growth=1.0, half_open_calls=1)
+    with calling(handler, silent, settings) as (stage, breaker):
+        opened: list[CircuitState] = []
+        breaker.listen(lambda transition: opened.append(transition.after))
+        for _ in range(5):
+            until = time.monotonic() + 5
+            while breaker.wait_s():
+                assert time.monotonic() < until
+            cut(stage, 0)
+        assert CircuitState.OPEN in opened
+        assert breaker.state is CircuitState.OPEN
+        assert CircuitState.CLOSED not in opened
+
+
+def test_a_handler_that_is_cut_while_some_calls_are_never_answered_is_not_to_blame(
+    server: HttpServer,
+) -> None:
+    """Others are, at the same time: a part of the service hangs."""
+    server.answer = lambda asked: Say(hang=asked.path == "/slow")
+    with calling(call_and_call_slowly, server.url, PATIENT) as (stage, breaker):
+        for times in range(1, 6):
+            cut(stage, 0)
+            assert breaker.snapshot().failed == times
+
+
+@pytest.mark.parametrize("handler", [call_again_and_again, call_and_think])
+def test_a_handler_that_is_cut_while_a_service_answers_is_to_blame(handler: Any, server: HttpServer) -> None:
+    """It makes too many calls, or none, and would be tried for ever."""
+    with calling(handler, server.url) as (stage, breaker):
+        for _ in range(2):
+            cut(stage, 0)
+        assert len(stage.write(batch(0)).refusals) == 1
+        assert breaker.snapshot().failed == 0
 
 
 def test_another_owner_of_a_shard_counts_anew(make: Make, oracles: Oracles) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import urllib.request
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import inf
 
 import aiohttp
 from yarl import URL
@@ -23,6 +26,7 @@ from holdfast.resilience import (
     RetryBudget,
 )
 from holdfast.sinks.base import Downstream
+from holdfast.sinks.handler_time import HANDLER_TIME
 from holdfast.sinks.http.calls import HttpAnswer, HttpCall
 from holdfast.sinks.http.client import IDEMPOTENCY_KEY, HttpClient
 from holdfast.sinks.http.judge import is_down, pause_s
@@ -34,6 +38,9 @@ _JSON = "application/json"
 _BACKOFF = Backoff(base_s=0.1, cap_s=2.0)
 _MOST_IN_LINE = 100_000
 """Calls that wait for a place: what handlers begin is bounded elsewhere."""
+
+_LONG = 0.5
+"""Of the time that a call may take: whoever waited so long for an answer is owed one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,23 @@ class HttpSettings:
     line_s: float = 10.0
     down: Collection[str] = DOWN_STATUSES
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
+
+
+@dataclass(slots=True)
+class _Request:
+    """A call on its way.
+
+    Attributes:
+        call: the call.
+        body: its body.
+        headers: its headers, besides those of all calls.
+        cut_after_s: seconds that an attempt of it had been under way when it was cancelled.
+    """
+
+    call: HttpCall
+    body: bytes | None
+    headers: Mapping[str, str]
+    cut_after_s: float | None = None
 
 
 class _NoAnswer(SinkDown):
@@ -104,6 +128,7 @@ class HttpService(Downstream):
         self._base = str(self._url)
         self._session: aiohttp.ClientSession | None = None
         self._trouble = ""
+        self._answered_at = -inf
         self.breaker = CircuitBreaker(
             settings.name, settings.breaker, failures=(_NoAnswer,), ignored=(HandlerError,)
         )
@@ -149,10 +174,11 @@ class HttpService(Downstream):
         if call.json is not None:
             headers["Content-Type"] = _JSON
         headers.update(call.headers)
+        request = _Request(call, body, headers)
         until: float | None = None
         while True:
             try:
-                return await self._make(call, body, headers)
+                return await self._make(request)
             except CircuitOpen as error:
                 refused = error
             until = until or asyncio.get_running_loop().time() + self._settings.call_s
@@ -162,12 +188,15 @@ class HttpService(Downstream):
                     f"sink {self._settings.name!r}: {refused}{because}", refused.wait_s
                 ) from refused
 
-    async def _make(self, call: HttpCall, body: bytes | None, headers: Mapping[str, str]) -> HttpAnswer:
+    async def _make(self, request: _Request) -> HttpAnswer:
         is_refused = False
         try:
-            return await self._policy.call_async(self._attempt, call, body, headers)
+            return await self._policy.call_async(self._attempt, request)
         except CircuitOpen:
             is_refused = True
+            raise
+        except asyncio.CancelledError:
+            self._count_cut(request)
             raise
         except BulkheadFull as error:
             raise SinkDown(f"sink {self._settings.name!r}: {error}") from error
@@ -180,19 +209,47 @@ class HttpService(Downstream):
         is_beside = self._waits_for_probes and refused.state == CircuitState.HALF_OPEN.name
         return is_beside and await self._probes.wait(until)
 
-    async def _attempt(self, call: HttpCall, body: bytes | None, headers: Mapping[str, str]) -> HttpAnswer:
+    def _count_cut(self, request: _Request) -> None:
+        """Count a call as failed that was cut with its handler, if the service owed an answer.
+
+        A service that hangs would not be found out by handlers that come to their end before their calls do:
+        a cancelled call is none to its breaker. One that answers is not to blame for a handler that makes
+        more calls than it has time for.
+        """
+        handler, waited_s = HANDLER_TIME.get(), request.cut_after_s
+        if handler is None or not handler.is_over or waited_s is None:
+            return
+        is_silent = self._answered_at < time.monotonic() - handler.seconds
+        if not is_silent and waited_s < _LONG * min(self._settings.call_s, handler.seconds):
+            return
+        self._trouble = f"{request.call} had no answer within the {handler.seconds:g} s of its handler"
+        if self.breaker.state is not CircuitState.OPEN:
+            # Its own permit was given back just now.
+            with suppress(CircuitOpen):
+                self.breaker.fail(self.breaker.acquire(), waited_s)
+
+    async def _attempt(self, request: _Request) -> HttpAnswer:
         session = self._session or self._connect()
+        call = request.call
         where = URL(self._base + call.path, encoded=True)
+        began = time.monotonic()
         try:
             async with (
                 asyncio.timeout(self._settings.call_s),
                 session.request(
-                    call.method, where, data=body, headers=headers, allow_redirects=False
+                    call.method,
+                    where,
+                    data=request.body,
+                    headers=request.headers,
+                    allow_redirects=False,
                 ) as response,
             ):
                 content = await _read(response)
                 found = {name.lower(): value for name, value in response.headers.items()}
                 answer = HttpAnswer(response.status, found, content)
+        except asyncio.CancelledError:
+            request.cut_after_s = time.monotonic() - began
+            raise
         except TimeoutError as error:
             seconds = f"{self._settings.call_s:g} s"
             raise self._no_answer(f"{call} had no answer within {seconds}") from error
@@ -207,6 +264,7 @@ class HttpService(Downstream):
         if is_down(answer.status, self._settings.down):
             pause = pause_s(found.get("retry-after"), datetime.now(UTC))
             raise self._no_answer(f"{call} was answered with {answer}", pause)
+        self._answered_at = time.monotonic()
         return answer
 
     def _no_answer(self, trouble: str, pause: float | None = None) -> _NoAnswer:
