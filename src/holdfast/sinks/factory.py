@@ -139,7 +139,7 @@ def _http_settings(decl: HttpSinkDecl) -> HttpSettings:
         decl.name,
         decl.url,
         {name: _expanded(decl.name, f"its header {name}", value) for name, value in decl.headers.items()},
-        call_s=decl.call_timeout_ms / 1000,
+        call_s=decl.call_ms / 1000,
         attempts=decl.attempts,
         within_s=decl.timeout_ms / 2_000,
         concurrent=decl.concurrent,

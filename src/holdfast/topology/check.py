@@ -189,14 +189,14 @@ def _leader_tasks(topology: Topology) -> Iterator[Problem]:
 
 
 def _sinks(topology: Topology, known: Collection[str]) -> Iterator[Problem]:
+    asked = {name for processor in topology.native.values() for name in processor.asks}
     for name, sink in topology.sinks.items():
         try:
             sink.breaker.settings()
         except PolicyError as error:
             yield Problem(("sinks", name, "breaker"), str(error))
-        if isinstance(sink, HttpSinkDecl) and sink.call_timeout_ms > sink.timeout_ms:
-            text = f"one call may take no longer than a batch, {sink.timeout_ms} ms (`timeout`)"
-            yield Problem(("sinks", name, "call_timeout"), text)
+        if isinstance(sink, HttpSinkDecl):
+            yield from _call_time(("sinks", name, "call_timeout"), sink, is_asked=name in asked)
         if isinstance(sink, RedisSinkDecl):
             yield from _where(("sinks", name), sink)
         if isinstance(sink, ParquetSinkDecl):
@@ -218,6 +218,19 @@ def _sinks(topology: Topology, known: Collection[str]) -> Iterator[Problem]:
         for key in ("tables", "writes", "standby", "version"):
             if getattr(processor, key):
                 yield Problem((*at, key), f"{_NOT_WITH_A_SINK[key]}; remove it, or the `sink`")
+
+
+def _call_time(at: Location, sink: HttpSinkDecl, *, is_asked: bool) -> Iterator[Problem]:
+    """A call that ends with its handler, or later, has no result by which an outage could be told."""
+    if is_asked and sink.call_ms >= sink.timeout_ms:
+        text = (
+            f"{sink.call_ms} ms is not less than `timeout`, {sink.timeout_ms} ms, and a handler that asks "
+            "would be cut before its call is given up: lower this, or raise `timeout`"
+        )
+        yield Problem(at, text)
+    elif sink.call_ms > sink.timeout_ms:
+        text = f"one call may take no longer than a batch, {sink.timeout_ms} ms (`timeout`)"
+        yield Problem(at, text)
 
 
 def _retried(at: Location, processor: ProcessorDecl) -> Iterator[Problem]:

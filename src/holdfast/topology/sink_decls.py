@@ -42,6 +42,9 @@ _A_YEAR_S = 365 * 86_400.0
 DOWN_STATUSES = ("401", "403", "407", "408", "425", "429", "5xx")
 """Answers of an HTTP service that is in trouble, asks for a pause, or does not know us (any more)."""
 
+_CALL_MS = 2_000
+"""How long one call may take unless it is told."""
+
 NO_TYPE = "nothing"
 """What stands for the type of a sink that has none."""
 
@@ -178,8 +181,8 @@ class HttpSinkDecl(AnySinkDecl):
     headers: Mapping[HeaderName, ConfigValue] = Field(default={}, repr=False)
     """Headers of every call; `${NAME}` stands for an environment variable of the worker."""
 
-    call_timeout_ms: SinkTimeout = Field(2_000, alias="call_timeout")
-    """How long one call may take before it is given up."""
+    call_timeout_ms: SinkTimeout | None = Field(None, alias="call_timeout")
+    """How long one call may take before it is given up: 2s, or half of a shorter `timeout`, unless given."""
 
     attempts: Count = 3
     """How often a call is made at most before the service counts as down."""
@@ -192,6 +195,14 @@ class HttpSinkDecl(AnySinkDecl):
 
     breaker: CallBreakerDecl = Field(default_factory=lambda: CallBreakerDecl.model_validate({}))
     """When the service is given time to come back, instead of calls."""
+
+    @property
+    def call_ms(self) -> int:
+        """How long one call may take, in milliseconds."""
+        if self.call_timeout_ms is not None:
+            return self.call_timeout_ms
+        # A call that took as long as a handler may would never be given up before it is cut.
+        return _CALL_MS if self.timeout_ms > _CALL_MS else self.timeout_ms // 2
 
 
 class RedisSinkDecl(AnySinkDecl):

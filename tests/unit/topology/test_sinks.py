@@ -55,6 +55,7 @@ def sets(day: Day) -> Set: ...
 def mirrors(day: Day) -> KafkaRecord: ...
 def returns_none(day: Day) -> None: ...
 async def asks(day: Day, gateway: HttpClient) -> None: ...
+async def asks_two(day: Day, longer: HttpClient, short: HttpClient, less: HttpClient) -> None: ...
 async def asks_history(day: Day, history: HttpClient) -> None: ...
 def keeps(day: Day, days: State[int]) -> Insert: ...
 class Mine(Sink):
@@ -208,7 +209,7 @@ def test_all_mistakes_of_sinks_are_told_with_their_lines(tmp_path: Path) -> None
         "  noclass: {type: custom, sink: schemas_sk:Bare}\n"
         "  nowhere: {type: http}\n"
         "  ftp: {type: http, url: 'ftp://x'}\n"
-        "  long: {type: http, url: 'http://x', timeout: 1s, headers: {X-Key: [hunter2]}}\n"
+        "  long: {type: http, url: 'http://x', timeout: 1s, call_timeout: 2s, headers: {X-Key: [hunter2]}}\n"
         "  ok: {type: http, url: 'http://x', down: [200]}\n"
         "  good: {type: postgres, dsn: x}\n"
         "processors:\n"
@@ -452,6 +453,19 @@ def test_an_http_sink_counts_calls(tmp_path: Path) -> None:
     assert (sink.breaker.settings.window_calls, sink.breaker.settings.minimum_calls) == (100, 20)
 
 
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("", 2.0), (", timeout: 20s", 2.0), (", timeout: 2s", 1.0), (", timeout: 100ms", 0.05)],
+)
+def test_a_call_takes_half_of_a_short_timeout_unless_it_is_told(
+    tmp_path: Path, given: str, seconds: float
+) -> None:
+    """So that a handler is not cut before its call is given up."""
+    sink = build_sink(http(tmp_path, given))
+    assert isinstance(sink, HttpSink)
+    assert sink._settings.call_s == seconds
+
+
 def test_a_secret_of_a_header_is_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker without it says which is missing; the file is valid all the same."""
     resolved = http(tmp_path, ", headers: {Authorization: 'Bearer ${GATEWAY_TOKEN}'}")
@@ -497,5 +511,28 @@ def test_all_mistakes_of_what_is_asked_are_told(tmp_path: Path) -> None:
         "15: processors.table.handler: sink 'history' can be written to, but not asked",
         "16: processors.plain.handler: 'gateway' is declared in `asks`, but schemas_sk:returns_none has no",
         "17: processors.name.asks.0: expected the name of a sink that a Python parameter can have",
+    ]
+    assert_told(told, begins)
+
+
+def test_a_call_that_may_take_as_long_as_its_handler_is_refused(tmp_path: Path) -> None:
+    """The handler would be cut at the same moment, and a service that hangs never be seen. Sinks may."""
+    told = problems(
+        tmp_path,
+        "sinks:\n"
+        "  gateway: {type: http, url: 'http://x', timeout: 4s, call_timeout: 4s}\n"
+        "  longer: {type: http, url: 'http://x', timeout: 4s, call_timeout: 5s}\n"
+        "  written: {type: http, url: 'http://x', timeout: 4s, call_timeout: 4s}\n"
+        "  short: {type: http, url: 'http://x', timeout: 1s}\n"
+        "  less: {type: http, url: 'http://x', timeout: 4s, call_timeout: 3999ms}\n"
+        "processors:\n"
+        "  one: {handler: schemas_sk:asks, reads: [days], asks: [gateway]}\n"
+        "  two: {handler: schemas_sk:asks_two, reads: [days], asks: [longer, short, less]}\n"
+        "  three: {handler: schemas_sk:calls, reads: [days], sink: written}\n",
+    )
+    says = "a handler that asks would be cut before its call is given up: lower this, or raise `timeout`"
+    begins = [
+        f"5: sinks.gateway.call_timeout: 4000 ms is not less than `timeout`, 4000 ms, and {says}",
+        f"6: sinks.longer.call_timeout: 5000 ms is not less than `timeout`, 4000 ms, and {says}",
     ]
     assert_told(told, begins)
