@@ -31,6 +31,9 @@ _Client = PostgresSinkDecl | RedisSinkDecl | ParquetSinkDecl | HttpSinkDecl
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no header may have in it."""
+
 
 def build_sink(resolved: ResolvedSink) -> Sink:
     """Make a sink, which connects when it is used first.
@@ -138,7 +141,7 @@ def _http_settings(decl: HttpSinkDecl) -> HttpSettings:
     return HttpSettings(
         decl.name,
         decl.url,
-        {name: _expanded(decl.name, f"its header {name}", value) for name, value in decl.headers.items()},
+        {name: _header(decl.name, name, value) for name, value in decl.headers.items()},
         call_s=decl.call_ms / 1000,
         attempts=decl.attempts,
         within_s=decl.timeout_ms / 2_000,
@@ -147,6 +150,25 @@ def _http_settings(decl: HttpSinkDecl) -> HttpSettings:
         down=decl.down,
         breaker=decl.breaker.settings(),
     )
+
+
+def _header(sink: str, name: str, value: str) -> str:
+    """A header as it is sent.
+
+    Raises:
+        SinkError: no call could be made with it, whatever its record; secrets from files often end in a
+            newline.
+    """
+    header = _expanded(sink, f"its header {name}", value)
+    if _CONTROL.search(header):
+        guilty = (each for each in _VARIABLE.findall(value) if _CONTROL.search(os.environ[each]))
+        found = next(guilty, None)
+        source = f", from the environment variable {found}" if found is not None else ""
+        raise SinkError(
+            f"sink {sink!r}: its header {name} has a control character in it{source} (the end of a line?), "
+            "and no call can be made with that"
+        )
+    return header
 
 
 def _expanded(sink: str, what: str, value: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -479,6 +480,32 @@ def test_a_secret_of_a_header_is_the_environments(tmp_path: Path, monkeypatch: p
     assert isinstance(sink, HttpSink)
     assert sink._settings.headers == {"Authorization": "Bearer t0ps3cret"}
     assert "t0ps3cret" not in repr(sink._settings)
+
+
+@pytest.mark.parametrize("secret", ["t0ps3cret\n", "t0ps3cret\r\n", "t0ps\0cret", "t0ps\r3cret", "\x7f"])
+def test_a_header_that_cannot_be_sent_ends_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    """Or each record would be set aside for it: secrets from files often end in a newline."""
+    resolved = http(tmp_path, ", headers: {Authorization: '${KIND} ${GATEWAY_TOKEN}'}")
+    monkeypatch.setenv("KIND", "Bearer")
+    # No process can be given a zero byte, but the mapping may be another one.
+    monkeypatch.setattr("os.environ", {**os.environ, "GATEWAY_TOKEN": secret})
+    with pytest.raises(SinkError) as caught:
+        build_sink(resolved)
+    assert str(caught.value) == (
+        "sink 'gateway': its header Authorization has a control character in it, from the environment "
+        "variable GATEWAY_TOKEN (the end of a line?), and no call can be made with that"
+    )
+
+
+def test_a_header_of_the_file_that_cannot_be_sent_ends_the_worker(tmp_path: Path) -> None:
+    """There is no variable to name then."""
+    resolved = http(tmp_path, r', headers: {X-Key: "t0ps\n3cret"}')
+    with pytest.raises(SinkError, match="its header X-Key has a control character") as caught:
+        build_sink(resolved)
+    assert "variable" not in str(caught.value)
+    assert "3cret" not in str(caught.value)
 
 
 def test_all_mistakes_of_what_is_asked_are_told(tmp_path: Path) -> None:
