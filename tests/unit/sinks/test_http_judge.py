@@ -48,6 +48,11 @@ def test_what_is_the_records_own_matter_is_not(status: int) -> None:
         ("-3", None),
         ("1.5", None),
         ("٣", None),
+        pytest.param("9" * 5_000, LONGEST_PAUSE_S, id="more digits than a number has"),
+        ("Sun, 06 Nov 99999999999999999999 08:49:37 GMT", None),
+        ("Sun, 29 Nov 2026 12:00:30 +99999999999999999999", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", LONGEST_PAUSE_S),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
     ],
 )
 def test_a_pause_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:

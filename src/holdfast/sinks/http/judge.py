@@ -35,7 +35,7 @@ def pause_s(retry_after: str | None, now: datetime) -> float | None:
         return min(float(text), LONGEST_PAUSE_S)
     try:
         until = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter of a year, or a zone, with very many digits
         return None
     if until.tzinfo is None:  # "-0000": of no zone in particular
         until = until.replace(tzinfo=UTC)
