@@ -8,6 +8,7 @@ import random
 import socket
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from holdfast import Event
 from holdfast.errors import SinkBehind, SinkDown, SinkError, SinkFenced
 from holdfast.record import Position, TopicPartition, Write
 from holdfast.sinks.base import Refusal, SinkBatch
+from holdfast.sinks.factory import build_sink
 from holdfast.sinks.redis import (
     Command,
     Delete,
@@ -36,6 +38,8 @@ from holdfast.sinks.redis.plan import MOST_COMMANDS
 from holdfast.sinks.redis.script import SCRIPT
 from holdfast.sinks.redis.sink import RedisSink
 from holdfast.testing import MemoryMessage
+from holdfast.topology.resolved import ResolvedSink
+from holdfast.topology.sink_decls import RedisSinkDecl
 from tests.support.redis import RedisServer, SentinelSetup
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
@@ -377,6 +381,48 @@ def test_a_wrong_address_is_said(own: Callable[..., RedisServer], web_server: st
         assert type(caught.value) is kind, caught.value
         assert text in str(caught.value)
         assert "hunter2" not in str(caught.value)
+
+
+def from_file(url: str) -> RedisSink:
+    """The sink that a topology with this URL declares."""
+    decl = RedisSinkDecl.model_validate({"<name>": "cache", "type": "redis", "url": url})
+    sink = build_sink(ResolvedSink(decl, (Increment,)))
+    assert isinstance(sink, RedisSink)
+    return sink
+
+
+@pytest.mark.parametrize(
+    ("password", "given"),
+    [
+        ("t/o#p@s:3?c[r]e%t 50%", "t/o#p@s:3?c[r]e%t 50%"),
+        ("pä＃ss", "pä＃ss"),  # a full-width sign, which is taken for a plain one
+        ("t/o#p", "t%2Fo%23p"),
+        ("of a file", "of a file\n"),
+    ],
+)
+def test_a_password_of_the_environment_may_have_any_characters(
+    own: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch, password: str, given: str
+) -> None:
+    """Though it is a part of a URL; whoever had written them as %XX there may go on."""
+    server = own(requirepass=password)
+    monkeypatch.setenv("REDIS_PASSWORD", given)
+    monkeypatch.setenv("REDIS_HOST", server.pair)
+    sink = from_file("redis://:${REDIS_PASSWORD}@${REDIS_HOST}/0")
+    assert list(sink.write(batch((0, Increment("count"))))) == []
+    sink.close()
+    with server.client(password=password) as client:
+        assert client.get("count") == "1"
+
+
+@pytest.mark.parametrize("host", ["x:s3cr/et", "[s3cret", "s3＃cret"])
+def test_a_url_that_is_none_is_told_without_what_is_in_it(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """It may be a part of a password."""
+    monkeypatch.setenv("REDIS_HOST", host)
+    sink = from_file("redis://${REDIS_HOST}/0")
+    with pytest.raises(SinkError, match="its `url` is no address of a Redis server") as caught:
+        sink.write(batch((0, Increment("count"))))
+    assert not isinstance(caught.value, SinkDown)
+    assert "s3" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_server_that_was_killed_is_down_and_then_written_to_again(own: Callable[..., RedisServer]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
 
 from holdfast.errors import HoldfastError, SinkError
 from holdfast.sinks.base import Downstream, Sink
@@ -30,6 +31,8 @@ _Client = PostgresSinkDecl | RedisSinkDecl | ParquetSinkDecl | HttpSinkDecl
 """Declarations of systems that have a client of their own to be installed."""
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+_LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """What no header may have in it."""
@@ -93,7 +96,7 @@ def _redis(decl: RedisSinkDecl) -> Sink:
         return None if value is None else _expanded(decl.name, f"its `{key}`", value)
 
     address = Address(
-        secret("url") or "",
+        _redis_url(decl.name, decl.url or ""),
         decl.sentinels or (),
         decl.master or "",
         decl.username,
@@ -102,6 +105,22 @@ def _redis(decl: RedisSinkDecl) -> Sink:
         secret("sentinel_password"),
     )
     return RedisSink(decl.name, address, decl.positions, decl.timeout_ms / 1000, decl.copies)
+
+
+def _redis_url(sink: str, url: str) -> str:
+    """The URL with its variables; those that say who we are may have any characters."""
+    who, at, where = url.rpartition("@")
+    return _expanded(sink, "its `url`", who, _escaped) + at + _expanded(sink, "its `url`", where)
+
+
+def _escaped(value: str) -> str:
+    """A name or password as a part of a URL.
+
+    What is escaped already stays as it is (%2F), and so does what may stand between a name and its password.
+    The last end of a line is none of a password, but of the file that it was read from.
+    """
+    value = _LONE_PERCENT.sub("%25", value.rstrip("\r\n"))
+    return quote(value, safe="%:", errors="surrogateescape")
 
 
 def _parquet(decl: ParquetSinkDecl) -> Sink:
@@ -171,7 +190,7 @@ def _header(sink: str, name: str, value: str) -> str:
     return header
 
 
-def _expanded(sink: str, what: str, value: str) -> str:
+def _expanded(sink: str, what: str, value: str, escape: Callable[[str], str] = str) -> str:
     def variable(match: re.Match[str]) -> str:
         found = os.environ.get(match[1])
         if found is None:
@@ -179,7 +198,7 @@ def _expanded(sink: str, what: str, value: str) -> str:
                 f"sink {sink!r}: {what} needs the environment variable {match[1]}, which is not set for this "
                 "worker"
             )
-        return found
+        return escape(found)
 
     return _VARIABLE.sub(variable, value)
 

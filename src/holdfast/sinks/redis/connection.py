@@ -176,7 +176,14 @@ class BoundedConnection:
         return connection
 
     def _to_server(self) -> Connection:
-        settings = parse_url(self._address.url)
+        try:
+            settings = parse_url(self._address.url)
+        except ValueError:
+            # Its text may have a part of a password in it.
+            raise SinkError(
+                f"sink {self._sink!r}: its `url` is no address of a Redis server, such as "
+                "redis://:${REDIS_PASSWORD}@cache.internal:6379/0, when its variables are filled in"
+            ) from None
         kind = settings.pop("connection_class", Connection)
         return self._connection_to(kind, **settings)
 
