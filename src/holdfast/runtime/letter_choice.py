@@ -47,7 +47,7 @@ class Choice:
         error: a part of the cause's class or text, in capitals or not.
         since: set aside at this time or later, in milliseconds since the epoch.
         until: set aside before this time.
-        key: the key of their records, as text.
+        key: the key of their records, as text; other bytes as a command line has them (PEP 383).
         state: what became of them; None for any.
         places: these and no others: partition and offset.
     """
@@ -76,7 +76,7 @@ class Choice:
             and (self.error is None or self.error.lower() in f"{letter.cause}: {letter.text}".lower())
             and (self.since is None or found.at >= self.since)
             and (self.until is None or found.at < self.until)
-            and (self.key is None or letter.key == self.key.encode())
+            and (self.key is None or letter.key == self.key.encode(errors="surrogateescape"))
             and (not self.places or letter.place[1:] in self.places)
         )
 

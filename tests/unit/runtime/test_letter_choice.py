@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,13 @@ REDRIVEN = Disposition("redriven", 3_000, "ann@here")
 def test_a_letter_has_to_have_all_that_is_given(choice: dict[str, Any], taken: bool) -> None:
     """Each filter alone, and two together."""
     assert Choice(**choice).takes(Found(LETTER)) is taken
+
+
+def test_a_key_of_bytes_that_are_no_text_can_be_given() -> None:
+    """As the command line gives them to a program."""
+    found = Found(replace(LETTER, key=b"\xffa"))
+    assert Choice(key=os.fsdecode(b"\xffa")).takes(found)
+    assert not Choice(key=os.fsdecode(b"\xfea")).takes(found)
 
 
 def test_a_letter_that_was_dealt_with_is_open_no_more() -> None:
