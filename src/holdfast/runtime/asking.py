@@ -136,7 +136,7 @@ class AskingStage:
         self._systems.note(cut, clients)
         if self._has_outage or self._systems.are_in_trouble:
             raise cut
-        times = 1 + (self._cuts.result(position) if self._cuts.has(position) else 0)
+        times = 1 + self._cut_before(position)
         self._cuts.note({position: times})
         if times < _CUTS:
             raise cut
@@ -145,21 +145,26 @@ class AskingStage:
             f"{self.name} is down"
         )
         reason.__cause__ = error
-        return self._failed(position, reason)
+        return self._failed(position, reason, times)
+
+    def _cut_before(self, position: Position) -> int:
+        """How often the handler was cut for a record, with no sign of an outage."""
+        return self._cuts.result(position) if self._cuts.has(position) else 0
 
     def _judge(self, position: Position, error: BaseException) -> _Handled:
         """Tell mistakes from what the policy judges: whatever else a handler raises."""
         if isinstance(error, SinkError) and not isinstance(error, SinkRefused):
             raise error
+        attempts = 1 + self._cut_before(position)
         if isinstance(error, Exception):
-            return self._failed(position, error)
+            return self._failed(position, error, attempts)
         reason = HandlerError(f"the handler raised {type(error).__name__}: {error}")
         reason.__cause__ = error
-        return self._failed(position, reason)
+        return self._failed(position, reason, attempts)
 
-    def _failed(self, position: Position, error: Exception) -> _Handled:
+    def _failed(self, position: Position, error: Exception, attempts: int) -> _Handled:
         if self._on_error == "refuse":
-            return _Handled([], Refusal(position, error))
+            return _Handled([], Refusal(position, error, attempts))
         if self._on_error == "stop":
             self._failures.note({position: error})
         raise RecordFailed(position, error)

@@ -176,7 +176,8 @@ class StagePipeline(CommitPipeline):
         messages = {write.position: write.message for write in batch.writes} if refusals else {}
         topic, name = self._processor.dead_letter_topic, self._processor.name
         letters = []
-        for position, error in ((each.position, each.error) for each in refusals):
+        for each in refusals:
+            position, error = each.position, each.error
             if position not in messages:
                 raise SinkError(f"sink {self._stage.name!r} refuses {position}, which is not in the batch")
             if self._processor.drops:
@@ -192,6 +193,7 @@ class StagePipeline(CommitPipeline):
                     processor=name,
                     now=int(time.time() * 1000),
                     time=time_of_letter,
+                    attempts=each.attempts,
                 )
             )
         return letters

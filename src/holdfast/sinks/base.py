@@ -50,10 +50,12 @@ class Refusal:
     Attributes:
         position: the record.
         error: why; a sink's own is a `SinkRefused`.
+        attempts: how often its handler was called for it.
     """
 
     position: Position
     error: Exception
+    attempts: int = 1
 
 
 class Downstream(ABC):

@@ -535,7 +535,26 @@ def test_a_record_whose_handler_always_takes_too_long_is_judged_by_the_policy(
     assert refusal.position.offset == 1
     assert isinstance(refusal.error, HandlerError)
     assert re.fullmatch(SAID, str(refusal.error))
+    assert refusal.attempts == 3
     assert values(written.outputs) == [2, 2, 3, 3]
+
+
+def test_a_record_that_fails_after_it_was_cut_tells_of_both(make: Make, oracles: Oracles) -> None:
+    """And one that fails at once was tried once; what an outage ended is no attempt."""
+
+    async def fail(_: int) -> int:
+        raise ValueError("odd")
+
+    oracles.answer = be_away
+    stage = make(on_error="refuse", timeout=0.3, settings=PATIENT)
+    with pytest.raises(SinkDown):
+        stage.write(batch(1))
+    oracles.answer = hang_at_one
+    cut(stage, 1)
+    oracles.answer = fail
+    one, other = stage.write(batch(1, 2)).refusals
+    assert (one.position.offset, one.attempts) == (1, 2)
+    assert (other.position.offset, other.attempts) == (2, 1)
 
 
 def test_a_shard_that_stops_at_records_stops_at_one_that_always_takes_too_long(

@@ -21,6 +21,7 @@ from holdfast.errors import (
     CircuitOpen,
     ClusterError,
     Fenced,
+    HandlerError,
     SinkBehind,
     SinkDown,
     SinkError,
@@ -140,6 +141,17 @@ def test_what_the_sink_refuses_is_set_aside_in_the_same_transaction() -> None:
         ("shop.dead-letters", b"raw"),
     ]
     assert ("__streams.errors.offset", b"11") in sent[1].headers
+    assert ("holdfast.attempts", b"1") in sent[1].headers
+
+
+def test_a_letter_says_how_often_the_handler_was_called_for_its_record() -> None:
+    """As whoever called it says."""
+    bench = Bench()
+    bench.sink.act = lambda batch: [Refusal(batch.writes[0].position, HandlerError("too long"), attempts=3)]
+    sent: list[Output] = []
+    bench.writer.send = lambda outputs, changelog=(): sent.extend(outputs)  # type: ignore[method-assign]  # noqa: ARG005
+    bench.end(unit("a"))
+    assert ("holdfast.attempts", b"3") in sent[0].headers
 
 
 def test_a_sink_that_compares_positions_is_told_of_records_without_writes() -> None:
