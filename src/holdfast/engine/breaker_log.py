@@ -66,7 +66,7 @@ class Report(_Written):
         wait_s: after how many seconds it would let a call pass; None while it is forced open.
         calls: how many calls were in its window.
         failure_rate: fraction of them that failed; None while they were too few to say.
-        slow_call_rate: fraction of them that were slow; None likewise.
+        slow_call_rate: fraction of them that were slow; None likewise, and where nothing says what is slow.
         succeeded: calls of the process that succeeded,
         failed: that failed,
         refused: and that were not made.

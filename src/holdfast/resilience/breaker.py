@@ -35,7 +35,7 @@ class BreakerSnapshot:
         wait_s: after how many seconds a call may pass; 0 if one may now, infinite while it is forced open.
         calls: how many calls are in its window.
         failure_rate: fraction of them that failed; None while they are fewer than `minimum_calls`.
-        slow_call_rate: fraction of them that were slow; None likewise.
+        slow_call_rate: fraction of them that were slow; None likewise, and where nothing says what is slow.
         succeeded: calls over its whole life that succeeded,
         failed: that failed,
         slow: that were slow, failed or not,

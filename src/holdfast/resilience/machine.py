@@ -179,14 +179,18 @@ class Machine:
             self._begin(state, now, reason)
 
     def rates(self, now: float) -> tuple[float | None, float | None]:
-        """The failure rate and the slow-call rate of the window; None while it holds too few calls."""
+        """The failure rate and the slow-call rate of the window; None while it holds too few calls.
+
+        And None for the slow-call rate where nothing says what is slow.
+        """
         self.look(now)
         window = self.window
         window.advance(now)
         least = self._settings.minimum_calls if self.state is not CircuitState.HALF_OPEN else 1
         if window.calls < least:
             return None, None
-        return window.failed / window.calls, window.slow / window.calls
+        slow = None if self._settings.slow_call_s is None else window.slow / window.calls
+        return window.failed / window.calls, slow
 
     def _judge_window(self, now: float) -> None:
         reason = self._too_high(self.window.calls)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -315,8 +316,22 @@ def test_a_snapshot_tells_the_rates_once_there_are_enough_calls(
     breaker.call(answers)
     breaker.call(answers)
     snapshot = breaker.snapshot()
-    assert (snapshot.failure_rate, snapshot.slow_call_rate, snapshot.calls) == (0.25, 0, 4)
+    assert (snapshot.failure_rate, snapshot.calls) == (0.25, 4)
     assert (snapshot.state, snapshot.state_s, snapshot.wait_s) == (CircuitState.CLOSED, 3, 0)
+
+
+def test_a_snapshot_tells_of_slow_calls_only_where_it_is_known_what_is_slow(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    """A rate of 0 would say that none was."""
+    rules = replace(breaker.settings, slow_call_rate=0.5, slow_call_s=2.0)
+    with_limit = CircuitBreaker("search", rules, clock=clock)
+    for each, rate in ((breaker, None), (with_limit, 0.25)):
+        each.succeed(each.acquire(), 2.0)
+        assert each.snapshot().slow_call_rate is None, "they are too few to say"
+        for _ in range(3):
+            each.succeed(each.acquire(), 1.0)
+        assert each.snapshot().slow_call_rate == rate
 
 
 def test_an_open_circuit_still_shows_what_opened_it(breaker: CircuitBreaker) -> None:
