@@ -73,8 +73,9 @@ _ADVICE: dict[int, str] = {
     KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND: "fewer replicas than min.insync.replicas are in sync",
     KafkaError.MSG_SIZE_TOO_LARGE: "it is larger than the topic's max.message.bytes",
     KafkaError.RECORD_LIST_TOO_LARGE: "the batch is larger than a segment of the topic",
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "this user may not write to the topic",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "this user lacks the right to do that with the topic",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "this user may not read in this group",
+    KafkaError.INVALID_SESSION_TIMEOUT: "the brokers do not allow such a session_timeout",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "this user may not do that on the cluster",
     KafkaError._AUTHENTICATION: "the broker refused the login; check the sasl.* and ssl.* properties",
     KafkaError.SASL_AUTHENTICATION_FAILED: "the broker refused the login; check the sasl.* properties",
@@ -99,13 +100,20 @@ def describe(error: KafkaException | KafkaError) -> str:
 
 
 def translate(error: KafkaException | KafkaError, doing: str) -> HoldfastError:
-    """Return our error for the client's; raise it `from` the original.
+    """Return our error for the client's, which is its cause.
 
     Args:
         error: the client's error.
         doing: what was tried and where, as the start of a sentence: ``creating topic orders``.
     """
     inner = kafka_error(error)
+    ours = _ours(inner, doing)
+    # Errors that come with a record or a partition are not raised from anything; `is_lasting` looks here.
+    ours.__cause__ = error if isinstance(error, KafkaException) else KafkaException(error)
+    return ours
+
+
+def _ours(inner: KafkaError, doing: str) -> HoldfastError:
     text = f"{doing}: {describe(inner)}."
     if inner.code() in FENCED:
         return Fenced(f"{text} Another process with the same slot took over; this one stops.")

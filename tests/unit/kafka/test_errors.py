@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from holdfast.errors import BrokersUnreachable, ClusterError, Fenced, HoldfastError, SettingError
-from holdfast.kafka.errors import describe, kafka_error, mapped
+from holdfast.kafka.errors import describe, is_lasting, kafka_error, mapped, translate
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,23 @@ def test_a_missing_topic_says_how_to_create_it() -> None:
     text = describe(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
     assert "holdfast apply" in text
     assert "(UNKNOWN_TOPIC_OR_PART)" in text
+
+
+def test_a_missing_right_to_a_topic_is_not_said_to_be_that_of_writing() -> None:
+    """It may be that of reading."""
+    text = describe(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    assert "may not write" not in text
+    assert "right" in text
+    assert "(TOPIC_AUTHORIZATION_FAILED)" in text
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_error_that_lasts_is_known_as_such_however_it_was_told(wrapped: bool) -> None:
+    """Some errors are raised by the client, others come with a record or a partition."""
+    refused = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    error = translate(KafkaException(refused) if wrapped else refused, "reading orders")
+    assert isinstance(error, ClusterError)
+    assert is_lasting(error)
 
 
 def test_an_exception_without_an_error_object_is_understood() -> None:
