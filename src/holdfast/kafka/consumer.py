@@ -22,7 +22,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import AdminClient
 
 from holdfast.errors import ClusterError, Fenced
-from holdfast.kafka.errors import mapped, translate
+from holdfast.kafka.errors import LASTING, mapped, translate
 from holdfast.kafka.members import GroupQuestion, waits_for_members
 from holdfast.kafka.positions import NoteOf, noted
 from holdfast.kafka.settings import CONSUMER_PROTOCOL, GROUP_PROTOCOL
@@ -38,6 +38,8 @@ JOIN_PAUSE_S = 1.0
 """The client joins a group at most once in so many seconds when others cause the rebalance; not a setting."""
 
 _FORBIDDEN = (KafkaError.TOPIC_AUTHORIZATION_FAILED,)
+_REFUSED = LASTING | {KafkaError.INVALID_SESSION_TIMEOUT, KafkaError.INVALID_GROUP_ID}
+"""The client says these once, and asks on for ever; nothing comes of it until a person changes something."""
 
 
 class OwnershipListener(Protocol):
@@ -356,11 +358,17 @@ class ShardConsumer:
                 "deleted before they were handled (retention). Decide where to go on, then reset the group's "
                 "offset."
             )
-        elif error.code() in _FORBIDDEN:
+        elif error.code() in _FORBIDDEN and message.topic():
+            if place.partition < 0:
+                # Nobody knows its partitions without the right to it: no shard will ever come of it.
+                raise ClusterError(f"{place.topic}: {error.str()}. Allow this user to read the topic.")
             batch.errors[place] = ClusterError(f"{place}: {error.str()}. Allow this user to read the topic.")
         elif error.code() == KafkaError._FATAL or error.fatal():
             # A message's error never says that it is fatal, except by this code.
             self._raise_fatal(error, self._topic)
+        elif error.code() in _REFUSED:
+            where = f"reading {place.topic}" if message.topic() else f"joining the group {self._group_id}"
+            raise translate(KafkaException(error), where)
         else:
             # The client goes on by itself: a broker is away, or a topic is not known everywhere yet.
             log.warning("%s: %s", place if message.topic() else self._topic, error.str())
