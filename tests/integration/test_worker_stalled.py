@@ -6,6 +6,8 @@ import signal
 from collections.abc import Callable
 
 import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka import TopicPartition as ClientPartition
 
 from holdfast.runtime import launch
 from tests.support.application import FOLD, Application
@@ -49,6 +51,49 @@ def test_a_worker_whose_client_stops_fetching_begins_anew(application: Callable[
         assert "though records up to 2000 are there" in view.error
         run.until_drained()
     assert assert_exactly_once(app) == 2_000
+
+
+IMPATIENT = """
+from holdfast.kafka.reader import PartitionReader
+from holdfast.runtime import restore, stall
+
+stall.RESTORE_STALLED_S, restore.PROBE_AFTER_S = 3.0, 1.0
+standing = PartitionReader.standing
+PartitionReader.standing = lambda self, places, timeout, *more, **names: standing(
+    self, places, min(timeout, 2.0), *more, **names
+)
+"""
+
+
+def test_a_worker_whose_positions_are_hidden_by_a_transaction_that_hangs_says_so(
+    application: Callable[..., Application],
+) -> None:
+    """The brokers answer everything else; it looked as if it were restoring, for ever."""
+    app = application(handler=IMPATIENT + FOLD, topic={"partitions": 1})
+    app.publish(*(Added(key=f"k{i % 9}", n=i) for i in range(100)))
+    hanging = Producer(
+        {
+            "bootstrap.servers": app.servers,
+            "transactional.id": f"{app.names.app}.hanging",
+            "transaction.timeout.ms": 900_000,
+        }
+    )
+    hanging.init_transactions(30)
+    hanging.begin_transaction()
+    outsider = Consumer({"bootstrap.servers": app.servers, "group.id": app.group})
+    place = ClientPartition(app.names.topic("adds"), 0, 0)
+    hanging.send_offsets_to_transaction([place], outsider.consumer_group_metadata(), 30)
+    outsider.close()
+    with app.run() as run:
+        view = run.views[0]
+        run.until(lambda: view.status.restore_waits, 60, "the reason")
+        assert "reading committed offsets" in view.status.restore_waits
+        run.until(lambda: view.restarts, 60, "another process")
+        assert "the restore of shard 0 cannot begin: reading committed offsets" in view.error
+        assert "find-hanging" in view.error
+        hanging.abort_transaction(30)
+        run.until_drained()
+    assert assert_exactly_once(app) == 100
 
 
 HANGS_AT_IMPORT = """

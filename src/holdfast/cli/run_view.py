@@ -93,7 +93,8 @@ def _counts(view: WorkerView, rates: Rates) -> tuple[str, str, str, str]:
 def _colour(view: WorkerView) -> str:
     word = _state_word(view)
     status = view.status
-    if (status.waits_for or (status.role and status.why)) and view.state is WorkerState.RUNNING:
+    waits = status.waits_for or status.restore_waits or (status.role and status.why)
+    if waits and view.state is WorkerState.RUNNING:
         return "yellow"
     return "cyan" if word == WAITING else _COLOURS[view.state]
 
@@ -128,6 +129,8 @@ def _why_it_waits(view: WorkerView) -> str:
     status = view.status
     if status.role:
         return f"waits: {status.why}" if status.why else ""
+    if status.restore_waits:
+        return f"its restore waits: {status.restore_waits}"
     return f"waits: {status.why}. Its records stay in their topics" if status.waits_for else ""
 
 

@@ -145,7 +145,7 @@ def build_worker(
         pipeline,
         reporter,
         peers,
-        StallWatch(decl.name, ends),
+        StallWatch(decl.name, ends, decl.reads),
         gate,
     )
 

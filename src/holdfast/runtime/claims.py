@@ -51,6 +51,24 @@ class NotRestored:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A claim whose restore was tried in vain, and is tried again.
+
+    Attributes:
+        partition: the shard.
+        why: what the last try ended with.
+        since: when the first one did, by `time.monotonic`; a restore that moves on begins anew with it.
+        answered: for how many seconds the brokers that the restore needs have answered all the same, from
+            one question to another; 0 while one of them does not.
+    """
+
+    partition: int
+    why: str
+    since: float
+    answered: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a restore is.
 

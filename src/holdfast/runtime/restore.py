@@ -31,9 +31,10 @@ from holdfast.errors import (
     TopicReplaced,
     VersionRefused,
 )
+from holdfast.kafka.errors import is_lasting
 from holdfast.kafka.reader import PartitionReader, TopicFacts
 from holdfast.record import Message, TopicPartition
-from holdfast.runtime.claims import Claim, NotRestored, Progress, Restored
+from holdfast.runtime.claims import Claim, NotRestored, Progress, Restored, Waiting
 from holdfast.runtime.known_topics import KnownTopics, missing_partition
 from holdfast.runtime.opening import RestoreSettings, RestoringShard, ShardOpener
 from holdfast.runtime.peers import Peers
@@ -50,6 +51,12 @@ _BATCH = 10_000
 _IDLE_WAIT_S = 0.2
 _BRIEFLY_S = 0.5
 """Seconds that a question for positions may hold up other shards, whose restore goes on."""
+PROBE_AFTER_S = 10.0
+"""Seconds that a claim may wait before it is asked whether brokers are away: a coordinator that moves, or a
+leader, costs no restore any further questions."""
+
+PROBE_EVERY_S = 1.0
+_PROBE_TIMEOUT_S = 2.0
 _STANDBY_WAIT_S = 0.02
 """A claim that comes meanwhile waits for it."""
 
@@ -92,6 +99,9 @@ class Restorer:
         self._looks: list[threading.Event] = []
         self._later: list[Claim] = []
         self._later_due = 0.0
+        self._waits: dict[Claim, Waiting] = {}
+        self._probed = 0.0
+        self._answering: float | None = None
         self._wanted: dict[int, int] = {}
         self._owned: set[int] = set()
         self._lock = threading.Lock()
@@ -154,6 +164,14 @@ class Restorer:
                 sum(t.end - t.begin for t in shard.tables.values()),
             )
             for shard in list(self._shards.values())
+        )
+
+    def waiting(self) -> tuple[Waiting, ...]:
+        """Claims that were tried in vain, and have not been begun with since."""
+        return tuple(
+            waiting
+            for claim, waiting in list(self._waits.items())
+            if claim.partition not in self._shards and self._is_wanted(claim)
         )
 
     def close(self) -> None:
@@ -242,6 +260,8 @@ class Restorer:
         for shard in [s for s in self._shards.values() if not self._is_wanted(s.claim)]:
             self._detach(reader, shard)
             shard.store.close()
+        for claim in [claim for claim in self._waits if not self._is_wanted(claim)]:
+            del self._waits[claim]
 
     def _begin(self, reader: PartitionReader, claims: Sequence[Claim]) -> None:
         wanted = [claim for claim in claims if self._is_wanted(claim)]
@@ -257,7 +277,7 @@ class Restorer:
         except TopicReplaced:
             raise
         except ClusterError as error:
-            self._ask_again(wanted, error)
+            self._ask_again(reader, wanted, error)
             return
         tables = {table: topics[topic].id for table, topic in self._settings.changelogs.items()}
         for number, claim in enumerate(wanted):
@@ -266,7 +286,7 @@ class Restorer:
             except StateError as error:
                 self._answer(NotRestored(claim, error))
             except ClusterError as error:
-                self._ask_again(wanted[number:], error)
+                self._ask_again(reader, wanted[number:], error)
                 return
             else:
                 self._follow(reader, shard)
@@ -311,7 +331,7 @@ class Restorer:
         else:
             self._finish(reader, shard)
 
-    def _ask_again(self, claims: Sequence[Claim], error: ClusterError) -> None:
+    def _ask_again(self, reader: PartitionReader, claims: Sequence[Claim], error: ClusterError) -> None:
         """Put claims back whose questions were not answered; what is under restore goes on.
 
         Raises:
@@ -319,6 +339,11 @@ class Restorer:
         """
         if not self._shards:
             raise error
+        if is_lasting(error):
+            for claim in claims:
+                self._answer(NotRestored(claim, error))
+            return
+        self._note_waiting(reader, claims, error)
         log.info("asked again while other shards are restored: %s", error)
         self._later += claims
         self._later_due = time.monotonic() + self._settings.retry
@@ -329,6 +354,44 @@ class Restorer:
             return []
         claims, self._later = self._later, []
         return claims
+
+    def _note_waiting(
+        self, reader: PartitionReader | None, claims: Sequence[Claim], error: ClusterError
+    ) -> None:
+        """Note that claims were tried in vain, and whether it is for brokers that are away."""
+        now = time.monotonic()
+        since = {claim: self._waits[claim].since if claim in self._waits else now for claim in claims}
+        if now - min(since.values(), default=now) < PROBE_AFTER_S:
+            self._answering = None
+        elif now - self._probed >= PROBE_EVERY_S:
+            answer = reader is not None and self._do_brokers_answer(reader, claims)
+            self._probed = time.monotonic()
+            self._answering = (self._answering or self._probed) if answer else None
+        for claim, began in since.items():
+            answered = 0.0 if self._answering is None else self._probed - max(self._answering, began)
+            self._waits[claim] = Waiting(claim.partition, str(error).rstrip("."), began, max(answered, 0.0))
+
+    def _do_brokers_answer(self, reader: PartitionReader, claims: Sequence[Claim]) -> bool:
+        """Whether all brokers that a restore needs are there: the group's coordinator, and leaders.
+
+        Then it is not an outage that is waited for. A transaction may hang, and hide the positions.
+        """
+        settings = self._settings
+        timeout = _BRIEFLY_S if self._shards else min(_PROBE_TIMEOUT_S, settings.timeout)
+        inputs = [TopicPartition(topic, claim.partition) for claim in claims for topic in settings.reads]
+        logs = [
+            TopicPartition(topic, claim.partition)
+            for claim in claims
+            for topic in settings.changelogs.values()
+        ]
+        try:
+            reader.standing(inputs, timeout, self._topics.id_of, is_stable=False)
+            for place in (*logs, *inputs):
+                reader.high_watermark(place, timeout)
+        except ClusterError as error:
+            log.debug("claims wait for brokers: %s", error)
+            return False
+        return True
 
     def _pause(self, error: ClusterError) -> None:
         log.warning("restore is tried again: %s", error)
@@ -352,6 +415,8 @@ class Restorer:
         touched: dict[int, RestoringShard] = {}
         for place, rows in _by_partition(records).items():
             shard = self._routes.get(place)
+            if shard is not None:
+                self._waits.pop(shard.claim, None)
             if shard is None:
                 self._standbys.take(reader, place, rows)
             elif self._take(reader, shard, place, rows):
@@ -411,6 +476,7 @@ class Restorer:
             if self._wanted.get(claim.partition) != claim.epoch:
                 return False
             del self._wanted[claim.partition]
+            self._waits.pop(claim, None)
             self.results.put(result)
         return True
 
@@ -424,21 +490,28 @@ class Restorer:
     def _start_over(
         self, reader: PartitionReader | None, claims: Sequence[Claim], error: HoldfastError
     ) -> None:
-        """Drop the reader and answer for what is under way; brokers that do not answer are asked again."""
+        """Drop the reader and answer for what is under way; brokers that do not answer are asked again.
+
+        What only a person can change, such as a right, is answered at once: tried for ever, the worker would
+        look healthy.
+        """
         again = {*(shard.claim for shard in self._shards.values()), *claims}
         for shard in self._shards.values():
             shard.store.close()
         self._shards.clear()
         self._routes.clear()
         self._standbys.suspend(reopen=not isinstance(error, BrokersUnreachable))
+        pending = [claim for claim in again if self._is_wanted(claim)]
+        passes = isinstance(error, ClusterError) and not is_lasting(error)
+        if isinstance(error, ClusterError) and passes:
+            self._note_waiting(reader, pending, error)
         if reader is not None:
             with contextlib.suppress(ClusterError):
                 reader.close()
-        pending = [claim for claim in again if self._is_wanted(claim)]
-        if isinstance(error, ClusterError) and (pending or self._standbys):
+        if isinstance(error, ClusterError) and ((passes and pending) or self._standbys):
             self._pause(error)
         for claim in pending:
-            if isinstance(error, ClusterError):
+            if passes:
                 self._requests.put(claim)
             else:
                 self._answer(NotRestored(claim, error))

@@ -27,6 +27,9 @@ from holdfast.runtime.write_behind import WriteBehind
 
 log = logging.getLogger(__name__)
 
+TOLD_S = 5.0
+"""Seconds after which it is told why a shard's restore waits. A coordinator that moves is found sooner."""
+
 
 class ShardManager:
     """The shards of one worker, with their stores and what is read for them.
@@ -254,8 +257,9 @@ class ShardManager:
         shard.state, shard.error = ShardState.FAILED, error
         partition = shard.claim.partition
         self._inputs.pause(partition)
+        reason = explain(error).rstrip(".")
         message = (
-            f"processor {self._plan.name!r} stopped shard {partition} at {where}: {explain(error)}. "
+            f"processor {self._plan.name!r} stopped shard {partition} at {where}: {reason}. "
             "Nothing was skipped; the other shards go on."
         )
         stack = stack_of(error)
@@ -295,6 +299,11 @@ class ShardManager:
     def restoring(self) -> int:
         """Changelog offsets still to pass, over all shards under restore."""
         return sum(p.total - p.done for p in self._restorer.progress())
+
+    def why_restores_wait(self) -> str:
+        """Why restores have not begun for some seconds; empty if there is none like that."""
+        long_ago = time.monotonic() - TOLD_S
+        return "; ".join(sorted({it.why for it in self._restorer.waiting() if it.since < long_ago}))
 
 
 def _state_word(shard: OwnedShard) -> str:

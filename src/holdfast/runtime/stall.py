@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Final
 
 from holdfast.engine.shard import ShardTask
@@ -18,7 +18,7 @@ from holdfast.errors import ClusterError
 from holdfast.kafka.ends import EndsQuestion
 from holdfast.kafka.reader import PartitionReader
 from holdfast.record import TopicPartition
-from holdfast.runtime.claims import Progress
+from holdfast.runtime.claims import Progress, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -93,16 +93,25 @@ class StallWatch:
     Args:
         processor: its name, for messages.
         ends: where the inputs end.
+        inputs: the input topics: brokers are asked for their ends also while shards are only restored.
     """
 
-    def __init__(self, processor: str, ends: InputEnds) -> None:
+    def __init__(self, processor: str, ends: InputEnds, inputs: Sequence[str] = ()) -> None:
         self._processor = processor
         self._ends = ends
+        self._inputs = inputs
         self._checked = 0.0
         self._since: dict[Hashable, tuple[int, float]] = {}
 
-    def check(self, running: Iterable[ShardTask], restoring: Iterable[Progress]) -> None:
+    def check(
+        self, running: Iterable[ShardTask], restoring: Iterable[Progress], waiting: Iterable[Waiting] = ()
+    ) -> None:
         """Compare with the last look. Cheap enough for every turn.
+
+        Args:
+            running: shards that work.
+            restoring: restores under way.
+            waiting: claims whose restore does not begin.
 
         Raises:
             ClusterError: a shard stands still. A new process may do better than a client that is stuck.
@@ -120,12 +129,17 @@ class StallWatch:
             for topic, position in task.positions.items()
             if not task.waits(topic)
         }
-        self._ends.places = tuple(positions)
+        unfinished = [one for one in restoring if one.done < one.total]
+        of_restores = [TopicPartition(topic, one.partition) for one in unfinished for topic in self._inputs]
+        self._ends.places = tuple(dict.fromkeys((*positions, *of_restores)))
         ends = self._ends.fresh
-        waiting = {p: at for p, at in positions.items() if at < ends.get(p, 0)}
-        restores = {one.partition: one for one in restoring if one.done < one.total and ends}
-        self._forget_all_but({*waiting, *restores})
-        for place, position in waiting.items():
+        behind = {p: at for p, at in positions.items() if at < ends.get(p, 0)}
+        restores = {one.partition: one for one in unfinished if ends}
+        self._forget_all_but({*behind, *restores})
+        for claim in waiting:
+            if claim.answered > RESTORE_STALLED_S:
+                raise ClusterError(self._stalled_claim(claim))
+        for place, position in behind.items():
             if self._stands_still(place, position, now) > STALLED_S:
                 raise ClusterError(self._stalled(place, position, ends[place]))
         for partition, one in restores.items():
@@ -148,6 +162,15 @@ class StallWatch:
             f"processor {self._processor!r}: shard {place.partition} has stood at offset {position} of "
             f"{place} for {STALLED_S:.0f} s, though records up to {end} are there. This process ends, for "
             "another to begin anew"
+        )
+
+    def _stalled_claim(self, claim: Waiting) -> str:
+        return (
+            f"processor {self._processor!r}: the restore of shard {claim.partition} cannot begin: "
+            f"{claim.why}. The brokers that it needs have answered other questions for "
+            f"{RESTORE_STALLED_S:.0f} s. This process ends, for another to begin anew. If that does not "
+            "help, look for a transaction that hangs on the group's positions (`kafka-transactions.sh "
+            "find-hanging`)"
         )
 
     def _stalled_restore(self, one: Progress) -> str:

@@ -46,6 +46,7 @@ class WorkerStatus:
         standbys: shards of other workers that are kept warm.
         behind: changelog offsets that these are behind, as far as is known.
         waits_for: the sink that it waits for, if that does not answer.
+        restore_waits: why restores of its shards have not begun for some time, if they have not.
         why: what that sink said last; with a role, what keeps it from what it should do.
     """
 
@@ -60,6 +61,7 @@ class WorkerStatus:
     role: str = ""
     standbys: int = 0
     behind: int = 0
+    restore_waits: str = ""
     waits_for: str = ""
     why: str = ""
 

@@ -129,6 +129,7 @@ class Worker(OwnershipListener):
             restoring=self._shards.restoring(),
             standbys=self._restorer.standbys.shards,
             behind=self._restorer.standbys.behind,
+            restore_waits=self._shards.why_restores_wait(),
             waits_for=gate.sink if gate is not None and gate.reason and self._is_held_up(gate) else "",
             why=gate.reason if gate is not None else "",
         )
@@ -198,7 +199,8 @@ class Worker(OwnershipListener):
         self._reporter.report(self)
         self._adopt_orphans()
         if self._stall is not None and not (self._gate is not None and self._holds_back(self._gate)):
-            self._stall.check((task for _, task in self._shards.owned.running()), self._restorer.progress())
+            running = (task for _, task in self._shards.owned.running())
+            self._stall.check(running, self._restorer.progress(), self._restorer.waiting())
         if self._shards.owned.all_failed:
             # What was handled before the records that stopped them is good.
             self._committer.settle()

@@ -97,6 +97,15 @@ def test_a_restore_shows_how_long_it_will_take(plain: RunDisplay, said: io.Strin
     assert said.getvalue().startswith("watch vm-0 pid 1234: restoring (1,500 to go, 10 s), shards ")
 
 
+def test_why_a_restore_waits_is_told_once(plain: RunDisplay, said: io.StringIO) -> None:
+    """A worker that gets nowhere looked as one that is restoring."""
+    status = WorkerStatus(shards={"restoring": 6}, restore_waits="reading committed offsets: timed out")
+    worker = view(state=WorkerState.RUNNING, status=status)
+    for _ in range(3):
+        plain.update([worker])
+    assert said.getvalue().count("watch its restore waits: reading committed offsets: timed out") == 1
+
+
 def test_counts_that_move_are_said_after_a_while(
     plain: RunDisplay, said: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:

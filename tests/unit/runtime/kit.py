@@ -8,7 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from holdfast.errors import ClusterError
+from confluent_kafka import KafkaError
+
+from holdfast.errors import ClusterError, HoldfastError
+from holdfast.kafka.errors import translate
 from holdfast.kafka.members import Group, Member
 from holdfast.kafka.positions import Committed, Role, TopicId
 from holdfast.kafka.reader import TopicFacts
@@ -85,9 +88,17 @@ class MemoryReader:
         return {place: self._topics.committed.get(place) for place in places}
 
     def standing(
-        self, places: Sequence[TopicPartition], timeout: float, topic_id: TopicId
+        self,
+        places: Sequence[TopicPartition],
+        timeout: float,
+        topic_id: TopicId,
+        *,
+        is_stable: bool = True,
     ) -> dict[TopicPartition, Committed]:
-        """Committed offsets with their fencing tokens."""
+        """Committed offsets with their fencing tokens; those before open transactions have a call's name."""
+        if not is_stable:
+            self._topics.fault("unstable")
+            return {}
         fences, roles = self._topics.fences, self._topics.roles
         return {
             place: Committed(offset, fences.get(place, 0), role=roles.get(place, Role.LIVE))
@@ -203,3 +214,8 @@ def wait_until(condition: Callable[[], object], within: float = 10.0) -> None:
 def away() -> ClusterError:
     """What brokers that do not answer give."""
     return ClusterError("no answer")
+
+
+def forbidden(doing: str) -> HoldfastError:
+    """What brokers say to a user who lacks a right to a topic."""
+    return translate(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), doing)

@@ -12,13 +12,14 @@ import pytest
 from holdfast.errors import ClusterMismatch, CorruptStore, StateError, TopicReplaced, VersionRefused
 from holdfast.kafka.positions import Role
 from holdfast.record import TopicPartition
+from holdfast.runtime import restore as restore_module
 from holdfast.runtime import store as store_module
 from holdfast.runtime.claims import Claim, NotRestored, Restored
 from holdfast.runtime.known_topics import KnownTopics
 from holdfast.runtime.opening import MAX_AGE_S, RestoreSettings
 from holdfast.runtime.restore import Restorer
 from holdfast.runtime.store import DISCARDED, RocksStore, StoreMemory
-from tests.unit.runtime.kit import MemoryReader, MemoryTopics, away, wait_until
+from tests.unit.runtime.kit import MemoryReader, MemoryTopics, away, forbidden, wait_until
 
 IN, LOG = "in", "log"
 MEMORY = StoreMemory()
@@ -319,6 +320,97 @@ def test_a_question_that_fails_for_one_shard_leaves_the_others_under_restore(ben
     assert bench.restored_and_closed() == (0, 50)
     assert len(bench.readers) == 1
     assert bench.restorer.results.empty()
+
+
+@pytest.mark.parametrize("call", ["connect", "topics", "committed", "high_watermark", "read"])
+def test_what_only_a_person_can_change_is_answered_instead_of_tried_for_ever(bench: Bench, call: str) -> None:
+    """The user may describe the changelog, say, but not read it: the worker would look healthy."""
+    bench.changes(0, (b"a", b"1"))
+    bench.topics.faults[call] = [forbidden("reading log[0]") for _ in range(1_000)]
+    bench.ask(0)
+    result = bench.result()
+    assert isinstance(result, NotRestored)
+    assert "reading log[0]: this user lacks the right" in str(result.error)
+    del bench.topics.faults[call]
+    bench.ask(1)
+    assert bench.restored().claim.partition == 1
+
+
+def test_a_lasting_error_of_one_claim_leaves_the_others_under_restore(bench: Bench) -> None:
+    """They have begun, and may end."""
+    bench.changes(0, *[(f"{i}".encode(), b"v") for i in range(50)])
+    bench.topics.open_from[TopicPartition(LOG, 0)] = 40
+    bench.ask(0)
+    wait_until(lambda: bench.restorer.progress() and bench.restorer.progress()[0].done == 40)
+    bench.topics.faults["committed"] = [forbidden("reading committed offsets")]
+    bench.ask(1)
+    result = bench.result()
+    assert isinstance(result, NotRestored)
+    assert result.claim.partition == 1
+    del bench.topics.open_from[TopicPartition(LOG, 0)]
+    assert bench.restored_and_closed() == (0, 50)
+
+
+def test_a_claim_that_waits_is_told_with_the_reason(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction that hangs hides the positions, and everything else is answered."""
+    monkeypatch.setattr(restore_module, "PROBE_AFTER_S", 0.0)
+    monkeypatch.setattr(restore_module, "PROBE_EVERY_S", 0.0)
+    bench.topics.faults["committed"] = [away() for _ in range(100_000)]
+    bench.ask(0)
+    wait_until(lambda: any(one.answered for one in bench.restorer.waiting()))
+    (waiting,) = bench.restorer.waiting()
+    assert (waiting.partition, waiting.why) == (0, "no answer")
+    assert waiting.answered < time.monotonic() - waiting.since
+    del bench.topics.faults["committed"]
+    bench.restored()
+    assert bench.restorer.waiting() == ()
+
+
+@pytest.mark.parametrize("call", ["unstable", "high_watermark"])
+def test_while_a_broker_is_away_a_claim_waits_and_no_broker_counts_as_answering(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """The group's coordinator, or the leader of a partition: it may be away for hours."""
+    monkeypatch.setattr(restore_module, "PROBE_AFTER_S", 0.0)
+    monkeypatch.setattr(restore_module, "PROBE_EVERY_S", 0.0)
+    bench.topics.faults["committed"] = [away() for _ in range(100_000)]
+    bench.topics.faults[call] = [away() for _ in range(100_000)]
+    bench.ask(0)
+    wait_until(lambda: bench.topics.calls[call] >= 2)
+    assert [one.answered for one in bench.restorer.waiting()] == [0.0]
+    del bench.topics.faults[call]
+    wait_until(lambda: bench.restorer.waiting()[0].answered)
+    bench.topics.faults[call] = [away() for _ in range(100_000)]
+    wait_until(lambda: not bench.restorer.waiting()[0].answered)
+
+
+def test_a_short_wait_costs_no_further_questions(bench: Bench) -> None:
+    """A coordinator that moves is found again within seconds, and the restore is not to be slower for it."""
+    bench.topics.faults["committed"] = [away() for _ in range(5)]
+    bench.ask(0)
+    bench.restored()
+    assert bench.topics.calls["unstable"] == 0
+
+
+def test_a_restore_that_has_moved_on_has_not_waited_since_before(bench: Bench) -> None:
+    """A connection that breaks every few minutes of a restore of hours is no standstill."""
+    bench.changes(0, *[(f"{i}".encode(), b"v") for i in range(50)])
+    bench.topics.open_from[TopicPartition(LOG, 0)] = 4
+    bench.topics.faults["read"] = [away(), None, None, *[away() for _ in range(100_000)]]
+    bench.ask(0)
+    wait_until(bench.restorer.waiting)
+    first = bench.restorer.waiting()[0].since
+    wait_until(lambda: bench.topics.calls["read"] > 4 and bench.restorer.waiting())
+    assert bench.restorer.waiting()[0].since > first
+
+
+def test_a_cancelled_claim_waits_no_longer(bench: Bench) -> None:
+    """The group gave it to another worker."""
+    bench.topics.faults["committed"] = [away() for _ in range(100_000)]
+    bench.ask(0)
+    wait_until(bench.restorer.waiting)
+    bench.restorer.cancel(0)
+    assert bench.restorer.waiting() == ()
 
 
 def test_a_shard_that_was_answered_is_not_restored_again_by_anothers_failure(bench: Bench) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from holdfast.errors import ClusterError
 from holdfast.record import TopicPartition
-from holdfast.runtime.claims import Progress
+from holdfast.runtime.claims import Progress, Waiting
 from holdfast.runtime.stall import RESTORE_STALLED_S, STALLED_S, InputEnds, StallWatch
 from tests.unit.runtime.kit import MemoryReader, MemoryTopics, away
 
@@ -30,9 +30,10 @@ class Bench:
         self.topics = MemoryTopics()
         self.reader: Any = MemoryReader(self.topics)
         self.ends = InputEnds(5.0)
-        self.watch = StallWatch("sums", self.ends)
+        self.watch = StallWatch("sums", self.ends, ("in",))
         self.task = shard(0)
         self.restoring: tuple[Progress, ...] = ()
+        self.waiting: tuple[Waiting, ...] = ()
         self.tasks = [self.task]
 
     def publish(self, records: int) -> None:
@@ -46,7 +47,7 @@ class Bench:
             self.now += step
             move()
             self.ends.look(self.reader)
-            self.watch.check(self.tasks, self.restoring)
+            self.watch.check(self.tasks, self.restoring, self.waiting)
 
 
 @pytest.fixture
@@ -124,6 +125,46 @@ def test_a_restore_that_stands_still_ends_the_worker(bench: Bench) -> None:
     bench.turn(RESTORE_STALLED_S - 8)
     with pytest.raises(ClusterError, match=r"restore of shard 0 .* with 4 changelog offsets to go.*hangs"):
         bench.turn(20)
+
+
+def test_a_restore_that_stands_still_is_noticed_where_no_other_shard_runs(bench: Bench) -> None:
+    """Whether the brokers answer is asked of its own inputs then."""
+    bench.tasks = []
+    bench.topics.log(PLACE)
+    bench.restoring = (Progress(0, 5, 9),)
+    bench.turn(RESTORE_STALLED_S - 8)
+    with pytest.raises(ClusterError, match="restore of shard 0 has stood still"):
+        bench.turn(20)
+
+
+def test_a_restore_is_left_alone_while_no_broker_answers(bench: Bench) -> None:
+    """An outage may take hours."""
+    bench.tasks = []
+    bench.restoring = (Progress(0, 5, 9),)
+    bench.topics.faults["ask_ends"] = [away() for _ in range(1_000)]
+    bench.turn(10 * RESTORE_STALLED_S)
+
+
+def test_a_claim_that_gets_no_positions_ends_the_worker_with_the_reason(bench: Bench) -> None:
+    """Where the brokers answer everything else, a transaction hangs, for example."""
+    bench.tasks = []
+
+    def wait(answered: float) -> None:
+        bench.waiting = (Waiting(3, "reading committed offsets: timed out", bench.now - 90, answered),)
+
+    wait(RESTORE_STALLED_S)
+    bench.turn(3)
+    wait(RESTORE_STALLED_S + 1)
+    with pytest.raises(
+        ClusterError, match=r"shard 3 cannot begin: reading committed offsets: timed out.*hangs"
+    ):
+        bench.turn(4)
+
+
+def test_a_claim_that_waits_for_brokers_that_are_away_is_left_alone(bench: Bench) -> None:
+    """An outage never ends a worker."""
+    bench.waiting = (Waiting(3, "no answer", bench.now),)
+    bench.turn(10 * RESTORE_STALLED_S)
 
 
 def test_a_question_whose_answer_is_lost_is_asked_again(
