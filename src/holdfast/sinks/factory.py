@@ -165,6 +165,7 @@ def _http_settings(decl: HttpSinkDecl) -> HttpSettings:
         attempts=decl.attempts,
         within_s=decl.timeout_ms / 2_000,
         concurrent=decl.concurrent,
+        rate=decl.rate,
         line_s=decl.timeout_ms / 1_000,
         down=decl.down,
         breaker=decl.breaker.settings(),

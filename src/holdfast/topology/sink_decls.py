@@ -190,6 +190,9 @@ class HttpSinkDecl(AnySinkDecl):
     concurrent: Count = 32
     """How many calls are made at once, all of different keys."""
 
+    rate: Count | None = None
+    """How many calls a worker begins in a second at most; no limit unless given."""
+
     down: tuple[Status, ...] = DOWN_STATUSES
     """Answers that are no record's fault: what waits for the service is not set aside."""
 

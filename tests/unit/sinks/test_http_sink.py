@@ -376,6 +376,21 @@ def test_calls_that_wait_for_their_turn_are_no_failures_of_the_service(server: H
         loop.close()
 
 
+def test_a_service_with_a_rate_gets_no_more_calls_than_that(server: HttpServer, make: Make) -> None:
+    """Evenly spaced; a batch that they take too long for comes again, and nothing is called twice."""
+    sink = make(rate=20, batch_s=0.6)
+    for _ in range(20):
+        try:
+            assert sink.write(batch(calls(30, keys=30))) == []
+            break
+        except SinkSlow:
+            pass
+    assert sorted(numbers(server.asked)) == list(range(30))
+    times = [asked.at for asked in server.asked]
+    # Ten of them take ten turns of 50 ms, but for what the way to the server takes more or less.
+    assert min(later - sooner for sooner, later in zip(times, times[10:], strict=False)) > 0.4
+
+
 Ask = Callable[[HttpService, int], list[HttpAnswer]]
 
 

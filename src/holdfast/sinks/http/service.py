@@ -14,7 +14,7 @@ from math import inf
 import aiohttp
 from yarl import URL
 
-from holdfast.errors import BulkheadFull, CircuitOpen, HandlerError, SinkDown
+from holdfast.errors import BulkheadFull, CircuitOpen, HandlerError, RateLimited, SinkDown
 from holdfast.resilience import (
     Backoff,
     BreakerSettings,
@@ -22,6 +22,7 @@ from holdfast.resilience import (
     CircuitBreaker,
     CircuitState,
     Policy,
+    RateLimit,
     Retry,
     RetryBudget,
 )
@@ -55,6 +56,7 @@ class HttpSettings:
         attempts: how often a call is made at most before its service counts as down.
         within_s: seconds after a call's first attempt within which the last one may begin.
         concurrent: how many calls are made at once.
+        rate: how many calls begin in a second at most; None has no limit.
         line_s: seconds that a call waits for its turn at most.
         down: statuses that tell of a service in trouble; see `holdfast.sinks.http.judge`.
         breaker: when no calls are made.
@@ -67,6 +69,7 @@ class HttpSettings:
     attempts: int = 3
     within_s: float = 5.0
     concurrent: int = 32
+    rate: float | None = None
     line_s: float = 10.0
     down: Collection[str] = DOWN_STATUSES
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
@@ -151,6 +154,11 @@ class HttpService(Downstream):
                 waiting=_MOST_IN_LINE,
                 wait_s=settings.line_s,
             ),
+            rate_limit=(
+                None
+                if settings.rate is None
+                else RateLimit(settings.name, calls=settings.rate, wait_s=settings.line_s)
+            ),
             breaker=self.breaker,
         )
 
@@ -198,7 +206,7 @@ class HttpService(Downstream):
         except asyncio.CancelledError:
             self._count_cut(request)
             raise
-        except BulkheadFull as error:
+        except (BulkheadFull, RateLimited) as error:
             raise SinkDown(f"sink {self._settings.name!r}: {error}") from error
         finally:
             if not is_refused:
