@@ -92,6 +92,11 @@ class OpenShard:
         """Whether every table has reached its end."""
         return all(table.position >= table.end for table in self.tables.values())
 
+    @property
+    def is_at_end(self) -> bool:
+        """Whether no table has moved on since it reached an end: beyond that one there may be more."""
+        return all(table.position == table.end for table in self.tables.values())
+
     def take(self, place: TopicPartition, rows: Sequence[Message]) -> None:
         """Write changes of one table into the store.
 

@@ -424,7 +424,7 @@ class Restorer:
         for place, end in ends.items():
             shard = self._routes.get(place)
             if shard is None:
-                self._standbys.note_end(reader, place, end)
+                self._standbys.note_end(place, end)
             else:
                 table = shard.tables[place]
                 table.position = max(table.position, end)

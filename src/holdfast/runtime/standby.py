@@ -62,6 +62,7 @@ class Standbys:
         self._topics = topics
         self._shards: dict[int, OpenShard] = {}
         self._routes: dict[TopicPartition, OpenShard] = {}
+        self._ended: set[int] = set()
         self._complete: dict[int, float] = {}
         self._retry_at = 0.0
         self._owners: Owners | None = None
@@ -88,6 +89,7 @@ class Standbys:
         if missing and time.monotonic() >= self._retry_at:
             self._open(reader, min(missing))
         self._resume(reader)
+        self._note_complete(reader)
         behind = [
             max(reader.known_end(place) - table.position, 0)
             for shard in self._shards.values()
@@ -122,20 +124,14 @@ class Standbys:
             except StateError as error:
                 self._give_up(reader, shard, error)
 
-    def note_end(self, reader: PartitionReader, place: TopicPartition, end: int) -> None:
+    def note_end(self, place: TopicPartition, end: int) -> None:
         """A table that is followed holds all there is at the moment."""
         shard = self._routes.get(place)
         if shard is None:
             return
         table = shard.tables[place]
         table.position = table.end = max(table.position, end)
-        now = time.monotonic()
-        if shard.done and now >= self._complete.get(shard.partition, 0.0):
-            self._complete[shard.partition] = now + COMPLETE_S
-            try:
-                shard.note_complete()
-            except StateError as error:
-                self._give_up(reader, shard, error)
+        self._ended.add(shard.partition)
 
     def suspend(self, *, reopen: bool) -> None:
         """The reader is gone; `adjust` goes on with the next one.
@@ -152,6 +148,7 @@ class Standbys:
         for shard in self._shards.values():
             shard.store.close()
         self._shards.clear()
+        self._ended.clear()
 
     def _open(self, reader: PartitionReader, partition: int) -> None:
         ids = self._ids()
@@ -162,6 +159,24 @@ class Standbys:
         except (StateError, ClusterError) as error:
             log.warning("standby of shard %d: %s; it is tried again", partition, error)
             self._retry_at = time.monotonic() + RETRY_S
+
+    def _note_complete(self, reader: PartitionReader) -> None:
+        """Note in stores that have reached their end that they hold all there is, in each now and then.
+
+        An end is told once: one that came too soon after a note is noted later, and not forgotten. Else the
+        store would for as long as nothing changes seem to lack the last markers.
+        """
+        now = time.monotonic()
+        for shard in [self._shards[it] for it in self._ended if now >= self._complete.get(it, 0.0)]:
+            self._ended.discard(shard.partition)
+            if not shard.is_at_end:
+                # It has moved on, and its next end is told as well.
+                continue
+            self._complete[shard.partition] = now + COMPLETE_S
+            try:
+                shard.note_complete()
+            except StateError as error:
+                self._give_up(reader, shard, error)
 
     def _ids(self) -> Mapping[str, str] | None:
         """The changelogs' ids by table; None before they are known."""
@@ -196,4 +211,5 @@ class Standbys:
         for place in shard.tables:
             self._routes.pop(place, None)
         self._complete.pop(shard.partition, None)
+        self._ended.discard(shard.partition)
         self._shards.pop(shard.partition, None)

@@ -74,6 +74,7 @@ class MemoryReader:
     def __init__(self, topics: MemoryTopics) -> None:
         self._topics = topics
         self._positions: dict[TopicPartition, int] = {}
+        self._ended: set[TopicPartition] = set()
         self.closed = False
         topics.fault("connect")
 
@@ -143,6 +144,7 @@ class MemoryReader:
         """Read from here."""
         self._topics.fault("start")
         self._positions.update(positions)
+        self._ended.difference_update(positions)
 
     def stop(self, places: Iterable[TopicPartition]) -> None:
         """Read no longer."""
@@ -151,7 +153,7 @@ class MemoryReader:
             self._positions.pop(place, None)
 
     def read(self, most: int, wait: float) -> tuple[list[Message], dict[TopicPartition, int]]:  # noqa: ARG002
-        """At most two records of each partition, and ends."""
+        """At most two records of each partition, and ends, each of them once."""
         self._topics.fault("read")
         records: list[Any] = []
         ends = {}
@@ -162,8 +164,11 @@ class MemoryReader:
                 record = self._topics.log(place)[offset]
                 if record is not None:
                     records.append(MemoryMessage(*place, offset, key=record[0], value=record[1]))
+            if upto > position:
+                self._ended.discard(place)
             self._positions[place] = upto
-            if upto == end:
+            if upto == end and place not in self._ended:
+                self._ended.add(place)
                 ends[place] = end
         if not records:
             time.sleep(0.005)

@@ -104,6 +104,25 @@ def test_a_claim_of_a_warm_shard_reads_only_the_tail(bench: Bench) -> None:
     assert bench.content(restored) == {f"{i}".encode(): b"2" if i == 5 else b"1" for i in range(20)}
 
 
+def test_the_store_says_in_the_end_how_far_it_is(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the last marker too: or it would seem to be behind for as long as nothing changes."""
+    monkeypatch.setattr("holdfast.runtime.standby.COMPLETE_S", 0.2)
+    bench.begin()
+    bench.until_warm()
+    for number in range(5):
+        bench.changes(0, (b"a", b"%d" % number), None)
+        bench.until_followed(0)
+
+    def noted() -> int | None:
+        store = RocksStore(bench.folder / "0", ["sums"], MEMORY, read_only=True)
+        try:
+            return store.checkpoint("sums")
+        finally:
+            store.close()
+
+    wait_until(lambda: noted() == 10)
+
+
 def test_uncommitted_changes_are_not_followed(bench: Bench) -> None:
     """An open transaction may be aborted."""
     bench.changes(0, (b"a", b"1"), None, (b"a", b"2"))
