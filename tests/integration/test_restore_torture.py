@@ -7,9 +7,12 @@ Q is quixio/quix-streams, all on GitHub.
 from __future__ import annotations
 
 import os
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer
@@ -21,20 +24,34 @@ from holdfast.errors import ClusterMismatch
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.settings import consumer_config
+from holdfast.local.cluster import EmbeddedCluster
 from holdfast.record import TopicPartition
 from holdfast.runtime.claims import Claim, NotRestored, Restored
 from holdfast.runtime.known_topics import KnownTopics
 from holdfast.runtime.opening import RestoreSettings
 from holdfast.runtime.restore import Restorer
+from holdfast.runtime.status import INTERVAL_S
 from holdfast.runtime.store import StoreMemory
 from holdfast.topology import TopicSpec
 from tests.conftest import TestCluster
+from tests.support.application import Application
+from tests.support.events import Added
+from tests.support.fold import assert_exactly_once
+from tests.support.quotas import limit_reading
+from tests.support.segments import segments
 from tests.unit.runtime.kit import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 # Compaction alone would refuse to delete records from the front.
 CHANGELOG = {"cleanup.policy": "compact,delete", "min.cleanable.dirty.ratio": "0.01"}
+# Each append begins a new segment, and all but the last one are compacted, deletions included.
+COMPACTED_SOON = {
+    "cleanup.policy": "compact",
+    "min.cleanable.dirty.ratio": "0.0",
+    "segment.ms": "1",
+    "delete.retention.ms": "0",
+}
 MEMORY = StoreMemory()
 Rows = dict[bytes, bytes]
 
@@ -42,8 +59,9 @@ Rows = dict[bytes, bytes]
 class Rack:
     """A changelog on real brokers, and a restorer of its shard."""
 
-    def __init__(self, servers: str, name: str, folder: Path) -> None:
+    def __init__(self, servers: str, name: str, folder: Path, config: Mapping[str, str] = CHANGELOG) -> None:
         self.servers = servers
+        self._config = config
         self.input, self.log = f"{name}.in", f"{name}.log"
         self.place = TopicPartition(self.log, 0)
         self._folder = folder
@@ -56,16 +74,19 @@ class Rack:
 
     def create(self, *topics: str, partitions: int = 1) -> None:
         """Create topics."""
-        TopicAdmin(self.servers).create([TopicSpec(topic, partitions, 3, CHANGELOG) for topic in topics])
+        TopicAdmin(self.servers).create([TopicSpec(topic, partitions, 3, self._config) for topic in topics])
 
     def _start(self) -> Restorer:
-        settings = consumer_config(self.servers, f"{self.log}.group", start="error")
+        settings = self._reader_settings()
         return Restorer(
             RestoreSettings((self.input,), {"sums": self.log}, self._folder, "earliest", timeout=10.0),
-            lambda: PartitionReader(reader_settings(settings)),
+            lambda: PartitionReader(settings),
             MEMORY,
             KnownTopics((self.input, self.log), 10.0),
         )
+
+    def _reader_settings(self) -> dict[str, Any]:
+        return reader_settings(consumer_config(self.servers, f"{self.log}.group", start="error"))
 
     def commit_position(self) -> None:
         """Have the group stand at the begin of its input, as one that has worked does."""
@@ -119,6 +140,18 @@ class Rack:
         for answer in answers.values():
             answer.result(20)
 
+    def offsets(self) -> tuple[list[int], int]:
+        """Where the changelog has records, those of aborted transactions included, and its end."""
+        settings = self._reader_settings() | {"isolation.level": "read_uncommitted"}
+        found: list[int] = []
+        with closing(PartitionReader(settings)) as reader:
+            reader.start({self.place: 0})
+            ends: dict[TopicPartition, int] = {}
+            while not ends:
+                records, ends = reader.read(10_000, 5.0)
+                found += [record.offset() for record in records]
+        return found, ends[self.place]
+
     def ask(self) -> None:
         """Claim the shard."""
         self._epoch += 1
@@ -149,6 +182,13 @@ def rack(cluster: TestCluster, unique_name: Callable[[str], str], tmp_path: Path
     rack = Rack(cluster.bootstrap_servers, unique_name("rack"), tmp_path / "state")
     yield rack
     rack.restorer.close()
+
+
+@pytest.fixture(scope="module")
+def brokers() -> Iterator[EmbeddedCluster]:
+    """Three brokers that nobody else uses: to kill, and to compact soon."""
+    with EmbeddedCluster.temporary(overrides={"log.cleaner.backoff.ms": "500"}) as cluster:
+        yield cluster
 
 
 def test_control_records_at_the_end(rack: Rack) -> None:
@@ -291,3 +331,84 @@ def test_a_large_changelog_is_restored_while_it_grows(rack: Rack) -> None:
     rows, read = rack.result()
     assert len(rows) == 20_000
     assert read >= 20_000
+
+
+def test_a_tail_that_was_compacted_away(
+    brokers: EmbeddedCluster, unique_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    """All but the oldest records are gone, deletions too: none is left anywhere near the end. F#176, PR F#373.
+
+    Brokers never compact the segment that they write to. Here that holds a marker, and no record.
+    """
+    rack = Rack(brokers.bootstrap_servers, unique_name("rack"), tmp_path / "state", COMPACTED_SOON)
+    try:
+        rack.write({b"a": b"1", b"b": b"2"})
+        doomed = [f"{number}".encode() for number in range(100)]
+        rack.write(dict.fromkeys(doomed, b"1"))
+        rack.write(dict.fromkeys(doomed))
+        written, _ = rack.offsets()
+        assert len(written) == 202
+
+        def is_compacted() -> bool:
+            kept, _ = rack.offsets()
+            if kept != [0, 1] and kept[-1] <= written[-1]:
+                # Deletions go in a second round, and a round needs something new.
+                rack.write({b"z": b"9"}, abort=True)
+            return kept == [0, 1]
+
+        wait_until(is_compacted, 60)
+        kept, end = rack.offsets()
+        assert kept == [0, 1]
+        assert end > written[-1] + 1
+        assert rack.restore() == ({b"a": b"1", b"b": b"2"}, 2)
+    finally:
+        rack.restorer.close()
+
+
+@pytest.mark.timeout(240)
+def test_a_broker_that_is_lost_in_the_middle_of_a_restore(
+    brokers: EmbeddedCluster, unique_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Its worker goes on at the next leader from where it was, and has all. F#523."""
+    # In small portions: so the limit makes a slow restore of it, and not one that stands and jumps.
+    small = {"compression.type": "none", "batch.size": 10_000, "max.partition.fetch.bytes": 10_000}
+    app = Application(
+        *(tmp_path, brokers.bootstrap_servers, unique_name("app")),
+        topic={"partitions": 1},
+        kafka=small,
+        # Longer than a broker is missed: the group does not take the shard away meanwhile.
+        session_timeout="30s",
+    )
+    app.provision()
+    events = [Added(key=f"k{number}", n=number) for number in range(10_000)]
+    app.publish(*events)
+    with app.run() as run:
+        run.until_drained()
+    shutil.rmtree(app.state_folder())
+    [file] = segments(brokers, leader(brokers, app.changelog), app.changelog)
+    # Half of it is read at once, and the other half takes ten seconds.
+    limit_reading(app.servers, app.slot_id("slot-0"), file.stat().st_size // 20)
+    with app.run() as run:
+        run.until(lambda: 0 < run.views[0].status.restoring < 0.6 * len(events), 40, "half of a restore")
+        dead = leader(brokers, app.changelog)
+        brokers.kill(dead)
+        try:
+            # Nobody leads the changelog yet, and what was on its way has come.
+            run.let_run(2 * INTERVAL_S)
+            assert run.views[0].status.restoring > 0.1 * len(events)
+            assert run.running() == 0
+            run.until_running(1, within=60)
+            assert run.views[0].status.restored == len(events), "not each record, once"
+            limit_reading(app.servers, app.slot_id("slot-0"), 2**30)
+            app.publish(*events)
+            run.until_drained(60)
+        finally:
+            brokers.start_node(dead)
+            brokers.wait_ready(60)
+    assert assert_exactly_once(app) == 2 * len(events)
+
+
+def leader(brokers: EmbeddedCluster, topic: str) -> int:
+    """Who leads the only partition of a topic."""
+    client = AdminClient({"bootstrap.servers": brokers.bootstrap_servers})
+    return int(client.list_topics(topic, timeout=10).topics[topic].partitions[0].leader)
