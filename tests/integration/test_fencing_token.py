@@ -82,13 +82,13 @@ def publish(app: Application) -> None:
 
 @pytest.mark.parametrize("guarantee", ["exactly-once", pytest.param("at-least-once", marks=pytest.mark.slow)])
 def test_every_new_owner_of_a_shard_has_a_larger_token(
-    application: Make, tmp_path: Path, guarantee: str
+    on_both_protocols: Make, tmp_path: Path, guarantee: str
 ) -> None:
     """Stopped and started again, killed, in another slot, on another machine, and back.
 
     The clock is no help: a token of the future was noted.
     """
-    app = teller(application, guarantee=guarantee)
+    app = teller(on_both_protocols, guarantee=guarantee)
     app.reset_positions(f"holdfast: fence {FUTURE}")
     for slot, home in [("a", None), ("a", None), ("b", None), ("b", tmp_path / "other"), ("a", None)]:
         with app.run(slot, home=home) as run:

@@ -111,10 +111,10 @@ def freeze_with_an_open_transaction(app: Application, *, at_least: float = 0.0) 
     "at_least", [0.0, pytest.param(TRANSACTION_S, marks=pytest.mark.slow)], ids=["session", "transaction"]
 )
 def test_a_worker_frozen_with_an_open_transaction_wakes_up_as_a_zombie(
-    application: Make, at_least: float
+    on_both_protocols: Make, at_least: float
 ) -> None:
     """Its outputs stand in the topic, uncommitted, while another one handles the same inputs and new ones."""
-    app = application(commit_interval="3s", session_timeout=SESSION)
+    app = on_both_protocols(commit_interval="3s", session_timeout=SESSION)
     left = freeze_with_an_open_transaction(app, at_least=at_least)
     assert_exactly_once(app)
     assert_never_read(app, left)
