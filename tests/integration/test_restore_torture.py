@@ -336,7 +336,7 @@ def test_a_large_changelog_is_restored_while_it_grows(rack: Rack) -> None:
 def test_a_tail_that_was_compacted_away(
     brokers: EmbeddedCluster, unique_name: Callable[[str], str], tmp_path: Path
 ) -> None:
-    """All but the oldest records are gone, deletions too: none is left anywhere near the end. F#176, PR F#373.
+    """All but the oldest records are gone, deletions too: none is left near the end. F#176, PR F#373.
 
     Brokers never compact the segment that they write to. Here that holds a marker, and no record.
     """
@@ -346,12 +346,13 @@ def test_a_tail_that_was_compacted_away(
         doomed = [f"{number}".encode() for number in range(100)]
         rack.write(dict.fromkeys(doomed, b"1"))
         rack.write(dict.fromkeys(doomed))
-        written, _ = rack.offsets()
-        assert len(written) == 202
+        _, written = rack.offsets()
+        # With a marker for each of the three.
+        assert written == 2 + 100 + 100 + 3
 
         def is_compacted() -> bool:
             kept, _ = rack.offsets()
-            if kept != [0, 1] and kept[-1] <= written[-1]:
+            if kept != [0, 1] and kept[-1] < written:
                 # Deletions go in a second round, and a round needs something new.
                 rack.write({b"z": b"9"}, abort=True)
             return kept == [0, 1]
@@ -359,7 +360,7 @@ def test_a_tail_that_was_compacted_away(
         wait_until(is_compacted, 60)
         kept, end = rack.offsets()
         assert kept == [0, 1]
-        assert end > written[-1] + 1
+        assert end >= written
         assert rack.restore() == ({b"a": b"1", b"b": b"2"}, 2)
     finally:
         rack.restorer.close()
