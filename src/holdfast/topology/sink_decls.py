@@ -109,6 +109,9 @@ class BreakerDecl(Declared):
         )
 
     def _check_pairs(self) -> None:
+        if self.open_limit_ms < self.open_ms:
+            limit_s, open_s = self.open_limit_ms / 1000, self.open_ms / 1000
+            raise PolicyError(f"open_limit ({limit_s:g}s) must not be below open ({open_s:g}s)")
         if (self.slow_call_ms is None) != (self.slow_call_rate is None):
             raise PolicyError("slow_call and slow_call_rate work only together: set both or none")
         if self.window_ms is None:

@@ -133,12 +133,14 @@ def test_a_breaker_whose_settings_exclude_each_other_is_told(tmp_path: Path) -> 
         "sinks:\n"
         "  two: {type: postgres, dsn: x, breaker: {window: 30s, window_calls: 10}}\n"
         "  part: {type: postgres, dsn: x, breaker: {window: 1500ms}}\n"
-        "  half: {type: http, url: 'http://x', breaker: {slow_call: 1s}}\n",
+        "  half: {type: http, url: 'http://x', breaker: {slow_call: 1s}}\n"
+        "  long: {type: http, url: 'http://x', breaker: {open: 1m}}\n",
     )
     begins = [
         "sinks.two.breaker: a breaker has one window: keep `window` (a time) or `window_calls`, not both",
         "sinks.part.breaker: window is counted in whole seconds, not in 1500 ms",
         "sinks.half.breaker: slow_call and slow_call_rate work only together: set both or none",
+        "sinks.long.breaker: open_limit (30s) must not be below open (60s)",
     ]
     assert len(found) == len(begins)
     assert all(begin in text for begin, text in zip(begins, found, strict=True)), found
