@@ -18,7 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from holdfast.errors import BrokersUnreachable, ClusterError, LettersRefused
 from holdfast.kafka.errors import FENCED, describe, kafka_error, mapped, translate
-from holdfast.kafka.lost_requests import LEVEL, LostRequests
+from holdfast.kafka.lost_requests import LostRequests
 from holdfast.kafka.offsets import CALL_S
 from holdfast.kafka.serving import flush, reason_of, serve
 from holdfast.kafka.settings import Properties, client_log, producer_config
@@ -80,12 +80,9 @@ class LetterWriter:
         settings = {
             **producer_config(servers, sizes, transactional_id=transactional_id),
             "client.id": transactional_id,
-            "logger": self._lost,
-            "log_level": LEVEL,
-            "log.connection.close": True,
         }
         with mapped(f"taking over {transactional_id}"):
-            self._client = Producer(settings)
+            self._client = Producer(self._lost.settings(settings))
         take_over(self._client, transactional_id, _COMMIT_S)
 
     def __enter__(self) -> LetterWriter:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
-LEVEL: Final = 6
+_LEVEL: Final = 6
 """The client's log level that shows every lost connection but idle ones, on which nothing can be left."""
 
 _TELLING: Final = ("FAIL", "REQTMOUT")
@@ -26,7 +27,7 @@ that takes connections and closes them. While it authenticates it may be an old 
 
 
 class LostRequests:
-    """The log of one client, which listens to what it passes on; give it as the client's `logger`.
+    """The log of one client, which listens to what it passes on; `settings` has the client write it.
 
     Attributes:
         reason: what was lost, in the client's words; "" as long as nothing was.
@@ -35,6 +36,11 @@ class LostRequests:
     def __init__(self, target: logging.Logger) -> None:
         self.reason = ""
         self._target = target
+
+    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """A client's settings with this as its log, in which no lost connection is missing."""
+        level = max(int(given.get("log_level", _LEVEL)), _LEVEL)
+        return {**given, "logger": self, "log_level": level, "log.connection.close": True}
 
     def log(self, level: int, form: str, facility: str, *rest: Any) -> None:
         """Take a line of the client's log."""

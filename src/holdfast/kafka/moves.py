@@ -29,7 +29,7 @@ from confluent_kafka.admin import AdminClient
 
 from holdfast.errors import ClusterError, ReplayRefused
 from holdfast.kafka.errors import kafka_error, mapped, translate
-from holdfast.kafka.lost_requests import LEVEL, LostRequests
+from holdfast.kafka.lost_requests import LostRequests
 from holdfast.kafka.members import GroupQuestion
 from holdfast.kafka.offsets import CALL_S
 from holdfast.kafka.positions import Committed, Note, noted
@@ -186,12 +186,9 @@ class Mover:
                 transaction_ms=int(self.seconds * 1000),
             ),
             "client.id": self.transactional_id,
-            "logger": lost,
-            "log_level": LEVEL,
-            "log.connection.close": True,
         }
         with mapped(f"taking over {self.transactional_id}"):
-            client = Producer(settings)
+            client = Producer(lost.settings(settings))
         take_over(client, self.transactional_id, _COMMIT_S)
         return client, lost
 

@@ -24,7 +24,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from holdfast.errors import ClusterError, OutputRefused
 from holdfast.kafka.errors import FENCED, mapped, translate
-from holdfast.kafka.lost_requests import LEVEL, LostRequests
+from holdfast.kafka.lost_requests import LostRequests
 from holdfast.kafka.positions import NoteOf, no_note, noted
 from holdfast.kafka.refused import OF_RECORD, refusal_of
 from holdfast.kafka.serving import flush, reason_of, serve
@@ -153,8 +153,7 @@ class TransactionalWriter(ClientWriter):
 
     def _connect(self) -> Producer:
         self._lost = LostRequests(client_log)
-        level = max(int(self._settings.get("log_level", LEVEL)), LEVEL)
-        self._settings |= {"logger": self._lost, "log_level": level, "log.connection.close": True}
+        self._settings = self._lost.settings(self._settings)
         return super()._connect()
 
     def _forget(self) -> None:
