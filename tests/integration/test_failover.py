@@ -14,8 +14,9 @@ from holdfast.errors import BrokersUnreachable
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.groups import GroupAdmin
 from holdfast.kafka.offsets import OffsetAdmin
+from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.scan import LogScanner
-from holdfast.kafka.settings import producer_config
+from holdfast.kafka.settings import consumer_config, producer_config
 from holdfast.kafka.transaction import _OFFSETS_S, TransactionalWriter
 from holdfast.kafka.unit_writer import Ending, Outcome
 from holdfast.local.cluster import EmbeddedCluster
@@ -51,6 +52,27 @@ def test_a_client_that_knows_a_dead_leader_finds_the_new_one(
         assert offsets.ends([place]) == {place: 0}
         assert time.monotonic() - began < 8
     finally:
+        brokers.start_node(dead)
+        brokers.wait_ready(60)
+
+
+def test_a_reader_that_knows_a_dead_controller_learns_what_topics_are(
+    brokers: EmbeddedCluster, topic_name: str
+) -> None:
+    """With KRaft each client is told some broker in the controller's place: a dead one cost restores 10 s."""
+    TopicAdmin(brokers.bootstrap_servers).create([TopicSpec(topic_name, 1, 3, {})])
+    config = reader_settings(consumer_config(brokers.bootstrap_servers, topic_name))
+    readers = [PartitionReader(config) for _ in range(12)]
+    for reader in readers:
+        reader.topics([topic_name], 10)
+    dead = leader(brokers, topic_name)
+    brokers.kill(dead)
+    try:
+        until(lambda: leader(brokers, topic_name) not in (dead, -1), 40, "a leader among the others")
+        assert all(reader.topics([topic_name], 5)[topic_name].partitions == 1 for reader in readers)
+    finally:
+        for reader in readers:
+            reader.close()
         brokers.start_node(dead)
         brokers.wait_ready(60)
 

@@ -6,11 +6,14 @@ group only to ask for its committed offsets; it never joins.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from operator import methodcaller
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection
 from confluent_kafka import TopicPartition as ClientPartition
@@ -21,6 +24,7 @@ from holdfast.kafka.ends import EndsQuestion
 from holdfast.kafka.errors import mapped, translate
 from holdfast.kafka.members import GroupQuestion
 from holdfast.kafka.positions import Committed, TopicId, read
+from holdfast.kafka.probe import PROBE_NAME
 from holdfast.kafka.settings import GROUP_PROTOCOL
 from holdfast.record import Message, TopicPartition
 
@@ -38,6 +42,9 @@ _UNREADABLE = frozenset(
     }
 )
 """What the client does not get over by itself. (A message's error never says that it is retriable.)"""
+
+_HEAR_S: Final = 0.5
+"""Seconds to wait for an answer before metadata is asked for, and for the metadata."""
 
 _ERROR = methodcaller("error")
 _LOG_ERRORS = 3
@@ -171,8 +178,9 @@ class PartitionReader:
         what = f"asking what {', '.join(names)} are"
         with mapped(what):
             answers = admin.describe_topics(TopicCollection(list(names)), request_timeout=timeout)
+            _hear_of_controllers(admin, answers.values(), timeout)
             try:
-                found = {name: answer.result(timeout + 1.0) for name, answer in answers.items()}
+                found = {name: answer.result(1.0) for name, answer in answers.items()}
             except FutureTimeout:
                 raise ClusterError(f"{what}: no answer within {timeout:.0f} s") from None
         return {name: TopicFacts(str(each.topic_id), len(each.partitions)) for name, each in found.items()}
@@ -271,6 +279,26 @@ class PartitionReader:
             if self._uncommitted is not None:
                 self._uncommitted.close()
             self._client.close()
+
+
+def _hear_of_controllers(admin: AdminClient, answers: Iterable[Future[Any]], timeout: float) -> None:
+    """Wait for answers, and ask for metadata as long as there is none.
+
+    The client waits for the broker that it takes for the controller (with KRaft, any that it was told). When
+    that one is dead it goes on waiting: it hears of another only with metadata, for which it does not ask.
+    """
+    deadline = time.monotonic() + timeout
+    answers = tuple(answers)
+    while True:
+        wait(answers, _HEAR_S)
+        if all(answer.done() for answer in answers):
+            return
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return
+        with contextlib.suppress(KafkaException):
+            # The topic is never created; metadata of a name, as that of all topics may be large.
+            admin.list_topics(PROBE_NAME, timeout=min(left, _HEAR_S))
 
 
 def _bounds(client: Consumer, place: TopicPartition, timeout: float) -> tuple[int, int]:
