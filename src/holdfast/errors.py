@@ -23,7 +23,8 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   ├── MissingKey             it used state for a record that has no key
     │   ├── TooManySetAside        so many records failed that their shard stops instead
     │   ├── KeyParked              an earlier record of the key waits among the dead letters
-    │   └── RecordFailed           it failed while it asked for something, and its shard has to stop
+    │   ├── StoppedBySink          the sink refuses what was made of a record, and its shard has to stop
+    │   └── RecordFailed           it failed on the way to its commit, and its shard has to stop
     ├── ClusterError               brokers or the embedded cluster
     │   ├── BrokersUnreachable
     │   ├── TopicRefused           the brokers will not create a topic as declared
@@ -152,7 +153,9 @@ class KeyParked(HandlerError):
 
 
 class RecordFailed(HandlerError):
-    """An async handler failed at a record that is not to be set aside: its shard has to stop there.
+    """A record failed on the way to its commit, and is not to be set aside: its shard has to stop there.
+
+    Its async handler raised, or its sink refused what was made of it.
 
     Attributes:
         position: the record, a `holdfast.record.Position`.
@@ -165,6 +168,16 @@ class RecordFailed(HandlerError):
         super().__init__(f"{position}: {cause}")
 
 
+class StoppedBySink(HandlerError):
+    """A sink refused what was made of a record, and `on_refused: stop` keeps the shard there."""
+
+    def __init__(self, refusal: Exception) -> None:
+        super().__init__(
+            f"{str(refusal).rstrip('.')}. Mend the cause and start again; or declare "
+            "`on_refused: dead-letter`, and the record is set aside"
+        )
+
+
 class MissingKey(HandlerError):
     """A handler used state for a record that has no key."""
 
@@ -175,12 +188,15 @@ class TooManySetAside(HandlerError):
     Args:
         why: how many they were.
         cause: why the next one would be.
+        also: how many others were set aside with that one: a sink takes, and refuses, whole batches.
     """
 
-    def __init__(self, why: str, cause: str) -> None:
+    def __init__(self, why: str, cause: str, also: int = 0) -> None:
+        with_it = f" ({also:,} others of its batch are set aside as well)" if also else ""
         super().__init__(
-            f"{why}, and here is one more: {cause}. So many look like an outage or a new schema, rather than "
-            "like bad records. When that is mended, start again; or allow more with `letter_limit`"
+            f"{why}, and here is one more{with_it}: {cause}. So many look like an outage or a new schema, "
+            "rather than like bad records. When that is mended, start again; or allow more with "
+            "`letter_limit`"
         )
 
 

@@ -222,6 +222,30 @@ def test_a_record_that_the_database_refuses_is_a_dead_letter(projection: Callabl
     assert b"latest_n_check" in (headers["__streams.errors.message"] or b"")
 
 
+def test_a_record_that_the_database_refuses_may_stop_its_shard(projection: Callable[..., Projection]) -> None:
+    """Nothing behind it is written. When the table is mended it is written in its order, and is no letter."""
+    it = projection(on_refused="stop")
+    bad = Added(key="bad", n=-1)
+    it.app.publish(*some(200), bad, *some(300, start=200))
+    read = it.app.read("adds")
+    first = next(record for record in read if record.key() == b"bad")
+    kept = [record for record in read if record.partition() == first.partition()]
+    behind = sum(record.offset() >= first.offset() for record in kept)
+    with it.app.run() as run:
+        run.until(lambda: bool(run.views[0].shard_failures), 30, "the shard stops", failing=True)
+        run.until(lambda: it.app.lag() == behind, 30, "all others are written", failing=True)
+        (said,) = run.views[0].shard_failures.values()
+    assert f"{first.topic()}[{first.partition()}]@{first.offset()}: " in said
+    assert "Mend the cause and start again; or declare `on_refused: dead-letter`" in said
+    assert len(it.rows("SELECT n FROM entries")) == len(read) - behind
+    assert it.rows("SELECT key FROM entries WHERE key = 'bad'") == []
+    it.change("ALTER TABLE latest DROP CONSTRAINT latest_n_check")
+    with it.app.run() as run:
+        run.until_drained()
+    it.check()
+    assert it.app.dead_letters() == []
+
+
 def test_a_missing_table_ends_the_worker_that_says_which(projection: Callable[..., Projection]) -> None:
     """Nothing is set aside for it: when the table is there, the rows are."""
     it = projection()

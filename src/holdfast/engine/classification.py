@@ -8,7 +8,14 @@ from pydantic import ValidationError
 
 from holdfast.engine.processor_plan import Policy, ProcessorPlan
 from holdfast.engine.redriven import topic_of
-from holdfast.errors import DecodeError, KeyParked, LetterRefused, StateError, UnexpectedTombstone
+from holdfast.errors import (
+    DecodeError,
+    KeyParked,
+    LetterRefused,
+    StateError,
+    StoppedBySink,
+    UnexpectedTombstone,
+)
 from holdfast.record import Message
 
 
@@ -42,8 +49,8 @@ def classify(error: Exception, message: Message, plan: ProcessorPlan) -> Classif
         return Classified(error, plan.on_bad_record, may_retry=False)
     if isinstance(error, KeyParked):
         return Classified(error, "park-key", may_retry=False)
-    if isinstance(error, (StateError, LetterRefused)):
-        # A stored value that the table's type does not fit: it is so for every record of the key.
+    if isinstance(error, (StateError, LetterRefused, StoppedBySink)):
+        # A stored value that the table's type does not fit, say: it is so for every record of the key.
         return Classified(error, "stop", may_retry=False)
     return Classified(error, plan.on_error, may_retry=True)
 

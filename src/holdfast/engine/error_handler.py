@@ -7,7 +7,7 @@ come again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from holdfast.engine.blame import explain
@@ -19,7 +19,7 @@ from holdfast.engine.processor_plan import STOPPING, Policy, ProcessorPlan
 from holdfast.engine.redriven import Parked, Redriven
 from holdfast.engine.retries import RetryLater
 from holdfast.engine.unit import Unit
-from holdfast.errors import KeyParked, LetterRefused, OutputRefused, TooManySetAside
+from holdfast.errors import KeyParked, LetterRefused, OutputRefused, StoppedBySink, TooManySetAside
 from holdfast.record import Message, Output, Position
 
 
@@ -85,18 +85,21 @@ class ErrorHandler:
         self._skip(position, message, cause, policy, unit)
         return None
 
-    def refused(self, position: Position, cause: Exception) -> ShardFailure | None:
-        """Count a record that was set aside or dropped after it counted as handled.
+    def refused(self, records: Sequence[tuple[Position, Exception]]) -> ShardFailure | None:
+        """Count records that were set aside or dropped after they counted as handled.
 
         Args:
-            position: the record.
-            cause: why.
+            records: those of one commit, each with why it was.
 
         Returns:
-            Why its shard stops, if it was one too many.
+            Why their shard stops, if they were too many.
         """
-        why = self._failed.letters.refused(position.topic, position.offset)
-        return None if why is None else ShardFailure(position, TooManySetAside(why, explain(cause)))
+        for number, (position, cause) in enumerate(records, 1):
+            why = self._failed.letters.refused(position.topic, position.offset)
+            if why is not None:
+                also = len(records) - number
+                return ShardFailure(position, TooManySetAside(why, explain(cause), also))
+        return None
 
     def _too_many(self, position: Position, cause: Exception) -> ShardFailure | None:
         """Count a record that is to be set aside or dropped; why its shard stops, if it is one too many."""
@@ -104,8 +107,8 @@ class ErrorHandler:
         return None if why is None else ShardFailure(position, TooManySetAside(why, explain(cause)))
 
     def failed(self, position: Position, cause: Exception) -> None:
-        """Judge a record that comes again by this: its handler raised `cause` after it was handed on."""
-        if not self._tries_again(position, cause):
+        """Judge a record that comes again by this: it failed with `cause` after it was handed on."""
+        if isinstance(cause, StoppedBySink) or not self._tries_again(position, cause):
             self._condemn(position, cause)
 
     def refuse(self, position: Position, refused: OutputRefused, now: int) -> None:

@@ -195,7 +195,7 @@ class ShardTask:
         self._mutes.move(topic, position)
 
     def failed(self, position: Position, cause: Exception) -> None:
-        """Judge a record whose handler raised `cause` after it was handed on; `reset` goes back to it."""
+        """Judge a record that failed with `cause` after it was handed on; `reset` goes back to it."""
         self._errors.failed(position, cause)
 
     def refuse(self, position: Position, refused: OutputRefused, now: int) -> None:
@@ -208,9 +208,9 @@ class ShardTask:
         """
         self._errors.refuse(position, refused, now)
 
-    def note_refused(self, position: Position, cause: Exception) -> None:
-        """Count a record that was set aside or dropped on the way to its commit; too many stop the shard."""
-        too_many = self._errors.refused(position, cause)
+    def note_refused(self, records: Sequence[tuple[Position, Exception]]) -> None:
+        """Count records that were set aside or dropped on the way to a commit; too many stop the shard."""
+        too_many = self._errors.refused(records)
         if self.failure is None:
             self.failure = too_many
 

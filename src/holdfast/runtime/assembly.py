@@ -130,11 +130,10 @@ def build_worker(
     pipeline, gate = CommitPipeline(writer, changelogs), None
     if (stage := _stage(processor, plan)) is not None:
         limits = replace(limits, failed_units=_FAILED_SINK_UNITS)
-        letters = declared.dead_letter_topic
         pipeline = StagePipeline(
             writer,
             stage,
-            StageProcessor(decl.name, decl.group_id, letters, topics.id_of, plan.on_error == "drop"),
+            _stage_processor(decl, declared.dead_letter_topic, topics),
         )
         gate = _gate(stage, declared, decl, identity)
     return Worker(
@@ -148,6 +147,13 @@ def build_worker(
         StallWatch(decl.name, ends, decl.reads),
         gate,
     )
+
+
+def _stage_processor(decl: ProcessorDecl, letters: str, topics: KnownTopics) -> StageProcessor:
+    """Whose batches a stage gets. An async handler fails where it is one; what a sink refuses is its own."""
+    policy = decl.on_refused if decl.sink is not None else decl.on_error
+    is_stopped = decl.sink is not None and policy == "stop"
+    return StageProcessor(decl.name, decl.group_id, letters, topics.id_of, policy == "drop", is_stopped)
 
 
 def _gate(stage: Stage, declared: Topology, decl: ProcessorDecl, identity: WorkerIdentity) -> SinkGate:

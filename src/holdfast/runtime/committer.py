@@ -340,8 +340,7 @@ class Committer:
         self.dropped += finished.unit.dropped
         for part in finished.unit.shards:
             self._shards.committed(part, self._pipeline.checkpoint(part.partition, finished.ending))
-        for refusal in finished.refusals:
-            self._shards.note_refused(refusal.position, refusal.error)
+        self._shards.note_refused(finished.refusals)
 
     def _hold_up(self, error: SinkDown) -> None:
         """The sink took nothing: its records are handled again when it is worth a try."""
@@ -362,7 +361,7 @@ class Committer:
         self._shards.rewind(error.positions)
 
     def _stop_at(self, failure: RecordFailed) -> None:
-        """An async handler failed at a record: its shard judges that, and goes back to it."""
+        """A record failed that is not to be set aside: its shard judges that, and goes back to it."""
         position = Position(*failure.position)
         shard = self._shards.owned.running_shard(position.partition)
         if shard is not None and shard.task is not None:

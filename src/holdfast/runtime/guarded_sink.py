@@ -5,9 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
+from operator import attrgetter
 from typing import Final, Protocol
 
-from holdfast.errors import CircuitOpen, SinkDown, SinkError, SinkRefused, SinkSlow
+from holdfast.errors import (
+    CircuitOpen,
+    RecordFailed,
+    SinkDown,
+    SinkError,
+    SinkRefused,
+    SinkSlow,
+    StoppedBySink,
+)
 from holdfast.resilience import Backoff, BreakerSettings, CircuitState
 from holdfast.runtime.guards import Guard
 from holdfast.runtime.outages import batch_breaker, outage_of
@@ -65,10 +74,17 @@ class GuardedSink:
 
     def write(self, batch: SinkBatch) -> Written:
         """Write a batch; see `Stage.write`."""
+        refusals = self._write_once(batch)
+        if refusals and batch.stops_at_refusal:
+            first = min(refusals, key=attrgetter("position"))
+            raise RecordFailed(first.position, StoppedBySink(first.error))
+        return Written(refusals)
+
+    def _write_once(self, batch: SinkBatch) -> Sequence[Refusal]:
         if self._sink.breaker is not None:
-            return Written(self._write(batch))
+            return self._write(batch)
         try:
-            return Written(self.breaker.call(self._write, batch))
+            return self.breaker.call(self._write, batch)
         except CircuitOpen as error:
             raise SinkDown(f"sink {self.name!r}: {error}", error.wait_s) from error
 

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 
 from holdfast.engine.blame import explain, stack_of
 from holdfast.engine.processor_plan import ProcessorPlan
@@ -24,6 +25,7 @@ from holdfast.runtime.restore import Restorer
 from holdfast.runtime.status import RETRYING, Reporter
 from holdfast.runtime.store import RocksStore
 from holdfast.runtime.write_behind import WriteBehind
+from holdfast.sinks.base import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -283,14 +285,18 @@ class ShardManager:
         """Whether a shard's state is on its way."""
         return any(shard.state is ShardState.RESTORING for shard in self.owned)
 
-    def note_refused(self, position: Position, cause: Exception) -> None:
-        """Count a record that was set aside or dropped on the way to its commit; too many stop its shard."""
-        shard = self.owned.running_shard(position.partition)
-        if shard is None or shard.task is None:
-            return
-        shard.task.note_refused(position, cause)
-        if shard.task.failure is not None:
-            self.fail(shard, shard.task.failure.cause, str(shard.task.failure.position))
+    def note_refused(self, refusals: Iterable[Refusal]) -> None:
+        """Count records that were set aside or dropped on the way to a commit; too many stop their shard."""
+        by_shard: dict[int, list[tuple[Position, Exception]]] = {}
+        for each in refusals:
+            by_shard.setdefault(each.position.partition, []).append((each.position, each.error))
+        for partition, records in by_shard.items():
+            shard = self.owned.running_shard(partition)
+            if shard is None or shard.task is None:
+                continue
+            shard.task.note_refused(sorted(records, key=itemgetter(0)))
+            if shard.task.failure is not None:
+                self.fail(shard, shard.task.failure.cause, str(shard.task.failure.position))
 
     def states(self) -> dict[str, int]:
         """How many shards are in each state; one that claims is not ready yet, so it counts as restoring."""

@@ -49,7 +49,7 @@ class Stage(Protocol):
             SinkFenced: a newer owner of a shard has written to it.
             SinkBehind: it has lost what it had taken.
             SinkError: it cannot be used as it is declared.
-            RecordFailed: a handler failed at a record that is not to be set aside.
+            RecordFailed: a record failed, or is refused, that is not to be set aside.
         """
 
     def close(self) -> None:

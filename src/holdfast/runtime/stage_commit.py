@@ -47,6 +47,7 @@ class StageProcessor:
         dead_letter_topic: where records go that the sink refuses.
         topic_id: the id of an input.
         drops: whether those records are dropped instead.
+        stops: whether their shard stops at them instead; for a sink.
     """
 
     name: str
@@ -54,6 +55,7 @@ class StageProcessor:
     dead_letter_topic: str
     topic_id: Callable[[str], str | None]
     drops: bool = False
+    stops: bool = False
 
 
 class StagePipeline(CommitPipeline):
@@ -109,7 +111,7 @@ class StagePipeline(CommitPipeline):
             SinkBehind: it has lost what it had taken; likewise.
             SinkError: it cannot be written to as it is declared; likewise.
             SinkStuck: it does not return.
-            RecordFailed: a handler failed at a record that is not to be set aside; likewise.
+            RecordFailed: a record failed, or is refused, that is not to be set aside; likewise.
         """
         end = self._end
         try:
@@ -170,6 +172,7 @@ class StagePipeline(CommitPipeline):
             ends=unit.positions,
             fences=fences,
             topic_ids={topic: self._processor.topic_id(topic) for topic in topics},
+            stops_at_refusal=self._processor.stops,
         )
 
     def _letters(self, refusals: Sequence[Refusal], batch: SinkBatch) -> list[Output]:

@@ -33,6 +33,10 @@ class SinkBatch:
         ends: for each partition, the offset after the last record. Records may have made no writes.
         fences: for each partition, the fencing token of the shard's owner; a later owner has a larger one.
         topic_ids: for each input, its id: a topic that is deleted and created again has another one.
+        stops_at_refusal: whether a refused record stops its shard, instead of being set aside. It comes again
+            when its cause is mended, and has to be written then as if it had never come: a sink that keeps
+            positions writes nothing of a partition from the first record on that it refuses there, and keeps
+            no note of that. It may just as well write nothing of the whole batch.
     """
 
     group: str
@@ -41,6 +45,7 @@ class SinkBatch:
     ends: Mapping[TopicPartition, int] = field(default_factory=dict)
     fences: Mapping[TopicPartition, int] = field(default_factory=dict)
     topic_ids: Mapping[str, str | None] = field(default_factory=dict)
+    stops_at_refusal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +100,15 @@ class Sink(ABC):
         accepts: the classes that a handler may return for it.
         keeps_positions: whether it compares `begins` with positions of its own, and raises `SinkBehind` if it
             is behind them. It is given batches without writes as well then: those whose records made none.
+        can_stop: whether it does what `SinkBatch.stops_at_refusal` says, which is nothing for one that keeps
+            no positions. Without it `on_refused: stop` cannot be declared.
         breaker: counts the calls that a batch is made of, for a sink that makes many; with None a batch is
             one call, and counted by whoever writes it.
     """
 
     accepts: ClassVar[tuple[type, ...]]
     keeps_positions: ClassVar[bool] = False
+    can_stop: ClassVar[bool] = False
     breaker: CircuitBreaker | None = None
 
     @abstractmethod
@@ -108,7 +116,8 @@ class Sink(ABC):
         """Write a batch. When this returns, all of it is durable but what it names.
 
         Returns:
-            The records that it refuses, each once; they become dead letters. All others are written.
+            The records that it refuses, each once; they become dead letters. All others are written, unless
+            the batch `stops_at_refusal`: then one of each partition is enough, the first.
 
         Raises:
             SinkDown: it does not answer. The records come again when it is tried the next time.

@@ -208,6 +208,9 @@ def _sinks(topology: Topology, known: Collection[str]) -> Iterator[Problem]:
         yield from _asked(at, processor, known)
         yield from _retried(at, processor)
         if processor.sink is None:
+            if "on_refused" in processor.model_fields_set:
+                text = "only a sink refuses what is made of a record, and this processor has none; remove it"
+                yield Problem((*at, "on_refused"), text)
             continue
         if processor.sink not in known:
             near = did_you_mean(processor.sink, known)

@@ -30,6 +30,7 @@ from holdfast.topology.fields import (
     Name,
     OnBadRecord,
     OnError,
+    OnRefused,
     Reference,
     Replication,
     SessionTimeout,
@@ -201,6 +202,9 @@ class ProcessorDecl(GroupDecl):
 
     on_bad_record: OnBadRecord = "dead-letter"
     """When a record cannot be turned into an event: make it a dead letter and go on, stop, or drop it."""
+
+    on_refused: OnRefused = "dead-letter"
+    """When the sink refuses what was made of a record: make it a dead letter and go on, stop, or drop it."""
 
     letter_limit: LetterLimitDecl = Field(default_factory=lambda: LetterLimitDecl.model_validate({}))
     """How many records may be set aside or dropped before the shard stops instead."""

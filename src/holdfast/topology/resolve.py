@@ -225,11 +225,24 @@ class _Resolver:
             reads = tuple(topics[topic] for topic in decl.reads)
             writes = tuple(topics[topic] for topic in decl.writes)
             asks = {sink: sinks[sink] for sink in decl.asks}
+            self._stopping((*at, "on_refused"), decl, sinks)
             processor = ResolvedProcessor(
                 decl, handler, tables, reads, writes, sinks.get(decl.sink or ""), asks
             )
             self._signature((*at, "handler"), processor)
             yield name, processor
+
+    def _stopping(self, at: Location, decl: ProcessorDecl, sinks: Mapping[str, ResolvedSink]) -> None:
+        """A sink of the application's own that goes on behind a refused record would lose it."""
+        if decl.sink is None or decl.on_refused != "stop":
+            return
+        sink = sinks[decl.sink]
+        if isinstance(sink.decl, CustomSinkDecl) and not getattr(sink.factory, "can_stop", False):
+            text = (
+                f'"{sink.decl.sink}" does not say that it can stop at a refused record: see '
+                "`SinkBatch.stops_at_refusal`, and set `can_stop = True` in it when it does that"
+            )
+            self._wrong(at, text)
 
     def _sinks(self, parts: Topology) -> Iterator[tuple[str, ResolvedSink]]:
         for name, decl in parts.sinks.items():

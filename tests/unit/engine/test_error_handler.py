@@ -8,16 +8,20 @@ import pytest
 from pydantic import BaseModel
 
 from holdfast.engine.dead_letter import PREFIX
+from holdfast.engine.retries import RetryPolicy
 from holdfast.errors import (
     DecodeError,
     EmptyRecord,
     InvalidEvent,
     NewerVersion,
     NotJson,
+    SinkRefused,
+    StoppedBySink,
     UnexpectedTombstone,
     UnknownType,
 )
 from holdfast.record import Position
+from holdfast.resilience import Backoff
 from holdfast.testing import MemoryStore
 from holdfast.topology.model import CAUSE_BYTES
 from tests.unit.engine.kit import (
@@ -116,6 +120,20 @@ def test_a_record_that_cannot_be_decoded_may_stop_the_shard() -> None:
     assert bench.task.failure is not None
     assert bench.task.failure.position.offset == 1
     assert isinstance(bench.task.failure.cause, NotJson)
+
+
+@pytest.mark.parametrize("policy", ["dead-letter", "drop", "retry"])
+def test_a_record_at_which_the_sink_stops_the_shard_is_not_judged_by_another_policy(policy: Any) -> None:
+    """`on_refused` said so, and `on_error` is about the handler; nor would another attempt help."""
+    retry = RetryPolicy(None, Backoff(base_s=0.01), None, lambda: 0.0)
+    bench = Bench(make_plan(count, on_error=policy, retry=retry))
+    bench.handle(added(0), added(1), added(2))
+    bench.task.failed(Position(IN, 3, 1), StoppedBySink(SinkRefused("too long")))
+    bench.task.reset()
+    bench.handle(added(0), added(1), added(2))
+    assert bench.task.failure is not None
+    assert bench.task.failure.position.offset == 1
+    assert bench.task.positions == {IN: 1}
 
 
 class Strict(BaseModel):

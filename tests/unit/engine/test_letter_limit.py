@@ -79,7 +79,7 @@ def stops_at(
         task.seal()
         task.committed()
         for n in filter(is_refused, numbers):
-            task.note_refused(Position(TOPIC, 0, n * step), SinkRefused("no"))
+            task.note_refused([(Position(TOPIC, 0, n * step), SinkRefused("no"))])
             if task.failure is not None:
                 assert isinstance(task.failure.cause, TooManySetAside)
                 return n
@@ -123,6 +123,22 @@ def test_the_share_is_that_of_the_records(refused: int, is_stopped: bool, batch:
     assert (at is not None) is is_stopped
 
 
+def test_how_many_of_a_batch_were_set_aside_beyond_the_limit_is_told() -> None:
+    """The sink has refused them all by then, and there are letters of all of them."""
+    task = shard(DEFAULT)
+    task.handle(TOPIC, some(TOPIC, *range(6_000)), Unit())
+    task.seal()
+    task.committed()
+    task.note_refused([(Position(TOPIC, 0, n), SinkRefused("no")) for n in range(6_000)])
+    assert task.failure is not None
+    assert task.failure.position.offset == 500
+    told = str(task.failure.cause)
+    assert told.startswith(
+        "500 of the last 1,000 records of this shard were set aside, and here is one more "
+    )
+    assert "(5,499 others of its batch are set aside as well): " in told
+
+
 def test_refused_records_in_a_row_stop_the_shard_whatever_the_batches() -> None:
     """A row goes on in the next batch."""
     limit = LetterLimit(1.0, 1_000, in_a_row=30)
@@ -156,7 +172,7 @@ def test_a_row_goes_on_while_the_next_batch_is_on_its_way() -> None:
         if begin:
             task.committed()
             for message in messages[begin - 10 : begin]:
-                task.note_refused(Position(TOPIC, 0, message.offset()), SinkRefused("no"))
+                task.note_refused([(Position(TOPIC, 0, message.offset()), SinkRefused("no"))])
         task.seal()
     assert task.failure is not None
     assert task.failure.position.offset == 2 * 20

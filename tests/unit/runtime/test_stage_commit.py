@@ -22,6 +22,7 @@ from holdfast.errors import (
     ClusterError,
     Fenced,
     HandlerError,
+    RecordFailed,
     SinkBehind,
     SinkDown,
     SinkError,
@@ -30,7 +31,7 @@ from holdfast.errors import (
     SinkStuck,
 )
 from holdfast.kafka.unit_writer import Outcome
-from holdfast.record import Output, TopicPartition, Write
+from holdfast.record import Output, Position, TopicPartition, Write
 from holdfast.resilience import BreakerSettings, CircuitBreaker
 from holdfast.runtime import stage_commit
 from holdfast.runtime.asking import AskingStage
@@ -74,6 +75,9 @@ def unit(*values: str, outputs: Sequence[Output] = ()) -> SealedUnit:
     return SealedUnit(list(outputs), (part,), len(values), 0, writes)
 
 
+PROCESSOR = StageProcessor("projection", "shop.projection", "shop.dead-letters", lambda _: "id-1")
+
+
 class Bench:
     """A pipeline between a scripted sink and a writer that commits at once."""
 
@@ -82,8 +86,7 @@ class Bench:
         self.writer = HeldWriter()
         self.writer.let_go.set()
         self.guarded = GuardedSink("history", self.sink, SETTINGS, timeout)
-        processor = StageProcessor("projection", "shop.projection", "shop.dead-letters", lambda _: "id-1")
-        self.pipeline = StagePipeline(self.writer, self.guarded, processor)
+        self.pipeline = StagePipeline(self.writer, self.guarded, PROCESSOR)
 
     def block(self) -> threading.Event:
         """Have the sink write until the event is set, 20 s at most."""
@@ -142,6 +145,23 @@ def test_what_the_sink_refuses_is_set_aside_in_the_same_transaction() -> None:
     ]
     assert ("__streams.errors.offset", b"11") in sent[1].headers
     assert ("holdfast.attempts", b"1") in sent[1].headers
+
+
+def test_a_refused_record_may_stop_its_shard_instead() -> None:
+    """The first of those that are refused; nothing is committed on Kafka, and the sink knows of it."""
+    bench = Bench()
+    bench.pipeline = StagePipeline(bench.writer, bench.guarded, replace(PROCESSOR, stops=True))
+    bench.sink.act = lambda batch: [
+        Refusal(batch.writes[n].position, SinkRefused(f"{n} is too long.")) for n in (2, 1)
+    ]
+    with pytest.raises(RecordFailed) as caught:
+        bench.end(unit("a", "b", "c"))
+    assert caught.value.position == Position("orders", 3, 11)
+    assert str(caught.value.cause).startswith("1 is too long. Mend the cause and start again; or declare")
+    assert bench.writer.calls == []
+    assert bench.sink.batches[0].stops_at_refusal
+    bench.sink.act = lambda _: ()
+    assert bench.end(unit("a")).ending.outcome is Outcome.COMMITTED
 
 
 def test_a_letter_says_how_often_the_handler_was_called_for_its_record() -> None:

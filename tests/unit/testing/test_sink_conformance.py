@@ -54,6 +54,7 @@ class StoreSink(Sink):
     """A sink that is right. Its steps are methods, for others to get them wrong."""
 
     accepts: ClassVar[tuple[type, ...]] = (Entry,)
+    can_stop = True
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -63,7 +64,9 @@ class StoreSink(Sink):
         kept = {place: self.kept(batch, place) for place in batch.ends}
         for place, there in kept.items():
             self.check_token(there, batch.fences[place], place)
-        refusals = []
+        refusals = self.stopping(batch)
+        if refusals:
+            return self.told(refusals)
         for position, writes in self.ordered(batch):
             there = kept[TopicPartition(*position[:2])]
             if position.offset < there.position:
@@ -78,6 +81,11 @@ class StoreSink(Sink):
             kept[place].position = max(end, kept[place].position)
             kept[place].token = batch.fences[place]
         return self.told(refusals)
+
+    def stopping(self, batch: SinkBatch) -> list[Refusal]:
+        """The refusals for which nothing is written."""
+        bad = [write.position for write in batch.writes if write.value.is_bad]
+        return [Refusal(at, SinkRefused("it is bad")) for at in bad[: batch.stops_at_refusal]]
 
     def call(self) -> None:
         """Reach the store."""
@@ -390,6 +398,13 @@ class ForgetsRefusals(StoreSink):
         return Refusal(position, SinkRefused("it is bad"))
 
 
+class GoesOnBehindRefusals(StoreSink):
+    """Writes the rest, and notes its position behind it, where it should stop."""
+
+    def stopping(self, batch: SinkBatch) -> list[Refusal]:
+        return []
+
+
 class RaisesRefusals(StoreSink):
     """Fails, for one record, with all the others."""
 
@@ -466,6 +481,7 @@ MISTAKES: dict[type[StoreSink], tuple[str, str]] = {
     RefusesTwice: ("a_refused_record_is_named", "each is named once"),
     RefusesHalf: ("nothing_of_a_refused_record_is_written", "it counts as a whole"),
     ForgetsRefusals: ("a_refusal_is_told_again", "but `write` named those at []"),
+    GoesOnBehindRefusals: ("a_refused_record_that_stops_its_shard", "named those at [3]"),
     RaisesRefusals: ("a_batch_of_nothing_else_is_refused", "it is bad"),
     MakesTextOfAll: ("every_kind_of_value_arrives_as_it_was", 'missing: 0; never written: "0"'),
     MakesDoubles: ("every_kind_of_value_arrives_as_it_was", "missing: 9007199254740993"),

@@ -215,11 +215,16 @@ def test_all_mistakes_of_sinks_are_told_with_their_lines(tmp_path: Path) -> None
         "  long: {type: http, url: 'http://x', timeout: 1s, call_timeout: 2s, headers: {X-Key: [hunter2]}}\n"
         "  ok: {type: http, url: 'http://x', down: [200]}\n"
         "  good: {type: postgres, dsn: x}\n"
+        "  mine: {type: custom, sink: schemas_sk:Mine}\n"
         "processors:\n"
         "  far: {handler: schemas_sk:good, reads: [days], sink: god}\n"
         "  events: {handler: schemas_sk:returns_events, reads: [days], sink: good}\n"
         "  keeps: {handler: schemas_sk:keeps, reads: [days], sink: good, tables: {days: int}}\n"
-        "  loose: {handler: schemas_sk:good, reads: [days], sink: good, guarantee: at-least-once}\n",
+        "  loose: {handler: schemas_sk:good, reads: [days], sink: good, guarantee: at-least-once}\n"
+        "  none: {handler: schemas_sk:returns_events, reads: [days], writes: [days], on_refused: drop}\n"
+        "  stops: {handler: schemas_sk:good, reads: [days], sink: good, on_refused: stop}\n"
+        "  may: {handler: schemas_sk:returns_events, reads: [days], sink: mine, on_refused: stop}\n"
+        "  park: {handler: schemas_sk:good, reads: [days], sink: good, on_refused: park-key}\n",
     )
     begins = [
         '5: sinks.typo.type: expected postgres or http or redis or parquet or kafka or custom, got "postgr',
@@ -237,10 +242,13 @@ def test_all_mistakes_of_sinks_are_told_with_their_lines(tmp_path: Path) -> None
         "17: sinks.long.headers.X-Key: expected text, a number, true or false, got another type of value",
         "17: sinks.long.call_timeout: one call may take no longer than a batch, 1000 ms",
         "18: sinks.ok.down.0: expected a status of HTTP that is no success, such as 429, or a class",
-        '21: processors.far.sink: sink "god" is not declared under `sinks`; did you mean "good"?',
-        "22: processors.events.handler: schemas_sk:returns_events returns Day, which sink 'good' does not",
-        "23: processors.keeps.tables: a processor with a sink keeps no state",
-        "24: processors.loose.guarantee: a processor with a sink is exactly-once up to it",
+        '22: processors.far.sink: sink "god" is not declared under `sinks`; did you mean "good"?',
+        "23: processors.events.handler: schemas_sk:returns_events returns Day, which sink 'good' does not",
+        "24: processors.keeps.tables: a processor with a sink keeps no state",
+        "25: processors.loose.guarantee: a processor with a sink is exactly-once up to it",
+        "26: processors.none.on_refused: only a sink refuses what is made of a record, and this processor",
+        '28: processors.may.on_refused: "schemas_sk:Mine" does not say that it can stop at a refused record',
+        '29: processors.park.on_refused: expected stop, dead-letter or drop, got "park-key"',
     ]
     assert_told(told, begins)
 

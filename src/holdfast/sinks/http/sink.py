@@ -14,6 +14,14 @@ from holdfast.sinks.keyed import KeyedWork, NotDone, RecordWrites
 from holdfast.sinks.progress import Progress
 
 
+class _StoppedError(Exception):
+    """A record is refused that stops its shard."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        super().__init__("refused")
+
+
 class HttpSink(Sink):
     """Calls a service with what the handler returns, many records at once.
 
@@ -27,6 +35,7 @@ class HttpSink(Sink):
     """
 
     accepts = (HttpCall,)
+    can_stop = True
 
     def __init__(self, settings: HttpSettings, batch_s: float) -> None:
         # A record's calls are made one after the other, so none is refused beside its probe; and what else a
@@ -44,9 +53,16 @@ class HttpSink(Sink):
         self._made.begin(batch)
 
         async def call(record: RecordWrites) -> Refusal | None:
-            return await self._call(record, identity_of(batch, record.message), until)
+            refusal = await self._call(record, identity_of(batch, record.message), until)
+            if refusal is not None and batch.stops_at_refusal:
+                # Later records of its key are not called for; those of others may have been.
+                raise _StoppedError(refusal)
+            return refusal
 
-        return [refusal for refusal in self._work.run(batch, call) if refusal is not None]
+        try:
+            return [refusal for refusal in self._work.run(batch, call) if refusal is not None]
+        except _StoppedError as stopped:
+            return [stopped.refusal]
 
     async def _call(self, record: RecordWrites, identity: str, until: float) -> Refusal | None:
         """Make the calls of a record, those that were not made when it came before.

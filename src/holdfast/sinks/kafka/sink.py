@@ -85,6 +85,7 @@ class _Work:
 
     shard: Shard
     part: ShardBatch
+    stops_at_refusal: bool
     search: Search = field(default_factory=Search)
 
     @property
@@ -104,6 +105,7 @@ class KafkaSink(Sink):
 
     accepts = (KafkaRecord,)
     keeps_positions = True
+    can_stop = True
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -151,7 +153,10 @@ class KafkaSink(Sink):
 
     def _write(self, batch: SinkBatch) -> list[Refusal]:
         until = time.monotonic() + self._settings.timeout
-        works = [_Work(self._shard(batch.group, part.number), part) for part in by_shard(batch)]
+        works = [
+            _Work(self._shard(batch.group, part.number), part, batch.stops_at_refusal)
+            for part in by_shard(batch)
+        ]
         self._close_idle()
         refusals: dict[Position, str] = {}
         while works:
@@ -255,6 +260,8 @@ class KafkaSink(Sink):
             raise BeginAnewError("it was let go")
         records, refused = self._encoded(part.new(standing))
         refused |= {at: why[:_LONGEST_WHY] for at, why in search.refused.items()}
+        if refused and work.stops_at_refusal:
+            return refused
         after = part.after(standing, refused)
         good = [(position, outputs) for position, outputs in records if position not in refused]
         self._topics.require(good, self._connected)

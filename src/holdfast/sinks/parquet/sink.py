@@ -41,6 +41,7 @@ class ParquetSink(Sink):
     """
 
     accepts = (Row, Event)
+    can_stop = True
 
     def __init__(self, settings: ParquetSettings) -> None:
         self._settings = settings
@@ -99,6 +100,8 @@ class ParquetSink(Sink):
             if None not in (newest.topic_id, topic_id) and newest.topic_id != topic_id:
                 there = Entry(topic_id=topic_id)
             shaped = self._shaper.shape([it for it in records if it.position.offset >= there.position])
+            if batch.stops_at_refusal and shaped.refused:
+                return dict(shaped.refused)
             begin = batch.begins.get(place, 0)
             entry = Entry(
                 number=newest.number + 1,

@@ -53,6 +53,14 @@ class _Result:
         return found
 
 
+class _StoppedError(Exception):
+    """A record is refused that stops its shard: its transaction is rolled back."""
+
+    def __init__(self, refusals: list[Refusal]) -> None:
+        self.refusals = refusals
+        super().__init__("refused")
+
+
 class PostgresSink(Sink):
     """Writes to one database.
 
@@ -65,6 +73,7 @@ class PostgresSink(Sink):
 
     accepts = (Upsert, Insert, Delete, Execute)
     keeps_positions = True
+    can_stop = True
 
     def __init__(self, name: str, dsn: str, positions: str, timeout: float) -> None:
         self._name = name
@@ -77,6 +86,8 @@ class PostgresSink(Sink):
         try:
             with self._connection.used(self._begin) as connection:
                 return self._write(connection, batch)
+        except _StoppedError as stopped:
+            return stopped.refusals
         except psycopg.Error as error:
             raise judge(error, self._name) from error
 
@@ -105,6 +116,8 @@ class PostgresSink(Sink):
                     # Kafka has no dead letter of it yet: the commit there had failed.
                     result.refusals.append(Refusal(made.position, SinkRefused(there.refused[offset])))
             self._write_all(connection, new, result)
+            if batch.stops_at_refusal and result.refusals:
+                raise _StoppedError(result.refusals)
             self._positions.store(connection, batch, before, result.noted())
         self._positions.tell_new(connection, batch, before)
         return result.refusals

@@ -9,7 +9,8 @@ cannot be rolled back, though, so it looks first, and writes afterwards:
 The positions are the first that is written: a server that takes no writes (a replica, one without memory, or
 without replicas) says so there, and not in between: it looks at its own state before a script's first write
 only. From then on only what a record says can be wrong. What Redis refuses of a record is noted beside the
-positions until Kafka has its dead letter, and what was done of that record before is taken back.
+positions until Kafka has its dead letter, and what was done of that record before is taken back. Where a
+refused record stops its shard, the positions end at it instead.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ local function take_back(undo)
 end
 
 -- Look.
-local count, at = tonumber(ARGV[1]), 2
+local count, stops, at = tonumber(ARGV[1]), ARGV[2] == '1', 3
 local places, fields = {}, {}
 for i = 1, count do
     places[i] = {
@@ -152,10 +153,10 @@ while at <= last do
         if error then
             take_back(undo)
             error = name .. ': ' .. word(error)
-            if is_wrong(error) then
+            if stops or is_wrong(error) then
                 place.reached = number
                 store(false)
-                return {'wrong', index, offset, error}
+                return {is_wrong(error) and 'wrong' or 'stopped', index, offset, error}
             end
             place.refused[offset], has_new = error, true
             refused[#refused + 1] = {index, offset, error}

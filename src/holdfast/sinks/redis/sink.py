@@ -9,7 +9,7 @@ otherwise, so that none is written when one before it was not.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,6 +55,14 @@ class _ScriptMissingError(Exception):
     """The server has forgotten the script: it was restarted, or somebody emptied its cache."""
 
 
+class _StoppedError(Exception):
+    """A record is refused that stops its shard; neither it nor what comes after it was written."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        super().__init__("refused")
+
+
 class RedisSink(Sink):
     """Writes to one Redis, or to the master of a group that Sentinel watches.
 
@@ -68,6 +76,7 @@ class RedisSink(Sink):
 
     accepts = (Set, HashSet, Delete, Increment, HashIncrement, SortedSetAdd, Command)
     keeps_positions = True
+    can_stop = True
 
     def __init__(self, name: str, address: Address, positions: str, timeout: float, replicas: int) -> None:
         self._name = name
@@ -105,7 +114,12 @@ class RedisSink(Sink):
         refusals: list[Refusal] = []
         sent: list[list[TopicPartition]] = []
         key = f"{self._positions}:{batch.group}"
-        for part in parts_of(batch, refusals):
+        parts: Iterable[Part] = parts_of(batch, refusals)
+        if batch.stops_at_refusal:
+            parts = list(parts)
+            if refusals:
+                return refusals
+        for part in parts:
             self._connection.send("EVALSHA", self._script, 1, key, *self._arguments(part, batch))
             sent.append(list(part.numbers))
         if self._replicas:
@@ -113,13 +127,16 @@ class RedisSink(Sink):
             self._connection.send("WAIT", self._replicas, patience)
         replies = [self._connection.reply() for _ in sent]
         copies = self._connection.reply() if self._replicas else 0
-        for places, reply in zip(sent, replies, strict=True):
-            refusals += self._taken(reply, places, batch)
+        try:
+            for places, reply in zip(sent, replies, strict=True):
+                refusals += self._taken(reply, places, batch)
+        except _StoppedError as stopped:
+            return [*refusals, stopped.refusal]
         self._require_copies(copies)
         return refusals
 
     def _arguments(self, part: Part, batch: SinkBatch) -> list[Any]:
-        arguments: list[Any] = [len(part.ends)]
+        arguments: list[Any] = [len(part.ends), int(batch.stops_at_refusal)]
         for place, number in part.numbers.items():
             arguments += (
                 f"{place.topic}/{place.partition}",
@@ -153,9 +170,15 @@ class RedisSink(Sink):
                 self._note_origin(place, int(origin), batch)
             for number, offset, why in refused:
                 position = _position(places[number - 1], offset)
-                yield Refusal(position, SinkRefused(f"sink {self._name!r} refuses it: {_text(why)}"))
+                yield self._refusal(position, why)
             return
+        if verdict == b"stopped":
+            number, offset, why = rest
+            raise _StoppedError(self._refusal(_position(places[number - 1], offset), why))
         raise self._judge(verdict, rest, places, batch)
+
+    def _refusal(self, position: Position, why: bytes) -> Refusal:
+        return Refusal(position, SinkRefused(f"sink {self._name!r} refuses it: {_text(why)}"))
 
     def _judge(
         self, verdict: bytes, rest: Sequence[Any], places: Sequence[TopicPartition], batch: SinkBatch

@@ -68,6 +68,13 @@ class Feed:
         message = MemoryMessage(place.topic, partition, len(records), key=key, value=b"{}")
         records.append([Write(message, value) for value in values])
 
+    def mend(self, offset: int, name: str, payload: Any) -> None:
+        """Have a record of the first partition be a good one after all, the first of its key."""
+        key = self.key(name)
+        self.written.setdefault(key, []).insert(0, payload)
+        records = self._records[self.place()]
+        records[offset] = [Write(records[offset][0].message, self._value(key, payload))]
+
     def ends(self) -> dict[TopicPartition, int]:
         """Where the partitions end."""
         return {place: len(records) for place, records in self._records.items()}
@@ -99,12 +106,14 @@ class Feed:
         ends: Mapping[TopicPartition, int] | None = None,
         *,
         token: int | None = None,
+        stops_at_refusal: bool = False,
     ) -> SinkBatch:
         """The records from what is committed up to some ends; of the partitions in turns.
 
         Args:
             ends: up to where; as far as there are records, unless given.
             token: of another owner.
+            stops_at_refusal: see `SinkBatch`.
         """
         ends = self.ends() if ends is None else ends
         begins = {place: self._committed.get(place, 0) for place in ends}
@@ -118,4 +127,5 @@ class Feed:
             ends=ends,
             fences=dict.fromkeys(ends, self.token if token is None else token),
             topic_ids={self._topic: self.topic_id},
+            stops_at_refusal=stops_at_refusal,
         )

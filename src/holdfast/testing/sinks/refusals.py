@@ -74,6 +74,36 @@ class WithRefusals(SinkConformance):
             self._expect(self.write(sink, feed.batch()), [])
         self.check(feed, again=True)
 
+    def test_a_refused_record_that_stops_its_shard_is_written_when_its_cause_is_mended(self) -> None:
+        """`on_refused: stop`. It comes again, with all after it, and counts as if it had never come.
+
+        For sinks that say `can_stop`; no other is told to.
+        """
+        with self.opened() as sink:
+            if not sink.can_stop:
+                return
+        feed = self.feed()
+        for n in range(10):
+            if n == 3:
+                feed.add_values("late", self.refused(feed.key("late")))
+            else:
+                feed.add(f"k{n % 4}", n)
+            feed.add(f"k{n % 4}-other", n, partition=1)
+        if self.once:
+            # Others may have it there already; with it the order of its key would be another one.
+            feed.add("late", "after")
+        with self.opened() as sink:
+            self._expect(self.write(sink, feed.batch(stops_at_refusal=True)), [3])
+            # What the shard commits before it stops.
+            before = {feed.place(0): 3, feed.place(1): 10}
+            self._expect(self.write(sink, feed.batch(before, stops_at_refusal=True)), [])
+            feed.commit(before)
+        feed.token += 1
+        feed.mend(3, "late", "mended")
+        with self.opened() as sink:
+            self._expect(self.write(sink, feed.batch(stops_at_refusal=True)), [])
+        self.check(feed, again=True)
+
     def _mixed(self, feed: Feed) -> list[int]:
         refused = [3, 11, 12]
         for n in range(20):
