@@ -41,6 +41,9 @@ _FIRST_WRITES: Final = 1_000
 
 _FORCED: Final = "it is forced open"
 
+_TRYING_S: Final = 1.0
+"""For how long after a pause a record is likely to be on its way: it has to be fetched first."""
+
 _HELD_S: Final = 0.02
 """How soon to look again whether it is known what was forced; nothing else keeps inputs from being read."""
 
@@ -163,6 +166,7 @@ class SinkGate:
         self._said = ""
         self._failures = 0
         self._shut_until: float | None = None
+        self._seen_shut = -inf
         self._pace = Pace(clock)
 
     @property
@@ -174,6 +178,14 @@ class SinkGate:
     def is_shut(self) -> bool:
         """Whether none passes. Neither open nor shut: one may."""
         return self.seconds_shut > 0
+
+    @property
+    def is_troubled(self) -> bool:
+        """Whether none passes, or one is about to be tried.
+
+        For people, who would be told with each try that the outage is over.
+        """
+        return self.is_shut or (not self.is_open and self._clock() - self._seen_shut < _TRYING_S)
 
     @property
     def seconds_shut(self) -> float:
@@ -208,6 +220,8 @@ class SinkGate:
         elif before and not self._forced and not self._failures:
             # Nothing failed, so there is nothing to be tried first.
             self._open()
+        if self.is_shut:
+            self._seen_shut = self._clock()
         self.paused = () if self.is_open else tuple(sorted(shards))
 
     def room(self, waiting: int) -> int:

@@ -130,7 +130,7 @@ class Worker(OwnershipListener):
             standbys=self._restorer.standbys.shards,
             behind=self._restorer.standbys.behind,
             restore_waits=self._shards.why_restores_wait(),
-            waits_for=gate.sink if gate is not None and gate.reason and self._is_held_up(gate) else "",
+            waits_for=gate.sink if gate is not None and gate.reason and self._is_waiting(gate) else "",
             why=gate.reason if gate is not None else "",
         )
 
@@ -216,6 +216,10 @@ class Worker(OwnershipListener):
     def _is_held_up(self, gate: SinkGate) -> bool:
         """Whether the sink is in trouble and there is something that waits for it, as far as is known."""
         return gate.is_shut or (not gate.is_open and self._committer.tries_sink)
+
+    def _is_waiting(self, gate: SinkGate) -> bool:
+        """The same for people, for whom it is one outage from its beginning to its end."""
+        return gate.is_troubled or self._is_held_up(gate)
 
     def _holds_back(self, gate: SinkGate) -> bool:
         """Whether shards stand still because their sink has to wait for them, or they for it."""

@@ -121,6 +121,27 @@ def test_a_system_that_was_down_before_it_was_forced_open_is_tried_first() -> No
     assert (bench.gate.is_open, bench.gate.is_shut, bench.gate.reason) == (False, False, "away")
 
 
+def test_an_outage_is_one_while_records_are_tried() -> None:
+    """People would be told with each try that it is over. Where nothing comes to be tried it is not known."""
+    bench = Bench()
+    bench.sink.is_down = True
+    assert not bench.gate.is_troubled
+    for _ in range(5):
+        bench.offer()
+        assert bench.gate.is_troubled
+        while bench.gate.is_shut:
+            bench.clock.advance(0.05)
+            bench.gate.look([1])
+        assert bench.gate.is_troubled
+    bench.clock.advance(5.0)
+    bench.gate.look([1])
+    assert not bench.gate.is_troubled
+    bench.sink.is_down = False
+    bench.offer()
+    assert bench.gate.is_open
+    assert not bench.gate.is_troubled
+
+
 def test_a_pause_without_end_is_none_that_a_system_can_ask_for() -> None:
     """Whoever asks something that is forced open, and says so in its own words."""
     bench = Bench()
