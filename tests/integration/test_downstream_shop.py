@@ -1,4 +1,4 @@
-"""The reference application with its gateway and its database, both failing on and off under load."""
+"""The reference application with its gateway, database and Redis, all failing on and off under load."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import json
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -16,14 +17,17 @@ from typing import Any, Self
 import pytest
 import yaml
 
+from holdfast.checks import CheckResult
 from holdfast.schema import Event
 from processors.credit import LIMIT
+from processors.dashboard import ORDERS
 from schemas.orders import OrderPlaced
 from tests.conftest import TestCluster
 from tests.integration.application import Application
 from tests.support.application import Run
 from tests.support.gateway import GatewayProcess, gateway_process
 from tests.support.postgres import PostgresServer
+from tests.support.redis import SentinelSetup
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
@@ -52,21 +56,26 @@ FAULTS: tuple[dict[str, Any], ...] = (
 """Each kind; the last three let some calls through, so the application works on meanwhile."""
 
 
+WORKERS = ("payments", "order-history", "dashboard")
+"""Those that are killed: each writes to one of the systems, or asks it."""
+
+
+@dataclass
 class Shop:
     """The application and the systems around it.
 
     Attributes:
+        set_variable: sets one of the environment, for as long as the test runs.
         killed: the systems and workers that were killed, in their order.
     """
 
-    def __init__(
-        self, app: Application, gateway: GatewayProcess, postgres: PostgresServer, database: str
-    ) -> None:
-        self.app = app
-        self.gateway = gateway
-        self.postgres = postgres
-        self.database = database
-        self.killed: list[str] = []
+    app: Application
+    gateway: GatewayProcess
+    postgres: PostgresServer
+    database: str
+    redis: SentinelSetup
+    set_variable: Callable[[str, str], None]
+    killed: list[str] = field(default_factory=list)
 
     def trouble(self, run: Run, fault: dict[str, Any]) -> None:
         """Let the gateway fail in one way until it is noticed, and see that it goes on afterwards."""
@@ -95,6 +104,22 @@ class Shop:
             self.until_waiting(run, "order-history", "history")
         finally:
             self.postgres.start()
+
+    @contextlib.contextmanager
+    def master_killed(self) -> Iterator[None]:
+        """SIGKILL to the Redis that is the master, which comes back as a replica when the block ends."""
+        self.killed.append("redis")
+        dead = self.redis.kill_master()
+        try:
+            yield
+        finally:
+            dead.start()
+            self.redis.wait_until_whole()
+
+    def check(self) -> list[CheckResult]:
+        """Every invariant, over the log and what the systems hold."""
+        self.set_variable("DASHBOARD_URL", self.redis.master().url)
+        return list(self.app.check())
 
     def kill_worker(self, run: Run, processor: str) -> None:
         """SIGKILL a worker; its supervisor starts it again."""
@@ -150,20 +175,26 @@ class Trade:
 
 @pytest.fixture
 def shop(
-    cluster: TestCluster, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: TestCluster,
+    postgres: PostgresServer,
+    redis_sentinel: SentinelSetup,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Shop]:
-    """The application with fresh topics, a fresh gateway and a fresh database, without the Faust view."""
+    """The application with fresh topics and fresh systems around it, without the Faust view."""
+    with redis_sentinel.client() as client:
+        client.flushall()
     with postgres.database() as name, gateway_process(tmp_path / "journal", limit=str(LIMIT)) as gateway:
         with postgres.connect(name) as connection:
             connection.execute((ROOT / "schemas" / "history.sql").read_bytes())
         monkeypatch.setenv("GATEWAY_URL", gateway.url)
         monkeypatch.setenv("HISTORY_DSN", postgres.dsn(name))
-        file = write_application(tmp_path / "app", gateway.url, postgres.dsn(name))
+        file = write_application(tmp_path / "app", gateway.url, postgres.dsn(name), redis_sentinel)
         with Application(file, cluster.bootstrap_servers, tmp_path) as app:
-            yield Shop(app, gateway, postgres, name)
+            yield Shop(app, gateway, postgres, name, redis_sentinel, monkeypatch.setenv)
 
 
-def write_application(folder: Path, gateway: str, dsn: str) -> Path:
+def write_application(folder: Path, gateway: str, dsn: str, redis: SentinelSetup) -> Path:
     """The application as it is in the repository, with other addresses and shorter times."""
     folder.mkdir()
     for package in ("producers", "processors", "schemas"):
@@ -171,6 +202,7 @@ def write_application(folder: Path, gateway: str, dsn: str) -> Path:
     declared = yaml.safe_load((ROOT / "topology.downstream.yaml").read_text())
     declared["sinks"]["gateway"] |= {"url": gateway, "call_timeout": "1s", "timeout": "4s"}
     declared["sinks"]["history"] |= {"dsn": dsn, "timeout": "2s"}
+    declared["sinks"]["counters"] = {"type": "redis", **redis.settings, "timeout": "2s"}
     del declared["processors"]["live-spending"]
     declared["checks"].remove("processors.invariants:live_spending_matches")
     file = folder / "topology.yaml"
@@ -184,7 +216,7 @@ def write_application(folder: Path, gateway: str, dsn: str) -> Path:
 def test_nobody_is_charged_twice_and_the_database_equals_the_log_whatever_fails(
     shop: Shop, rounds: int
 ) -> None:
-    """Each fault of the gateway in turn, its death, the database's and workers', all under load."""
+    """Each fault of the gateway in turn, its death, the database's, Redis' and workers', all under load."""
     rng = random.Random(rounds)
     with shop.app.running() as run:
         with Trade(shop.app, rounds * MOST) as trade:
@@ -198,11 +230,15 @@ def test_nobody_is_charged_twice_and_the_database_equals_the_log_whatever_fails(
 
 def let_all_fail(shop: Shop, run: Run, rng: random.Random) -> None:
     """Every fault once; each time another of the killed is killed beside it."""
-    beside = itertools.cycle(["database", "nothing", "payments", "nothing", "order-history"])
+    beside = itertools.cycle(["database", "redis", "payments", "dashboard", "order-history"])
     for fault, other in zip(rng.sample(FAULTS, len(FAULTS)), beside, strict=False):
-        with shop.database_killed(run) if other == "database" else contextlib.nullcontext():
+        with contextlib.ExitStack() as killed:
+            if other == "database":
+                killed.enter_context(shop.database_killed(run))
+            elif other == "redis":
+                killed.enter_context(shop.master_killed())
             shop.trouble(run, fault)
-            if other in ("payments", "order-history"):
+            if other in WORKERS:
                 shop.kill_worker(run, other)
         shop.until_nobody_waits(run)
     shop.kill_gateway(run)
@@ -211,22 +247,23 @@ def let_all_fail(shop: Shop, run: Run, rng: random.Random) -> None:
 
 def assert_all_holds(shop: Shop, placed: int, rounds: int) -> None:
     """Every invariant, over the log, the gateway's audit and the database; and every fault was there."""
-    results = {result.name: result for result in shop.app.check()}
+    results = {result.name: result for result in shop.check()}
     assert [(result.name, result.examples) for result in results.values() if not result.ok] == []
     assert results["every order reaches exactly one end"].counts["placed"] == placed
     assert results["PostgreSQL equals the fold of the log"].counts["orders"] == placed
+    assert results["Redis equals the fold of the log"].counts["orders"] == placed
     charges = results["every payment is charged exactly once"].counts
     assert charges["charged"] > 0.3 * placed
     assert charges["repeated"] > 0, "some answers were lost, and asked for again"
     audit = shop.gateway.audit()
     assert {entry.fault for entry in audit} == {None, *(fault["kind"] for fault in FAULTS)}
     assert any(entry.fault and entry.outcome == "charged" for entry in audit)
-    assert shop.killed.count("postgres") == 2 * rounds
-    assert set(shop.killed) == {"postgres", "gateway", "payments", "order-history"}
+    assert shop.killed.count("postgres") == shop.killed.count("redis") == 2 * rounds
+    assert set(shop.killed) == {"postgres", "redis", "gateway", *WORKERS}
 
 
 def assert_damage_is_found(shop: Shop) -> None:
-    """One charge too many and three changes in the database are seen by the same checks."""
+    """One charge too many, three changes in the database and a counter are seen by the same checks."""
     charged = [entry for entry in shop.gateway.audit() if entry.outcome == "charged"]
     spent: Counter[str] = Counter()
     for entry in charged:
@@ -238,5 +275,11 @@ def assert_damage_is_found(shop: Shop) -> None:
         connection.execute("UPDATE orders SET total = total + 1 WHERE order_id = %s", [some.order_id])
         connection.execute("DELETE FROM payments WHERE order_id = %s", [some.order_id])
         connection.execute("INSERT INTO ledger_entries (account, order_id, amount) VALUES ('sales', 'x', 1)")
-    found = {result.name: result.violations for result in shop.app.check() if not result.ok}
-    assert found == {"every payment is charged exactly once": 1, "PostgreSQL equals the fold of the log": 3}
+    with shop.redis.client() as client:
+        client.hincrby(ORDERS, "confirmed", 1)
+    found = {result.name: result.violations for result in shop.check() if not result.ok}
+    assert found == {
+        "every payment is charged exactly once": 1,
+        "PostgreSQL equals the fold of the log": 3,
+        "Redis equals the fold of the log": 1,
+    }
