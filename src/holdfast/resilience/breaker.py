@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 from holdfast.errors import CircuitOpen
+from holdfast.resilience.checks import a_function, a_layer
+from holdfast.resilience.checks import errors as check_errors
 from holdfast.resilience.machine import REFUSED, Machine
 from holdfast.resilience.settings import BreakerSettings
 from holdfast.resilience.states import CircuitState, Transition
@@ -76,7 +78,7 @@ class CircuitBreaker:
         jitter: random numbers from 0 to 1.
 
     Raises:
-        PolicyError: `settings` can not work.
+        PolicyError: an argument is none of its kind.
     """
 
     def __init__(
@@ -91,6 +93,12 @@ class CircuitBreaker:
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        if settings is not None:
+            a_layer("settings", settings, BreakerSettings, "BreakerSettings(failure_rate=0.5)")
+        check_errors("failures", failures)
+        check_errors("ignored", ignored)
+        if failed_result is not None:
+            a_function("failed_result", failed_result, "takes an answer and tells whether it is a failure")
         self.name = name
         self.settings = settings or BreakerSettings()
         self._failures = failures

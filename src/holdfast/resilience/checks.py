@@ -15,8 +15,13 @@ def positive(name: str, value: float) -> None:
 
 def not_negative(name: str, value: float) -> None:
     """Refuse what is not a finite number from 0 on."""
-    if not (_is_number(value) and 0 <= value < math.inf):
-        raise PolicyError(f"{name} must be a number, 0 or more, not {value!r}")
+    number_from(name, value, 0)
+
+
+def number_from(name: str, value: float, least: float) -> None:
+    """Refuse what is not a finite number from `least` on."""
+    if not (_is_number(value) and least <= value < math.inf):
+        raise PolicyError(f"{name} must be a number, {least:g} or more, not {value!r}")
 
 
 def fraction(name: str, value: float) -> None:
@@ -29,6 +34,32 @@ def at_least(name: str, value: object, least: int) -> None:
     """Refuse what is not a whole number from `least` on."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise PolicyError(f"{name} must be a whole number, {least} or more, not {value!r}")
+
+
+def a_layer(name: str, value: object, kind: type, example: str) -> None:
+    """Refuse what is no `kind`; it would fail only when something is called.
+
+    Args:
+        name: of the argument.
+        value: what was given for it.
+        kind: the class that it has to be of.
+        example: how one is made.
+    """
+    if not isinstance(value, kind):
+        raise PolicyError(f"{name} must be a {kind.__name__}, such as {example}, not {value!r}")
+
+
+def errors(name: str, value: object) -> None:
+    """Refuse what `except` could not take."""
+    kinds = value if isinstance(value, tuple) else (value,)
+    if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+        raise PolicyError(f"{name} must be classes of errors in a tuple, not {value!r}")
+
+
+def a_function(name: str, value: object, does: str) -> None:
+    """Refuse what cannot be called; `does` says what it has to take and answer."""
+    if not callable(value):
+        raise PolicyError(f"{name} must be a function that {does}, not {value!r}")
 
 
 def _is_number(value: object) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
 
 from holdfast.errors import ResilienceError
+from holdfast.resilience.checks import a_function
+from holdfast.resilience.checks import errors as check_errors
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,9 +23,14 @@ class Fallback:
             asyncio call waits for it.
         errors: for which errors; by default those of the protection itself, so that a wrong request is not
             hidden.
+
+    Raises:
+        PolicyError: `answer` is no function, or `errors` are none.
     """
 
     def __init__(self, answer: Callable[[Exception], object], errors: Errors = (ResilienceError,)) -> None:
+        a_function("answer", answer, "takes the error and answers")
+        check_errors("errors", errors)
         self._answer = answer
         self._errors = errors
 

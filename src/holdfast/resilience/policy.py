@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial, wraps
 from inspect import iscoroutinefunction
 from typing import Any, ParamSpec, TypeVar
@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from holdfast.errors import PolicyError
 from holdfast.resilience.breaker import CircuitBreaker
 from holdfast.resilience.bulkhead import Bulkhead
+from holdfast.resilience.checks import a_layer
 from holdfast.resilience.deadline import Timeout
 from holdfast.resilience.fallback import Fallback
 from holdfast.resilience.rate_limit import RateLimit
@@ -17,6 +18,16 @@ from holdfast.resilience.retry import Retry
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_LAYERS: Mapping[str, tuple[type, str]] = {
+    "fallback": (Fallback, "Fallback(lambda error: ...)"),
+    "retry": (Retry, "Retry(attempts=3)"),
+    "bulkhead": (Bulkhead, 'Bulkhead("gateway", concurrent=20)'),
+    "rate_limit": (RateLimit, 'RateLimit("gateway", calls=100)'),
+    "breaker": (CircuitBreaker, 'CircuitBreaker("gateway")'),
+    "timeout": (Timeout, 'Timeout("gateway", 3.0)'),
+}
+"""What each argument has to be, and an example of it."""
 
 
 class Policy:
@@ -34,7 +45,7 @@ class Policy:
         timeout: how long each single try may take.
 
     Raises:
-        PolicyError: it has no layer at all.
+        PolicyError: it has no layer at all, or one that is none.
     """
 
     def __init__(
@@ -47,8 +58,18 @@ class Policy:
         breaker: CircuitBreaker | None = None,
         timeout: Timeout | None = None,
     ) -> None:
-        given = (fallback, retry, bulkhead, rate_limit, breaker, timeout)
-        layers = [layer for layer in given if layer is not None]
+        given = {
+            "fallback": fallback,
+            "retry": retry,
+            "bulkhead": bulkhead,
+            "rate_limit": rate_limit,
+            "breaker": breaker,
+            "timeout": timeout,
+        }
+        for name, (kind, example) in _LAYERS.items():
+            if given[name] is not None:
+                a_layer(name, given[name], kind, example)
+        layers = [layer for layer in given.values() if layer is not None]
         if not layers:
             raise PolicyError(
                 "this policy protects from nothing: give it a breaker, a retry or another layer"

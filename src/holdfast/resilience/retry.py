@@ -11,7 +11,8 @@ from typing import ParamSpec, TypeVar
 from holdfast.errors import CallRefused
 from holdfast.resilience.backoff import Backoff
 from holdfast.resilience.budget import RetryBudget
-from holdfast.resilience.checks import at_least, positive
+from holdfast.resilience.checks import a_layer, at_least, positive
+from holdfast.resilience.checks import errors as check_errors
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,7 +29,9 @@ class Retry:
     `retry_after_limit_s` the error is raised at once.
 
     The error that is raised in the end is the last one of the call itself; a note on it tells how many
-    tries it had and why there was no other.
+    tries it had and why there was no other. If a later try is refused, because the circuit opened meanwhile,
+    say, the refusal is raised, as it tells when to come again; its `__cause__` is the last error of the call
+    itself, and a note tells it, too.
 
     Args:
         attempts: how often the call is made at most, the first time included.
@@ -64,6 +67,11 @@ class Retry:
         if within_s is not None:
             positive("within_s", within_s)
         positive("retry_after_limit_s", retry_after_limit_s)
+        if backoff is not None:
+            a_layer("backoff", backoff, Backoff, "Backoff(base_s=0.05, cap_s=2.0)")
+        if budget is not None:
+            a_layer("budget", budget, RetryBudget, "RetryBudget()")
+        check_errors("errors", errors)
         self.attempts = attempts
         self.backoff = backoff or Backoff()
         self.budget = budget
@@ -79,17 +87,23 @@ class Retry:
         """Call `function` until it answers or nothing more may be tried.
 
         Raises:
+            CallRefused: a try was not made; its cause is what the one before it raised.
             BaseException: what its last try raised.
         """
         began = self._begin()
         tries = 1
+        last: Exception | None = None
         while True:
             try:
                 return function(*args, **kwargs)
+            except CallRefused as refused:
+                _tell(refused, last, tries - 1)
+                raise
             except self.errors as error:
                 wait_s = self._wait_s(error, tries, began)
                 if wait_s is None:
                     raise
+                last = error
             self._sleep(wait_s)
             tries += 1
 
@@ -99,17 +113,23 @@ class Retry:
         """Await `function` until it answers or nothing more may be tried.
 
         Raises:
+            CallRefused: a try was not made; its cause is what the one before it raised.
             BaseException: what its last try raised.
         """
         began = self._begin()
         tries = 1
+        last: Exception | None = None
         while True:
             try:
                 return await function(*args, **kwargs)
+            except CallRefused as refused:
+                _tell(refused, last, tries - 1)
+                raise
             except self.errors as error:
                 wait_s = self._wait_s(error, tries, began)
                 if wait_s is None:
                     raise
+                last = error
             await self._sleep_async(wait_s)
             tries += 1
 
@@ -120,8 +140,6 @@ class Retry:
 
     def _wait_s(self, error: Exception, tries: int, began: float) -> float | None:
         """How long to wait before the next try; None if there is none."""
-        if isinstance(error, CallRefused):
-            return None
         asked_s = getattr(error, "retry_after_s", None) or 0.0
         wait_s = max(asked_s, self.backoff.wait_s(tries, self._jitter))
         spent_s = self._clock() - began
@@ -138,6 +156,15 @@ class Retry:
         if tries > 1 or self.attempts > 1:
             error.add_note(f"{_times(tries)} in {spent_s:.3g} s; {end}")
         return None
+
+
+def _tell(refused: CallRefused, last: Exception | None, tries: int) -> None:
+    """Say beside the refusal of a try why the call had failed before it; nothing if this is the first."""
+    if last is None:
+        return
+    refused.__cause__ = last
+    text = f": {last}" if str(last) else ""
+    refused.add_note(f"{_times(tries)} before that; the call itself failed with {type(last).__name__}{text}")
 
 
 def _times(tries: int) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from holdfast.errors import PolicyError
-from holdfast.resilience.checks import at_least, fraction, positive
+from holdfast.resilience.checks import at_least, fraction, number_from, positive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +60,15 @@ class BreakerSettings:
         positive("open_s", self.open_s)
         positive("half_open_s", self.half_open_s)
         at_least("half_open_calls", self.half_open_calls, 1)
-        if not self.open_growth >= 1:
-            raise PolicyError(f"open_growth must be 1 or more, not {self.open_growth!r}")
-        if not self.open_limit_s >= self.open_s:
+        number_from("open_growth", self.open_growth, 1)
+        if self.open_limit_s != math.inf:
+            positive("open_limit_s", self.open_limit_s)
+        number_from("open_jitter", self.open_jitter, 0)
+        if self.open_limit_s < self.open_s:
             raise PolicyError(
                 f"open_limit_s ({self.open_limit_s!r}) must not be below open_s ({self.open_s!r})"
             )
-        if not 0 <= self.open_jitter < 1:
+        if not self.open_jitter < 1:
             raise PolicyError(f"open_jitter must be 0 or more and below 1, not {self.open_jitter!r}")
         self._check_that_it_can_open()
 

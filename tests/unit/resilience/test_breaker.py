@@ -433,7 +433,7 @@ def _together(count: int, work: Callable[[], None]) -> None:
         ({"open_s": 0}, "open_s must be a number above 0"),
         ({"open_s": float("inf")}, "open_s must be a number above 0"),
         ({"open_s": 61}, "open_limit_s .* must not be below open_s"),
-        ({"open_growth": 0.5}, "open_growth must be 1 or more"),
+        ({"open_growth": 0.5}, "open_growth must be a number, 1 or more"),
         ({"open_jitter": 1}, "open_jitter must be 0 or more and below 1"),
         ({"half_open_calls": 0}, "half_open_calls must be a whole number, 1 or more"),
         ({"half_open_s": -1}, "half_open_s must be a number above 0"),

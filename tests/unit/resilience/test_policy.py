@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Callable
 
 import pytest
 
@@ -35,10 +36,11 @@ def breaker(minimum_calls: int, clock: ManualClock | None = None) -> CircuitBrea
     return CircuitBreaker("gateway", rules, clock=clock or ManualClock())
 
 
-def quick_retry(attempts: int) -> Retry:
+def quick_retry(attempts: int, errors: tuple[type[Exception], ...] = (Exception,)) -> Retry:
     clock = ManualClock()
     return Retry(
         attempts=attempts,
+        errors=errors,
         backoff=Backoff(0.01),
         clock=clock,
         sleep=clock.sleep,
@@ -57,6 +59,42 @@ def test_every_try_counts_at_the_breaker_and_retries_end_when_it_opens() -> None
     with pytest.raises(CircuitOpen):
         policy.call(fails)
     assert len(calls) == 3
+
+
+def test_a_circuit_that_opens_between_two_tries_does_not_hide_why_the_call_failed() -> None:
+    tries: list[Down] = []
+
+    def fails() -> None:
+        tries.append(Down(f"no seats, try {len(tries) + 1}"))
+        raise tries[-1]
+
+    async def fails_later() -> None:
+        fails()
+
+    for errors in ((Exception,), (Down,)):
+        tries.clear()
+        with pytest.raises(CircuitOpen) as refused:
+            Policy(retry=quick_retry(10, errors), breaker=breaker(2)).call(fails)
+        assert refused.value.__cause__ is tries[1]
+        assert refused.value.__notes__ == [
+            "tried 2 times before that; the call itself failed with Down: no seats, try 2"
+        ]
+        tries.clear()
+        with pytest.raises(CircuitOpen) as refused:
+            asyncio.run(Policy(retry=quick_retry(10, errors), breaker=breaker(1)).call_async(fails_later))
+        assert refused.value.__cause__ is tries[0]
+        assert refused.value.__notes__ == [
+            "tried once before that; the call itself failed with Down: no seats, try 1"
+        ]
+
+
+def test_a_call_that_was_refused_at_its_first_try_has_no_error_of_its_own() -> None:
+    circuit = breaker(1)
+    circuit.force_open()
+    with pytest.raises(CircuitOpen) as refused:
+        Policy(retry=quick_retry(3), breaker=circuit).call(lambda: None)
+    assert refused.value.__cause__ is None
+    assert not hasattr(refused.value, "__notes__")
 
 
 def test_a_full_bulkhead_is_no_failure_of_the_downstream() -> None:
@@ -186,3 +224,65 @@ def test_a_policy_without_any_protection_is_refused() -> None:
         Policy()
     with pytest.raises(PolicyError, match="seconds must be a number above 0"):
         Timeout("gateway", 0)
+
+
+@pytest.mark.parametrize(
+    ("argument", "given", "said"),
+    [
+        (
+            "fallback",
+            "x",
+            "fallback must be a Fallback, such as Fallback(lambda error: ...), not 'x'",
+        ),
+        (
+            "fallback",
+            Fallback,
+            "fallback must be a Fallback, such as Fallback(lambda error: ...), not <class",
+        ),
+        ("retry", 3, "retry must be a Retry, such as Retry(attempts=3), not 3"),
+        ("bulkhead", 20, 'bulkhead must be a Bulkhead, such as Bulkhead("gateway", concurrent=20), not 20'),
+        ("rate_limit", 5, 'rate_limit must be a RateLimit, such as RateLimit("gateway", calls=100), not 5'),
+        (
+            "breaker",
+            BreakerSettings(),
+            'breaker must be a CircuitBreaker, such as CircuitBreaker("gateway"), not BreakerSettings(',
+        ),
+        ("timeout", 3.0, 'timeout must be a Timeout, such as Timeout("gateway", 3.0), not 3.0'),
+        ("timeout", False, 'timeout must be a Timeout, such as Timeout("gateway", 3.0), not False'),
+    ],
+)
+def test_a_layer_that_is_none_is_refused_before_any_call(argument: str, given: object, said: str) -> None:
+    with pytest.raises(PolicyError) as error:
+        Policy(**{argument: given})  # type: ignore[arg-type]
+    assert str(error.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Fallback("x"), "answer must be a function that takes the error and answers, not 'x'"),
+        (lambda: Fallback(repr, "x"), "errors must be classes of errors in a tuple, not 'x'"),
+        (lambda: Retry(errors=[Down]), "errors must be classes of errors in a tuple, not [<class"),
+        (lambda: Retry(errors=(Down, 3)), "errors must be classes of errors in a tuple, not (<class"),
+        (
+            lambda: Retry(backoff=0.1),
+            "backoff must be a Backoff, such as Backoff(base_s=0.05, cap_s=2.0), no",
+        ),
+        (lambda: Retry(budget=10), "budget must be a RetryBudget, such as RetryBudget(), not 10"),
+        (lambda: CircuitBreaker("x", 0.5), "settings must be a BreakerSettings, such as BreakerSettings(fai"),
+        (lambda: CircuitBreaker("x", failures="x"), "failures must be classes of errors in a tuple, not 'x'"),
+        (lambda: CircuitBreaker("x", ignored=3), "ignored must be classes of errors in a tuple, not 3"),
+        (lambda: CircuitBreaker("x", failed_result=500), "failed_result must be a function that takes"),
+        (lambda: BreakerSettings(open_growth="2"), "open_growth must be a number, 1 or more, not '2'"),
+        (lambda: BreakerSettings(open_jitter=True), "open_jitter must be a number, 0 or more, not True"),
+    ],
+)
+def test_a_part_of_a_layer_that_is_none_is_refused_at_once(make: Callable[[], object], said: str) -> None:
+    with pytest.raises(PolicyError) as error:
+        make()
+    assert str(error.value).startswith(said)
+
+
+def test_one_class_of_errors_may_stand_without_its_tuple() -> None:
+    Retry(errors=Down)  # type: ignore[arg-type] # as `except` takes it
+    CircuitBreaker("gateway", failures=Down)  # type: ignore[arg-type] # likewise
