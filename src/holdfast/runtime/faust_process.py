@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import HoldfastError, TopologyError
+from holdfast.extras import with_extra
 from holdfast.log_limit import LogLimit
 from holdfast.runtime.orders import EXIT_FINAL
 from holdfast.runtime.orphan import end_with_supervisor
@@ -60,9 +61,7 @@ def _work(reference: str, line: StatusLine) -> None:
     try:
         from faust.cli.faust import cli
     except ImportError as error:
-        raise TopologyError(
-            f"{reference} needs faust-streaming; install it with `pip install faust-streaming`"
-        ) from error
+        raise TopologyError(f"{reference} needs faust-streaming: {with_extra('faust')}") from error
     # Faust imports the application by name from the working folder, which is the topology's.
     sys.path.insert(0, os.getcwd())
     module, _, name = reference.partition(":")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from holdfast.errors import HoldfastError, SinkError
+from holdfast.extras import with_extra
 from holdfast.sinks.base import Downstream, Sink
 from holdfast.topology.resolved import ResolvedSink
 from holdfast.topology.sink_decls import (
@@ -80,10 +81,7 @@ def _needing(client: str, decl: _Client) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise SinkError(
-            f"sink {decl.name!r} needs {client} ({error}); install it with: "
-            f"pip install 'holdfast[{decl.type}]'"
-        ) from None
+        raise SinkError(f"sink {decl.name!r} needs {client} ({error}): {with_extra(decl.type)}") from None
 
 
 def _redis(decl: RedisSinkDecl) -> Sink:

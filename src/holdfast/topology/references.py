@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from holdfast.errors import HoldfastError, TopologyError
+from holdfast.extras import with_extra
 from holdfast.topology.source import did_you_mean
 
 
@@ -77,7 +78,7 @@ class References:
         hint = ""
         if isinstance(error, ModuleNotFoundError):
             package = str(error.name).partition(".")[0]
-            hint = f"; install {'faust-streaming' if package == 'faust' else 'the package that has it'}"
+            hint = f"; {with_extra('faust') if package == 'faust' else 'install the package that has it'}"
         return f'importing "{name}" fails at {self._place(error)}: {text}{hint}'
 
     def _place(self, error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -573,3 +574,18 @@ def test_a_call_that_may_take_as_long_as_its_handler_is_refused(tmp_path: Path) 
         f"6: sinks.longer.call_timeout: 5000 ms is not less than `timeout`, 4000 ms, and {says}",
     ]
     assert_told(told, begins)
+
+
+def test_a_sink_without_its_client_says_how_that_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a checkout, as Holdfast is in no package index."""
+    resolved = http(tmp_path)
+    monkeypatch.setitem(sys.modules, "holdfast.sinks.http.service", None)
+    with pytest.raises(SinkError) as caught:
+        build_sink(resolved)
+    text = str(caught.value)
+    assert text.startswith("sink 'gateway' needs aiohttp (")
+    assert text.endswith(
+        ": install Holdfast with its extra `http` (from its checkout: pip install '.[http]')"
+    )

@@ -12,14 +12,13 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from holdfast.extras import with_extra
 from holdfast.testing.simulation.failures import SimulationError
 
 try:
     from greenlet import getcurrent, greenlet
 except ImportError as missing:
-    raise SimulationError(
-        "a simulation needs the package greenlet; install it with `pip install 'holdfast[simulation]'`"
-    ) from missing
+    raise SimulationError(f"a simulation needs the package greenlet: {with_extra('simulation')}") from missing
 
 _LOOK_STEPS = 8
 """Events after which is looked whether what is waited for has come."""

@@ -151,7 +151,7 @@ def test_without_greenlet_it_says_what_to_install() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=dict(os.environ)
     )
     assert done.returncode
-    assert "pip install 'holdfast[simulation]'" in done.stderr
+    assert "install Holdfast with its extra `simulation` (from its checkout: pip install '.[" in done.stderr
 
 
 def test_compaction_keeps_offsets_and_the_last_value_of_each_key() -> None:
