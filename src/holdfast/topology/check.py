@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from holdfast.errors import PolicyError
+from holdfast.topology.breaker_check import breaker_problems
 from holdfast.topology.fields import TOPIC_NAME_LIMIT
 from holdfast.topology.model import (
     BROKER_MAX_BYTES,
@@ -191,10 +191,7 @@ def _leader_tasks(topology: Topology) -> Iterator[Problem]:
 def _sinks(topology: Topology, known: Collection[str]) -> Iterator[Problem]:
     asked = {name for processor in topology.native.values() for name in processor.asks}
     for name, sink in topology.sinks.items():
-        try:
-            sink.breaker.settings()
-        except PolicyError as error:
-            yield Problem(("sinks", name, "breaker"), str(error))
+        yield from breaker_problems(("sinks", name), sink)
         if isinstance(sink, HttpSinkDecl):
             yield from _call_time(("sinks", name, "call_timeout"), sink, is_asked=name in asked)
         if isinstance(sink, RedisSinkDecl):

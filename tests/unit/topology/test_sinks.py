@@ -147,6 +147,45 @@ def test_a_breaker_whose_settings_exclude_each_other_is_told(tmp_path: Path) -> 
     assert all(begin in text for begin, text in zip(begins, found, strict=True)), found
 
 
+def test_a_breaker_that_could_never_open_is_told(tmp_path: Path) -> None:
+    """A call that is given up before it is slow is a failure; and too few may fit into a window."""
+    found = problems(
+        tmp_path,
+        "sinks:\n"
+        "  even: {type: postgres, dsn: x=y, timeout: 5s, breaker: {slow_call: 5s, slow_call_rate: 0.5}}\n"
+        "  less: {type: postgres, dsn: x=y, timeout: 5s, breaker: {slow_call: 4999ms, slow_call_rate: 0.5}}\n"
+        "  longer: {type: redis, url: 'redis://x', breaker: {slow_call: 11s, slow_call_rate: 0.5}}\n"
+        "  other: {type: kafka, bootstrap_servers: x, breaker: {slow_call: 10s, slow_call_rate: 1}}\n"
+        "  call: {type: http, url: 'http://x', breaker: {slow_call: 2s, slow_call_rate: 0.5}}\n"
+        "  fast: {type: http, url: 'http://x', timeout: 1s, breaker: {slow_call: 500ms, slow_call_rate: 1}}\n"
+        "  me: {type: http, url: 'http://x', call_timeout: 3s, breaker: {slow_call: 2s, slow_call_rate: 1}}\n"
+        "  disk: {type: parquet, path: /x, timeout: 5s, breaker: {slow_call: 15s, slow_call_rate: 1.0}}\n"
+        "  mine: {type: custom, sink: schemas_sk:Mine, breaker: {slow_call: 11s, slow_call_rate: 1}}\n"
+        "  few: {type: http, url: 'http://x', rate: 1, breaker: {window: 10s}}\n"
+        "  enough: {type: http, url: 'http://x', rate: 1, breaker: {window: 10s, minimum_calls: 13}}\n"
+        "  short: {type: redis, url: 'redis://x',"
+        " breaker: {window: 5s, slow_call: 3s, slow_call_rate: 0.9}}\n"
+        "  room: {type: redis, url: 'redis://x',"
+        " breaker: {window: 6s, slow_call: 3s, slow_call_rate: 0.9}}\n",
+    )
+    given_up = "no call could be slow that is not given up already"
+    assert_told(
+        found,
+        [
+            f"5: sinks.even.breaker.slow_call: {given_up}: 5s is not less than `timeout`, 5s; lower it, or",
+            f"7: sinks.longer.breaker.slow_call: {given_up}: 11s is not less than `timeout`, 10s",
+            f"8: sinks.other.breaker.slow_call: {given_up}: 10s is not less than `timeout`, 10s",
+            f"9: sinks.call.breaker.slow_call: {given_up}: 2s is not less than `call_timeout`, 2s",
+            f"10: sinks.fast.breaker.slow_call: {given_up}: 0.5s is not less than `call_timeout`, 0.5s",
+            f"12: sinks.disk.breaker.slow_call: {given_up}: 15s is not less than the 15s after which the wor",
+            "14: sinks.few.breaker.minimum_calls: this breaker can never open: with a `rate` of 1 no more th",
+            "16: sinks.short.breaker.slow_call_rate: this rate can never be reached: no more than 2 batches ",
+        ],
+    )
+    assert "than 13 calls end in its window of 10s, and rates are looked at from 20 calls on" in found[6]
+    assert "2 batches of 3s end in a window of 5s, and 3 of 3 (minimum_calls) are needed" in found[7]
+
+
 def test_the_topic_of_the_breakers_is_there_where_there_are_some(tmp_path: Path) -> None:
     """One partition, compacted, with the brokers' times; its name is taken then."""
     sinks = "sinks:\n  history: {type: postgres, dsn: dbname=x}\n"
