@@ -26,6 +26,7 @@ from holdfast.local.cluster import running_bootstrap_servers
 from holdfast.local.folders import home
 from holdfast.runtime.launch import LaunchSettings, check_slot_prefix, default_slot_prefix, worker_specs
 from holdfast.runtime.supervisor import Supervisor, WorkerView
+from holdfast.sinks.check import check_sink
 from holdfast.topology import Difference, Topology, check_file
 from holdfast.topology.model import LEADER
 
@@ -71,7 +72,7 @@ def run(
 ) -> None:
     """Run processors until Ctrl-C or SIGTERM; workers that die are started again in their slot."""
     serving = _metrics_server(metrics) if metrics else None
-    declared = check_file(topology, check_handler, checked).topology
+    declared = check_file(topology, check_handler, checked, check_sink).topology
     if drain and LEADER in (processors or ()) and declared.leader_tasks:
         raise TopologyError("leader tasks have no end; --drain is for processors only")
     servers = resolve_bootstrap_servers(bootstrap_servers, declared)

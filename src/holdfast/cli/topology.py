@@ -19,6 +19,7 @@ from holdfast.engine.plan import check_handler
 from holdfast.kafka.admin import TopicAdmin, TopicState
 from holdfast.kafka.provision import provision
 from holdfast.kafka.settings import checked
+from holdfast.sinks.check import check_sink
 from holdfast.topology import DEFAULT_FILE, Difference, Topology, check_file, load, plan
 
 TopologyFile = typer.Option(DEFAULT_FILE, "--topology", "-t", metavar="FILE", help="The topology file.")
@@ -48,7 +49,7 @@ def check(
 ) -> None:
     """Check the topology and everything that it names; report all mistakes with their lines."""
     path = file or topology
-    resolved = check_file(path / DEFAULT_FILE if path.is_dir() else path, check_handler, checked)
+    resolved = check_file(path / DEFAULT_FILE if path.is_dir() else path, check_handler, checked, check_sink)
     it = resolved.topology
     counts = (
         counted(len(it.topics), "topic"),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import quote
 
 from holdfast.errors import HoldfastError, SinkError
 from holdfast.extras import with_extra
 from holdfast.sinks.base import Downstream, Sink
+from holdfast.sinks.variables import expanded, expanded_dsn, expanded_url, missing, variables_in
 from holdfast.topology.resolved import ResolvedSink
 from holdfast.topology.sink_decls import (
     CustomSinkDecl,
@@ -31,10 +31,6 @@ T = TypeVar("T", Downstream, Sink)
 _Client = PostgresSinkDecl | RedisSinkDecl | ParquetSinkDecl | HttpSinkDecl
 """Declarations of systems that have a client of their own to be installed."""
 
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
-
-_LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """What no header may have in it."""
 
@@ -43,13 +39,15 @@ def build_sink(resolved: ResolvedSink) -> Sink:
     """Make a sink, which connects when it is used first.
 
     Raises:
-        SinkError: its client is not installed, or the application's own class cannot be made.
+        SinkError: its client is not installed, a variable or its address cannot be used, or the application's
+            own class cannot be made.
     """
+    _require_variables(resolved)
     decl = resolved.decl
     if isinstance(decl, PostgresSinkDecl):
         with _needing("psycopg", decl):
             from holdfast.sinks.postgres.sink import PostgresSink
-        return PostgresSink(decl.name, decl.dsn, decl.positions, decl.timeout_ms / 1000)
+        return PostgresSink(decl.name, expanded_dsn(decl.dsn), decl.positions, decl.timeout_ms / 1000)
     if isinstance(decl, RedisSinkDecl):
         return _redis(decl)
     if isinstance(decl, ParquetSinkDecl):
@@ -63,8 +61,10 @@ def build_downstream(resolved: ResolvedSink) -> Downstream:
     """Make a system that handlers ask; it connects when it is used first.
 
     Raises:
-        SinkError: its client is not installed, or the application's own class cannot be made.
+        SinkError: its client is not installed, a variable or its address cannot be used, or the application's
+            own class cannot be made.
     """
+    _require_variables(resolved)
     decl = resolved.decl
     if isinstance(decl, HttpSinkDecl):
         settings = _http_settings(decl)
@@ -91,10 +91,10 @@ def _redis(decl: RedisSinkDecl) -> Sink:
 
     def secret(key: str) -> str | None:
         value = getattr(decl, key)
-        return None if value is None else _expanded(decl.name, f"its `{key}`", value)
+        return None if value is None else expanded(value)
 
     address = Address(
-        _redis_url(decl.name, decl.url or ""),
+        expanded_url(decl.url or ""),
         decl.sentinels or (),
         decl.master or "",
         decl.username,
@@ -103,22 +103,6 @@ def _redis(decl: RedisSinkDecl) -> Sink:
         secret("sentinel_password"),
     )
     return RedisSink(decl.name, address, decl.positions, decl.timeout_ms / 1000, decl.copies)
-
-
-def _redis_url(sink: str, url: str) -> str:
-    """The URL with its variables; those that say who we are may have any characters."""
-    who, at, where = url.rpartition("@")
-    return _expanded(sink, "its `url`", who, _escaped) + at + _expanded(sink, "its `url`", where)
-
-
-def _escaped(value: str) -> str:
-    """A name or password as a part of a URL.
-
-    What is escaped already stays as it is (%2F), and so does what may stand between a name and its password.
-    The last end of a line is none of a password, but of the file that it was read from.
-    """
-    value = _LONE_PERCENT.sub("%25", value.rstrip("\r\n"))
-    return quote(value, safe="%:", errors="surrogateescape")
 
 
 def _parquet(decl: ParquetSinkDecl) -> Sink:
@@ -134,11 +118,8 @@ def _parquet(decl: ParquetSinkDecl) -> Sink:
 def _kafka(decl: KafkaSinkDecl) -> Sink:
     from holdfast.sinks.kafka.sink import KafkaSettings, KafkaSink
 
-    properties = {
-        name: _expanded(decl.name, f"its `kafka` property {name}", value)
-        for name, value in decl.kafka.items()
-    }
-    servers = _expanded(decl.name, "its `bootstrap_servers`", decl.bootstrap_servers)
+    properties = {name: expanded(value) for name, value in decl.kafka.items()}
+    servers = expanded(decl.bootstrap_servers)
     return KafkaSink(
         KafkaSettings(decl.name, servers, properties, decl.positions, timeout=decl.timeout_ms / 1000)
     )
@@ -177,9 +158,9 @@ def _header(sink: str, name: str, value: str) -> str:
         SinkError: no call could be made with it, whatever its record; secrets from files often end in a
             newline.
     """
-    header = _expanded(sink, f"its header {name}", value)
+    header = expanded(value)
     if _CONTROL.search(header):
-        guilty = (each for each in _VARIABLE.findall(value) if _CONTROL.search(os.environ[each]))
+        guilty = (each for each in variables_in(value) if _CONTROL.search(os.environ[each]))
         found = next(guilty, None)
         source = f", from the environment variable {found}" if found is not None else ""
         raise SinkError(
@@ -189,17 +170,18 @@ def _header(sink: str, name: str, value: str) -> str:
     return header
 
 
-def _expanded(sink: str, what: str, value: str, escape: Callable[[str], str] = str) -> str:
-    def variable(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1])
-        if found is None:
-            raise SinkError(
-                f"sink {sink!r}: {what} needs the environment variable {match[1]}, which is not set for this "
-                "worker"
-            )
-        return escape(found)
+def _require_variables(resolved: ResolvedSink) -> None:
+    """Make sure that the sink's variables have values.
 
-    return _VARIABLE.sub(variable, value)
+    Raises:
+        SinkError: one has none.
+    """
+    for text, variable, is_set in missing(resolved.decl):
+        state = "is set, but empty" if is_set else "is not set for this worker"
+        raise SinkError(
+            f"sink {resolved.decl.name!r} ({resolved.origin}): {text.name} needs the environment variable "
+            f"{variable}, which {state}"
+        )
 
 
 def _made(resolved: ResolvedSink, decl: CustomSinkDecl, kind: type[T]) -> T:

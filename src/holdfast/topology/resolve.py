@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 from holdfast.errors import HoldfastError, SchemaError, TopologyError, TopologyErrors
 from holdfast.schema import KEY_TYPES, Event, check_event_class, check_value_type, may_be_key
-from holdfast.topology.load import DEFAULT_FILE, read
+from holdfast.topology.load import DEFAULT_FILE, Draft, read
 from holdfast.topology.mend import covers
 from holdfast.topology.model import FaustDecl, ProcessorDecl, TopicDecl, Topology
 from holdfast.topology.references import BrokenModuleError, References
@@ -25,7 +25,7 @@ from holdfast.topology.resolved import (
     ResolvedTopic,
     ResolvedTopology,
 )
-from holdfast.topology.sink_decls import CustomSinkDecl
+from holdfast.topology.sink_decls import CustomSinkDecl, SinkDecl
 from holdfast.topology.source import Location, Problem, did_you_mean
 
 _PLAIN_TYPES: Mapping[str, type] = {
@@ -44,6 +44,9 @@ HandlerCheck = Callable[[ResolvedProcessor | ResolvedLeaderTask], Iterable[str]]
 
 PropertyCheck = Callable[[Mapping[str, str]], object]
 """Raises a `HoldfastError` if a client property cannot be used; gets them one by one."""
+
+SinkCheck = Callable[[SinkDecl], Iterable[tuple[Location, str]]]
+"""Says what is wrong with a sink that only its client or the environment knows: where, below it, and what."""
 
 
 def resolve(
@@ -73,6 +76,7 @@ def check_file(
     path: Path = DEFAULT_FILE,
     check_handler: HandlerCheck | None = None,
     check_kafka: PropertyCheck | None = None,
+    check_sink: SinkCheck | None = None,
 ) -> ResolvedTopology:
     """Read a file and resolve it; mistakes in the file and in what it names are in one report.
 
@@ -86,6 +90,7 @@ def check_file(
         resolver = _Resolver(draft.topology, check_handler, _entries_in(problems), draft.mended)
         resolved = resolver.run(draft.topology)
         problems += [*resolver.problems, *_refused(draft.topology.kafka, check_kafka)]
+        problems += _of_sinks(draft, check_sink)
     if problems or resolved is None:
         raise TopologyErrors(draft.source.report(problems))
     return resolved
@@ -104,6 +109,15 @@ def _refused(kafka: Mapping[str, str], check: PropertyCheck | None) -> Iterator[
             check({name: value})
         except HoldfastError as error:
             yield Problem(("kafka", name), str(error))
+
+
+def _of_sinks(draft: Draft, check: SinkCheck | None) -> Iterator[Problem]:
+    if check is None or draft.topology is None:
+        return
+    for name, decl in draft.topology.sinks.items():
+        for at, text in check(decl):
+            if not covers(draft.mended, ("sinks", name, *at)):
+                yield Problem(("sinks", name, *at), text)
 
 
 def _select(topology: Topology, only: Collection[str] | None) -> Topology:
@@ -245,19 +259,23 @@ class _Resolver:
             self._wrong(at, text)
 
     def _sinks(self, parts: Topology) -> Iterator[tuple[str, ResolvedSink]]:
+        source = self._topology.source
         for name, decl in parts.sinks.items():
+            origin = f"{source.path}:{source.line(('sinks', name))}"
             if not isinstance(decl, CustomSinkDecl):
                 found = [self._references.find(reference) for reference in decl.accepts]
                 accepts = tuple(it for it in found if isinstance(it, type))
                 client = self._references.find(decl.client) if decl.client else None
-                yield name, ResolvedSink(decl, accepts, None, client if isinstance(client, type) else None)
+                kind = client if isinstance(client, type) else None
+                yield name, ResolvedSink(decl, accepts, None, kind, origin)
                 continue
             at = ("sinks", name, "sink")
             factory = self._callable(at, decl.sink)
             accepts, client = getattr(factory, "accepts", ()), getattr(factory, "client", None)
             if factory is not None and (_are_classes(accepts) or isinstance(client, type)):
                 own = accepts if _are_classes(accepts) else ()
-                yield name, ResolvedSink(decl, own, factory, client if isinstance(client, type) else None)
+                kind = client if isinstance(client, type) else None
+                yield name, ResolvedSink(decl, own, factory, kind, origin)
             elif factory is not None:
                 text = (
                     f'"{decl.sink}" has no `accepts` (a tuple of the classes that handlers return for it), '

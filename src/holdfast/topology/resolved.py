@@ -28,12 +28,14 @@ class ResolvedSink:
         accepts: the classes that a handler may return for it.
         factory: the application's own class, if it brings one.
         client: what async handlers ask it with, if it can be asked.
+        origin: where it is declared, for messages: `topology.yaml:5`.
     """
 
     decl: SinkDecl
     accepts: tuple[type, ...]
     factory: Callable[..., Any] | None = None
     client: type | None = None
+    origin: str = "topology.yaml"
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,8 @@ class PostgresSinkDecl(AnySinkDecl):
     dsn: Text = Field(repr=False)
     """Where it is: a libpq connection string or URI.
 
-    What it does not say is taken from libpq's environment variables, such as `PGPASSWORD`, and files.
+    `${NAME}` stands for an environment variable of the worker. What it does not say is taken from libpq's
+    variables, such as `PGPASSWORD`, and files.
     """
 
     positions: QualifiedName = "holdfast_positions"

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from holdfast import Event
 from holdfast.engine.plan import check_handler
 from holdfast.errors import SinkError, TopologyErrors
-from holdfast.sinks.factory import build_sink
+from holdfast.sinks.check import check_sink
+from holdfast.sinks.factory import build_downstream, build_sink
 from holdfast.sinks.http import HttpCall
 from holdfast.sinks.http.sink import HttpSink
 from holdfast.sinks.kafka import KafkaRecord
@@ -23,6 +25,7 @@ from holdfast.sinks.postgres import Delete, Execute, Insert, Upsert
 from holdfast.sinks.postgres.sink import PostgresSink
 from holdfast.sinks.redis import Command, Increment, Set
 from holdfast.sinks.redis.sink import RedisSink
+from holdfast.sinks.variables import expanded_dsn
 from holdfast.topology import (
     CustomSinkDecl,
     PostgresSinkDecl,
@@ -33,6 +36,7 @@ from holdfast.topology import (
     plan,
     resolve,
 )
+from holdfast.topology.resolve import SinkCheck
 from holdfast.topology.resolved import ResolvedSink
 
 HEAD = """\
@@ -79,13 +83,13 @@ def read(folder: Path, text: str) -> Topology:
     return load(file)
 
 
-def problems(folder: Path, text: str) -> list[str]:
+def problems(folder: Path, text: str, check_sink: SinkCheck | None = None) -> list[str]:
     """What `holdfast check` says, without the file's name."""
     (folder / "schemas_sk.py").write_text(MODULE)
     file = folder / "topology.yaml"
     file.write_text(HEAD + text)
     with pytest.raises(TopologyErrors) as caught:
-        check_file(file, check_handler)
+        check_file(file, check_handler, check_sink=check_sink)
     return [problem.partition("topology.yaml:")[2] for problem in caught.value.problems]
 
 
@@ -628,3 +632,121 @@ def test_a_sink_without_its_client_says_how_that_is_installed(
     assert text.endswith(
         ": install Holdfast with its extra `http` (from its checkout: pip install '.[http]')"
     )
+
+
+def test_an_address_of_postgresql_that_can_never_work_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the option that is wrong, before anything connects; one in a variable when that is set."""
+    monkeypatch.setenv("HISTORY_DSN", "postgresql://shop:hunter2@h:99999/db")
+    monkeypatch.setenv("HISTORY_PASSWORD", "hunter2 'x' y=z")
+    monkeypatch.setenv("HISTORY_PORT", "5432x")
+    monkeypatch.delenv("ELSEWHERE", raising=False)
+    found = problems(
+        tmp_path,
+        "sinks:\n"
+        "  typo: {type: postgres, dsn: 'hots=x password=hunter2'}\n"
+        "  port: {type: postgres, dsn: 'postgresql://h:99999/db'}\n"
+        "  both: {type: postgres, dsn: 'host=h port=abc sslmode=no'}\n"
+        "  whole: {type: postgres, dsn: '${HISTORY_DSN}'}\n"
+        "  part: {type: postgres, dsn: 'host=h port=${HISTORY_PORT} password=${HISTORY_PASSWORD}'}\n"
+        "  uri: {type: postgres, dsn: 'postgresql://u:${HISTORY_PASSWORD}@h:${HISTORY_PORT}/db'}\n"
+        "  later: {type: postgres, dsn: '${ELSEWHERE}'}\n"
+        "  good: {type: postgres, dsn: \"host=h password='${HISTORY_PASSWORD}'\"}\n"
+        "  fine: {type: postgres, dsn: 'postgresql://u:${HISTORY_PASSWORD}@h/db?passfile=${HISTORY_PASSWORD}'}\n"
+        "  none: {type: postgres}\n",
+        check_sink,
+    )
+    begins = [
+        '5: sinks.typo.dsn: there is no option "hots"; did you mean "host"?',
+        "6: sinks.port.dsn: `port` is a number from 1 to 65535, not '99999'",
+        "7: sinks.both.dsn: `port` is a number from 1 to 65535, not 'abc'",
+        "7: sinks.both.dsn: `sslmode` cannot be 'no'",
+        "8: sinks.whole.dsn: `port` is a number from 1 to 65535, not '99999'",
+        "9: sinks.part.dsn: `port` is a number from 1 to 65535, not '5432x'",
+        "10: sinks.uri.dsn: `port` is a number from 1 to 65535, not '5432x'",
+        "14: sinks.none.dsn: missing: where it is",
+    ]
+    assert_told(found, begins)
+
+
+def test_a_password_in_a_variable_is_the_same_in_every_form_of_an_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever characters it has; files end in a newline."""
+    monkeypatch.setenv("SECRET", "a b'c\\d@e/f?g=h%i:j\n")
+    forms = ("host=h password=${SECRET}", "host=h password='${SECRET}'", "postgresql://u:${SECRET}@h/db")
+    for form in (*forms, "postgresql://h/db?password=${SECRET}"):
+        assert conninfo_to_dict(expanded_dsn(form))["password"] == "a b'c\\d@e/f?g=h%i:j"
+
+
+def test_a_worker_without_the_variable_of_an_address_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for other secrets."""
+    topology = read(
+        tmp_path,
+        "sinks: {history: {type: postgres, dsn: '${HISTORY_DSN}'}}\n"
+        "processors: {one: {handler: schemas_sk:good, reads: [days], sink: history}}\n",
+    )
+    sink = resolve(topology, check_handler).processors["one"].sink
+    assert sink is not None
+    monkeypatch.delenv("HISTORY_DSN", raising=False)
+    with pytest.raises(SinkError, match="its `dsn` needs the environment variable HISTORY_DSN, which is not"):
+        build_sink(sink)
+    monkeypatch.setenv("HISTORY_DSN", "host=h port=0")
+    with pytest.raises(SinkError, match=r"its `dsn` in topology.yaml cannot be used: `port` is"):
+        build_sink(sink)
+    monkeypatch.setenv("HISTORY_DSN", "host=h\n")
+    assert isinstance(build_sink(sink), PostgresSink)
+
+
+EMPTY = "the environment variable TOKEN is set, but empty; give it a value"
+
+
+@pytest.mark.parametrize("value", ["", " ", "\n"])
+def test_a_variable_that_is_empty_is_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """A call with half a header, or without a password, would be refused, and that taken for an outage."""
+    monkeypatch.setenv("TOKEN", value)
+    monkeypatch.setenv("FULL", "hunter2")
+    monkeypatch.delenv("ELSEWHERE", raising=False)
+    found = problems(
+        tmp_path,
+        "sinks:\n"
+        "  gateway:\n"
+        "    type: http\n"
+        "    url: http://x\n"
+        "    headers:\n"
+        "      X-Key: ${FULL}${ELSEWHERE}\n"
+        "      Authorization: Bearer ${TOKEN}\n"
+        "  redis: {type: redis, url: 'redis://:${TOKEN}@x'}\n"
+        "  sentinel: {type: redis, sentinels: [a], master: m, password: '${TOKEN}', sentinel_password: x}\n"
+        "  mirror: {type: kafka, bootstrap_servers: x, kafka: {sasl.password: '${TOKEN}'}}\n"
+        "  history: {type: postgres, dsn: 'host=h password=${TOKEN}'}\n",
+        check_sink,
+    )
+    begins = [
+        f"10: sinks.gateway.headers.Authorization: {EMPTY}",
+        f"11: sinks.redis.url: {EMPTY}",
+        f"12: sinks.sentinel.password: {EMPTY}",
+        f"13: sinks.mirror.kafka.sasl.password: {EMPTY}",
+        f"14: sinks.history.dsn: {EMPTY}",
+    ]
+    assert_told(found, begins)
+
+
+def test_a_worker_whose_variable_is_empty_says_which_and_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For what is written to, and for what is asked."""
+    resolved = http(tmp_path, ", headers: {Authorization: 'Bearer ${GATEWAY_TOKEN}'}")
+    monkeypatch.setenv("GATEWAY_TOKEN", "")
+    for build in (build_sink, build_downstream):
+        with pytest.raises(SinkError) as caught:
+            build(resolved)
+        assert str(caught.value) == (
+            f"sink 'gateway' ({tmp_path / 'topology.yaml'}:4): its header Authorization needs the "
+            "environment variable GATEWAY_TOKEN, which is set, but empty"
+        )

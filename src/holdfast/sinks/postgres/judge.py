@@ -5,6 +5,7 @@ PostgreSQL documentation, appendix A: the first two characters are the class.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import psycopg
@@ -38,6 +39,13 @@ _WRONG_ADDRESS = (
 )
 """What a server says to a connection that it will never take. There is no SQLSTATE with it; a server that
 speaks another language than English counts as away, with its text."""
+
+_WRONG_OPTION = re.compile(
+    r"invalid (port number|integer value|\w+ value)|could not match \d+|could not parse network address"
+    r"|definition of service .* not found"
+)
+"""What the client says of an option that leads nowhere, whenever it is tried. Those of the `dsn` itself are
+refused before; libpq takes others from variables and files."""
 
 _NO_VALUE = "cannot adapt type"
 """How the client begins when it does not know how a parameter is written."""
@@ -80,13 +88,12 @@ def judge_connecting(error: psycopg.Error, sink: str) -> SinkError:
     Returns:
         `SinkError` if it never will with this address, else `SinkDown`.
     """
-    if isinstance(error, psycopg.ProgrammingError):
-        # Its text quotes what it cannot read, which may be a password.
-        return SinkError(
-            f"sink {sink!r}: its `dsn` in topology.yaml cannot be read; write a URI "
-            "(postgresql://user@host/db) or pairs (host=... dbname=...), with options that libpq knows"
-        )
     text = _text(error)
+    if _SEVERAL not in text and (isinstance(error, psycopg.ProgrammingError) or _WRONG_OPTION.search(text)):
+        return SinkError(
+            f"sink {sink!r} cannot be reached with the options of its `dsn` in topology.yaml, of libpq's "
+            f"variables (PGPORT, PGSSLMODE, ...) and files: {text}"
+        )
     if _SEVERAL not in text and any(it in text for it in _WRONG_ADDRESS):
         return SinkError(f"sink {sink!r} cannot be reached as declared (`dsn` in topology.yaml): {text}")
     return SinkDown(f"sink {sink!r}: {text}")

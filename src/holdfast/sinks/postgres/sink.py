@@ -21,6 +21,7 @@ from holdfast.record import TopicPartition
 from holdfast.sinks.base import Refusal, Sink, SinkBatch
 from holdfast.sinks.keyed import RecordWrites, by_record
 from holdfast.sinks.postgres.connection import BoundedConnection
+from holdfast.sinks.postgres.dsn import dsn_problems
 from holdfast.sinks.postgres.judge import BAD_VALUE, judge
 from holdfast.sinks.postgres.plan import Columns, Step, plan, table_name
 from holdfast.sinks.postgres.positions import PositionTable
@@ -69,6 +70,9 @@ class PostgresSink(Sink):
         dsn: where the database is; libpq's form.
         positions: the table of positions.
         timeout: seconds that a batch may take.
+
+    Raises:
+        SinkError: `dsn` can never lead to a database.
     """
 
     accepts = (Upsert, Insert, Delete, Execute)
@@ -76,6 +80,8 @@ class PostgresSink(Sink):
     can_stop = True
 
     def __init__(self, name: str, dsn: str, positions: str, timeout: float) -> None:
+        for problem in dsn_problems(dsn):
+            raise SinkError(f"sink {name!r}: its `dsn` in topology.yaml cannot be used: {problem}")
         self._name = name
         self._connection = BoundedConnection(dsn, timeout, name)
         self._positions = PositionTable(positions, name)
