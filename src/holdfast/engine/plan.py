@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from holdfast.engine.column_check import column_problems
 from holdfast.engine.handler import HandlerSpec, inspect_handler
 from holdfast.engine.leader_task import TaskSpec, inspect_task
 from holdfast.engine.letter_limit import LetterLimit
@@ -18,6 +19,8 @@ from holdfast.schema import EventDecoder, TopicEncoder, ValueCodec
 from holdfast.topology.error_decls import RetryDecl
 from holdfast.topology.model import MAX_BYTES, ProcessorDecl
 from holdfast.topology.resolved import ResolvedLeaderTask, ResolvedProcessor, ResolvedSink, ResolvedTopic
+from holdfast.topology.sink_decls import ParquetSinkDecl
+from holdfast.topology.source import Problem
 
 RECORD_BYTES = 1_000_000
 """The largest value written where a topic does not set `max.message.bytes`: the client's default."""
@@ -103,8 +106,10 @@ def writing_router(
     return Router(name, encoders, limits, kind=kind)
 
 
-def check_handler(resolved: ResolvedProcessor | ResolvedLeaderTask) -> Iterator[str]:
+def check_handler(resolved: ResolvedProcessor | ResolvedLeaderTask) -> Iterator[str | Problem]:
     """Say what is wrong between the signature of a handler, or of a leader task, and its declaration.
+
+    What is wrong with its sink for it is located there.
 
     Raises:
         HandlerError: the signature cannot be served whatever is declared.
@@ -187,12 +192,15 @@ def _outputs(spec: HandlerSpec | TaskSpec, resolved: ResolvedProcessor | Resolve
             )
 
 
-def _writes(spec: HandlerSpec, sink: ResolvedSink) -> Iterator[str]:
+def _writes(spec: HandlerSpec, sink: ResolvedSink) -> Iterator[str | Problem]:
     """Say what the sink would not take of that which the return annotation names."""
     if not sink.accepts:
         yield f"sink {sink.decl.name!r} can be asked, but not written to"
         return
-    for kind in dict.fromkeys(returned(spec.returns)):
+    kinds = list(dict.fromkeys(returned(spec.returns)))
+    if isinstance(sink.decl, ParquetSinkDecl):
+        yield from column_problems(spec.name, kinds, sink.decl)
+    for kind in kinds:
         if not issubclass(kind, sink.accepts) and not any(issubclass(it, kind) for it in sink.accepts):
             names = ", ".join(map(_name, sink.accepts))
             yield f"{spec.name} returns {_name(kind)}, which sink {sink.decl.name!r} does not take ({names})"

@@ -38,9 +38,9 @@ _PLAIN_TYPES: Mapping[str, type] = {
 }
 
 
-HandlerCheck = Callable[[ResolvedProcessor | ResolvedLeaderTask], Iterable[str]]
-"""Says what is wrong with a function for its processor, or its leader task: one text each, or one raised
-`HoldfastError`."""
+HandlerCheck = Callable[[ResolvedProcessor | ResolvedLeaderTask], Iterable[str | Problem]]
+"""Says what is wrong with a function for its processor, or its leader task: one text each, a `Problem` where
+it is elsewhere in the file, or one raised `HoldfastError`."""
 
 PropertyCheck = Callable[[Mapping[str, str]], object]
 """Raises a `HoldfastError` if a client property cannot be used; gets them one by one."""
@@ -299,8 +299,11 @@ class _Resolver:
         if self._check_handler is None or at[:2] in self._mistaken:
             return
         try:
-            for text in self._check_handler(resolved):
-                self._wrong(at, text)
+            for found in self._check_handler(resolved):
+                if isinstance(found, Problem):
+                    self.problems.append(found)
+                else:
+                    self._wrong(at, found)
         except HoldfastError as error:
             self._wrong(at, str(error))
 

@@ -46,14 +46,32 @@ topics:
 """
 MODULE = """
 from collections.abc import Iterator
+from pydantic import Field, computed_field
 from holdfast import Event, State
 from holdfast.sinks.base import Sink
+from holdfast.sinks.parquet import Row
 from holdfast.sinks.http import HttpCall, HttpClient
 from holdfast.sinks.kafka import KafkaRecord
 from holdfast.sinks.postgres import Insert, Upsert
 from holdfast.sinks.redis import Set
 class Day(Event):
     name: str
+class Sale(Event):
+    sku: str
+    sold_on: str = Field(alias="soldOn")
+    secret: str = Field("", exclude=True)
+    @computed_field
+    def year(self) -> int: ...
+class Base(Event):
+    name: str
+class Derived(Base):
+    region: str
+class Loose(Event, extra="allow"):
+    name: str
+def sells(day: Day) -> list[Sale | Row]: ...
+def bases(day: Day) -> Base: ...
+def looses(day: Day) -> Loose: ...
+def rows(day: Day) -> Row: ...
 def good(day: Day) -> Iterator[Insert | Upsert] | None: ...
 def returns_events(day: Day) -> Day: ...
 def calls(day: Day) -> HttpCall: ...
@@ -328,6 +346,43 @@ def test_all_mistakes_of_files_are_told(tmp_path: Path) -> None:
         '13: sinks.twice.partition_by.1: "day" stands twice in the list',
     ]
     assert_told(told, begins)
+
+
+def test_columns_that_no_record_has_are_told_where_the_events_are_known(tmp_path: Path) -> None:
+    """By the names that are written. Of a mapping, a base class or one with further fields nobody knows."""
+    found = problems(
+        tmp_path,
+        "sinks:\n"
+        "  lake: {type: parquet, path: /x, partition_by: [year, soldON]}\n"
+        "  days: {type: parquet, path: /x, partition_by: [day]}\n"
+        "  typed: {type: parquet, path: /x, partition_by: [year], schema: {sku: string, sold_on: string}}\n"
+        "  free: {type: parquet, path: /x, partition_by: [region]}\n"
+        "  good: {type: parquet, path: /x, partition_by: [soldOn], schema: {sku: string, year: int64}}\n"
+        "processors:\n"
+        "  sells: {handler: schemas_sk:sells, reads: [days], sink: lake}\n"
+        "  again: {handler: schemas_sk:sells, reads: [days], sink: lake}\n"
+        "  named: {handler: schemas_sk:returns_events, reads: [days], sink: days}\n"
+        "  typed: {handler: schemas_sk:sells, reads: [days], sink: typed}\n"
+        "  bases: {handler: schemas_sk:bases, reads: [days], sink: free}\n"
+        "  looses: {handler: schemas_sk:looses, reads: [days], sink: free}\n"
+        "  rows: {handler: schemas_sk:rows, reads: [days], sink: free}\n"
+        "  good: {handler: schemas_sk:sells, reads: [days], sink: good}\n",
+    )
+    begins = [
+        (
+            "5: sinks.lake.partition_by.1: no field of Sale, which schemas_sk:sells returns, is called "
+            '"soldON"; did you mean "soldOn"? (fields: sku, soldOn, year); each of its records would become'
+        ),
+        (
+            "6: sinks.days.partition_by.0: no field of Day, which schemas_sk:returns_events returns, is "
+            'called "day" (fields: name); each of'
+        ),
+        (
+            '7: sinks.typed.schema: the field "soldOn" of Sale, which schemas_sk:sells returns, has no '
+            'column; did you mean "sold_on"? (columns: sku, sold_on); each of'
+        ),
+    ]
+    assert_told(found, begins)
 
 
 def test_a_parquet_sink_takes_rows_and_events(tmp_path: Path) -> None:
