@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from holdfast import Event
 from holdfast.errors import SinkBehind, SinkDown, SinkError, SinkFenced
@@ -267,6 +268,23 @@ def test_a_topic_that_is_not_there_is_told_with_what_to_do(bench: Bench) -> None
     sink.write(batch)
     assert topic.values() == [b"v"]
     topic.close()
+
+
+def test_a_topic_that_is_deleted_under_a_sink_is_told_with_its_cluster(bench: Bench) -> None:
+    """By the first try, or by the one after it: the client by itself would wait for it."""
+    sink, name = bench.sink(timeout=4.0), f"{bench.topic.name}-gone"
+    topic = MirrorTopic(bench.topic.servers, name, 1, {})
+    sink.write(bench.batch((0, KafkaRecord(name, "k", b"v"))))
+    topic.close()
+    AdminClient({"bootstrap.servers": bench.topic.servers}).delete_topics([name])[name].result(20)
+    for _ in range(3):
+        with pytest.raises(SinkError) as caught:
+            sink.write(bench.batch((1, KafkaRecord(name, "k", b"v"))))
+        assert bench.topic.servers in str(caught.value)
+        assert name in str(caught.value)
+        if not isinstance(caught.value, SinkDown):
+            break
+    assert f"has no topic '{name}' (for orders[2]@1)" in str(caught.value)
 
 
 def test_positions_that_would_be_deleted_in_time_are_refused(bench: Bench, cluster: TestCluster) -> None:

@@ -391,7 +391,7 @@ def test_what_was_made_of_one_record_is_written_as_a_whole(bench: Bench) -> None
 
 
 WRONG: Mapping[str, tuple[PostgresWrite, str]] = {
-    "table": (Upsert("totalz", {"a": 1}), "there is no table 'totalz'"),
+    "table": (Upsert("totalz", {"a": 1}), "there is no table 'totalz' in database '"),
     "insert": (Insert("totalz", {"a": 1}), 'relation "totalz" does not exist'),
     "column": (total("ann", 1, totl=1), 'column "totl" of relation "totals" does not exist'),
     "key": (Upsert("log", {"id": 1}), "table 'log' has no primary key"),

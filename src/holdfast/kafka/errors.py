@@ -64,9 +64,10 @@ LASTING = frozenset(
 )
 """Codes of what stays as it is until a person changes it: logins, rights, names, versions."""
 
+_NO_TOPIC = "the topic does not exist; `holdfast apply` creates those that topology.yaml declares"
 _ADVICE: dict[int, str] = {
-    KafkaError._UNKNOWN_TOPIC: "the topic does not exist; create it with `holdfast apply`",
-    KafkaError.UNKNOWN_TOPIC_OR_PART: "the topic does not exist; create it with `holdfast apply`",
+    KafkaError._UNKNOWN_TOPIC: _NO_TOPIC,
+    KafkaError.UNKNOWN_TOPIC_OR_PART: _NO_TOPIC,
     KafkaError._UNKNOWN_PARTITION: "the topic has no such partition",
     KafkaError._MSG_TIMED_OUT: "no broker acknowledged it within delivery.timeout.ms",
     KafkaError.NOT_ENOUGH_REPLICAS: "fewer replicas than the topic's min.insync.replicas are in sync",

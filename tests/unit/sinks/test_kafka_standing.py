@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from holdfast.errors import (
     BrokersUnreachable,
+    ClusterError,
+    OutputRefused,
     SettingError,
     SinkDown,
     SinkError,
@@ -17,10 +19,11 @@ from holdfast.errors import (
     SinkSlow,
 )
 from holdfast.kafka.errors import translate
-from holdfast.record import Position, TopicPartition, Write
+from holdfast.kafka.unit_writer import Ending, Outcome
+from holdfast.record import Output, Position, TopicPartition, Write
 from holdfast.sinks.base import SinkBatch
 from holdfast.sinks.kafka.judge import judge, worst
-from holdfast.sinks.kafka.shard import BeginAnewError, require_newest
+from holdfast.sinks.kafka.shard import BeginAnewError, Cluster, Search, Shard, require_newest
 from holdfast.sinks.kafka.standing import InputStanding, ShardBatch, Standing, by_shard, read_standing
 from holdfast.testing import MemoryMessage
 
@@ -144,9 +147,53 @@ def test_what_a_person_has_to_change_is_no_outage(code: int, kind: type[SinkErro
     cause = KafkaException(KafkaError(code))
     error = translate(cause, "writing")
     error.__cause__ = cause
-    found = judge(error, "mirror")
+    found = judge(error, "mirror", "eu-1:9092")
     assert type(found) is kind
     assert str(found).startswith("sink 'mirror'")
+
+
+def test_each_message_says_which_cluster_it_is_about() -> None:
+    """The application has another one, whose topics `holdfast apply` creates."""
+    gone = translate(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), "writing to eu.orders")
+    assert isinstance(gone, ClusterError)
+    assert str(judge(gone, "mirror", "eu-1:9092")) == (
+        "sink 'mirror': on eu-1:9092: writing to eu.orders: the topic does not exist; `holdfast apply` "
+        "creates those that topology.yaml declares (UNKNOWN_TOPIC_OR_PART)."
+    )
+    told = BeginAnewError("writing to eu.orders on eu-1:9092: gone")
+    assert str(judge(told, "mirror", "eu-1:9092")) == (
+        "sink 'mirror': writing to eu.orders on eu-1:9092: gone"
+    )
+
+
+class FailingWriter:
+    """Takes everything, and cannot commit it."""
+
+    named: ClassVar[dict[int, OutputRefused]] = {}
+    is_lasting = False
+
+    def begin(self) -> None: ...
+    def send(self, *_: object) -> None: ...
+    def send_numbered(self, *_: object) -> None: ...
+    def close(self) -> None: ...
+    def end(self) -> Ending:
+        return Ending(Outcome.UNKNOWN, "_INCONSISTENT: 2 messages failed")
+
+
+def test_a_transaction_that_fails_is_told_with_its_topics_and_their_cluster() -> None:
+    """The client says neither, and a topic may have been deleted."""
+    place = TopicPartition("holdfast.positions.shop.mirror", 3)
+    shard = Shard(Cluster("eu-1:9092", {}, 8.0), "holdfast.positions.shop.mirror.3", place)
+    shard._writer = FailingWriter()  # type: ignore[assignment]
+    made = [
+        (Position("orders", 3, at), [Output(topic, b"", None, 0, [])])
+        for at, topic in enumerate(("eu.orders", "eu.audit", "eu.orders"))
+    ]
+    with pytest.raises(BeginAnewError) as caught:
+        shard.commit(made, Standing(7), Search())
+    assert str(caught.value) == (
+        "writing to eu.audit, eu.orders on eu-1:9092: _INCONSISTENT: 2 messages failed"
+    )
 
 
 def test_of_several_errors_the_gravest_decides() -> None:
@@ -156,7 +203,7 @@ def test_of_several_errors_the_gravest_decides() -> None:
     assert worst([down, fenced]) is fenced
     assert worst([SinkSlow("slow", 0), down]).args == ("slow",)
     bug = ValueError()
-    assert worst([down, judge(bug, "mirror"), fenced]) is bug
-    assert type(judge(BeginAnewError("unknown"), "mirror")) is SinkDown
-    assert type(judge(BrokersUnreachable("away"), "mirror")) is SinkDown
-    assert type(judge(SettingError("no such property"), "mirror")) is SinkError
+    assert worst([down, judge(bug, "mirror", "x"), fenced]) is bug
+    assert type(judge(BeginAnewError("unknown"), "mirror", "x")) is SinkDown
+    assert type(judge(BrokersUnreachable("away"), "mirror", "x")) is SinkDown
+    assert type(judge(SettingError("no such property"), "mirror", "x")) is SinkError

@@ -9,12 +9,13 @@ from holdfast.kafka.errors import is_lasting
 from holdfast.sinks.kafka.shard import BeginAnewError
 
 
-def judge(error: Exception, sink: str) -> Exception:
+def judge(error: Exception, sink: str, servers: str) -> Exception:
     """Tell what to do about what was raised.
 
     Args:
         error: it.
         sink: the sink's name, for messages.
+        servers: the brokers, likewise: the application has others of its own.
 
     Returns:
         `SinkError` for a login, a right or a property that a person has to change, `SinkDown` for all else
@@ -23,13 +24,12 @@ def judge(error: Exception, sink: str) -> Exception:
     if isinstance(error, SinkError):
         text = str(error)
         return error if text.startswith("sink ") else type(error)(f"sink {sink!r}: {text}")
-    if isinstance(error, BeginAnewError):
-        return SinkDown(f"sink {sink!r}: {error}")
-    if not isinstance(error, ClusterError):
+    if not isinstance(error, (BeginAnewError, ClusterError)):
         return error
-    if is_lasting(error):
-        return SinkError(f"sink {sink!r} cannot be written to as it is declared in topology.yaml: {error}")
-    return SinkDown(f"sink {sink!r}: {error}")
+    told = str(error) if servers in str(error) else f"on {servers}: {error}"
+    if isinstance(error, ClusterError) and is_lasting(error):
+        return SinkError(f"sink {sink!r} cannot be written to as it is declared in topology.yaml: {told}")
+    return SinkDown(f"sink {sink!r}: {told}")
 
 
 def worst(errors: Iterable[Exception]) -> Exception:

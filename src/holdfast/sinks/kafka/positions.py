@@ -94,7 +94,9 @@ class PositionTopic:
             # Somebody else may have been quicker.
             found = admin.topics([self.name]).get(self.name)
             if found is None:
-                raise BrokersUnreachable(f"topic {self.name} was created, and is not known yet")
+                raise BrokersUnreachable(
+                    f"topic {self.name} was created on {self._servers}, and is not known yet"
+                )
         if found.spec.config.get(_POLICY) != "compact":
             raise SinkError(
                 f"topic {self.name} on {self._servers} keeps the inputs' positions, and has {_POLICY}="

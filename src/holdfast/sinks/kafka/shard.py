@@ -154,7 +154,7 @@ class Shard:
         if end is None:
             ending = writer.end()
             late = f"the claim in {self._place} was not acknowledged within {self._cluster.timeout / 2:g} s"
-            raise self._failed(replace(ending, reason=ending.reason or late))
+            raise self._failed(replace(ending, reason=ending.reason or late), "taking the shard over")
         return end - 1
 
     def claim(self, found: Standing, token: int, sink: str) -> None:
@@ -185,7 +185,7 @@ class Shard:
             raise
         ending = self._writer.end()
         if ending.outcome is not Outcome.COMMITTED:
-            raise self._failed(ending)
+            raise self._failed(ending, "taking the shard over")
         self.standing = standing
         self.used_at = time.monotonic()
 
@@ -222,7 +222,8 @@ class Shard:
             return
         if ending.outcome is Outcome.REFUSED:
             self._note_refused(records, ending, writer.named, search)
-        raise self._failed(ending)
+        topics = sorted({output.topic for _, outputs in records for output in outputs})
+        raise self._failed(ending, f"writing to {', '.join(topics) or self._place.topic}")
 
     def _note_refused(
         self,
@@ -244,12 +245,13 @@ class Shard:
         search.is_alone = search.is_on and not named
         search.is_on = True
 
-    def _failed(self, ending: Ending) -> BeginAnewError | SinkError:
+    def _failed(self, ending: Ending, doing: str) -> BeginAnewError | SinkError:
+        reason = f"{doing} on {self._cluster.servers}: {ending.reason}"
         stays = self._writer is not None and self._writer.is_lasting
         self.drop()
         if stays:
-            return SinkError(ending.reason)
-        return BeginAnewError(ending.reason, is_fenced=ending.outcome is Outcome.FENCED)
+            return SinkError(reason)
+        return BeginAnewError(reason, is_fenced=ending.outcome is Outcome.FENCED)
 
     def _give_up(self, error: ClusterError) -> None:
         """Let go of the client.

@@ -21,7 +21,6 @@ from holdfast.errors import (
     BrokersUnreachable,
     ClusterError,
     SinkBehind,
-    SinkDown,
     SinkError,
     SinkRefused,
     SinkSlow,
@@ -133,7 +132,7 @@ class KafkaSink(Sink):
                 # Mostly since the topic of positions is not there any more. Brokers that do not answer are no
                 # reason to ask them for more.
                 self._forget_positions()
-            found = judge(error, self._settings.name)
+            found = self._judge(error)
             if found is error:
                 raise
             raise found from error
@@ -165,22 +164,29 @@ class KafkaSink(Sink):
             outcomes = together(self._write_one, works)
             errors = [it for it in outcomes if isinstance(it, Exception)]
             if any(not isinstance(it, BeginAnewError) for it in errors):
-                raise worst(judge(it, self._settings.name) for it in errors)
+                raise worst(self._judge(it) for it in errors)
             for told in outcomes:
                 refusals |= told if isinstance(told, dict) else {}
             works = [work for work, it in zip(works, outcomes, strict=True) if isinstance(it, Exception)]
+            if works:
+                # It may be since a topic was deleted: the client says neither which, nor that another try
+                # does not change that.
+                self._topics.forget()
             if works and time.monotonic() > until:
                 raise self._too_late(works, errors[-1])
         return [self._refusal(position, why) for position, why in refusals.items()]
 
-    def _too_late(self, works: Sequence[_Work], last: Exception) -> SinkDown:
+    def _too_late(self, works: Sequence[_Work], last: Exception) -> Exception:
         if any(work.search.is_on for work in works):
             return SinkSlow(
                 f"sink {self._settings.name!r}: it refuses records, and which they are was not found within "
                 f"its timeout of {self._settings.timeout:g} s; they come in smaller batches",
                 0,
             )
-        return SinkDown(f"sink {self._settings.name!r}: {last}")
+        return self._judge(last)
+
+    def _judge(self, error: Exception) -> Exception:
+        return judge(error, self._settings.name, self._settings.servers)
 
     def _refusal(self, position: Position, why: str) -> Refusal:
         return Refusal(position, SinkRefused(f"sink {self._settings.name!r} refuses it: {why}"))
@@ -209,7 +215,7 @@ class KafkaSink(Sink):
                 errors = self._claim(left, reader, until)
                 is_over = time.monotonic() > until
                 if any(is_over or not isinstance(it, BeginAnewError) for it in errors):
-                    raise worst(judge(it, self._settings.name) for it in errors)
+                    raise worst(self._judge(it) for it in errors)
                 left = [it for it in left if not it.is_known]
 
     def _claim(self, works: Sequence[_Work], reader: PositionReader, until: float) -> list[Exception]:

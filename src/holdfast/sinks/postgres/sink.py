@@ -172,7 +172,10 @@ class PostgresSink(Sink):
     def _look_up(self, connection: psycopg.Connection, table: str) -> Columns:
         row = connection.execute(_KEY, [table_name(table).as_string(connection)]).fetchone()
         if row is None or not row[0]:
-            raise SinkError(f"sink {self._name!r}: there is no table {table!r}; create it first")
+            where = f"{connection.info.dbname!r} at {connection.info.host}:{connection.info.port}"
+            raise SinkError(
+                f"sink {self._name!r}: there is no table {table!r} in database {where}; create it first"
+            )
         if row[1] in (None, [None]):
             raise SinkError(
                 f"sink {self._name!r}: table {table!r} has no primary key; give Upsert the columns of a "
