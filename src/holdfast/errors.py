@@ -61,6 +61,7 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Mapping
 
 
@@ -69,6 +70,11 @@ class HoldfastError(Exception):
 
     Its text is written for the user and is printed without a traceback.
     """
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception's own calls the class with the text alone: whoever pickled it (a pool of processes) would
+        # get a TypeError in its place.
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined] # typeshed
 
 
 class TopologyError(HoldfastError):
