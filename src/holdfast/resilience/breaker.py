@@ -8,10 +8,12 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar
 
-from holdfast.errors import CircuitOpen
-from holdfast.resilience.checks import a_function, a_layer
+from holdfast.errors import CircuitOpen, PolicyError
+from holdfast.resilience.calls import is_awaited, name_of, not_done
+from holdfast.resilience.checks import a_function, a_layer, named
 from holdfast.resilience.checks import errors as check_errors
 from holdfast.resilience.machine import REFUSED, Machine
 from holdfast.resilience.settings import BreakerSettings
@@ -99,12 +101,12 @@ class CircuitBreaker:
         check_errors("ignored", ignored)
         if failed_result is not None:
             a_function("failed_result", failed_result, "takes an answer and tells whether it is a failure")
-        self.name = name
+        self.name = named(name)
         self.settings = settings or BreakerSettings()
         self._failures = failures
         self._ignored = ignored
         self._failed_result = failed_result
-        self._listeners = list(listeners)
+        self._listeners = _checked(listeners)
         self._clock = clock
         # A call is never slower than for ever, so a breaker without slow calls needs no question of its own.
         self._slow_call_s = (
@@ -123,6 +125,7 @@ class CircuitBreaker:
 
         Raises:
             CircuitOpen: it was not called.
+            PolicyError: it is a coroutine function.
             BaseException: what it raised itself.
         """
         era = self._machine.era
@@ -133,6 +136,8 @@ class CircuitBreaker:
         except BaseException as error:
             self._judge(era.generation, error, 0.0)
             raise
+        if type(result) is CoroutineType:
+            raise not_done(result, function)
         if self._machine.era is era and self._clock() < era.until:
             era.note(None)
         else:
@@ -194,8 +199,12 @@ class CircuitBreaker:
             self._machine.release(permit)
 
     def listen(self, listener: Listener) -> None:
-        """Call `listener` with every transition from now on."""
-        self._listeners.append(listener)
+        """Call `listener` with every transition from now on, in whatever thread it comes about.
+
+        Raises:
+            PolicyError: it is no function, or one that has to be awaited.
+        """
+        self._listeners.extend(_checked([listener]))
 
     def force_open(self, reason: str = "by order") -> None:
         """Refuse all calls until another order."""
@@ -257,6 +266,9 @@ class CircuitBreaker:
         except BaseException as error:
             self._judge(permit, error, began)
             raise
+        if type(result) is CoroutineType:
+            self.release(permit)
+            raise not_done(result, function)
         ended = self._clock()
         if era is not None and machine.era is era and ended < era.until and ended - began < self._plain_s:
             era.note(None)
@@ -337,3 +349,16 @@ class CircuitBreaker:
                 listener(transition)
             except Exception:  # noqa: BLE001 - a listener is a guest: the call that it hears of goes on
                 _log.exception("a listener of breaker %s failed on %s", self.name, transition)
+
+
+def _checked(listeners: Iterable[Listener]) -> list[Listener]:
+    """Refuse listeners that would not hear anything."""
+    if callable(listeners) or not isinstance(listeners, Iterable):
+        raise PolicyError(f"listeners must be functions in a list or tuple, not {listeners!r}")
+    checked = list(listeners)
+    for listener in checked:
+        if not callable(listener):
+            raise PolicyError(f"a listener is a function that takes a Transition, not {listener!r}")
+        if is_awaited(listener):
+            raise PolicyError(f"{name_of(listener)} is asynchronous, and a listener is not awaited")
+    return checked

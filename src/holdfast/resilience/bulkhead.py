@@ -6,10 +6,12 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
+from types import CoroutineType
 from typing import ParamSpec, Protocol, TypeVar
 
 from holdfast.errors import BulkheadFull
-from holdfast.resilience.checks import at_least, not_negative
+from holdfast.resilience.calls import not_done
+from holdfast.resilience.checks import at_least, named, not_negative
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,7 +41,7 @@ class Bulkhead:
         at_least("concurrent", concurrent, 1)
         at_least("waiting", waiting, 0)
         not_negative("wait_s", wait_s)
-        self.name = name
+        self.name = named(name)
         self._concurrent = concurrent
         self._waiting_limit = waiting
         self._wait_s = wait_s
@@ -52,13 +54,17 @@ class Bulkhead:
 
         Raises:
             BulkheadFull: it was not called.
+            PolicyError: it is a coroutine function.
             BaseException: what it raised itself.
         """
         thread = self._enter(_Thread)
         if thread is not None:
             self._wait(thread)
         try:
-            return function(*args, **kwargs)
+            answer = function(*args, **kwargs)
+            if type(answer) is CoroutineType:
+                raise not_done(answer, function)
+            return answer
         finally:
             self._leave()
 

@@ -30,6 +30,13 @@ def fraction(name: str, value: float) -> None:
         raise PolicyError(f"{name} must be a fraction above 0 and at most 1 (0.5 is 50 %), not {value!r}")
 
 
+def named(name: object) -> str:
+    """Return a name, or refuse what is none."""
+    if not (isinstance(name, str) and name):
+        raise PolicyError(f"name must be a text that names the downstream, not {name!r}")
+    return name
+
+
 def at_least(name: str, value: object, least: int) -> None:
     """Refuse what is not a whole number from `least` on."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:

@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from types import CoroutineType
 from typing import ParamSpec, TypeVar
 
 from holdfast.errors import CallTimeout
-from holdfast.resilience.checks import positive
+from holdfast.resilience.calls import not_done
+from holdfast.resilience.checks import named, positive
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,18 +45,22 @@ class Timeout:
 
     def __init__(self, name: str, seconds: float) -> None:
         positive("seconds", seconds)
-        self.name = name
+        self.name = named(name)
         self.seconds = seconds
 
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `function` with a deadline that it can ask for.
 
         Raises:
+            PolicyError: it is a coroutine function.
             BaseException: what it raised itself.
         """
         token = _deadline.set(min(_deadline.get(), time.monotonic() + self.seconds))
         try:
-            return function(*args, **kwargs)
+            answer = function(*args, **kwargs)
+            if type(answer) is CoroutineType:
+                raise not_done(answer, function)
+            return answer
         finally:
             _deadline.reset(token)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from types import CoroutineType
 from typing import ParamSpec, TypeVar
 
 from holdfast.errors import ResilienceError
+from holdfast.resilience.calls import not_done
 from holdfast.resilience.checks import a_function
 from holdfast.resilience.checks import errors as check_errors
 
@@ -19,8 +22,8 @@ class Fallback:
     """Answers in place of a call that was refused or failed.
 
     Args:
-        answer: makes the answer from the error. It must be quick: it has no protection of its own, and an
-            asyncio call waits for it.
+        answer: makes the answer from the error; for asyncio calls it may be a coroutine function. It must be
+            quick: it has no protection of its own.
         errors: for which errors; by default those of the protection itself, so that a wrong request is not
             hidden.
 
@@ -38,12 +41,19 @@ class Fallback:
         """Call `function`, or answer in its place.
 
         Raises:
+            PolicyError: it is a coroutine function.
             BaseException: what it raised itself, if that is not one of `errors`.
         """
         try:
-            return function(*args, **kwargs)
+            answer = function(*args, **kwargs)
         except self._errors as error:
-            return self._answer(error)
+            instead = self._answer(error)
+            if type(instead) is CoroutineType:
+                raise not_done(instead, self._answer) from error
+            return instead
+        if type(answer) is CoroutineType:
+            raise not_done(answer, function)
+        return answer
 
     async def call_async(
         self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
@@ -56,4 +66,5 @@ class Fallback:
         try:
             return await function(*args, **kwargs)
         except self._errors as error:
-            return self._answer(error)
+            answer = self._answer(error)
+            return await answer if isawaitable(answer) else answer

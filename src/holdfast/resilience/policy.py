@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial, wraps
-from inspect import iscoroutinefunction
 from typing import Any, ParamSpec, TypeVar
 
 from holdfast.errors import PolicyError
 from holdfast.resilience.breaker import CircuitBreaker
 from holdfast.resilience.bulkhead import Bulkhead
+from holdfast.resilience.calls import is_awaited, wrappable
 from holdfast.resilience.checks import a_layer
 from holdfast.resilience.deadline import Timeout
 from holdfast.resilience.fallback import Fallback
@@ -87,6 +87,7 @@ class Policy:
 
         Raises:
             ResilienceError: a layer refused it or gave it up.
+            PolicyError: it is a coroutine function.
             BaseException: what it raised itself.
         """
         return self._call(function, *args, **kwargs)  # type: ignore[no-any-return]
@@ -103,8 +104,13 @@ class Policy:
         return await self._call_async(function, *args, **kwargs)  # type: ignore[no-any-return]
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
-        """Wrap `function`, a coroutine function too, so that each of its calls is made under all layers."""
-        if iscoroutinefunction(function):
+        """Wrap `function`, a coroutine function too, so that each of its calls is made under all layers.
+
+        Raises:
+            PolicyError: its work is not done in its call: a generator, or no function at all.
+        """
+        wrappable(function)
+        if is_awaited(function):
 
             @wraps(function)
             async def protected_async(*args: P.args, **kwargs: P.kwargs) -> Any:

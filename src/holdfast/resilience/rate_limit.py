@@ -6,10 +6,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from types import CoroutineType
 from typing import ParamSpec, TypeVar
 
 from holdfast.errors import RateLimited
-from holdfast.resilience.checks import at_least, not_negative, positive
+from holdfast.resilience.calls import not_done
+from holdfast.resilience.checks import at_least, named, not_negative, positive
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,7 +55,7 @@ class RateLimit:
         positive("per_s", per_s)
         at_least("burst", burst, 1)
         not_negative("wait_s", wait_s)
-        self.name = name
+        self.name = named(name)
         self._step_s = per_s / calls
         self._early_s = self._step_s * (burst - 1)
         self._wait_s = wait_s
@@ -68,12 +70,16 @@ class RateLimit:
 
         Raises:
             RateLimited: it was not called.
+            PolicyError: it is a coroutine function.
             BaseException: what it raised itself.
         """
         wait_s = self.reserve()
         if wait_s > 0:
             self._sleep(wait_s)
-        return function(*args, **kwargs)
+        answer = function(*args, **kwargs)
+        if type(answer) is CoroutineType:
+            raise not_done(answer, function)
+        return answer
 
     async def call_async(
         self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs

@@ -6,11 +6,14 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import ParamSpec, TypeVar
+from math import isnan
+from types import CoroutineType
+from typing import ParamSpec, TypeGuard, TypeVar
 
 from holdfast.errors import CallRefused
 from holdfast.resilience.backoff import Backoff
 from holdfast.resilience.budget import RetryBudget
+from holdfast.resilience.calls import not_done
 from holdfast.resilience.checks import a_layer, at_least, positive
 from holdfast.resilience.checks import errors as check_errors
 
@@ -87,6 +90,7 @@ class Retry:
         """Call `function` until it answers or nothing more may be tried.
 
         Raises:
+            PolicyError: it is a coroutine function.
             CallRefused: a try was not made; its cause is what the one before it raised.
             BaseException: what its last try raised.
         """
@@ -95,7 +99,7 @@ class Retry:
         last: Exception | None = None
         while True:
             try:
-                return function(*args, **kwargs)
+                answer = function(*args, **kwargs)
             except CallRefused as refused:
                 _tell(refused, last, tries - 1)
                 raise
@@ -104,6 +108,10 @@ class Retry:
                 if wait_s is None:
                     raise
                 last = error
+            else:
+                if type(answer) is CoroutineType:
+                    raise not_done(answer, function)
+                return answer
             self._sleep(wait_s)
             tries += 1
 
@@ -140,7 +148,8 @@ class Retry:
 
     def _wait_s(self, error: Exception, tries: int, began: float) -> float | None:
         """How long to wait before the next try; None if there is none."""
-        asked_s = getattr(error, "retry_after_s", None) or 0.0
+        hint = getattr(error, "retry_after_s", None)
+        asked_s = hint if _is_time(hint) else 0.0
         wait_s = max(asked_s, self.backoff.wait_s(tries, self._jitter))
         spent_s = self._clock() - began
         if tries >= self.attempts:
@@ -154,6 +163,8 @@ class Retry:
         else:
             return wait_s
         if tries > 1 or self.attempts > 1:
+            if hint is not None and not _is_time(hint):
+                end += f"; its retry_after_s is no number of seconds: {hint!r}"
             error.add_note(f"{_times(tries)} in {spent_s:.3g} s; {end}")
         return None
 
@@ -165,6 +176,10 @@ def _tell(refused: CallRefused, last: Exception | None, tries: int) -> None:
     refused.__cause__ = last
     text = f": {last}" if str(last) else ""
     refused.add_note(f"{_times(tries)} before that; the call itself failed with {type(last).__name__}{text}")
+
+
+def _is_time(hint: object) -> TypeGuard[float]:
+    return isinstance(hint, int | float) and not isinstance(hint, bool) and not isnan(hint)
 
 
 def _times(tries: int) -> str:
