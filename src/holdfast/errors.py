@@ -323,8 +323,11 @@ class RateLimited(CallRefused):
     """The call would have to wait longer for its turn than calls may."""
 
 
-class CallTimeout(ResilienceError):
-    """A call took longer than it may, and was given up; whether the downstream did its work is unknown."""
+class CallTimeout(ResilienceError, TimeoutError):
+    """A call took longer than it may, and was given up; whether the downstream did its work is unknown.
+
+    What takes the timeout of a socket (`TimeoutError`, `OSError`) as a failure takes this, too.
+    """
 
 
 class SinkError(HoldfastError):

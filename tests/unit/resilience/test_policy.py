@@ -144,6 +144,23 @@ def test_a_call_that_hangs_is_cut_and_counts_as_a_failure() -> None:
     assert circuit.state is CircuitState.OPEN
 
 
+def test_a_call_that_was_cut_is_an_error_like_the_timeout_of_a_socket() -> None:
+    circuit = CircuitBreaker(
+        "gateway",
+        BreakerSettings(window_calls=1, window_s=None, minimum_calls=1),
+        failures=(OSError,),
+    )
+    with pytest.raises(TimeoutError, match=r"gateway gave no answer within 0\.01 s"):
+        asyncio.run(circuit.call_async(Timeout("gateway", 0.01).call_async, asyncio.sleep, 60))
+    assert circuit.state is CircuitState.OPEN
+
+
+def test_a_call_that_was_cut_by_the_inner_of_two_timeouts_is_told_as_that() -> None:
+    inner = Timeout("one", 0.01)
+    with pytest.raises(CallTimeout, match=r"one gave no answer within 0\.01 s"):
+        asyncio.run(Timeout("all", 60).call_async(inner.call_async, asyncio.sleep, 60))
+
+
 def test_a_timeout_of_the_calls_own_stays_what_it_is() -> None:
     async def own() -> None:
         raise TimeoutError("mine")
