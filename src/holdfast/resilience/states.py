@@ -43,7 +43,7 @@ class Transition:
             opened.
         generation: number of the state that began; it grows with every change.
         at: when, in seconds of the breaker's clock.
-        reason: why, for a person: "failure rate 0.62 of 50 calls reached 0.5".
+        reason: why, for a person: "31 of 50 calls failed, which reaches failure_rate 0.5".
     """
 
     breaker: str
