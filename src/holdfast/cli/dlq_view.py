@@ -18,13 +18,13 @@ from holdfast.runtime.letter_choice import Found
 
 _LETTERS: Final = (
     Column("place", name=True),
-    Column("age", right=True, drop=3),
-    Column("origin", name=True, drop=4),
-    Column("processor", name=True, drop=5),
-    Column("key", drop=6),
-    Column("tries", right=True, drop=2),
+    Column("age", right=True, name=True),
+    Column("origin", name=True),
+    Column("processor", name=True, drop=2),
+    Column("key", drop=3),
+    Column("tries", right=True, name=True),
     Column("state", drop=1),
-    Column("cause"),
+    Column("cause", least=20),
 )
 _TOTALS: Final = (
     Column("letters", right=True),
@@ -32,8 +32,6 @@ _TOTALS: Final = (
     Column("processor", name=True),
     Column("cause", name=True),
 )
-_TEXT: Final = 160
-"""Characters of a cause that a row shows."""
 
 
 def letter_row(found: Found) -> dict[str, Any]:
@@ -120,8 +118,7 @@ def _cells(found: Found, now: int) -> tuple[str, ...]:
 def cause_in_one_line(found: Found) -> str:
     """The class of a cause, and the first line of what it said."""
     kind = found.letter.cause.rpartition(".")[2]
-    lines = found.letter.text.splitlines() or [""]
-    text = lines[0] if len(lines[0]) <= _TEXT else f"{lines[0][:_TEXT]}..."
+    text = next(iter(found.letter.text.splitlines()), "")
     return f"{kind}: {text}" if text else kind
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Column as RichColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +21,10 @@ AsJson = typer.Option(
     False, "--json", help="One JSON object per line, also in a terminal; elsewhere that is the default."
 )
 
-_UNLIMITED = 10_000
+_UNLIMITED = 1_000_000
+
+_BETWEEN = 2
+"""Characters from one column to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +35,10 @@ class Column:
         title: its title.
         short: its title where there is little room; the same unless given.
         right: numbers are set to the right.
-        name: it holds names, which stay whole while there is any other way.
+        name: it holds names, or what else stays whole while there is any other way.
         drop: where there is still too little room, columns go in this order, empty ones first; 0 stays.
+        least: it is cut to the room that there is, with an ellipsis, and to so many characters before any
+            column goes; 0 for one that is not cut. One of a table may be so.
     """
 
     title: str
@@ -40,6 +46,7 @@ class Column:
     right: bool = False
     name: bool = False
     drop: int = 0
+    least: int = 0
 
 
 def wants_json(asked: bool) -> bool:
@@ -69,7 +76,7 @@ def plain_table(*columns: str, numbers: Iterable[str] = ()) -> Table:
 
 
 def fitting_table(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Table:
-    """A table without lines that keeps names whole: titles get short and columns go before names are cut.
+    """A table without lines that keeps names whole: others are cut, titles get short and columns go before.
 
     Args:
         console: what it has to fit; anywhere but in a terminal there is room for everything.
@@ -86,12 +93,23 @@ def fitting_table(console: Console, columns: Sequence[Column], rows: Sequence[Se
     while leaving and _width(console, table) > room:
         chosen.remove(leaving.pop(0))
         table = _table(columns, rows, chosen, short=True)
-    names = [column for column in table.columns if column.no_wrap]
-    if sum(max(cell_len(Text.from_markup(str(cell)).plain) for cell in it.cells) + 1 for it in names) > room:
+    spare = room - _width(console, table)
+    for column in table.columns:
+        if column.max_width is not None:
+            # All the room that the others leave, which may be less than it was to have.
+            column.max_width = max(_widest(column) + spare, cell_len(str(column.header)))
+    whole = [column for column in table.columns if column.no_wrap]
+    if sum(_widest(column) + _BETWEEN for column in whole) - _BETWEEN > room:
         # Broken over two lines is better than cut off.
-        for column in names:
-            column.no_wrap = False
+        for column in whole:
+            column.no_wrap = column.max_width is not None
     return table
+
+
+def _widest(column: RichColumn) -> int:
+    """Characters of its longest cell or its title, as far as they may be shown."""
+    widest = max(cell_len(Text.from_markup(str(cell)).plain) for cell in (column.header, *column.cells))
+    return widest if column.max_width is None else min(widest, column.max_width)
 
 
 def _table(
@@ -100,8 +118,13 @@ def _table(
     table = Table(box=None, pad_edge=False, header_style="bold")
     for each in (columns[i] for i in chosen):
         title = (each.short or each.title) if short else each.title
-        justify = "right" if each.right else "left"
-        table.add_column(title, justify=justify, overflow="fold", no_wrap=each.name)  # type: ignore[arg-type]
+        table.add_column(
+            title,
+            justify="right" if each.right else "left",
+            overflow="ellipsis" if each.least else "fold",
+            no_wrap=each.name or each.least > 0,
+            max_width=each.least or None,
+        )
     for row in rows:
         table.add_row(*(row[i] for i in chosen))
     return table

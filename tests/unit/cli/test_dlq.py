@@ -24,6 +24,7 @@ from holdfast.cli.dlq_view import (
 from holdfast.cli.rows import print_table
 from holdfast.engine.redriven import Parked
 from holdfast.kafka.dispositions import Disposition
+from holdfast.record import Position
 from holdfast.runtime.letter_choice import Found
 from tests.support.command import holdfast
 from tests.unit.runtime.test_letter_choice import LETTER
@@ -36,7 +37,7 @@ DISCARDED = Found(PARKED, Disposition("discarded", NOW - HOUR, "ann@here", "a te
 
 def printed(table: object, width: int = 200) -> str:
     """A table as a terminal shows it."""
-    console = Console(file=io.StringIO(), width=width, force_terminal=True, no_color=True)
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     print_table(table, console)  # type: ignore[arg-type]
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text
@@ -55,18 +56,69 @@ def test_a_letter_is_a_line() -> None:
     assert " ".join(second).startswith("3@17 2 d measured[1]@5 convert a no. 2 3 discarded ValueError")
 
 
-def test_a_narrow_terminal_keeps_places_and_causes() -> None:
-    """Columns go before anything is cut."""
-    text = printed(letters_table(console(40), [Found(LETTER)], NOW), 40)
-    assert "3@17" in text
-    assert "ValueError: a cannot be that cold" in text
-    assert "origin" not in text
+LONG = replace(
+    LETTER,
+    processor="order-history",
+    key=b"customer-1234",
+    origin=Position("order-events", 11, 1_234_567),
+    attempts=3,
+    text="the order is of a customer that nobody has told of; " * 5,
+)
 
 
-def test_a_long_cause_is_cut_to_its_first_line() -> None:
+@pytest.mark.parametrize("width", [60, 80, 120, 239])
+def test_a_long_cause_gives_way_and_no_column_by_which_one_goes_on(width: int) -> None:
+    """A line for each letter, with place, age, origin and tries as they are, and the cause's beginning."""
+    text = printed(letters_table(console(width), [Found(LONG), Found(LETTER)], NOW), width)
+    head, line, _ = text.splitlines()
+    assert set(head.split()) >= {"place", "age", "origin", "tries", "cause"}
+    cells = line.split()
+    assert cells[:4] == ["3@17", "2", "d", "order-events[11]@1234567"]
+    assert "3" in cells
+    assert "ValueError: " in line
+    assert line.rstrip().endswith("…")
+
+
+def test_a_terminal_of_120_columns_shows_all_columns_of_letters() -> None:
+    """Whatever length the causes have; at 80 the key is there, and the totals have the processor."""
+    wide = printed(letters_table(console(120), [Found(LONG)], NOW), 120).splitlines()
+    assert wide[0].split() == ["place", "age", "origin", "processor", "key", "tries", "state", "cause"]
+    narrow = printed(letters_table(console(80), [Found(LONG)], NOW), 80).splitlines()
+    assert narrow[0].split() == ["place", "age", "origin", "key", "tries", "cause"]
+
+
+def test_a_terminal_that_is_too_narrow_for_an_origin_breaks_it() -> None:
+    """Nothing but the cause is cut."""
+    text = printed(letters_table(console(40), [Found(LONG)], NOW), 40)
+    head, *lines = text.splitlines()
+    assert head.split() == ["place", "age", "origin", "tries", "cause"]
+    assert "3@17" in lines[0]
+    assert "order-events[11]@1234567" in "".join(line[12:].split(" ")[0] for line in lines)
+
+
+@pytest.mark.parametrize("width", range(40, 130))
+def test_no_terminal_cuts_what_stands_beside_a_cause(width: int) -> None:
+    """Also where it nearly fits."""
+    for letter in (LONG, replace(LONG, text="short")):
+        text = printed(letters_table(console(width), [Found(letter)], NOW), width)
+        head, first, *more = text.splitlines()
+        assert head.split()[0:3] == ["place", "age", "origin"]
+        assert first.startswith("3@17   2 d  order-events")
+        assert first[12:].split()[0] + "".join(more).strip() == "order-events[11]@1234567"
+        assert max(map(len, text.splitlines())) <= width
+
+
+def test_nothing_is_cut_where_there_is_no_terminal() -> None:
+    """However long a cause is."""
+    pipe = Console(file=io.StringIO(), width=80)
+    print_table(letters_table(pipe, [Found(replace(LONG, text="x" * 20_000))], NOW), pipe)
+    assert isinstance(pipe.file, io.StringIO)
+    assert "x" * 20_000 in pipe.file.getvalue()
+
+
+def test_a_cause_of_many_lines_is_shown_by_its_first() -> None:
     """All of it is in `show`."""
-    found = Found(replace(LETTER, text="x" * 500 + "\nmore"))
-    assert cause_in_one_line(found) == f"ValueError: {'x' * 160}..."
+    assert cause_in_one_line(Found(replace(LETTER, text="x" * 500 + "\nmore"))) == f"ValueError: {'x' * 500}"
     assert cause_in_one_line(Found(replace(LETTER, text=""))) == "ValueError"
 
 
