@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import typer
 from pydantic import TypeAdapter, ValidationError
@@ -17,6 +16,7 @@ from holdfast.cli.app import App
 from holdfast.cli.breaker_rows import breaker_rows, breakers_table, order_rows, order_text, remarks
 from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
 from holdfast.cli.console import err, out
+from holdfast.cli.reason import as_reason, required_reason
 from holdfast.cli.rows import AsJson, print_json_lines, print_table, wants_json
 from holdfast.cli.scan_progress import ScanProgress
 from holdfast.cli.topology import TopologyFile
@@ -39,13 +39,6 @@ NOT_FOLLOWED = 3
 app = App(name="breakers", help="Show the circuit breakers of all workers, and force them.")
 
 _INTERVAL: TypeAdapter[int] = TypeAdapter(Interval)
-
-
-class Forced(StrEnum):
-    """What breakers can be forced to be."""
-
-    OPEN = "open"
-    CLOSED = "closed"
 
 
 Sink = typer.Argument(..., metavar="SINK", help="The sink whose breakers are meant, on all of its workers.")
@@ -108,7 +101,7 @@ def _print(rows: list[dict[str, Any]], orders: list[dict[str, Any]]) -> None:
 @app.command()
 def force(
     sink: str = Sink,
-    mode: Forced = typer.Argument(
+    mode: str = typer.Argument(
         ...,
         metavar="open|closed",
         help="open: no call is made, and what feeds the sink waits. closed: all calls are made.",
@@ -127,10 +120,16 @@ def force(
     bootstrap_servers: str | None = BootstrapServers,
 ) -> None:
     """Force the breakers of a sink open or closed, on all of its workers, also those that start later."""
-    if not why.strip():
-        raise typer.BadParameter("say why, for whoever finds it forced", param_hint="--why")
+    if mode not in ("open", "closed"):
+        raise typer.BadParameter(
+            f'expected open or closed after the sink, got "{mode}"; `holdfast breakers release SINK` gives '
+            "breakers back to themselves",
+            param_hint="open|closed",
+        )
+    reason = required_reason(why, "whoever finds it forced")
     seconds = _seconds(for_) if for_ is not None else None
-    order = Order(sink=sink, mode=mode.value, by=by or who(), why=why.strip(), for_s=seconds)
+    forced = cast("Literal['open', 'closed']", mode)
+    order = Order(sink=sink, mode=forced, by=_giver(by), why=reason, for_s=seconds)
     _give(order, topology, bootstrap_servers)
 
 
@@ -143,7 +142,12 @@ def release(
     bootstrap_servers: str | None = BootstrapServers,
 ) -> None:
     """Give the breakers of a sink back to themselves: they begin closed, and open when calls fail."""
-    _give(Order(sink=sink, mode="automatic", by=by or who(), why=why.strip()), topology, bootstrap_servers)
+    order = Order(sink=sink, mode="automatic", by=_giver(by), why=as_reason(why))
+    _give(order, topology, bootstrap_servers)
+
+
+def _giver(by: str | None) -> str:
+    return as_reason(by or "", "--by") or who()
 
 
 def _give(order: Order, topology: Path, bootstrap_servers: str | None) -> None:

@@ -153,7 +153,15 @@ def test_times_are_said_in_one_unit(seconds: float, said: str) -> None:
     [
         (["force", "gatewya", "open", "--why", "x"], 1, 'did you mean "gateway"? (declared: gateway, '),
         (["force", "unused", "open", "--why", "x"], 1, 'no processor uses sink "unused"'),
-        (["force", "gateway", "ajar", "--why", "x"], 2, "'ajar' is not one of 'open', 'closed'"),
+        (
+            ["force", "gateway", "ajar", "--why", "x"],
+            2,
+            'open|closed: expected open or closed after the sink, got "ajar"',
+        ),
+        (["force", "open", "gateway", "--why", "x"], 2, 'got "gateway"; `holdfast breakers release SINK`'),
+        (["force", "gateway", "open", "--why", "\udcff"], 2, "--why: this is no text in UTF-8"),
+        (["force", "gateway", "open", "--why", "x", "--by", "\udcff"], 2, "--by: this is no text in UTF-8"),
+        (["release", "gateway", "--why", "\udcff"], 2, "--why: this is no text in UTF-8"),
         (["force", "gateway", "open"], 2, "Missing option '--why'"),
         (["force", "gateway", "open", "--why", " "], 2, "say why"),
         (["force", "gateway", "open", "--why", "x", "--for", "soon"], 2, "such as 30s, got"),
@@ -168,6 +176,7 @@ def test_an_order_that_makes_no_sense_is_refused_before_it_is_written(
         build_app(), ["breakers", *arguments, "-t", str(shop.source.path)], env={"COLUMNS": "200"}
     )
     assert done.exit_code == code
+    assert "Value error" not in done.output
     assert said in (str(done.exception) if isinstance(done.exception, HoldfastError) else done.output)
 
 
