@@ -221,7 +221,7 @@ def test_letters_of_a_processor_that_takes_none_back_are_refused(
     drain(app)
     done = dlq(app, "redrive", "--all")
     assert done.returncode == 1
-    assert "counter takes no redriven records (1 letters). Declare `redrive: true` for it" in done.stderr
+    assert "counter takes no redriven records (1 letter). Declare `redrive: true` for it" in done.stderr
     file = app.folder / "topology.yaml"
     file.write_text(file.read_text().replace('"on_error"', '"redrive": true, "on_error"'))
     applied = command(app, "apply")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -15,6 +16,7 @@ from rich.markup import escape
 from holdfast.cli.app import App
 from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
 from holdfast.cli.console import INTERRUPTED, err, out
+from holdfast.cli.dlq_remarks import on_nothing, on_order
 from holdfast.cli.dlq_view import (
     Totals,
     letter_row,
@@ -25,6 +27,7 @@ from holdfast.cli.dlq_view import (
     whole_text,
 )
 from holdfast.cli.rate import Pacer, parse_rate
+from holdfast.cli.reason import required_reason
 from holdfast.cli.rows import AsJson, print_json_lines, print_table, wants_json
 from holdfast.cli.scan_progress import ScanProgress
 from holdfast.cli.topology import TopologyFile
@@ -35,7 +38,7 @@ from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.letter_writer import LetterWriter
 from holdfast.kafka.scan import LogScanner
 from holdfast.runtime.letter_box import LetterBox
-from holdfast.runtime.letter_choice import Choice, Found, State, parse_places, parse_time
+from holdfast.runtime.letter_choice import Choice, Found, State, open_ones, parse_places, parse_time
 from holdfast.runtime.letter_takers import require_takers
 from holdfast.runtime.redrive import Done, Redriver
 from holdfast.topology import Topology, load
@@ -59,7 +62,7 @@ Since = typer.Option(
 Until = typer.Option(None, "--until", metavar="TIME", help="Only what was set aside before.")
 Key = typer.Option(None, "--key", metavar="K", help="Only letters of records with this key.")
 All = typer.Option(False, "--all", help="All open letters.")
-DryRun = typer.Option(False, "--dry-run", help="Only show which letters these are.")
+DryRun = typer.Option(False, "--dry-run", help="Only show which letters these are, and what to mind.")
 
 dlq = App(name="dlq", help="Look at dead letters, redrive them, discard them.", no_args_is_help=True)
 
@@ -89,8 +92,8 @@ def dlq_list(
     if state not in ("open", "redriven", "discarded", "all"):
         raise typer.BadParameter(f"{state!r} is no state; say open, redriven, discarded or all.")
     wanted = None if state == "all" else cast("State", state)
-    choice = _choice(processor, topic, error, since, until, key, state=wanted)
     declared = load(topology)
+    choice = _choice(declared, processor, topic, error, since, until, key, state=wanted)
     servers = resolve_bootstrap_servers(bootstrap_servers, declared)
     totals = Totals()
     most = limit or (SHOWN if out.is_terminal and not as_json else None)
@@ -100,7 +103,9 @@ def dlq_list(
         print_json_lines([*map(letter_row, shown), *totals.rows()])
     else:
         _print(shown, totals)
-    _remark(declared, box)
+    if not totals.total:
+        _tell(on_nothing(declared, choice))
+    _tell_unreadable(declared, box)
 
 
 def _newest(found: Iterator[Found], totals: Totals, most: int | None) -> list[Found]:
@@ -127,7 +132,12 @@ def _print(shown: Sequence[Found], totals: Totals) -> None:
     print_table(totals_table(out, totals.rows()))
 
 
-def _remark(declared: Topology, box: LetterBox) -> None:
+def _tell(remarks: Iterable[str]) -> None:
+    for remark in remarks:
+        err.print(f"[yellow]{escape(remark)}[/]", highlight=False, soft_wrap=True)
+
+
+def _tell_unreadable(declared: Topology, box: LetterBox) -> None:
     if box.unreadable:
         err.print(
             f"[yellow]{counted(box.unreadable, 'record')} of {escape(declared.dead_letter_topic)} were not "
@@ -144,8 +154,8 @@ def dlq_show(
 ) -> None:
     """Show all of one letter: the record with its headers, the cause with its stack trace."""
     declared = load(topology)
+    choice = Choice(places=parse_places([place], declared.dead_letter_topic))
     servers = resolve_bootstrap_servers(bootstrap_servers, declared)
-    choice = Choice(places=parse_places([place]))
     with _box(declared, servers) as box:
         found = next(box.find(choice, "all"), None)
     if found is None:
@@ -188,8 +198,9 @@ def dlq_redrive(
 ) -> None:
     """Give letters back to the processors that set them aside, in the order of their keys."""
     per_second = parse_rate(rate)
-    choice = _required(_choice(processor, topic, error, since, until, key, places), everything, "redrive")
     declared = load(topology)
+    chosen = _choice(declared, processor, topic, error, since, until, key, places)
+    choice = _required(chosen, everything, "redrive")
     servers = resolve_bootstrap_servers(bootstrap_servers, declared)
     if dry_run:
         _show_choice(declared, servers, choice, as_json, redriven=True)
@@ -201,7 +212,7 @@ def dlq_redrive(
             redriver.wait(wait)
 
     done = _deal(declared, servers, deal, "redriven", per_second, new_keys=new_keys)
-    _report(done, "redriven", as_json)
+    _report(declared, choice, done, "redriven", as_json)
     if wait and (done.failed or done.waiting or done.is_late):
         raise typer.Exit(FAILED_AGAIN)
 
@@ -223,17 +234,20 @@ def dlq_discard(
     as_json: bool = AsJson,
 ) -> None:
     """Give letters up: they stay in their topic, and are not redriven any more."""
-    choice = _required(_choice(processor, topic, error, since, until, key, places), everything, "discard")
+    reason = required_reason(why, "whoever finds them discarded")
     declared = load(topology)
+    chosen = _choice(declared, processor, topic, error, since, until, key, places)
+    choice = _required(chosen, everything, "discard")
     servers = resolve_bootstrap_servers(bootstrap_servers, declared)
     if dry_run:
         _show_choice(declared, servers, choice, as_json, redriven=False)
         return
-    done = _deal(declared, servers, lambda redriver: redriver.discard(choice, why), "discarded")
-    _report(done, "discarded", as_json)
+    done = _deal(declared, servers, lambda redriver: redriver.discard(choice, reason), "discarded")
+    _report(declared, choice, done, "discarded", as_json)
 
 
 def _choice(
+    declared: Topology,
     processor: str | None,
     topic: str | None,
     error: str | None,
@@ -245,15 +259,23 @@ def _choice(
 ) -> Choice:
     now = _now()
     begin, end = parse_time(since, now), parse_time(until, now)
-    return Choice(processor, topic, error, begin, end, key, state, parse_places(places or ()))
+    if begin is not None and end is not None and begin >= end:
+        raise LettersRefused(
+            f"no letter was set aside since {since} and before {until}: the earlier time is for --since, and "
+            "the later one for --until"
+        )
+    found = parse_places(places or (), declared.dead_letter_topic)
+    return Choice(processor, topic, error, begin, end, key, state, found)
 
 
 def _required(choice: Choice, everything: bool, command: str) -> Choice:
     """The choice, if one was made.
 
     Raises:
-        LettersRefused: none was.
+        LettersRefused: none was, or two that exclude each other.
     """
+    if choice.places and everything:
+        raise LettersRefused("--all is for all open letters, and some are named: say one of the two.")
     if choice.is_all and not everything:
         raise LettersRefused(
             f"say which letters: by their places (`holdfast dlq {command} 3@17`), by a filter such as "
@@ -263,15 +285,22 @@ def _required(choice: Choice, everything: bool, command: str) -> Choice:
 
 
 def _show_choice(declared: Topology, servers: str, choice: Choice, as_json: bool, *, redriven: bool) -> None:
-    totals = Totals()
     with _box(declared, servers) as box:
-        shown = _newest(box.find(choice), totals, None)
+        still, left_out = open_ones(choice, box.find(replace(choice, state=None)))
+    totals = Totals()
+    shown = _newest(iter(still), totals, None)
+    letters = [it.letter for it in shown]
     if redriven:
-        require_takers(declared, [it.letter for it in shown])
+        require_takers(declared, letters)
     if wants_json(as_json):
         print_json_lines([*map(letter_row, shown), *totals.rows()])
     else:
         _print(shown, totals)
+    _tell_left_out(left_out)
+    if redriven:
+        _tell(on_order(declared, letters))
+    if not letters:
+        _tell(on_nothing(declared, choice))
     err.print(
         f"{counted(totals.total, 'letter')} would be {'redriven' if redriven else 'discarded'}; nothing was "
         "changed."
@@ -312,14 +341,20 @@ def _deal(
             return redriver.done
 
 
-def _report(done: Done, what: str, as_json: bool) -> None:
+def _tell_left_out(count: int) -> None:
+    if count:
+        err.print(f"{counted(count, 'letter')} had been dealt with before.")
+
+
+def _report(declared: Topology, choice: Choice, done: Done, what: str, as_json: bool) -> None:
     """Say what was done: the numbers as a result, the rest as remarks."""
     if wants_json(as_json):
         print_json_lines([{"processor": name, what: count} for name, count in sorted(done.letters.items())])
     total = done.letters.total()
     err.print(f"{counted(total, 'letter')} {what}." if total else f"nothing was left to be {what}.")
-    if done.left_out:
-        err.print(f"{counted(done.left_out, 'letter')} had been dealt with before.")
+    _tell_left_out(done.left_out)
+    if not total:
+        _tell(on_nothing(declared, choice))
     for letter in done.failed:
         err.print(
             f"[red]failed again:[/] {escape(letter.name)} ({escape(letter.origin.topic)}, tries: "

@@ -14,7 +14,9 @@ from holdfast.kafka.dispositions import Disposition
 
 State = Literal["open", "redriven", "discarded"]
 
-_PLACE: Final = re.compile(r"(?:.*\[)?(\d+)\]?@(\d+)")
+_PLACE: Final = re.compile(
+    r"(?:(?P<topic>.+)\[(?P<inside>\d{1,10})\]|(?P<partition>\d{1,10}))@(?P<offset>\d{1,19})"
+)
 _AGO: Final = re.compile(r"(\d{1,6})(s|m|h|d)")
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -81,11 +83,15 @@ class Choice:
         )
 
 
-def parse_places(texts: Iterable[str]) -> frozenset[tuple[int, int]]:
+def parse_places(texts: Iterable[str], topic: str) -> frozenset[tuple[int, int]]:
     """Read letters' places, as `list` shows them: `3@17`, or with the topic.
 
+    Args:
+        texts: the places.
+        topic: the dead letters' topic.
+
     Raises:
-        LettersRefused: one is none.
+        LettersRefused: one is none, or is the place of a record in another topic.
     """
     found = set()
     for text in texts:
@@ -95,8 +101,32 @@ def parse_places(texts: Iterable[str]) -> frozenset[tuple[int, int]]:
                 f'"{text}" is no place of a dead letter: say partition and offset, as `holdfast dlq list` '
                 "shows them (3@17)"
             )
-        found.add((int(match[1]), int(match[2])))
+        if match["topic"] not in (None, topic):
+            raise LettersRefused(
+                f'"{text}" is a place in {match["topic"]}, and dead letters are in {topic}: name a letter by '
+                "its own place, the first column of `holdfast dlq list` (3@17). --topic and --key choose "
+                "letters by their records"
+            )
+        found.add((int(match["inside"] or match["partition"]), int(match["offset"])))
     return frozenset(found)
+
+
+def open_ones(choice: Choice, found: Iterable[Found]) -> tuple[list[Found], int]:
+    """The letters of a choice that are open, and how many that it names are not.
+
+    Args:
+        choice: which letters.
+        found: those of any state that it takes.
+
+    Raises:
+        LettersRefused: one that it names is not there.
+    """
+    letters = list(found)
+    if missing := choice.places - {it.letter.place[1:] for it in letters}:
+        names = ", ".join(f"{partition}@{offset}" for partition, offset in sorted(missing))
+        raise LettersRefused(f"there is no such letter: {names}. Nothing was changed.")
+    still = [it for it in letters if it.state == "open"]
+    return still, len(letters) - len(still) if choice.places else 0
 
 
 def parse_time(text: str | None, now: int) -> int | None:

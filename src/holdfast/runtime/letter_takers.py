@@ -13,6 +13,7 @@ from holdfast.kafka.positions import Role
 from holdfast.kafka.standing import standing
 from holdfast.kafka.versions import role_of
 from holdfast.topology import ProcessorDecl, Topology
+from holdfast.topology.check import against_parked_keys
 
 
 def require_takers(declared: Topology, letters: Collection[Letter]) -> dict[str, ProcessorDecl]:
@@ -26,14 +27,16 @@ def require_takers(declared: Topology, letters: Collection[Letter]) -> dict[str,
         owner = declared.native.get(name)
         if owner is None:
             raise LettersRefused(
-                f"{count:,} of the letters are of {name}, which {declared.source.path} does not declare. "
-                "Choose others with --processor, or discard these. Nothing was changed."
+                f"{count:,} of the letters {'is' if count == 1 else 'are'} of {name}, which "
+                f"{declared.source.path} does not declare. Choose others with --processor, or discard these. "
+                "Nothing was changed."
             )
         if not owner.takes_redriven:
+            parks = "" if any(against_parked_keys(owner)) else " (or `on_error: park-key`)"
             raise LettersRefused(
-                f"{name} takes no redriven records ({count:,} letters). Declare `redrive: true` for it in "
-                f"{declared.source.path} (or `on_error: park-key`), then `holdfast apply`, and start its "
-                "workers with it. Nothing was changed."
+                f"{name} takes no redriven records ({count:,} letter{'s' * (count != 1)}). Declare "
+                f"`redrive: true` for it in {declared.source.path}{parks}, then `holdfast apply`, and start "
+                "its workers with it; or discard the letters. Nothing was changed."
             )
         takers[name] = owner
     for letter in letters:

@@ -16,13 +16,12 @@ from typing import Final
 
 from holdfast.engine.letters import Letter, gaps_before, in_order
 from holdfast.engine.redriven import Hold
-from holdfast.errors import LettersRefused
 from holdfast.kafka.dispositions import Deed, Disposition
 from holdfast.kafka.groups import GroupAdmin
 from holdfast.kafka.letter_writer import Addressed, LetterWriter
 from holdfast.record import Output, Position, TopicPartition
 from holdfast.runtime.letter_box import LetterBox
-from holdfast.runtime.letter_choice import Choice, Found
+from holdfast.runtime.letter_choice import Choice, Found, open_ones
 from holdfast.runtime.letter_takers import Standing, look_at, require_takers
 from holdfast.topology import ProcessorDecl, Topology
 
@@ -123,13 +122,8 @@ class Redriver:
         Raises:
             LettersRefused: one that was named is not there.
         """
-        found = list(self._box.find(replace(choice, state=None)))
-        if missing := choice.places - {it.letter.place[1:] for it in found}:
-            names = ", ".join(f"{partition}@{offset}" for partition, offset in sorted(missing))
-            raise LettersRefused(f"there is no such letter: {names}. Nothing was changed.")
-        if choice.places:
-            self.done.left_out = sum(it.state != "open" for it in found)
-        return [it.letter for it in found if it.state == "open"]
+        still, self.done.left_out = open_ones(choice, self._box.find(replace(choice, state=None)))
+        return [it.letter for it in still]
 
     def _send(self, takes: Callable[[Letter], bool], deed: _Deed) -> None:
         """Write what is open now, after it was looked where the shards stand."""

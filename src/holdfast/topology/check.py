@@ -289,14 +289,18 @@ def _columns(at: Location, sink: ParquetSinkDecl) -> Iterator[Problem]:
 
 def _parked_keys(topology: Topology) -> Iterator[Problem]:
     for name, processor in topology.native.items():
-        if not processor.parks_keys:
-            continue
-        at = ("processors", name, "on_error")
-        for key, reason in _NOT_WHERE_KEYS_ARE_PARKED.items():
-            if getattr(processor, key):
-                yield Problem(at, f"{reason}: use dead-letter or stop, or remove the `{key}`")
-        if processor.guarantee != "exactly-once":
-            yield Problem(at, "keys are parked in transactions: use dead-letter or stop, or be exactly-once")
+        if processor.parks_keys:
+            for text in against_parked_keys(processor):
+                yield Problem(("processors", name, "on_error"), text)
+
+
+def against_parked_keys(processor: ProcessorDecl) -> Iterator[str]:
+    """Why a processor cannot park keys, and what to do; nothing where it can."""
+    for key, reason in _NOT_WHERE_KEYS_ARE_PARKED.items():
+        if getattr(processor, key):
+            yield f"{reason}: use dead-letter or stop, or remove the `{key}`"
+    if processor.guarantee != "exactly-once":
+        yield "keys are parked in transactions: use dead-letter or stop, or be exactly-once"
 
 
 def _asked(at: Location, processor: ProcessorDecl, known: Collection[str]) -> Iterator[Problem]:

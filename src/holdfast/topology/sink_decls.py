@@ -137,6 +137,9 @@ class AnySinkDecl(Declared):
 
     client: ClassVar[str | None] = None
 
+    puts_states: ClassVar[str | None] = None
+    """How a state is put over the one before, as in "with Upsert"; None where records are only added."""
+
     name: str = Field(alias="<name>")
     """The sink's name: its key in the file."""
 
@@ -153,6 +156,8 @@ class PostgresSinkDecl(AnySinkDecl):
     accepts: ClassVar[tuple[str, ...]] = tuple(
         f"holdfast.sinks.postgres.writes:{name}" for name in ("Upsert", "Insert", "Delete", "Execute")
     )
+
+    puts_states: ClassVar[str | None] = "with Upsert"
 
     type: Literal["postgres"]
     """What kind of system it is."""
@@ -175,6 +180,8 @@ class HttpSinkDecl(AnySinkDecl):
     accepts: ClassVar[tuple[str, ...]] = ("holdfast.sinks.http.calls:HttpCall",)
 
     client: ClassVar[str | None] = "holdfast.sinks.http.client:HttpClient"
+
+    puts_states: ClassVar[str | None] = "with PUT"
 
     type: Literal["http"]
     """What kind of system it is."""
@@ -219,6 +226,8 @@ class RedisSinkDecl(AnySinkDecl):
         f"holdfast.sinks.redis.writes:{name}"
         for name in ("Set", "HashSet", "Delete", "Increment", "HashIncrement", "SortedSetAdd", "Command")
     )
+
+    puts_states: ClassVar[str | None] = "with Set or HashSet"
 
     type: Literal["redis"]
     """What kind of system it is."""
@@ -286,6 +295,8 @@ class KafkaSinkDecl(AnySinkDecl):
 
     accepts: ClassVar[tuple[str, ...]] = ("holdfast.sinks.kafka.writes:KafkaRecord",)
 
+    puts_states: ClassVar[str | None] = "in a compacted topic"
+
     type: Literal["kafka"]
     """What kind of system it is."""
 
@@ -305,6 +316,8 @@ class KafkaSinkDecl(AnySinkDecl):
 
 class CustomSinkDecl(AnySinkDecl):
     """A system that the application brings a sink for, or something to ask it with."""
+
+    puts_states: ClassVar[str | None] = "where the sink replaces what is there"
 
     type: Literal["custom"]
     """What kind of system it is."""

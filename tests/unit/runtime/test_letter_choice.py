@@ -14,7 +14,7 @@ from holdfast.engine.redriven import Parked
 from holdfast.errors import LettersRefused
 from holdfast.kafka.dispositions import Disposition
 from holdfast.record import Position
-from holdfast.runtime.letter_choice import Choice, Found, parse_places, parse_time
+from holdfast.runtime.letter_choice import Choice, Found, open_ones, parse_places, parse_time
 from holdfast.runtime.letter_takers import require_takers
 from holdfast.topology import Topology, load
 
@@ -98,14 +98,36 @@ def test_only_a_state_is_no_choice() -> None:
 
 def test_places_are_read_as_they_are_shown() -> None:
     """With or without the topic."""
-    assert parse_places(["3@17", "lab.dead-letters[0]@4"]) == {(3, 17), (0, 4)}
+    places = ["3@17", "lab.dead-letters[0]@4"]
+    assert parse_places(places, "lab.dead-letters") == {(3, 17), (0, 4)}
 
 
-@pytest.mark.parametrize("text", ["17", "3@", "3:17", "a@b", "", "3@17@2"])
+@pytest.mark.parametrize("topic", ["measured", "other.dead-letters"])
+def test_the_place_of_a_record_is_not_taken_for_that_of_a_letter(topic: str) -> None:
+    """`list` shows both, and the letter with the same numbers is another one."""
+    with pytest.raises(
+        LettersRefused, match=r"dead letters are in lab.dead-letters: name a letter by its own"
+    ):
+        parse_places([f"{topic}[3]@17"], "lab.dead-letters")
+
+
+def test_letters_that_are_named_have_to_be_there() -> None:
+    """Those that were dealt with are counted, and left out."""
+    places = Choice(places=frozenset({(3, 17), (3, 18)}))
+    done = Found(replace(LETTER, place=Position("app.dead-letters", 3, 18)), REDRIVEN)
+    assert open_ones(places, [Found(LETTER), done]) == ([Found(LETTER)], 1)
+    with pytest.raises(LettersRefused, match=r"there is no such letter: 3@18. Nothing was changed"):
+        open_ones(places, [Found(LETTER)])
+    assert open_ones(Choice(key="a"), [done]) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["17", "3@", "3:17", "a@b", "", "3@17@2", "[3]@17", "t[3@17", "3]@17", "-1@3"]
+)
 def test_what_is_no_place_is_refused(text: str) -> None:
     """With what one looks like."""
     with pytest.raises(LettersRefused, match=r"is no place of a dead letter: say partition and offset"):
-        parse_places([text])
+        parse_places([text], "lab.dead-letters")
 
 
 @pytest.mark.parametrize(
@@ -160,9 +182,9 @@ def test_processors_take_letters_back_that_declare_it(declared: Topology) -> Non
     [
         (
             {"processor": "plain"},
-            r"plain takes no redriven records \(1 letters\). Declare `redrive: true` for it",
+            r"plain takes no redriven records \(1 letter\). Declare `redrive: true` .* \(or `on_error: park",
         ),
-        ({"processor": "gone"}, r"1 of the letters are of gone, which topology.yaml does not declare"),
+        ({"processor": "gone"}, r"1 of the letters is of gone, which topology.yaml does not declare"),
         ({"origin": Position("other", 0, 1)}, r"3@17 is of other\[0\]@1, and convert reads measured with 2"),
         ({"origin": Position("measured", 2, 1)}, r"It can only be discarded. Nothing was changed"),
     ],
@@ -171,6 +193,22 @@ def test_what_cannot_go_back_is_refused(declared: Topology, changes: dict[str, A
     """As a whole, with what to do."""
     with pytest.raises(LettersRefused, match=told):
         require_takers(declared, [LETTER, replace(LETTER, **changes)])
+
+
+@pytest.mark.parametrize(
+    "more", ["sink: history", "asks: [gateway]", "version: v2", "guarantee: at-least-once"]
+)
+def test_park_key_is_not_advised_where_it_cannot_be(tmp_path: Path, more: str) -> None:
+    """`holdfast check` would refuse it."""
+    file = tmp_path / "topology.yaml"
+    file.write_text(
+        f"{FILE}  late: {{handler: a:f, reads: [measured], {more}}}\n"
+        'sinks: {history: {type: postgres, dsn: dbname=x}, gateway: {type: http, url: "http://gateway"}}\n'
+    )
+    with pytest.raises(LettersRefused, match=r"late takes no redriven records") as told:
+        require_takers(load(file), [replace(LETTER, processor="late")])
+    assert "Declare `redrive: true` for it" in str(told.value)
+    assert "park-key" not in str(told.value)
 
 
 def test_a_disposition_names_its_letter_and_the_topic_that_this_is_in() -> None:
