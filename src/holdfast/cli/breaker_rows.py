@@ -12,7 +12,7 @@ from rich.table import Table
 
 from holdfast.cli.rows import Column, fitting_table
 from holdfast.cli.words import counted, span
-from holdfast.engine.breaker_log import BreakerLog, Heard
+from holdfast.engine.breaker_log import BreakerLog, Heard, Report
 from holdfast.resilience import CircuitState
 from holdfast.topology import Topology
 
@@ -31,11 +31,11 @@ _BREAKERS: Final = (
     Column("worker", name=True),
     Column("sink", name=True),
     Column("state"),
-    Column("for", right=True, drop=6),
+    Column("for", right=True, drop=5),
     Column("failed", right=True, drop=4),
     Column("slow", right=True, drop=1),
     Column("calls", right=True, drop=2),
-    Column("tries again", drop=5),
+    Column("tries again", drop=6),
     Column("paused shards", short="paused", drop=7),
     Column("seen", right=True, drop=3),
 )
@@ -76,7 +76,7 @@ def _row(heard: Heard, now: datetime) -> dict[str, Any]:
         "succeeded": report.succeeded,
         "failed": report.failed,
         "refused": report.refused,
-        "tries_again_s": _wait(report.state, report.wait_s, age),
+        "tries_again_s": _wait(report, age),
         "reason": report.reason,
         "trouble": report.trouble,
         "paused": list(report.paused),
@@ -111,11 +111,16 @@ def _unheard(processor: str, sink: str) -> dict[str, Any]:
     }
 
 
-def _wait(state: CircuitState, wait_s: float | None, age: float) -> float | None:
-    """Seconds until a call may pass; None where calls pass anyway, or only an order changes that."""
-    if state not in (CircuitState.OPEN, CircuitState.HALF_OPEN) or wait_s is None:
+def _wait(report: Report, age: float) -> float | None:
+    """Seconds until a call may pass; None where calls pass anyway, or only an order changes that.
+
+    A closed breaker's system is waited for as well, when it asked for a pause or has just failed.
+    """
+    if report.state is CircuitState.FORCED_OPEN:
         return None
-    return round(max(wait_s - age, 0.0), 1)
+    is_shut = report.state in (CircuitState.OPEN, CircuitState.HALF_OPEN)
+    waits = [it for it in (report.wait_s if is_shut else None, report.pause_s) if it is not None]
+    return round(max(max(waits) - age, 0.0), 1) if waits else None
 
 
 def order_rows(log: BreakerLog, now: datetime) -> Iterator[dict[str, Any]]:

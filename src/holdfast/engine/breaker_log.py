@@ -64,6 +64,8 @@ class Report(_Written):
         state: its state.
         state_s: for how many seconds it had been in it.
         wait_s: after how many seconds it would let a call pass; None while it is forced open.
+        pause_s: after how many seconds its worker tries the system again that asked for a pause, or failed,
+            whatever the state; None while that is not waited for.
         calls: how many calls were in its window.
         failure_rate: fraction of them that failed; None while they were too few to say.
         slow_call_rate: fraction of them that were slow; None likewise, and where nothing says what is slow.
@@ -86,6 +88,7 @@ class Report(_Written):
     state: CircuitState
     state_s: float
     wait_s: float | None
+    pause_s: float | None = None
     calls: int
     failure_rate: float | None
     slow_call_rate: float | None

@@ -197,6 +197,15 @@ class SinkGate:
         return max(self._shut_until - self._clock(), *(guard.wait_s for guard in self.guards))
 
     @property
+    def pause_s(self) -> float | None:
+        """Seconds left of the pause that the sink asked for, or has as it failed; None while it has none.
+
+        Whatever its breakers say; may be asked by other threads.
+        """
+        until = self._shut_until
+        return None if until is None else max(until - self._clock(), 0.0)
+
+    @property
     def reason(self) -> str:
         """Who forced it open; else what the sink said last, while it is in trouble."""
         return self._forced or self._said

@@ -193,20 +193,23 @@ class RemoteControl:
             log.warning("the breaker of %s is %s", ", ".join(guard.sinks), text)
 
     def _report(self, gate: SinkGate, watched: list[_Watched], controls: Controls) -> None:
-        paused, trouble, clock = gate.paused, gate.reason, self._clock()
+        paused, pause, trouble, clock = gate.paused, gate.pause_s, gate.reason, self._clock()
         # What is shut for a moment between two calls that pass is no breaker's doing, if one is not closed.
         blamed = [each for each in watched if not _passes(each.guard)] or watched
         for each in watched:
             waiting = paused if each in blamed else ()
+            rest = pause if waiting else None
             last = each.guard.last
             news = (last and last.generation, last and last.at, waiting, each.obeyed)
             if news == each.told.news and clock < each.told.due:
                 continue
-            report = self._report_of(each, waiting, trouble)
+            report = self._report_of(each, waiting, rest, trouble)
             controls.write(key_of(report), value_of(report))
             each.told = _Told(news, clock + report.every_s)
 
-    def _report_of(self, each: _Watched, paused: tuple[int, ...], trouble: str) -> Report:
+    def _report_of(
+        self, each: _Watched, paused: tuple[int, ...], pause: float | None, trouble: str
+    ) -> Report:
         guard, who = each.guard, self._who
         seen = guard.breaker.snapshot()
         is_well = seen.state is CircuitState.CLOSED and not paused
@@ -220,6 +223,7 @@ class RemoteControl:
             state=seen.state,
             state_s=seen.state_s,
             wait_s=wait if isfinite(wait) else None,
+            pause_s=pause,
             calls=seen.calls,
             failure_rate=seen.failure_rate,
             slow_call_rate=seen.slow_call_rate,
@@ -243,7 +247,7 @@ class RemoteControl:
         """Nobody is to wait for a worker that ended in good order."""
         for each in watched:
             if each.told.news:
-                controls.write(key_of(self._report_of(each, (), "")), None)
+                controls.write(key_of(self._report_of(each, (), None, "")), None)
         controls.flush(_CLOSE_S / 2)
 
     def _time(self) -> datetime:

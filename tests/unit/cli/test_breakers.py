@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -114,6 +115,36 @@ def test_a_breaker_that_is_not_closed_has_its_reason_told_once(shop: Topology) -
     assert remarks(closed) == ""
     assert remarks(down) == "60 of 100 calls failed; no answer within 2 s"
     assert remarks(forced) == "forced open by ann@ops: maintenance"
+
+
+@pytest.mark.parametrize(
+    ("state", "fields", "after", "told"),
+    [
+        (CircuitState.CLOSED, {"pause_s": 60.0}, 15, "in 45 s"),
+        (CircuitState.CLOSED, {"pause_s": 4.0}, 5, "with the next record"),
+        (CircuitState.METRICS_ONLY, {"pause_s": 10.0, "order": 3}, 5, "in 5 s"),
+        (CircuitState.OPEN, {"pause_s": 60.0, "wait_s": 9.0}, 15, "in 45 s"),
+        (CircuitState.OPEN, {"pause_s": 1.0, "wait_s": 9.0}, 4, "in 5 s"),
+        (CircuitState.FORCED_OPEN, {"pause_s": 0.0, "wait_s": None}, 5, "when released"),
+        (CircuitState.CLOSED, {}, 5, ""),
+    ],
+)
+@pytest.mark.parametrize("width", [80, 200])
+def test_it_is_told_when_a_system_is_tried_again_whatever_the_state(
+    shop: Topology, state: CircuitState, fields: dict[str, Any], after: int, told: str, width: int
+) -> None:
+    """Also of a closed breaker: one that asked for a pause, by Retry-After say, is waited for as well."""
+    given = report("a-1", state=state, every_s=5.0, trouble="answered with 429", **fields)
+    rows = breaker_rows(log(given), shop, NOON + timedelta(seconds=after))
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    print_table(breakers_table(console, rows), console)
+    assert isinstance(console.file, io.StringIO)
+    head, shown, *_ = console.file.getvalue().splitlines()
+    if told:
+        begin = head.index("tries again")
+        assert shown[begin:].startswith(told)
+    else:
+        assert rows[0]["tries_again_s"] is None
 
 
 def test_orders_that_hold_are_told_with_who_when_and_why() -> None:

@@ -234,6 +234,23 @@ def test_a_change_is_told_at_once_and_the_rest_now_and_then(bench: Bench) -> Non
     bench.until(lambda: len(bench.topic.records) == count + 1, "the next report")
 
 
+def test_a_pause_that_a_system_asks_for_is_told_of_a_closed_breaker(bench: Bench) -> None:
+    """One answer opens nothing, and yet nothing is sent until then; when it is over that is told, too."""
+    bench.start()
+    bench.until_state(CircuitState.CLOSED)
+    bench.gate.failed(SinkDown("answered with 429", 60.0))
+    bench.gate.look([1, 3])
+    bench.until(lambda: (it := bench.reported()) and it.report.paused == (1, 3), "the shards are told")
+    heard = bench.until_state(CircuitState.CLOSED)
+    assert 50.0 < (heard.report.pause_s or 0.0) <= 60.0
+    assert heard.report.wait_s == 0.0
+    assert (heard.report.trouble, heard.report.every_s) == ("answered with 429", TROUBLED_S)
+    bench.gate.succeeded(1)
+    bench.gate.look([1, 3])
+    bench.until(lambda: (it := bench.reported()) and not it.report.paused, "they wait no more")
+    assert bench.until_state(CircuitState.CLOSED).report.pause_s is None
+
+
 def test_a_worker_that_ends_takes_its_report_back(bench: Bench) -> None:
     """Nobody waits for its next one; the order stays."""
     bench.order("open")
