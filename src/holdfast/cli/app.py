@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
+from pydantic import ValidationError
 from typer.core import TyperCommand, TyperGroup
+
+from holdfast.cli.bad_values import in_words
 
 
 def _no_type(ctx: Any) -> None:
@@ -22,8 +26,24 @@ def _tidy(params: list[Any]) -> list[Any]:
     return params
 
 
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """Say what is wrong with a value as we do, and not as Typer's own library does."""
+    try:
+        yield
+    except typer.BadParameter as error:
+        if isinstance(error.__cause__, ValidationError):
+            error.message = in_words(error.__cause__)
+        raise
+
+
 class Command(TyperCommand):
-    """A command with tidy help."""
+    """A command with tidy help, and plain words for values that are none."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, as `typer.core.TyperCommand.parse_args` does."""
+        with _in_our_words():
+            return super().parse_args(ctx, args)
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, with ``--help``."""

@@ -126,3 +126,25 @@ def test_check_takes_a_folder(tmp_path: Path) -> None:
     done = CliRunner().invoke(build_app(), ["check", str(tmp_path)])
     assert done.exit_code == 0, (done.output, done.exception)
     assert "shop has 1 topic, 0 processors, 0 producers, 0 checks. No mistakes." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["dlq", "list", "--limit", "x"], "'--limit' / '-n': expected a whole number, got \"x\""),
+        (["dlq", "list", "--limit", "1.5"], 'expected a whole number, got "1.5"'),
+        (["dlq", "list", "--limit", "0"], 'expected at least 1, got "0"'),
+        (["dlq", "redrive", "--all", "--wait", "soon"], "'--wait': expected a number, got \"soon\""),
+        (["dlq", "redrive", "--all", "--wait", "-1"], 'expected at least 0, got "-1"'),
+        (["up", "--nodes", "10"], 'expected at most 9, got "10"'),
+        (["publish", "orders", "--format", "xml"], "'xml' is not one of 'jsonl', 'csv'"),
+    ],
+)
+def test_a_value_that_is_none_is_told_in_plain_words(arguments: list[str], told: str) -> None:
+    """And not in those of the library that found out."""
+    done = CliRunner().invoke(build_app(), arguments, env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    said = " ".join(done.output.replace("│", " ").split())
+    assert told in said
+    assert "Input should" not in said
+    assert "Value error" not in said
