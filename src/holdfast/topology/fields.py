@@ -163,7 +163,7 @@ HostPort = Annotated[
 HeaderName = Annotated[
     StrictStr,
     Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"),
-    expected("the name of a header"),
+    expected("the name of a header without spaces and colons, such as X-Api-Key"),
 ]
 Status = Annotated[
     str,

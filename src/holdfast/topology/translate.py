@@ -127,6 +127,8 @@ def _no_kind(detail: ErrorDetails) -> str:
 
 def _given(detail: ErrorDetails) -> str:
     at = detail["loc"]
+    if at[-1] == "[key]":
+        return show(detail["input"])  # Where it is says it as well.
     if at[0] == "kafka" and any(word in str(at[-1]) for word in _SECRET):
         return "another type of value"
     if at[0] == "sinks" and (at[-1] == "dsn" or "headers" in at):

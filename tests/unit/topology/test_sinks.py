@@ -315,6 +315,20 @@ def test_all_mistakes_of_sinks_are_told_with_their_lines(tmp_path: Path) -> None
     assert_told(told, begins)
 
 
+def test_what_is_no_name_of_a_header_is_told_with_one_that_is(tmp_path: Path) -> None:
+    """The name is shown, and what it is given is not."""
+    told = problems(
+        tmp_path,
+        "sinks:\n  gateway: {type: http, url: 'http://x', headers: {X Y: hunter2, 'X-Key:': hunter2}}\n",
+    )
+    wanted = "expected the name of a header without spaces and colons, such as X-Api-Key, got"
+    begins = [
+        f'5: sinks.gateway.headers.X Y: {wanted} "X Y"',
+        f'5: sinks.gateway.headers.X-Key:: {wanted} "X-Key:"',
+    ]
+    assert_told(told, begins)
+
+
 def test_all_mistakes_of_files_are_told(tmp_path: Path) -> None:
     """Folders, columns and their types."""
     told = problems(
