@@ -90,7 +90,9 @@ def dlq_list(
 ) -> None:
     """Show dead letters, the newest first, and how many there are by cause."""
     if state not in ("open", "redriven", "discarded", "all"):
-        raise typer.BadParameter(f"{state!r} is no state; say open, redriven, discarded or all.")
+        raise typer.BadParameter(
+            f"{state!r} is no state; say open, redriven, discarded or all.", param_hint="--state"
+        )
     wanted = None if state == "all" else cast("State", state)
     declared = load(topology)
     choice = _choice(declared, processor, topic, error, since, until, key, state=wanted)
@@ -257,6 +259,8 @@ def _choice(
     places: list[str] | None = None,
     state: State | None = "open",
 ) -> Choice:
+    if error == "":
+        raise LettersRefused("--error is empty, which every cause has in it: leave it out, or say --all.")
     now = _now()
     begin, end = parse_time(since, now), parse_time(until, now)
     if begin is not None and end is not None and begin >= end:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -32,6 +33,8 @@ _TOTALS: Final = (
     Column("processor", name=True),
     Column("cause", name=True),
 )
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Control characters but tabs and ends of lines."""
 
 
 def letter_row(found: Found) -> dict[str, Any]:
@@ -106,13 +109,22 @@ def _cells(found: Found, now: int) -> tuple[str, ...]:
     return (
         letter.name,
         age(now - found.at),
-        escape(str(letter.origin)),
-        escape(letter.processor),
-        "" if letter.key is None else escape(as_text(letter.key) + number),
+        _cell(str(letter.origin)),
+        _cell(letter.processor),
+        "" if letter.key is None else _cell(as_text(letter.key) + number),
         str(letter.attempts),
         found.state,
-        escape(cause_in_one_line(found)),
+        _cell(cause_in_one_line(found)),
     )
+
+
+def _cell(text: str) -> str:
+    return escape(visible(text))
+
+
+def visible(text: str) -> str:
+    """Text with control characters as escapes: what came with a record is to do nothing to a terminal."""
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def cause_in_one_line(found: Found) -> str:
@@ -125,7 +137,7 @@ def cause_in_one_line(found: Found) -> str:
 def totals_table(console: Console, rows: Iterable[Mapping[str, Any]]) -> Table:
     """The totals as a table that fits the console."""
     cells = [
-        (f"{row['letters']:,}", f"{row['open']:,}", escape(row["processor"]), escape(row["cause"]))
+        (f"{row['letters']:,}", f"{row['open']:,}", _cell(row["processor"]), _cell(row["cause"]))
         for row in rows
     ]
     return fitting_table(console, _TOTALS, cells)
@@ -166,8 +178,10 @@ def whole_text(found: Found, now: int) -> str:
     head = [f"{name:<11}{text}" for name, text in facts]
     own = [f"  {name}: {'' if value is None else as_text(value)}" for name, value in letter.headers]
     headers = ["", "headers", *own] if own else []
-    return "\n".join(
-        [*head, *headers, "", "value", pretty(letter.value), "", "stack trace", letter.stack.rstrip()]
+    return visible(
+        "\n".join(
+            [*head, *headers, "", "value", pretty(letter.value), "", "stack trace", letter.stack.rstrip()]
+        )
     )
 
 

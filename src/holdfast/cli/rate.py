@@ -44,5 +44,7 @@ def parse_rate(text: str | None) -> float | None:
     except ValueError:
         rate = 0.0
     if not 0 < rate < float("inf"):
-        raise typer.BadParameter(f"{text!r} is no rate; write for example 5000 or 5000/s.")
+        raise typer.BadParameter(
+            f"{text!r} is no rate; write for example 5000 or 5000/s.", param_hint="--rate"
+        )
     return rate

@@ -122,6 +122,18 @@ def test_a_cause_of_many_lines_is_shown_by_its_first() -> None:
     assert cause_in_one_line(Found(replace(LETTER, text=""))) == "ValueError"
 
 
+def test_what_came_with_a_record_does_nothing_to_a_terminal() -> None:
+    """Its control characters are shown as escapes, in the list and in all that is shown of one."""
+    text = "\x1b[2Jred\r\x9b31m\ttab ü"
+    found = Found(replace(LETTER, text=text, key=text.encode(), value=text.encode(), stack=f"a\n{text}"))
+    shown = whole_text(found, NOW)
+    line = printed(letters_table(console(300), [found], NOW), 300)
+    assert not set(shown + line) & {"\x1b", "\r", "\x9b"}
+    assert line.count(r"\x1b[2Jred") == 2
+    assert shown.count(r"\x1b[2Jred") == 4
+    assert "tab ü" in shown
+
+
 def test_totals_are_by_processor_and_cause() -> None:
     """The largest first, with how many are open."""
     totals = Totals()
@@ -219,9 +231,9 @@ def test_the_newest_letter_comes_first() -> None:
         (["discard", "--why", "no"], 1, "say which letters: by their places (`holdfast dlq discard 3@17`)"),
         (["discard", "--all"], 2, "--why"),
         (["show", "seventeen"], 1, '"seventeen" is no place of a dead letter'),
-        (["list", "--state", "lost"], 2, "say open, redriven, discarded or all"),
+        (["list", "--state", "lost"], 2, "--state: 'lost' is no state; say open, redriven, discarded or all"),
         (["list", "--since", "yesterday"], 1, '"yesterday" is no time'),
-        (["redrive", "--all", "--rate", "fast"], 2, "is no rate"),
+        (["redrive", "--all", "--rate", "fast"], 2, "--rate: 'fast' is no rate"),
     ],
 )
 def test_a_mistake_is_told_without_a_traceback(

@@ -164,6 +164,7 @@ def test_a_name_that_is_not_declared_is_told_when_nothing_fits(said: Said, box: 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (["discard", "--why", "x", "--error", ""], "--error is empty, which every cause has in it"),
         (["redrive", "3@17", "--all"], "--all is for all open letters, and some are named"),
         (["redrive", "--since", "1h", "--until", "2h"], "no letter was set aside since 1h and before 2h"),
         (["show", "measured[3]@17"], "is a place in measured, and dead letters are in app.dead-letters"),
