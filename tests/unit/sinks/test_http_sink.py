@@ -14,6 +14,7 @@ import pytest
 from holdfast.errors import CircuitOpen, HandlerError, SinkDown, SinkSlow
 from holdfast.record import Position, TopicPartition, Write
 from holdfast.resilience import BreakerSettings, CircuitState
+from holdfast.runtime.guarded_sink import GuardedSink, SinkGate
 from holdfast.sinks.base import SinkBatch
 from holdfast.sinks.http import HttpAnswer, HttpCall
 from holdfast.sinks.http import service as service_module
@@ -183,12 +184,18 @@ def test_a_service_that_is_not_there_is_down(server: HttpServer, make: Make) -> 
 
 
 def test_a_pause_that_the_service_asks_for_is_told(server: HttpServer, make: Make) -> None:
-    """The gate keeps it."""
+    """The gate keeps it, and says so, while the breaker is closed."""
     server.answer = lambda _: Say(429, headers={"Retry-After": "17"})
+    guarded = GuardedSink("pay", make(attempts=3, within_s=1.0), BreakerSettings(), 5.0)
+    gate = SinkGate(guarded)
     with pytest.raises(SinkDown) as caught:
-        make(attempts=3, within_s=1.0).write(batch(calls(1)))
+        guarded.write(batch(calls(1)))
     assert caught.value.wait_s == 17.0
     assert len(server.asked) == 1, "the pause is longer than a retry may wait"
+    gate.failed(caught.value)
+    assert gate.is_shut
+    assert 10.0 < (gate.pause_s or 0.0) <= 17.0
+    assert guarded.breaker.state is CircuitState.CLOSED
 
 
 def test_a_single_failure_is_tried_again_with_the_same_key(server: HttpServer, make: Make) -> None:
