@@ -195,9 +195,9 @@ def test_a_killed_switch_is_done_or_not_and_no_output_is_lost_or_doubled(
 
 FREEZING = f"""
 import os, pathlib, signal
-from holdfast.kafka import transaction
+from holdfast.kafka import unit_writer
 
-class Freezing(transaction.Producer):
+class Freezing(unit_writer.Producer):
     def commit_transaction(self, *arguments):
         flag = pathlib.Path(__file__).parent / "freeze"
         if flag.exists():
@@ -205,7 +205,7 @@ class Freezing(transaction.Producer):
             os.kill(os.getpid(), signal.SIGSTOP)
         super().commit_transaction(*arguments)
 
-transaction.Producer = Freezing
+unit_writer.Producer = Freezing
 {FOLD}"""
 """A handler module whose worker freezes when all of a transaction is sent but its end, the positions too."""
 
@@ -292,7 +292,8 @@ def test_a_version_that_must_not_work_says_so(app: Application, tmp_path: Path) 
     before, v2 = outputs(app), another_version(app, tmp_path, "v2")
     v2.provision()
     assert "--from beginning --into v2` prepares it as a shadow" in failure_of(v2)
-    assert set(stands(v2).values()) == {Committed(None, role=Role.UNKNOWN)}
+    nobody = Committed(None, role=Role.UNKNOWN, was_noted=False)
+    assert all(it == nobody for it in stands(v2).values())
     done = prepare(v2)
     assert done.returncode == 0, done.stderr
     drain(v2)
