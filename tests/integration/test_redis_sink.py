@@ -12,6 +12,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -267,6 +268,43 @@ def test_a_record_that_is_refused_costs_only_itself(bench: Bench, name: str) -> 
     assert bench.ask("GET", "count") == "19"
     assert bench.write((21, Increment("count")), begins={PLACE: 20}) == []
     assert '"refused":{}' in bench.ask("HGET", KEY, "orders/3")
+
+
+def test_what_could_not_be_sent_stays_refused_when_its_handler_is_mended(bench: Bench) -> None:
+    """The commit on Kafka failed that would have had its letter; now it would be left out without one."""
+    bad = HashSet("h", {"n": "\ud800"})
+    first = bench.write((0, Set("a", 1)), (1, bad), (2, Set("b", 1)))
+    again = bench.write((0, Set("a", 1)), (1, HashSet("h", {"n": 1})), (2, Set("b", 1)))
+    assert [each.position.offset for each in (*first, *again)] == [1, 1]
+    assert "surrogates not allowed" in str(first[0].error)
+    assert "surrogates not allowed" in str(again[0].error)
+    assert bench.ask("EXISTS", "h") == 0
+
+
+def test_nothing_behind_a_record_that_stops_is_written_of_any_input(bench: Bench) -> None:
+    """Not of the others of its part, nor of the parts that follow."""
+    other = TopicPartition("returns", 3)
+    made = batch((0, Set("a", 1)), (1, Increment("a-text")), (2, Set("c", 1)), stops_at_refusal=True)
+    bench.ask("SET", "a-text", "x")
+    behind = [
+        Write(MemoryMessage("returns", 3, n, key=b"k", value=b"{}"), Set(f"r{n}", 1))
+        for n in range(2 * MOST_COMMANDS)
+    ]
+    whole = replace(
+        made,
+        writes=[*made.writes, *behind],
+        begins={**made.begins, other: 0},
+        ends={**made.ends, other: len(behind)},
+        fences={**made.fences, other: 7},
+        topic_ids={**made.topic_ids, "returns": "id-2"},
+    )
+    (refusal,) = bench.sink.write(whole)
+    assert (refusal.position.offset, refusal.is_noted) == (1, False)
+    assert bench.ask("GET", "a") == "1"
+    assert bench.ask("DBSIZE") == 3, "the positions, and what stands before the record"
+    bench.ask("DEL", "a-text")
+    assert list(bench.sink.write(whole)) == []
+    assert bench.ask("DBSIZE") == 4 + len(behind)
 
 
 def test_a_refusal_says_what_redis_says(bench: Bench) -> None:

@@ -44,6 +44,8 @@ class RedisServer:
             "appendfsync": "no",
             # A replica is at work at once, instead of after 5 s in which others could join it.
             "repl-diskless-sync-delay": "0",
+            # In cluster mode it would need the port 10,000 above, which the system may have given out.
+            **({"cluster-port": str(_free_port())} if "cluster_enabled" in options else {}),
             **{name.replace("_", "-"): value for name, value in options.items()},
         }
         self._mode: tuple[str, ...] = ()

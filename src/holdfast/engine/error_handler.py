@@ -94,10 +94,12 @@ class ErrorHandler:
         Returns:
             Why their shard stops, if they were too many.
         """
-        for number, (position, cause) in enumerate(records, 1):
-            why = self._failed.letters.refused(position.topic, position.offset)
+        letters = self._failed.letters
+        in_order = sorted(records, key=lambda it: letters.number_of(it[0].topic, it[0].offset))
+        for count, (position, cause) in enumerate(in_order, 1):
+            why = letters.refused(position.topic, position.offset)
             if why is not None:
-                also = len(records) - number
+                also = len(records) - count
                 return ShardFailure(position, TooManySetAside(why, explain(cause), also))
         return None
 

@@ -89,10 +89,15 @@ class LetterCount:
             self._records += 1
         return why
 
+    def number_of(self, topic: str, offset: int) -> int:
+        """The number of a record that was handed on; 0 if it is not known here."""
+        return self._handed_on.number(topic, offset) or 0
+
     def refused(self, topic: str, offset: int) -> str | None:
         """Count a record that was set aside after it was handed on, or say that it was one too many.
 
-        Those of a unit may be told in any order.
+        Those of a unit are told in the order of their numbers: which of them are among the last records of
+        the shard is counted from each.
         """
         if self._limit is None:
             return None

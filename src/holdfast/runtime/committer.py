@@ -25,6 +25,7 @@ from holdfast.errors import (
     SinkFenced,
     SinkSlow,
     StateError,
+    StoppedBySink,
 )
 from holdfast.kafka.unit_writer import Ending, Outcome
 from holdfast.record import Position
@@ -365,7 +366,13 @@ class Committer:
         position = Position(*failure.position)
         shard = self._shards.owned.running_shard(position.partition)
         if shard is not None and shard.task is not None:
+            log.info("%s failed on the way: %s", position, failure.cause)
             shard.task.failed(position, failure.cause)
+        else:
+            # It may have stopped at a later one meanwhile. When it is started again it begins before both.
+            log.error("%s failed on the way, in a shard that has stopped: %s", position, failure.cause)
+        if self._gate is not None and isinstance(failure.cause, StoppedBySink):
+            self._gate.succeeded(1)
         self.unit = Unit()
         self._shards.rewind()
 

@@ -78,10 +78,19 @@ class GuardedSink:
     def write(self, batch: SinkBatch) -> Written:
         """Write a batch; see `Stage.write`."""
         refusals = self._write_once(batch)
-        if refusals and batch.stops_at_refusal:
-            first = min(refusals, key=attrgetter("position"))
+        if refusals:
+            self._require_known(refusals, batch)
+        new = [each for each in refusals if not each.is_noted]
+        if new and batch.stops_at_refusal:
+            first = min(new, key=attrgetter("position"))
             raise RecordFailed(first.position, StoppedBySink(first.error))
         return Written(refusals)
+
+    def _require_known(self, refusals: Sequence[Refusal], batch: SinkBatch) -> None:
+        known = {write.position for write in batch.writes}
+        for each in refusals:
+            if each.position not in known:
+                raise SinkError(f"sink {self.name!r} refuses {each.position}, which is not in the batch")
 
     def _write_once(self, batch: SinkBatch) -> Sequence[Refusal]:
         if self._sink.breaker is not None:

@@ -10,7 +10,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from operator import itemgetter
 
 from holdfast.engine.blame import explain, stack_of
 from holdfast.engine.processor_plan import ProcessorPlan
@@ -294,7 +293,7 @@ class ShardManager:
             shard = self.owned.running_shard(partition)
             if shard is None or shard.task is None:
                 continue
-            shard.task.note_refused(sorted(records, key=itemgetter(0)))
+            shard.task.note_refused(records)
             if shard.task.failure is not None:
                 self.fail(shard, shard.task.failure.cause, str(shard.task.failure.position))
 

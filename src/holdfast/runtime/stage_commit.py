@@ -21,7 +21,7 @@ from typing import Any, Final
 from holdfast.engine.dead_letter import drop, set_aside
 from holdfast.engine.redriven import Redriven
 from holdfast.engine.unit import SealedUnit
-from holdfast.errors import ClusterError, Fenced, SinkError, SinkStuck
+from holdfast.errors import ClusterError, Fenced, SinkStuck
 from holdfast.kafka.unit_writer import Ending, Outcome, UnitWriter
 from holdfast.record import Output, Position, TopicPartition, known_as
 from holdfast.runtime.commit import CommitPipeline, Finished
@@ -181,8 +181,6 @@ class StagePipeline(CommitPipeline):
         letters = []
         for each in refusals:
             position, error = each.position, each.error
-            if position not in messages:
-                raise SinkError(f"sink {self._stage.name!r} refuses {position}, which is not in the batch")
             if self._processor.drops:
                 drop(position, error, processor=name)
                 continue

@@ -56,11 +56,14 @@ class Refusal:
         position: the record.
         error: why; a sink's own is a `SinkRefused`.
         attempts: how often its handler was called for it.
+        is_noted: whether it was refused before, and the sink has written what follows it by now. Then it is
+            set aside also where a refusal would stop its shard.
     """
 
     position: Position
     error: Exception
     attempts: int = 1
+    is_noted: bool = False
 
 
 class Downstream(ABC):

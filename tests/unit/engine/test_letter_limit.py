@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -19,7 +19,7 @@ from holdfast.record import Position
 from holdfast.schema import EventDecoder
 from holdfast.testing import MemoryMessage, MemoryStore
 
-TOPIC = "adds"
+TOPIC, OTHER = "adds", "more"
 BATCH = 20
 DEFAULT = LetterLimit(0.5, 1_000)
 
@@ -35,19 +35,19 @@ def _same(event: Added) -> Added:
     return event
 
 
-def shard(limit: LetterLimit) -> ShardTask:
+def shard(limit: LetterLimit, inputs: Sequence[str] = (TOPIC,)) -> ShardTask:
     """A shard whose handler accepts everything, for a sink that may not."""
     plan = ProcessorPlan(
         name="sum",
         handler=inspect_handler(_same),
-        decoders={TOPIC: EventDecoder([Added])},
+        decoders={topic: EventDecoder([Added]) for topic in inputs},
         tables={},
         router=Router("sum", {}, {}),
         sink=SinkWrites("sum", "history", (Added,)),
         dead_letter_topic="letters",
         letter_limit=limit,
     )
-    return ShardTask(plan, 0, MemoryStore(), {TOPIC: 0})
+    return ShardTask(plan, 0, MemoryStore(), dict.fromkeys(inputs, 0))
 
 
 def some(topic: str, *offsets: int) -> list[MemoryMessage]:
@@ -137,6 +137,23 @@ def test_how_many_of_a_batch_were_set_aside_beyond_the_limit_is_told() -> None:
         "500 of the last 1,000 records of this shard were set aside, and here is one more "
     )
     assert "(5,499 others of its batch are set aside as well): " in told
+
+
+@pytest.mark.parametrize("by_input", [False, True], ids=["as they came", "one input after the other"])
+def test_the_share_is_that_of_the_shard_whatever_order_its_inputs_are_told_in(*, by_input: bool) -> None:
+    """One of twelve is refused: that is no half of any thousand."""
+    task = shard(DEFAULT, (TOPIC, OTHER))
+    refused: list[tuple[Position, Exception]] = []
+    for begin in range(0, 10_000, 2_000):
+        for topic in (TOPIC, OTHER):
+            task.handle(topic, some(topic, *range(begin, begin + 2_000)), Unit())
+            refused += [
+                (Position(topic, 0, n), SinkRefused("no")) for n in range(begin, begin + 2_000) if not n % 12
+            ]
+    task.seal()
+    task.committed()
+    task.note_refused(sorted(refused, key=lambda it: it[0]) if by_input else refused)
+    assert task.failure is None
 
 
 def test_refused_records_in_a_row_stop_the_shard_whatever_the_batches() -> None:

@@ -252,6 +252,24 @@ def test_a_sink_that_names_a_record_that_it_was_not_given_is_told_so() -> None:
         bench.pipeline.take(wait=None)
 
 
+def test_a_sink_that_stops_at_a_record_that_it_was_not_given_is_told_so() -> None:
+    """It would be waited for again and again: it never comes."""
+    bench = Bench()
+    bench.pipeline = StagePipeline(bench.writer, bench.guarded, replace(PROCESSOR, stops=True))
+    bench.sink.act = lambda _: [Refusal(Position("elsewhere", 3, 11), SinkRefused("no"))]
+    with pytest.raises(SinkError, match=r"refuses elsewhere\[3\]@11, which is not in the batch"):
+        bench.end(unit("a"))
+
+
+def test_what_was_refused_before_it_would_stop_is_set_aside() -> None:
+    """What follows it is written already."""
+    bench = Bench()
+    bench.pipeline = StagePipeline(bench.writer, bench.guarded, replace(PROCESSOR, stops=True))
+    bench.sink.act = lambda batch: [Refusal(batch.writes[0].position, SinkRefused("no"), is_noted=True)]
+    finished = bench.end(unit("a", "b"))
+    assert (finished.ending.outcome, finished.unit.dead_letters) == (Outcome.COMMITTED, 1)
+
+
 def test_a_sink_that_does_not_return_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """And when it does after all, nothing of it gets to Kafka."""
     monkeypatch.setattr(stage_commit, "_GRACE_S", 0.2)

@@ -97,7 +97,8 @@ def test_a_record_that_cannot_be_sent_takes_its_place_and_nothing_else() -> None
     message = MemoryMessage("a", 0, 1, key=b"k", value=b"{}")
     writes = [write(A, 0), Write(message, Set("x", 1)), Write(message, Set("x", "\ud800")), write(A, 2)]
     [part], [refusal] = cut(SinkBatch(group="g", writes=writes, begins={A: 0}, ends={A: 3}))
-    assert (part.commands, ranges(part)) == (2, {A: (0, 3)})
+    assert (part.commands, ranges(part)) == (3, {A: (0, 3)})
+    assert part.records.count(-1) == 1, "it is noted beside the positions, without commands"
     assert refusal.position == Position("a", 0, 1)
     assert "surrogates not allowed" in str(refusal.error)
 
@@ -138,7 +139,8 @@ def test_a_value_that_nobody_can_send_costs_only_its_record(value: RedisWrite) -
             group="g", writes=[write(A, 0), write(A, 1, value), write(A, 2)], begins={A: 0}, ends={A: 3}
         )
     )
-    assert (part.commands, ranges(part)) == (2, {A: (0, 3)})
+    assert (part.commands, ranges(part)) == (3, {A: (0, 3)})
+    assert part.records.count(-1) == 1, "it is noted beside the positions, without commands"
     assert refusal.position == Position("a", 0, 1)
 
 

@@ -64,14 +64,14 @@ class StoreSink(Sink):
         kept = {place: self.kept(batch, place) for place in batch.ends}
         for place, there in kept.items():
             self.check_token(there, batch.fences[place], place)
-        refusals = self.stopping(batch)
+        refusals = self.stopping(batch, kept)
         if refusals:
             return self.told(refusals)
         for position, writes in self.ordered(batch):
             there = kept[TopicPartition(*position[:2])]
             if position.offset < there.position:
                 if position.offset in there.refused:
-                    refusals.append(Refusal(position, SinkRefused(there.refused[position.offset])))
+                    refusals.append(self.noted(position, there.refused[position.offset]))
             elif any(write.value.is_bad for write in writes):
                 refusals.append(self.refuse(there, position, writes))
             else:
@@ -82,9 +82,10 @@ class StoreSink(Sink):
             kept[place].token = batch.fences[place]
         return self.told(refusals)
 
-    def stopping(self, batch: SinkBatch) -> list[Refusal]:
+    def stopping(self, batch: SinkBatch, kept: dict[TopicPartition, Kept]) -> list[Refusal]:
         """The refusals for which nothing is written."""
-        bad = [write.position for write in batch.writes if write.value.is_bad]
+        positions = [write.position for write in batch.writes if write.value.is_bad]
+        bad = [at for at in positions if at.offset >= kept[TopicPartition(*at[:2])].position]
         return [Refusal(at, SinkRefused("it is bad")) for at in bad[: batch.stops_at_refusal]]
 
     def call(self) -> None:
@@ -116,6 +117,9 @@ class StoreSink(Sink):
     def refuse(self, there: Kept, position: Position, writes: list[Write]) -> Refusal:
         there.refused[position.offset] = "it is bad"
         return Refusal(position, SinkRefused("it is bad"))
+
+    def noted(self, position: Position, why: str) -> Refusal:
+        return Refusal(position, SinkRefused(why), is_noted=True)
 
     def put(self, entry: Entry) -> None:
         self.store.entries.setdefault(entry.key, []).append(entry.payload)
@@ -401,8 +405,15 @@ class ForgetsRefusals(StoreSink):
 class GoesOnBehindRefusals(StoreSink):
     """Writes the rest, and notes its position behind it, where it should stop."""
 
-    def stopping(self, batch: SinkBatch) -> list[Refusal]:
+    def stopping(self, batch: SinkBatch, kept: dict[TopicPartition, Kept]) -> list[Refusal]:
         return []
+
+
+class TakesNotesForNews(StoreSink):
+    """Tells what was refused before as if it were refused now."""
+
+    def noted(self, position: Position, why: str) -> Refusal:
+        return Refusal(position, SinkRefused(why))
 
 
 class RaisesRefusals(StoreSink):
@@ -482,6 +493,7 @@ MISTAKES: dict[type[StoreSink], tuple[str, str]] = {
     RefusesHalf: ("nothing_of_a_refused_record_is_written", "it counts as a whole"),
     ForgetsRefusals: ("a_refusal_is_told_again", "but `write` named those at []"),
     GoesOnBehindRefusals: ("a_refused_record_that_stops_its_shard", "named those at [3]"),
+    TakesNotesForNews: ("what_was_refused_before_a_refusal_stops", "says so: `is_noted`"),
     RaisesRefusals: ("a_batch_of_nothing_else_is_refused", "it is bad"),
     MakesTextOfAll: ("every_kind_of_value_arrives_as_it_was", 'missing: 0; never written: "0"'),
     MakesDoubles: ("every_kind_of_value_arrives_as_it_was", "missing: 9007199254740993"),

@@ -12,7 +12,7 @@ whenever it is not known whether a transaction was committed, the shard is taken
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
@@ -157,7 +157,7 @@ class KafkaSink(Sink):
             for part in by_shard(batch)
         ]
         self._close_idle()
-        refusals: dict[Position, str] = {}
+        refusals: list[Refusal] = []
         while works:
             self._open([work for work in works if not work.is_known], batch.group, until)
             self._require_right(works)
@@ -166,7 +166,7 @@ class KafkaSink(Sink):
             if any(not isinstance(it, BeginAnewError) for it in errors):
                 raise worst(self._judge(it) for it in errors)
             for told in outcomes:
-                refusals |= told if isinstance(told, dict) else {}
+                refusals += told if isinstance(told, list) else ()
             works = [work for work, it in zip(works, outcomes, strict=True) if isinstance(it, Exception)]
             if works:
                 # It may be since a topic was deleted: the client says neither which, nor that another try
@@ -174,7 +174,7 @@ class KafkaSink(Sink):
                 self._topics.forget()
             if works and time.monotonic() > until:
                 raise self._too_late(works, errors[-1])
-        return [self._refusal(position, why) for position, why in refusals.items()]
+        return refusals
 
     def _too_late(self, works: Sequence[_Work], last: Exception) -> Exception:
         if any(work.search.is_on for work in works):
@@ -188,8 +188,9 @@ class KafkaSink(Sink):
     def _judge(self, error: Exception) -> Exception:
         return judge(error, self._settings.name, self._settings.servers)
 
-    def _refusal(self, position: Position, why: str) -> Refusal:
-        return Refusal(position, SinkRefused(f"sink {self._settings.name!r} refuses it: {why}"))
+    def _refusals(self, refused: Mapping[Position, str], *, is_noted: bool = False) -> list[Refusal]:
+        told = f"sink {self._settings.name!r} refuses it: "
+        return [Refusal(at, SinkRefused(told + why), is_noted=is_noted) for at, why in refused.items()]
 
     # -- taking over -------------------------------------------------------------------------------
 
@@ -259,15 +260,15 @@ class KafkaSink(Sink):
 
     # -- writing -----------------------------------------------------------------------------------
 
-    def _write_one(self, work: _Work) -> dict[Position, str]:
-        """Write what is not there of a shard, and return why records are refused."""
+    def _write_one(self, work: _Work) -> list[Refusal]:
+        """Write what is not there of a shard, and return the records that are refused."""
         standing, part, search = work.shard.standing, work.part, work.search
         if standing is None:
             raise BeginAnewError("it was let go")
         records, refused = self._encoded(part.new(standing))
         refused |= {at: why[:_LONGEST_WHY] for at, why in search.refused.items()}
         if refused and work.stops_at_refusal:
-            return refused
+            return self._refusals(refused)
         after = part.after(standing, refused)
         good = [(position, outputs) for position, outputs in records if position not in refused]
         self._topics.require(good, self._connected)
@@ -279,7 +280,7 @@ class KafkaSink(Sink):
             )
         if good or after != standing:
             work.shard.commit(good, after, search)
-        return {**part.told_again(standing), **refused}
+        return self._refusals(part.told_again(standing), is_noted=True) + self._refusals(refused)
 
     def _encoded(self, records: Sequence[RecordWrites]) -> tuple[list[Made], dict[Position, str]]:
         made: list[Made] = []

@@ -65,11 +65,7 @@ class ParquetSink(Sink):
             records[TopicPartition(*record.position[:2])].append(record)
         for place in records:  # before anything is written of the others
             self._newest(batch, place)
-        return [
-            Refusal(Position(*place, offset), SinkRefused(why))
-            for place, made in records.items()
-            for offset, why in self._commit(batch, place, made).items()
-        ]
+        return [refusal for place, made in records.items() for refusal in self._commit(batch, place, made)]
 
     def _log(self, batch: SinkBatch, place: TopicPartition) -> PartitionLog:
         key = batch.group, place
@@ -91,8 +87,8 @@ class ParquetSink(Sink):
             )
         return newest
 
-    def _commit(self, batch: SinkBatch, place: TopicPartition, records: list[RecordWrites]) -> dict[int, str]:
-        """Write what is not there of a partition's records, and return why some are refused."""
+    def _commit(self, batch: SinkBatch, place: TopicPartition, records: list[RecordWrites]) -> list[Refusal]:
+        """Write what is not there of a partition's records, and return those that are refused."""
         log, topic_id = self._log(batch, place), batch.topic_ids.get(place.topic)
         while True:
             newest = self._newest(batch, place)
@@ -101,7 +97,7 @@ class ParquetSink(Sink):
                 there = Entry(topic_id=topic_id)
             shaped = self._shaper.shape([it for it in records if it.position.offset >= there.position])
             if batch.stops_at_refusal and shaped.refused:
-                return dict(shaped.refused)
+                return [_refusal(place, at, why) for at, why in shaped.refused.items()]
             begin = batch.begins.get(place, 0)
             entry = Entry(
                 number=newest.number + 1,
@@ -114,7 +110,11 @@ class ParquetSink(Sink):
             is_known = (entry.position, entry.token) == (newest.position, newest.token) and there is newest
             if is_known or log.append(entry, self._files(batch, place, shaped)):
                 offsets = {record.position.offset for record in records}
-                return {at: why for at, why in sorted(entry.refused.items()) if at in offsets}
+                return [
+                    _refusal(place, at, why, is_noted=at in there.refused)
+                    for at, why in sorted(entry.refused.items())
+                    if at in offsets
+                ]
 
     def _files(self, batch: SinkBatch, place: TopicPartition, shaped: Shaped) -> list[tuple[str, memoryview]]:
         """The files of some rows: the names that readers will see, and what is in them."""
@@ -146,3 +146,7 @@ def _short(name: str) -> str:
     if len(name) <= _LONGEST:
         return name
     return f"{name[:40]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+def _refusal(place: TopicPartition, offset: int, why: str, *, is_noted: bool = False) -> Refusal:
+    return Refusal(Position(*place, offset), SinkRefused(why), is_noted=is_noted)

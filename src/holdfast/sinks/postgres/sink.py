@@ -120,9 +120,10 @@ class PostgresSink(Sink):
                     new.append(made)
                 elif offset in there.refused:
                     # Kafka has no dead letter of it yet: the commit there had failed.
-                    result.refusals.append(Refusal(made.position, SinkRefused(there.refused[offset])))
+                    error = SinkRefused(there.refused[offset])
+                    result.refusals.append(Refusal(made.position, error, is_noted=True))
             self._write_all(connection, new, result)
-            if batch.stops_at_refusal and result.refusals:
+            if batch.stops_at_refusal and not all(each.is_noted for each in result.refusals):
                 raise _StoppedError(result.refusals)
             self._positions.store(connection, batch, before, result.noted())
         self._positions.tell_new(connection, batch, before)

@@ -33,6 +33,9 @@ MOST_COMMANDS: Final = 1_000
 _MOST_ARGUMENTS: Final = 6_000
 """Arguments of one command; Lua hands over no more than some 8,000."""
 
+_LONGEST_WHY: Final = 300
+"""Characters that are noted of why a record cannot be sent."""
+
 _NOT_IN_A_SINK: Final = frozenset({"FLUSHALL", "FLUSHDB", "SELECT", "SWAPDB"})
 """Commands that would take the positions away, or write elsewhere than they are."""
 
@@ -68,7 +71,7 @@ class Part:
         begins: for each of them, where it begins.
         ends: and the offset after its last record.
         records: as the script reads them: the partition's number, the offset, the number of commands, and
-            those.
+            those; of one that cannot be sent -1, and why.
         commands: how many there are.
     """
 
@@ -115,14 +118,19 @@ def parts_of(batch: SinkBatch, refusals: list[Refusal]) -> Iterator[Part]:
             place = TopicPartition(topic, partition)
         # Records of which nothing can be sent have a position all the same.
         number = part.reach(place, offset + 1)
-        if commands := _commands(record.values, record.position, refusals):
+        commands = _commands(record.values, record.position, refusals)
+        if commands:
             part.records += (number + 1, offset, len(commands))
             for command in commands:
                 part.records += command
-            part.commands += len(commands)
-            if part.commands >= MOST_COMMANDS:
-                yield part
-                part = Part(reached)
+        else:
+            # Noted beside the positions as well: what a mended handler makes of it would be left out.
+            why = str(refusals[-1].error)[:_LONGEST_WHY].encode(errors="backslashreplace")
+            part.records += (number + 1, offset, -1, why)
+        part.commands += max(len(commands), 1)
+        if part.commands >= MOST_COMMANDS:
+            yield part
+            part = Part(reached)
     for place, end in batch.ends.items():
         if place in part.numbers or end > reached[place]:
             part.reach(place, max(end, reached[place]))

@@ -136,13 +136,15 @@ while at <= last do
     local index, offset, commands = tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2])
     local place, number = places[index], tonumber(offset)
     at = at + 3
+    local unsent = commands < 0 and ARGV[at]  -- why it cannot be sent at all
+    if unsent then at = at + 1 end
     if number < place.position then
         for _ = 1, commands do at = at + 2 + tonumber(ARGV[at + 1]) end
         if place.refused[offset] then
             refused[#refused + 1] = {index, offset, place.refused[offset]}
         end
     else
-        local undo, error, name = {}, nil, nil
+        local undo, error, name = {}, unsent, nil
         for c = 1, commands do
             local kind, from = ARGV[at], at + 2
             at = from + tonumber(ARGV[at + 1])
@@ -152,11 +154,12 @@ while at <= last do
         end
         if error then
             take_back(undo)
-            error = name .. ': ' .. word(error)
-            if stops or is_wrong(error) then
+            error = unsent or name .. ': ' .. word(error)
+            local wrong_ = not unsent and is_wrong(error)
+            if stops or wrong_ then
                 place.reached = number
                 store(false)
-                return {is_wrong(error) and 'wrong' or 'stopped', index, offset, error}
+                return {wrong_ and 'wrong' or 'stopped', index, offset, error}
             end
             place.refused[offset], has_new = error, true
             refused[#refused + 1] = {index, offset, error}

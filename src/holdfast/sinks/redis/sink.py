@@ -9,8 +9,8 @@ otherwise, so that none is written when one before it was not.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from redis import exceptions
@@ -111,29 +111,34 @@ class RedisSink(Sink):
         self._script = self._connection.ask("SCRIPT", "LOAD", SCRIPT).decode()
 
     def _write(self, batch: SinkBatch) -> list[Refusal]:
-        refusals: list[Refusal] = []
+        unsent: list[Refusal] = []
         sent: list[list[TopicPartition]] = []
+        replies: list[Any] = []
         key = f"{self._positions}:{batch.group}"
-        parts: Iterable[Part] = parts_of(batch, refusals)
-        if batch.stops_at_refusal:
-            parts = list(parts)
-            if refusals:
-                return refusals
-        for part in parts:
+        for part in parts_of(batch, unsent):
             self._connection.send("EVALSHA", self._script, 1, key, *self._arguments(part, batch))
             sent.append(list(part.numbers))
+            if batch.stops_at_refusal:
+                # One after the other: nothing is taken behind a refused record, of whichever input.
+                replies.append(self._connection.reply())
+                if not _is_written(replies[-1]):
+                    break
         if self._replicas:
             patience = max(int(self._connection.seconds_left * _FOR_REPLICAS * 1000), 1)
             self._connection.send("WAIT", self._replicas, patience)
-        replies = [self._connection.reply() for _ in sent]
+        replies += [self._connection.reply() for _ in sent[len(replies) :]]
         copies = self._connection.reply() if self._replicas else 0
+        refusals: list[Refusal] = []
         try:
             for places, reply in zip(sent, replies, strict=True):
                 refusals += self._taken(reply, places, batch)
         except _StoppedError as stopped:
-            return [*refusals, stopped.refusal]
-        self._require_copies(copies)
-        return refusals
+            refusals.append(stopped.refusal)
+        else:
+            self._require_copies(copies)
+        # What cannot be sent is told in its own words; the script has it from us.
+        own = {each.position: each.error for each in unsent}
+        return [replace(each, error=own.get(each.position, each.error)) for each in refusals]
 
     def _arguments(self, part: Part, batch: SinkBatch) -> list[Any]:
         arguments: list[Any] = [len(part.ends), int(batch.stops_at_refusal)]
@@ -170,15 +175,17 @@ class RedisSink(Sink):
                 self._note_origin(place, int(origin), batch)
             for number, offset, why in refused:
                 position = _position(places[number - 1], offset)
-                yield self._refusal(position, why)
+                # Where a refusal stops the shard, those that are told here were noted before.
+                yield self._refusal(position, why, is_noted=batch.stops_at_refusal)
             return
         if verdict == b"stopped":
             number, offset, why = rest
             raise _StoppedError(self._refusal(_position(places[number - 1], offset), why))
         raise self._judge(verdict, rest, places, batch)
 
-    def _refusal(self, position: Position, why: bytes) -> Refusal:
-        return Refusal(position, SinkRefused(f"sink {self._name!r} refuses it: {_text(why)}"))
+    def _refusal(self, position: Position, why: bytes, *, is_noted: bool = False) -> Refusal:
+        error = SinkRefused(f"sink {self._name!r} refuses it: {_text(why)}")
+        return Refusal(position, error, is_noted=is_noted)
 
     def _judge(
         self, verdict: bytes, rest: Sequence[Any], places: Sequence[TopicPartition], batch: SinkBatch
@@ -234,6 +241,10 @@ class RedisSink(Sink):
                 f"sink {self._name!r}: {self._connection.server} has a batch that {copies} of its replicas "
                 f"have, and `replicas` wants {self._replicas}"
             )
+
+
+def _is_written(reply: Any) -> bool:
+    return isinstance(reply, list) and reply[0] == b"written"
 
 
 def _position(place: TopicPartition, offset: bytes) -> Position:

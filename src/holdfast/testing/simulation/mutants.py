@@ -29,6 +29,7 @@ from holdfast.runtime.opening import OpenShard, ShardOpener
 from holdfast.runtime.owner_notes import OwnerNotes
 from holdfast.runtime.ownership import OwnedShard, Ownership
 from holdfast.runtime.peers import Peers
+from holdfast.runtime.predecessors import Predecessors
 from holdfast.runtime.restore import Restorer
 
 Patch = tuple[Any, str, Any]
@@ -115,12 +116,19 @@ def restore_to_last_record() -> list[Patch]:
 
 
 def restore_to_stable_offset() -> list[Patch]:
-    """A restore ends at the last stable offset instead of the high watermark."""
+    """A restore ends at the last stable offset instead of the high watermark.
+
+    Nor are the transactions of gone workers ended before it: who takes their ids over waits for the end of
+    what was committed under them, and mostly there is nothing left between the two offsets.
+    """
 
     def stable(self: PartitionReader, place: TopicPartition, timeout: float) -> int:
         return self.bounds(place, timeout)[1]
 
-    return [(PartitionReader, "high_watermark", stable)]
+    def look(*_: object) -> None:
+        pass
+
+    return [(PartitionReader, "high_watermark", stable), (Predecessors, "look", look)]
 
 
 def producer_reused() -> list[Patch]:

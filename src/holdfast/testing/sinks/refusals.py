@@ -10,6 +10,7 @@ from holdfast.record import Position
 from holdfast.sinks.base import Refusal
 from holdfast.testing.sinks.conformance import SinkConformance
 from holdfast.testing.sinks.feed import Feed
+from holdfast.testing.sinks.positions import WithPositions
 
 
 class WithRefusals(SinkConformance):
@@ -102,6 +103,24 @@ class WithRefusals(SinkConformance):
         feed.mend(3, "late", "mended")
         with self.opened() as sink:
             self._expect(self.write(sink, feed.batch(stops_at_refusal=True)), [])
+        self.check(feed, again=True)
+
+    def test_what_was_refused_before_a_refusal_stops_is_set_aside_all_the_same(self) -> None:
+        """Its policy was changed after a crash. What follows is written: it cannot be tried in its order.
+
+        For sinks that keep positions, and say `can_stop`.
+        """
+        with self.opened() as sink:
+            if not (sink.can_stop and isinstance(self, WithPositions)):
+                return
+            feed = self.feed()
+            refused = self._mixed(feed)
+            self._expect(self.write(sink, feed.batch()), refused)
+        feed.token += 1
+        with self.opened() as sink:
+            told = self.write(sink, feed.batch(stops_at_refusal=True))
+            self._expect(told, refused)
+            assert all(each.is_noted for each in told), "a refusal that was noted says so: `is_noted`"
         self.check(feed, again=True)
 
     def _mixed(self, feed: Feed) -> list[int]:
