@@ -8,13 +8,12 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from types import CoroutineType
+from types import CoroutineType, UnionType
 from typing import Any, ParamSpec, TypeVar
 
 from holdfast.errors import CircuitOpen, PolicyError
 from holdfast.resilience.calls import is_awaited, name_of, not_done
-from holdfast.resilience.checks import a_function, a_layer, named
-from holdfast.resilience.checks import errors as check_errors
+from holdfast.resilience.checks import a_function, a_layer, kinds, named
 from holdfast.resilience.machine import REFUSED, Machine
 from holdfast.resilience.settings import BreakerSettings
 from holdfast.resilience.states import CircuitState, Transition
@@ -23,7 +22,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Listener = Callable[[Transition], object]
-Errors = tuple[type[BaseException], ...]
+Kinds = type | UnionType | tuple["Kinds", ...]
+"""What `isinstance` takes."""
 
 _log = logging.getLogger("holdfast.resilience")
 
@@ -71,7 +71,7 @@ class CircuitBreaker:
     Args:
         name: what it is called in errors, events and metrics.
         settings: when it opens and how it closes.
-        failures: errors that count as failures of the downstream.
+        failures: errors that count as failures of the downstream; whatever `isinstance` takes, as `ignored`.
         ignored: errors that say nothing about the downstream (a request that was wrong): counted for nothing.
             An error in neither is a success: the downstream answered.
         failed_result: tells an answer that is a failure, though nothing was raised (an HTTP status).
@@ -88,8 +88,8 @@ class CircuitBreaker:
         name: str,
         settings: BreakerSettings | None = None,
         *,
-        failures: Errors = (Exception,),
-        ignored: Errors = (),
+        failures: Kinds = (Exception,),
+        ignored: Kinds = (),
         failed_result: Callable[[Any], bool] | None = None,
         listeners: Iterable[Listener] = (),
         clock: Callable[[], float] = time.monotonic,
@@ -97,8 +97,8 @@ class CircuitBreaker:
     ) -> None:
         if settings is not None:
             a_layer("settings", settings, BreakerSettings, "BreakerSettings(failure_rate=0.5)")
-        check_errors("failures", failures)
-        check_errors("ignored", ignored)
+        kinds("failures", failures)
+        kinds("ignored", ignored)
         if failed_result is not None:
             a_function("failed_result", failed_result, "takes an answer and tells whether it is a failure")
         self.name = named(name)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from holdfast.errors import PolicyError
+
+_NOTHING = object()
 
 
 def positive(name: str, value: float) -> None:
@@ -61,6 +64,25 @@ def errors(name: str, value: object) -> None:
     kinds = value if isinstance(value, tuple) else (value,)
     if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         raise PolicyError(f"{name} must be classes of errors in a tuple, not {value!r}")
+
+
+def kinds(name: str, value: object) -> None:
+    """Refuse what `isinstance` could not take."""
+    for kind in _leaves(value):
+        try:
+            isinstance(_NOTHING, kind)  # type: ignore[arg-type] # whether it takes it is the question
+        except TypeError:
+            said = f"{name} must be what isinstance takes, such as (OSError, ValueError), not {value!r}"
+            raise PolicyError(said) from None
+
+
+def _leaves(value: object) -> Iterator[object]:
+    """What is in tuples within tuples: `isinstance` does not look at what stands behind a match."""
+    if isinstance(value, tuple):
+        for each in value:
+            yield from _leaves(each)
+    else:
+        yield value
 
 
 def a_function(name: str, value: object, does: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -287,8 +288,8 @@ def test_a_layer_that_is_none_is_refused_before_any_call(argument: str, given: o
         ),
         (lambda: Retry(budget=10), "budget must be a RetryBudget, such as RetryBudget(), not 10"),
         (lambda: CircuitBreaker("x", 0.5), "settings must be a BreakerSettings, such as BreakerSettings(fai"),
-        (lambda: CircuitBreaker("x", failures="x"), "failures must be classes of errors in a tuple, not 'x'"),
-        (lambda: CircuitBreaker("x", ignored=3), "ignored must be classes of errors in a tuple, not 3"),
+        (lambda: CircuitBreaker("x", failures="x"), "failures must be what isinstance takes, such as (OSErr"),
+        (lambda: CircuitBreaker("x", ignored=3), "ignored must be what isinstance takes, such as (OSError, "),
         (lambda: CircuitBreaker("x", failed_result=500), "failed_result must be a function that takes"),
         (lambda: BreakerSettings(open_growth="2"), "open_growth must be a number, 1 or more, not '2'"),
         (lambda: BreakerSettings(open_jitter=True), "open_jitter must be a number, 0 or more, not True"),
@@ -302,4 +303,55 @@ def test_a_part_of_a_layer_that_is_none_is_refused_at_once(make: Callable[[], ob
 
 def test_one_class_of_errors_may_stand_without_its_tuple() -> None:
     Retry(errors=Down)  # type: ignore[arg-type] # as `except` takes it
-    CircuitBreaker("gateway", failures=Down)  # type: ignore[arg-type] # likewise
+    CircuitBreaker("gateway", failures=Down)
+
+
+class Transient:
+    """Mixed into errors of a library; it is none itself."""
+
+
+class Busy(Transient, Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    "failures",
+    [
+        OSError | Transient,
+        (ValueError, (OSError, (Transient,))),
+        (OSError, Transient),
+        (OSError | Transient,),
+    ],
+    ids=str,
+)
+def test_a_breaker_takes_for_a_failure_whatever_isinstance_can_be_asked(failures: Any) -> None:
+    """It asks isinstance, where `except` would take no union and nothing but classes of errors."""
+    breaker = CircuitBreaker("gateway", failures=failures, ignored=KeyError | LookupError)
+
+    def fails(error: Exception) -> None:
+        raise error
+
+    for error in (Busy(), ConnectionError(), RuntimeError(), IndexError()):
+        with pytest.raises(type(error)):
+            breaker.call(fails, error)
+    seen = breaker.snapshot()
+    assert (seen.failed, seen.succeeded) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "kinds", ["x", None, [OSError], (object, 3), (OSError, (ValueError, "x")), list[int]], ids=str
+)
+def test_what_isinstance_could_not_take_is_refused_before_a_call_fails(kinds: Any) -> None:
+    for argument in ("failures", "ignored"):
+        with pytest.raises(PolicyError) as error:
+            CircuitBreaker("gateway", **{argument: kinds})
+        said = f"{argument} must be what isinstance takes, such as (OSError, ValueError), not {kinds!r}"
+        assert str(error.value) == said
+
+
+@pytest.mark.parametrize("kinds", [OSError | ValueError, (OSError, (ValueError,)), Transient], ids=str)
+def test_what_except_could_not_take_is_refused_where_it_stands(kinds: Any) -> None:
+    """`Retry` and `Fallback` use `except`, which would fail only when an error comes."""
+    for make in (lambda: Retry(errors=kinds), lambda: Fallback(repr, errors=kinds)):
+        with pytest.raises(PolicyError, match="errors must be classes of errors in a tuple, not "):
+            make()
