@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import psycopg
 import pytest
 
@@ -48,6 +50,8 @@ RIGHT = (
     "service=shop",
     "host=h sslmode=verify-full sslrootcert=/nowhere keepalives=1",
     "postgresql:///db?host=/var/run/postgresql",
+    "dbname=shop port=5432,5433 target_session_attrs=read-write",
+    "service=shop host=h port=5432,5433",
 )
 
 
@@ -82,6 +86,30 @@ def test_a_variable_of_this_machine_is_no_mistake_of_the_address(monkeypatch: py
     monkeypatch.setenv("PGSSLMODE", "nonsense")
     monkeypatch.setenv("PGSERVICE", "nowhere")
     assert list(dsn_problems("host=h")) == []
+
+
+@pytest.mark.parametrize("variable", ["PGSERVICE", "PGHOSTADDR"])
+def test_ports_are_not_counted_where_a_variable_says_how_many_servers_there_are(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """For libpq counts the addresses of the variable or the service, and not the names of the `dsn`."""
+    assert list(dsn_problems("host=h port=5432,5433")) == ["`port` has 2 values for 1 of `host`"]
+    monkeypatch.setenv(variable, "127.0.0.1,127.0.0.2")
+    assert list(dsn_problems("host=h port=5432,5433")) == []
+    if variable == "PGHOSTADDR":
+        found = ["`port` has 3 values for 1 of `hostaddr`"]
+        assert list(dsn_problems("host=h hostaddr=127.0.0.1 port=1,2,3")) == found
+
+
+def test_an_address_is_judged_without_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where libpq's variables say where a server is."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
+        monkeypatch.setenv("PGPORT", str(server.getsockname()[1]))
+        assert list(dsn_problems("host=h sslmode=disable")) == []
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 @pytest.mark.parametrize(

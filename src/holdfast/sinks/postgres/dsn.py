@@ -6,6 +6,7 @@ cannot read only names of options are told, and never what may be a value.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -23,8 +24,9 @@ _OPTION: Final = re.compile(r"(\w+)\s*=")
 _WRONG_VALUE: Final = re.compile(r'invalid (\w+) value: "(.*)"')
 _NUMBERS: Final = ("keepalives", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
 _WHERE: Final = ("host", "hostaddr", "port", "service", "password", "passfile")
-_NOWHERE: Final = "/"
-"""A folder without a server's socket: libpq judges all options, and no network is used."""
+_NOWHERE: Final = {"host": "/", "hostaddr": ""}
+"""A folder without a server's socket: libpq judges all options, and no network is used. An address would be
+taken before the folder, and PGHOSTADDR is one where none is given."""
 
 _FORM: Final = "write a URI (postgresql://user@host/db) or pairs (host=... dbname=...)"
 
@@ -39,6 +41,9 @@ def dsn_problems(dsn: str) -> Iterator[str]:
         options = conninfo_to_dict(dsn)
     except psycopg.Error as error:
         yield _unreadable(dsn, str(error).strip())
+        return
+    except UnicodeError:
+        yield "something in it is no UTF-8; in a URI `%ff` is a byte, and a `%` itself is written %25"
         return
     yield from _ports(options, is_uri=_URI.match(dsn) is not None)
     for name in _NUMBERS:
@@ -83,9 +88,10 @@ def _unknown(dsn: str, name: str, known: list[str]) -> str:
 def _ports(options: Mapping[str, Any], *, is_uri: bool) -> Iterator[str]:
     """Say which ports no server can have: libpq tells of them only when it connects, as of an outage."""
     ports = str(options.get("port", "")).split(",")
-    hosts = str(options.get("hostaddr") or options.get("host") or "").split(",")
-    if len(ports) > 1 and len(ports) != len(hosts):
-        yield f"`port` has {len(ports)} values for {len(hosts)} of `host`"
+    where = _servers(options)
+    servers = str(options.get(where, "")).count(",") + 1
+    if where and len(ports) > 1 and len(ports) != servers:
+        yield f"`port` has {len(ports)} values for {servers} of `{where}`"
     for port in ports:
         if not port or (re.fullmatch(r"\s*\+?\d{1,9}\s*", port) and 1 <= int(port) <= 65_535):
             continue
@@ -99,11 +105,20 @@ def _ports(options: Mapping[str, Any], *, is_uri: bool) -> Iterator[str]:
             yield f"`port` is a number from 1 to 65535, not {port!r}"
 
 
+def _servers(options: Mapping[str, Any]) -> str:
+    """The option by which libpq counts the servers; empty where that is no option of the address itself."""
+    if "service" in options or os.environ.get("PGSERVICE"):
+        return ""
+    if options.get("hostaddr"):
+        return "hostaddr"
+    return "host" if "host" in options and not os.environ.get("PGHOSTADDR") else ""
+
+
 def _values(options: Mapping[str, Any]) -> Iterator[str]:
     """Say which option has a value that libpq does not know; it judges them before it looks for a server."""
     rest = {name: value for name, value in options.items() if name not in _WHERE}
     # With a password and a user of its own it looks for neither.
-    rest = {"user": "nobody", **rest, "password": "none", "host": _NOWHERE}
+    rest = {"user": "nobody", **rest, "password": "none", **_NOWHERE}
     connection = pq.PGconn.connect_start(make_conninfo(**rest).encode())
     said = connection.error_message.decode(errors="replace").strip()
     connection.finish()
