@@ -6,12 +6,7 @@ import math
 from collections.abc import Iterator
 
 from holdfast.errors import PolicyError
-from holdfast.topology.sink_decls import (
-    AnySinkDecl,
-    CustomSinkDecl,
-    HttpSinkDecl,
-    ParquetSinkDecl,
-)
+from holdfast.topology.sink_decls import AnySinkDecl, HttpSinkDecl
 from holdfast.topology.source import Location, Problem
 
 _STUCK_MS = 5_000
@@ -52,14 +47,10 @@ def _longest_call(sink: AnySinkDecl) -> tuple[int, str]:
     """After how many milliseconds what the breaker counts as a call is over, and what says so."""
     if isinstance(sink, HttpSinkDecl):
         return sink.call_ms, f"`call_timeout`, {_s(sink.call_ms)}"
-    if isinstance(sink, (ParquetSinkDecl, CustomSinkDecl)):
-        # Nobody can cut a disk, or a class of somebody's.
-        most_ms = 2 * sink.timeout_ms + _STUCK_MS
-        return (
-            most_ms,
-            f"the {_s(most_ms)} after which the worker ends (twice `timeout`, and {_s(_STUCK_MS)})",
-        )
-    return sink.timeout_ms, f"`timeout`, {_s(sink.timeout_ms)}"
+    # A batch that has to connect first takes up to `timeout` for that as well, and nobody can cut a disk, or
+    # a class of somebody's.
+    most_ms = 2 * sink.timeout_ms + _STUCK_MS
+    return most_ms, f"the {_s(most_ms)} after which the worker ends (twice `timeout`, and {_s(_STUCK_MS)})"
 
 
 def _never_enough(at: Location, sink: AnySinkDecl, window_ms: int) -> Iterator[Problem]:
@@ -82,12 +73,12 @@ def _never_enough(at: Location, sink: AnySinkDecl, window_ms: int) -> Iterator[P
         return
     # A worker writes one batch after the other.
     most = window_ms // breaker.slow_call_ms + 1
-    needed = math.ceil(breaker.slow_call_rate * breaker.minimum_calls)
-    if needed > most:
+    # Divided, as the breaker does it: a product may come out above the whole number that is enough.
+    if most / breaker.minimum_calls < breaker.slow_call_rate:
         text = (
             f"this rate can never be reached: no more than {most} batches of {_s(breaker.slow_call_ms)} end "
-            f"in a window of {_s(window_ms)}, and {needed} of {breaker.minimum_calls} (minimum_calls) are "
-            "needed; raise window, or lower slow_call or minimum_calls"
+            f"in a window of {_s(window_ms)}, and {most} of {breaker.minimum_calls} (minimum_calls) are "
+            f"less than {breaker.slow_call_rate:g}; raise window, or lower slow_call or minimum_calls"
         )
         yield Problem((*at, "slow_call_rate"), text)
 
