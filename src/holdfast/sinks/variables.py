@@ -92,7 +92,7 @@ def expanded(value: str, escape: Callable[[str], str] = str) -> str:
 
 
 def expanded_url(url: str) -> str:
-    """A URL with its variables; those that say who we are may have any characters."""
+    """A URL of Redis with its variables; those that say who we are may have any characters."""
     who, at, where = url.rpartition("@")
     return expanded(who, _in_url) + at + expanded(where)
 
@@ -108,11 +108,20 @@ def expanded_dsn(dsn: str) -> str:
     if not re.match("postgres(ql)?://", dsn):
         return expanded(dsn, _in_pairs)
     place, question, options = dsn.partition("?")
-    return expanded_url(place) + question + expanded(options, _in_url)
+    who, at, where = place.rpartition("@")
+    return expanded(who, _in_uri) + at + expanded(where) + question + expanded(options, _in_uri)
+
+
+def _in_uri(value: str) -> str:
+    """A value as a part of a URI of PostgreSQL: any `%` is one of its own.
+
+    What may stand between a name and its password stays as it is, and the last end of a line is none of it.
+    """
+    return quote(value.rstrip("\r\n"), safe=":", errors="surrogateescape")
 
 
 def _in_url(value: str) -> str:
-    """A name or password as a part of a URL.
+    """A name or password as a part of a URL of Redis.
 
     What is escaped already stays as it is (%2F), and so does what may stand between a name and its password.
     The last end of a line is none of a password, but of the file that it was read from.

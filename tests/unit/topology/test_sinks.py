@@ -841,3 +841,42 @@ def test_a_worker_whose_variable_is_empty_says_which_and_where(
             f"sink 'gateway' ({tmp_path / 'topology.yaml'}:4): its header Authorization needs the "
             "environment variable GATEWAY_TOKEN, which is set, but empty"
         )
+
+
+HARD = ("a%41b", "50%e4rn", "%", "%ff", "100%25", "%zz%")
+
+
+@pytest.mark.parametrize("secret", HARD)
+@pytest.mark.parametrize("form", ["postgresql://u:${SECRET}@h/db", "postgresql://h/db?password=${SECRET}"])
+def test_a_percent_sign_in_the_variable_of_a_uri_is_one(
+    monkeypatch: pytest.MonkeyPatch, form: str, secret: str
+) -> None:
+    """A password is sent as it is in the variable, also where it looks like an escaped one."""
+    monkeypatch.setenv("SECRET", secret)
+    assert conninfo_to_dict(expanded_dsn(form))["password"] == secret
+
+
+def test_what_is_no_text_in_an_address_is_told_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the check and by the worker, without a traceback and without the secret."""
+    monkeypatch.setitem(os.environ, "BYTES", "hunter2\udcff")
+    text = (
+        "sinks:\n"
+        "  literal: {type: postgres, dsn: 'postgresql://u:hunter2%ff@h/db'}\n"
+        "  uri: {type: postgres, dsn: 'postgresql://u:${BYTES}@h/db'}\n"
+        "  pairs: {type: postgres, dsn: 'host=h password=${BYTES}'}\n"
+        "processors:\n"
+        "  one: {handler: schemas_sk:good, reads: [days], sink: literal}\n"
+        "  two: {handler: schemas_sk:good, reads: [days], sink: uri}\n"
+        "  three: {handler: schemas_sk:good, reads: [days], sink: pairs}\n"
+    )
+    says = "something in it is no UTF-8; in a URI"
+    told = problems(tmp_path, text, check_sink)
+    begins = [f"5: sinks.literal.dsn: {says}", f"6: sinks.uri.dsn: {says}"]
+    assert_told(told, [*begins, "7: sinks.pairs.dsn: something in it is no UTF-8"])
+    for processor in resolve(read(tmp_path, text), check_handler).processors.values():
+        assert processor.sink is not None
+        with pytest.raises(SinkError, match="cannot be used: something in it is no UTF-8") as caught:
+            build_sink(processor.sink)
+        assert "hunter2" not in str(caught.value)
