@@ -33,7 +33,7 @@ from holdfast.local.cluster import EmbeddedCluster
 from holdfast.local.scratch import ScratchFolder
 from holdfast.runtime.launch import LaunchSettings, worker_specs
 from holdfast.runtime.supervisor import Supervisor, WorkerState, WorkerView
-from holdfast.sinks.check import check_sink
+from holdfast.sinks.check import check_sink_here
 from holdfast.topology import ResolvedTopology, check_file
 
 READY_S = 90.0
@@ -62,7 +62,7 @@ def demo(
 
     Exit code 0 if every declared check holds and no worker failed. Nothing is left running.
     """
-    resolved = check_file(topology, check_handler, checked, check_sink)
+    resolved = check_file(topology, check_handler, checked, check_sink_here, running=())
     if not resolved.producers or not resolved.topology.processors:
         raise TopologyError(f"{topology}: a demo needs `producers` and `processors`.")
     arguments = parse_arguments(settings or (), resolved.producers)

@@ -26,7 +26,7 @@ from holdfast.local.cluster import running_bootstrap_servers
 from holdfast.local.folders import home
 from holdfast.runtime.launch import LaunchSettings, check_slot_prefix, default_slot_prefix, worker_specs
 from holdfast.runtime.supervisor import Supervisor, WorkerView
-from holdfast.sinks.check import check_sink
+from holdfast.sinks.check import check_sink_here
 from holdfast.topology import Difference, Topology, check_file
 from holdfast.topology.model import LEADER
 
@@ -72,19 +72,20 @@ def run(
 ) -> None:
     """Run processors until Ctrl-C or SIGTERM; workers that die are started again in their slot."""
     serving = _metrics_server(metrics) if metrics else None
-    declared = check_file(topology, check_handler, checked, check_sink).topology
-    if drain and LEADER in (processors or ()) and declared.leader_tasks:
+    running = processors or ()
+    declared = check_file(topology, check_handler, checked, check_sink_here, running=running).topology
+    if drain and LEADER in running and declared.leader_tasks:
         raise TopologyError("leader tasks have no end; --drain is for processors only")
     servers = resolve_bootstrap_servers(bootstrap_servers, declared)
     prefix = check_slot_prefix(slot_prefix) if slot_prefix else default_slot_prefix()
     settings = LaunchSettings(servers, home(), prefix, workers, logs, 0 if drain else candidates)
-    specs = worker_specs(declared, settings, processors or ())
+    specs = worker_specs(declared, settings, running)
     prepare_topics(declared, servers)
     reach = BrokerWatch(servers, declared.kafka)
     with ExitStack() as stack:
         watch = None
         if drain:
-            inputs = group_inputs(declared, processors or ())
+            inputs = group_inputs(declared, running)
             watch = stack.enter_context(DrainWatch(servers, inputs, declared.kafka))
         look = _nobody_looks if serving is None else stack.enter_context(serving())
         supervise(Supervisor(specs), watch, reach, look)

@@ -77,8 +77,18 @@ def check_file(
     check_handler: HandlerCheck | None = None,
     check_kafka: PropertyCheck | None = None,
     check_sink: SinkCheck | None = None,
+    *,
+    running: Collection[str] | None = None,
 ) -> ResolvedTopology:
     """Read a file and resolve it; mistakes in the file and in what it names are in one report.
+
+    Args:
+        path: the file.
+        check_handler: checks a handler's signature.
+        check_kafka: checks client properties.
+        check_sink: checks a sink.
+        running: processors that are going to run (all of them when empty): only their sinks are given to
+            `check_sink`; all sinks unless given.
 
     Raises:
         TopologyErrors: all that is wrong.
@@ -90,7 +100,7 @@ def check_file(
         resolver = _Resolver(draft.topology, check_handler, _entries_in(problems), draft.mended)
         resolved = resolver.run(draft.topology)
         problems += [*resolver.problems, *_refused(draft.topology.kafka, check_kafka)]
-        problems += _of_sinks(draft, check_sink)
+        problems += _of_sinks(draft, check_sink, running)
     if problems or resolved is None:
         raise TopologyErrors(draft.source.report(problems))
     return resolved
@@ -111,13 +121,22 @@ def _refused(kafka: Mapping[str, str], check: PropertyCheck | None) -> Iterator[
             yield Problem(("kafka", name), str(error))
 
 
-def _of_sinks(draft: Draft, check: SinkCheck | None) -> Iterator[Problem]:
+def _of_sinks(draft: Draft, check: SinkCheck | None, running: Collection[str] | None) -> Iterator[Problem]:
     if check is None or draft.topology is None:
         return
+    used = None if running is None else _sinks_of(draft.topology, running)
     for name, decl in draft.topology.sinks.items():
+        if used is not None and name not in used:
+            continue
         for at, text in check(decl):
             if not covers(draft.mended, ("sinks", name, *at)):
                 yield Problem(("sinks", name, *at), text)
+
+
+def _sinks_of(topology: Topology, processors: Collection[str]) -> frozenset[str]:
+    """The sinks that these processors write to or ask; those of all processors when there are none."""
+    chosen = (by for name, by in topology.native.items() if not processors or name in processors)
+    return frozenset(name for by in chosen for name in by.downstreams)
 
 
 def _select(topology: Topology, only: Collection[str] | None) -> Topology:

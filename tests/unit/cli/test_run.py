@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from holdfast.cli.main import build_app
 from holdfast.cli.run import (
     FUTILE_RESTARTS,
     FutileRestarts,
     mismatch_text,
     share_a_server,
 )
-from holdfast.errors import TopologyError, WorkerError
+from holdfast.errors import ClusterError, TopologyError, TopologyErrors, WorkerError
 from holdfast.runtime.launch import check_slot_prefix
 from holdfast.runtime.status import WorkerStatus
 from holdfast.runtime.supervisor import WorkerSpec, WorkerView
@@ -84,3 +88,63 @@ def test_a_slot_prefix_that_cannot_be_part_of_a_name_is_refused(prefix: str) -> 
 
 def test_a_slot_prefix_may_be_a_machines_name() -> None:
     assert check_slot_prefix("db-1.example.org_2") == "db-1.example.org_2"
+
+
+SHOP = """\
+app: shop
+topics:
+  days: {event: schemas_run:Day, key: name, partitions: 1}
+sinks:
+  cache: {type: redis, url: "redis://:${RUN_TOKEN}@h"}
+processors:
+  plain: {handler: schemas_run:plain, reads: [days]}
+  keeps: {handler: schemas_run:keeps, reads: [days], sink: cache}
+producers:
+  days: {source: schemas_run:days, writes: [days]}
+"""
+SHOP_MODULE = """\
+from collections.abc import Iterator
+from holdfast import Event
+from holdfast.sinks.redis import Set
+class Day(Event):
+    name: str
+def plain(day: Day) -> None: ...
+def keeps(day: Day) -> Set: ...
+def days() -> Iterator[Day]: ...
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A topology whose one sink needs a variable that is empty here; nothing gets as far as a broker."""
+
+    def reached(*_: object) -> None:
+        raise ClusterError("it came to the brokers")
+
+    monkeypatch.setattr("holdfast.cli.run.prepare_topics", reached)
+    monkeypatch.setattr("holdfast.cli.demo._cluster", reached)
+    monkeypatch.setenv("RUN_TOKEN", "")
+    (tmp_path / "schemas_run.py").write_text(SHOP_MODULE)
+    (tmp_path / "topology.yaml").write_text(SHOP)
+    return str(tmp_path / "topology.yaml")
+
+
+@pytest.mark.parametrize("command", [["run", "keeps"], ["run"], ["demo"]], ids=" ".join)
+def test_a_sink_that_is_going_to_be_used_needs_its_variables(shop: str, command: list[str]) -> None:
+    """Told before anything starts."""
+    given = [*command, "-t", shop, "--bootstrap-servers", "127.0.0.1:1"]
+    done = CliRunner().invoke(build_app(), given)
+    assert isinstance(done.exception, TopologyErrors)
+    assert "5: sinks.cache.url: the environment variable RUN_TOKEN is set, but empty" in str(done.exception)
+
+
+def test_the_sinks_of_processors_that_do_not_run_need_nothing(shop: str) -> None:
+    """They run on other machines, with their variables."""
+    given = ["run", "plain", "-t", shop, "--bootstrap-servers", "127.0.0.1:1"]
+    done = CliRunner().invoke(build_app(), given)
+    assert str(done.exception) == "it came to the brokers"
+
+
+def test_a_check_does_not_need_the_variables_of_a_run(shop: str) -> None:
+    done = CliRunner().invoke(build_app(), ["check", shop])
+    assert done.exit_code == 0, done.exception

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from holdfast import Event
 from holdfast.engine.plan import check_handler
 from holdfast.errors import SinkError, TopologyErrors
-from holdfast.sinks.check import check_sink
+from holdfast.sinks.check import check_sink, check_sink_here
 from holdfast.sinks.factory import build_downstream, build_sink
 from holdfast.sinks.http import HttpCall
 from holdfast.sinks.http.sink import HttpSink
@@ -101,13 +102,18 @@ def read(folder: Path, text: str) -> Topology:
     return load(file)
 
 
-def problems(folder: Path, text: str, check_sink: SinkCheck | None = None) -> list[str]:
-    """What `holdfast check` says, without the file's name."""
+def problems(
+    folder: Path,
+    text: str,
+    check_sink: SinkCheck | None = None,
+    running: Sequence[str] | None = None,
+) -> list[str]:
+    """What `holdfast check` says, without the file's name; or `holdfast run` of some processors."""
     (folder / "schemas_sk.py").write_text(MODULE)
     file = folder / "topology.yaml"
     file.write_text(HEAD + text)
     with pytest.raises(TopologyErrors) as caught:
-        check_file(file, check_handler, check_sink=check_sink)
+        check_file(file, check_handler, check_sink=check_sink, running=running)
     return [problem.partition("topology.yaml:")[2] for problem in caught.value.problems]
 
 
@@ -815,8 +821,15 @@ def test_a_variable_that_is_empty_is_no_secret(
         "  redis: {type: redis, url: 'redis://:${TOKEN}@x'}\n"
         "  sentinel: {type: redis, sentinels: [a], master: m, password: '${TOKEN}', sentinel_password: x}\n"
         "  mirror: {type: kafka, bootstrap_servers: x, kafka: {sasl.password: '${TOKEN}'}}\n"
-        "  history: {type: postgres, dsn: 'host=h password=${TOKEN}'}\n",
-        check_sink,
+        "  history: {type: postgres, dsn: 'host=h password=${TOKEN}'}\n"
+        "processors:\n"
+        "  pay: {handler: schemas_sk:calls, reads: [days], sink: gateway}\n"
+        "  one: {handler: schemas_sk:sets, reads: [days], sink: redis}\n"
+        "  two: {handler: schemas_sk:sets, reads: [days], sink: sentinel}\n"
+        "  copy: {handler: schemas_sk:mirrors, reads: [days], sink: mirror}\n"
+        "  keep: {handler: schemas_sk:good, reads: [days], sink: history}\n",
+        check_sink_here,
+        running=(),
     )
     begins = [
         f"10: sinks.gateway.headers.Authorization: {EMPTY}",
@@ -841,6 +854,64 @@ def test_a_worker_whose_variable_is_empty_says_which_and_where(
             f"sink 'gateway' ({tmp_path / 'topology.yaml'}:4): its header Authorization needs the "
             "environment variable GATEWAY_TOKEN, which is set, but empty"
         )
+
+
+USED_AND_UNUSED = """\
+sinks:
+  history: {type: postgres, dsn: 'host=h password=${TOKEN}'}
+  mirror:  {type: postgres, dsn: 'host=h port=0'}
+  later:   {type: postgres, dsn: 'host=h port=0'}
+  gateway: {type: http, url: 'http://x', headers: {X-Key: '${TOKEN}'}}
+processors:
+  keep: {handler: schemas_sk:good, reads: [days], sink: history}
+  copy: {handler: schemas_sk:good, reads: [days], sink: mirror}
+  asks: {handler: schemas_sk:asks, reads: [days], asks: [gateway]}
+  sums: {handler: schemas_sk:returns_none, reads: [days]}
+"""
+
+
+def test_a_check_says_nothing_of_a_variable_that_is_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a file is checked need not be where it is used: as for one that is not set."""
+    monkeypatch.setenv("TOKEN", "")
+    begins = ["6: sinks.mirror.dsn: `port` is a number", "7: sinks.later.dsn: `port` is a number"]
+    assert_told(problems(tmp_path, USED_AND_UNUSED, check_sink), begins)
+
+
+@pytest.mark.parametrize(
+    ("running", "begins"),
+    [
+        (["keep"], [f"5: sinks.history.dsn: {EMPTY}"]),
+        (["copy", "no-such-processor"], ["6: sinks.mirror.dsn: `port` is a number"]),
+        (["asks", "leader"], [f"8: sinks.gateway.headers.X-Key: {EMPTY}"]),
+        (
+            [],
+            [
+                f"5: sinks.history.dsn: {EMPTY}",
+                "6: sinks.mirror.dsn: `port` is a number",
+                f"8: sinks.gateway.headers.X-Key: {EMPTY}",
+            ],
+        ),
+    ],
+    ids=str,
+)
+def test_only_sinks_of_processors_that_run_have_to_be_usable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: list[str], begins: list[str]
+) -> None:
+    """Another machine, with other variables, may be there for the others."""
+    monkeypatch.setenv("TOKEN", "")
+    assert_told(problems(tmp_path, USED_AND_UNUSED, check_sink_here, running), begins)
+
+
+@pytest.mark.parametrize("running", [["sums"], ["leader"]], ids=str)
+def test_a_run_without_sinks_does_not_look_at_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: list[str]
+) -> None:
+    """Whatever is wrong with them here."""
+    monkeypatch.setenv("TOKEN", "")
+    read(tmp_path, USED_AND_UNUSED)
+    check_file(tmp_path / "topology.yaml", check_handler, None, check_sink_here, running=running)
 
 
 HARD = ("a%41b", "50%e4rn", "%", "%ff", "100%25", "%zz%")
@@ -880,3 +951,18 @@ def test_what_is_no_text_in_an_address_is_told_with_its_line(
         with pytest.raises(SinkError, match="cannot be used: something in it is no UTF-8") as caught:
             build_sink(processor.sink)
         assert "hunter2" not in str(caught.value)
+
+
+def test_without_libpq_an_address_is_not_looked_at(tmp_path: Path) -> None:
+    """As psycopg cannot even be imported; a worker that needs it says so."""
+    (tmp_path / "schemas_sk.py").write_text(MODULE)
+    file = tmp_path / "topology.yaml"
+    file.write_text(HEAD + "sinks: {history: {type: postgres, dsn: 'host=h'}}\n")
+    ended = subprocess.run(
+        [sys.executable, "-m", "holdfast", "check", str(file)],
+        env={**os.environ, "PSYCOPG_IMPL": "none-at-all"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
