@@ -276,7 +276,8 @@ def test_a_topic_that_is_deleted_under_a_sink_is_told_with_its_cluster(bench: Be
     topic = MirrorTopic(bench.topic.servers, name, 1, {})
     sink.write(bench.batch((0, KafkaRecord(name, "k", b"v"))))
     topic.close()
-    AdminClient({"bootstrap.servers": bench.topic.servers}).delete_topics([name])[name].result(20)
+    admin = AdminClient({"bootstrap.servers": bench.topic.servers})
+    admin.delete_topics([name])[name].result(20)
     for _ in range(3):
         with pytest.raises(SinkError) as caught:
             sink.write(bench.batch((1, KafkaRecord(name, "k", b"v"))))
