@@ -273,6 +273,8 @@ class SinkGate:
             # It was on its way when that was ordered: the next look shuts the gate.
             return
         self._failures += 1
+        # The pause may be next to none.
+        self._seen_shut = self._clock()
         self._pace.away()
         self.most = 1
         self._said = self._said if refused and self._said else str(error)
