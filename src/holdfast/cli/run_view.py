@@ -12,6 +12,7 @@ from rich.table import Table
 
 from holdfast.cli.console import is_live
 from holdfast.cli.rows import Column, fitting_table
+from holdfast.cli.run_news import News
 from holdfast.cli.words import counted
 from holdfast.runtime.status import RETRYING
 from holdfast.runtime.supervisor import WorkerState, WorkerView
@@ -125,15 +126,6 @@ def _state(view: WorkerView) -> str:
     return f"restoring ({left:,} to go{f', {seconds:,.0f} s' if seconds is not None else ''})"
 
 
-def _why_it_waits(view: WorkerView) -> str:
-    status = view.status
-    if status.role:
-        return f"waits: {status.why}" if status.why else ""
-    if status.restore_waits:
-        return f"its restore waits: {status.restore_waits}"
-    return f"waits: {status.why}. Its records stay in their topics" if status.waits_for else ""
-
-
 def _shards(view: WorkerView) -> str:
     counts = view.status.shards
     running, total = counts.get("running", 0), sum(counts.values())
@@ -160,7 +152,7 @@ class RunDisplay:
         self._live: Live | None = None
         self._next_drawing = 0.0
         self._lines = _PlainLines()
-        self._told: set[str] = set()
+        self._news = News()
 
     def __enter__(self) -> RunDisplay:
         return self
@@ -169,17 +161,12 @@ class RunDisplay:
         self._leave_live()
 
     def update(self, views: Sequence[WorkerView]) -> None:
-        """Show the workers as they are; failures once each, above the table."""
+        """Show the workers as they are; what befalls them once each time, above the table."""
         may_redraw = self._may_redraw(self._console)
         if not may_redraw:
             self._leave_live(in_background=True)
-        for view in views:
-            for message in (*view.shard_failures.values(), view.error, _why_it_waits(view)):
-                if message and message not in self._told:
-                    self._told.add(message)
-                    self._console.print(
-                        f"[red]{escape(view.spec.processor)}[/] {escape(message)}", soft_wrap=True
-                    )
+        for who, message in self._news.of(views):
+            self._console.print(f"[red]{escape(who)}[/] {escape(message)}", soft_wrap=True)
         if may_redraw:
             self._draw(views)
         else:

@@ -1,4 +1,4 @@
-"""Numbers in sentences."""
+"""Numbers in sentences, and where a sentence ends."""
 
 from __future__ import annotations
 
@@ -15,3 +15,9 @@ def span(seconds: float) -> str:
     if seconds < 7_200:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3_600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} d"
+
+
+def sentence(text: str) -> str:
+    """Text with one mark at its end, which what others say may have already: ``Is it running?``."""
+    bare = text.rstrip().rstrip(".")
+    return bare if bare.endswith(("?", "!")) else f"{bare}."

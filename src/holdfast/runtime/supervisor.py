@@ -103,6 +103,7 @@ class WorkerView:
         fenced_at: when it was fenced lately.
         quick_ends: how often in a row it ended by itself after a short life.
         slow_starts: how often in a row it was killed because its start took too long.
+        ends: how often it ended by itself, or was killed, after it had come up.
         error: why it last ended by itself, or why it cannot go on.
         shard_failures: shards that stopped, with the reason.
         earlier: what the lives before the present one counted.
@@ -117,6 +118,7 @@ class WorkerView:
     fenced_at: list[float] = field(default_factory=list)
     quick_ends: int = 0
     slow_starts: int = 0
+    ends: int = 0
     error: str = ""
     shard_failures: dict[int, str] = field(default_factory=dict)
     earlier: WorkerStatus = field(default_factory=WorkerStatus)
@@ -177,6 +179,11 @@ class _Life:
     stage: str = LOADING
     is_up: bool = False
     told_why: bool = False
+
+    def ends_because(self, reason: str) -> None:
+        """Note why it ends; the first reason counts it, and a later one only says more."""
+        self.view.ends += self.is_up and not self.told_why
+        self.view.error, self.told_why = reason, True
 
 
 class Supervisor:
@@ -332,7 +339,7 @@ class Supervisor:
         elif kind == "shard_failed":
             view.shard_failures[message["partition"]] = message["message"]
         elif kind == "error":
-            view.error, life.told_why = message["message"], True
+            life.ends_because(message["message"])
 
     def _end_hung(self, life: _Life) -> None:
         """Kill a worker that has said nothing for too long. Its slot's shards would wait for it for ever."""
@@ -341,9 +348,8 @@ class Supervisor:
         # This process may have been suspended itself: what was said meanwhile is in the pipe.
         self._read(life)
         if _is_silent(life):
-            life.view.error = _why_killed(life)
+            life.ends_because(_why_killed(life))
             life.view.slow_starts += not life.is_up
-            life.told_why = True
             life.process.kill()
 
     def _ended(self, life: _Life) -> None:
@@ -353,7 +359,7 @@ class Supervisor:
             view.state = WorkerState.STOPPED
             return
         if not life.told_why:
-            view.error = _how_it_ended(code)
+            life.ends_because(_how_it_ended(code))
         now = time.monotonic()
         if code == EXIT_FINAL or (code == EXIT_FENCED and _has_rival(view, now)):
             view.state = WorkerState.FAILED

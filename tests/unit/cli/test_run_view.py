@@ -106,6 +106,20 @@ def test_why_a_restore_waits_is_told_once(plain: RunDisplay, said: io.StringIO) 
     assert said.getvalue().count("watch its restore waits: reading committed offsets: timed out") == 1
 
 
+def test_why_a_sink_is_waited_for_is_told_of_each_processor(plain: RunDisplay, said: io.StringIO) -> None:
+    """In each outage, before the line of the state; the second said nothing when it was in the same words."""
+    away = WorkerStatus(shards={"running": 6}, waits_for="db", why="sink 'db': accepting connections?")
+    views = [view(name, state=WorkerState.RUNNING) for name in ("ledger", "audit")]
+    for status in (running(), away, running(), away):
+        for each in views:
+            each.status = status
+        plain.update(views)
+    lines = said.getvalue().splitlines()
+    reason = "waits: sink 'db': accepting connections? Its records stay in their topics"
+    assert [line for line in lines if "waits:" in line] == [f"ledger {reason}", f"audit {reason}"] * 2
+    assert "ledger vm-0 pid 1234: waiting for sink db" in lines[lines.index(f"audit {reason}") + 1]
+
+
 def test_counts_that_move_are_said_after_a_while(
     plain: RunDisplay, said: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:

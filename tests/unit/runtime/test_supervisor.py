@@ -72,6 +72,7 @@ def test_a_worker_that_ends_by_itself_is_started_again_with_growing_pauses(
     assert view.records >= 15
     assert view.status.commits * 5 == view.records * 2
     assert view.error == f"ended with exit code {EXIT_ERROR}; its log says why"
+    assert view.ends == 3
     assert not supervisor.all_ended
 
 
@@ -85,6 +86,7 @@ def test_pauses_start_over_for_a_worker_that_was_steady(
     view = supervisor.views[0]
     poll_until(supervisor, lambda: view.restarts == 5)
     assert view.quick_ends == 0
+    assert view.ends == 0, "it never came up"
 
 
 def test_the_pause_has_a_limit_however_often_a_worker_ends(
@@ -145,6 +147,7 @@ def test_a_worker_that_falls_silent_is_killed_and_started_again(start: Callable[
     poll_until(supervisor, lambda: supervisor.views[0].restarts == 2)
     assert supervisor.views[0].pid != first
     assert "said nothing for 0 s" in supervisor.views[0].error
+    assert supervisor.views[0].ends == 2
     assert supervisor.views[1].restarts == 0
 
 
