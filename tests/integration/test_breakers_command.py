@@ -144,7 +144,7 @@ def test_a_sink_that_is_forced_open_gets_no_calls_until_it_is_released(shop: Sho
     with it.app.run() as run:
         run.until_drained()
         done = it.command("force", "gateway", "open", "--why", "a new certificate", "--by", "ann")
-        assert (done.returncode, done.stderr) == (0, "gateway is forced open: 1 of 1 breaker follow.\n")
+        assert (done.returncode, done.stderr) == (0, "gateway is forced open: 1 of 1 breaker follows.\n")
         calls = len(it.server.asked)
         it.app.publish(*some(200, start=200))
         run.until(lambda: len(it.stored()) == len(it.app.decoded("copies")) == 400, 30, "the others go on")
@@ -161,7 +161,7 @@ def test_a_sink_that_is_forced_open_gets_no_calls_until_it_is_released(shop: Sho
         )
         assert (order["followed_by"], order["breakers"]) == (1, 1)
         done = it.command("release", "gateway")
-        assert (done.returncode, done.stderr) == (0, "gateway is released: 1 of 1 breaker follow.\n")
+        assert (done.returncode, done.stderr) == (0, "gateway is released: 1 of 1 breaker follows.\n")
         run.until(lambda: len(it.server.asked) > calls, 2, "calls are made again")
         run.until_drained()
     it.check()

@@ -43,10 +43,11 @@ _BREAKERS: Final = (
 
 def breaker_rows(log: BreakerLog, declared: Topology, now: datetime) -> list[dict[str, Any]]:
     """One row for each breaker that a worker told of, and for each that no worker has told of yet."""
+    ends: dict[int | None, datetime | None] = {each.offset: each.until for each in log.orders.values()}
     heard = sorted(
         log.reports.values(), key=lambda it: (it.report.processor, it.report.slot, it.report.sinks)
     )
-    rows = [_row(each, now) for each in heard]
+    rows = [_row(each, ends, now) for each in heard]
     known = {(each.report.processor, sink) for each in heard for sink in each.report.sinks}
     missing = [
         _unheard(name, sink)
@@ -60,7 +61,7 @@ def breaker_rows(log: BreakerLog, declared: Topology, now: datetime) -> list[dic
     )
 
 
-def _row(heard: Heard, now: datetime) -> dict[str, Any]:
+def _row(heard: Heard, ends: Mapping[int | None, datetime | None], now: datetime) -> dict[str, Any]:
     report, age = heard.report, heard.age_s(now)
     forced = report.order is not None and report.state is CircuitState.METRICS_ONLY
     return {
@@ -76,7 +77,7 @@ def _row(heard: Heard, now: datetime) -> dict[str, Any]:
         "succeeded": report.succeeded,
         "failed": report.failed,
         "refused": report.refused,
-        "tries_again_s": _wait(report, age),
+        "tries_again_s": _wait(report, age, ends.get(report.order), now),
         "reason": report.reason,
         "trouble": report.trouble,
         "paused": list(report.paused),
@@ -111,13 +112,19 @@ def _unheard(processor: str, sink: str) -> dict[str, Any]:
     }
 
 
-def _wait(report: Report, age: float) -> float | None:
-    """Seconds until a call may pass; None where calls pass anyway, or only an order changes that.
+def _wait(report: Report, age: float, end: datetime | None, now: datetime) -> float | None:
+    """Seconds until a call may pass; None where calls pass anyway, or only a further order changes that.
 
     A closed breaker's system is waited for as well, when it asked for a pause or has just failed.
+
+    Args:
+        report: what its worker told.
+        age: how many seconds ago.
+        end: when the order ends by itself that it follows.
+        now: the time.
     """
     if report.state is CircuitState.FORCED_OPEN:
-        return None
+        return None if end is None else round(max((end - now).total_seconds(), 0.0), 1)
     is_shut = report.state in (CircuitState.OPEN, CircuitState.HALF_OPEN)
     waits = [it for it in (report.wait_s if is_shut else None, report.pause_s) if it is not None]
     return round(max(max(waits) - age, 0.0), 1) if waits else None
@@ -188,18 +195,20 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def _tries(row: Mapping[str, Any]) -> str:
-    if row["state"] == "forced open":
-        return "when released"
     if row["tries_again_s"] is None:
-        return ""
+        return "when released" if row["state"] == "forced open" else ""
     return f"in {span(row['tries_again_s'])}" if row["tries_again_s"] else "with the next record"
 
 
 def remarks(row: Mapping[str, Any]) -> str:
-    """Why a breaker is as it is, in a line; nothing for one that is closed and whose system answers."""
-    if row["state"] is None or (row["state"] == "closed" and not row["trouble"] and not row["stale"]):
+    """Why a breaker is as it is, in a line; nothing for one that is closed and whose system answers.
+
+    Why one closed, perhaps long ago, explains nothing of what its system says now.
+    """
+    if row["state"] is None:
         return ""
-    parts = [row["reason"], row["trouble"] if row["trouble"] != row["reason"] else ""]
+    reason = row["reason"] if row["state"] != "closed" else ""
+    parts = [reason, row["trouble"] if row["trouble"] != reason else ""]
     if row["stale"]:
         where = f"host {row['host']}, pid {row['pid']}"
         parts.append(f"its worker ({where}) has said nothing for {span(row['seen_s'])}")

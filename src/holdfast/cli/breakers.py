@@ -161,13 +161,18 @@ def _give(order: Order, topology: Path, bootstrap_servers: str | None) -> None:
         )
     servers = resolve_bootstrap_servers(bootstrap_servers, declared)
     with contextlib.closing(_controls(declared, servers)) as controls:
-        followers = give_order(controls, order, FOLLOW_S)
-    done = "released" if order.mode == "automatic" else f"forced {order.mode}"
-    until = f" for {span(order.for_s)}" if order.for_s is not None else ""
-    err.print(f"{order.sink} is {done}{until}: {_told(followers, users)}.", markup=False, highlight=False)
-    if not all(followers.values()):
-        _tell_who_does_not(followers)
+        given = give_order(controls, order, FOLLOW_S)
+    done = _done(order, was_forced=given.was_forced)
+    err.print(f"{order.sink} {done}: {_told(given.followers, users)}.", markup=False, highlight=False)
+    if not all(given.followers.values()):
+        _tell_who_does_not(given.followers)
         raise typer.Exit(NOT_FOLLOWED)
+
+
+def _done(order: Order, *, was_forced: bool) -> str:
+    if order.mode == "automatic":
+        return "is released" if was_forced else "was not forced, so nothing had to be released"
+    return f"is forced {order.mode}" + (f" for {span(order.for_s)}" if order.for_s is not None else "")
 
 
 def _controls(declared: Topology, servers: str) -> ControlLog:
@@ -183,7 +188,8 @@ def _controls(declared: Topology, servers: str) -> ControlLog:
 def _told(followers: Mapping[Heard, bool], users: list[str]) -> str:
     if not followers:
         return f"no worker of {', '.join(users)} answers; those that start will follow"
-    return f"{sum(followers.values()):,} of {counted(len(followers), 'breaker')} follow"
+    follow = "follows" if len(followers) == 1 else "follow"
+    return f"{sum(followers.values()):,} of {counted(len(followers), 'breaker')} {follow}"
 
 
 def _tell_who_does_not(followers: Mapping[Heard, bool]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from holdfast.engine.breaker_log import BreakerLog, ControlRecord, Heard, Order, key_of, value_of
 from holdfast.kafka.control_log import ControlLog
@@ -32,7 +32,19 @@ def read_breakers(scanner: LogScanner, topology: Topology) -> BreakerLog:
     return found
 
 
-def give_order(controls: ControlLog, order: Order, wait: float) -> dict[Heard, bool]:
+class Given(NamedTuple):
+    """What became of an order.
+
+    Attributes:
+        followers: the breakers of the sink whose workers answer, and whether each follows.
+        was_forced: whether an order held before, as far as it could be read in time.
+    """
+
+    followers: dict[Heard, bool]
+    was_forced: bool
+
+
+def give_order(controls: ControlLog, order: Order, wait: float) -> Given:
     """Give an order, and return when all workers that answer follow it, or the time is over.
 
     Args:
@@ -40,15 +52,19 @@ def give_order(controls: ControlLog, order: Order, wait: float) -> dict[Heard, b
         order: the order.
         wait: seconds for the workers.
 
-    Returns:
-        The breakers of the sink whose workers answer, and whether each follows.
-
     Raises:
         ClusterError: the brokers do not take the order, or the topic cannot be read.
     """
+    found, is_all, deadline = BreakerLog(), False, time.monotonic() + wait
+    while not is_all and time.monotonic() < deadline:
+        messages, is_all = controls.read(_LOOK_S)
+        for message in messages:
+            found.take(record_of(message))
+    before = found.orders.get(order.sink)
+    was_forced = not is_all or (before is not None and before.holds(datetime.now(UTC)))
     controls.write(key_of(order), value_of(order))
     controls.flush()
-    found, deadline = BreakerLog(), time.monotonic() + wait
+    deadline = time.monotonic() + wait
     while True:
         messages, _ = controls.read(_LOOK_S)
         for message in messages:
@@ -56,6 +72,6 @@ def give_order(controls: ControlLog, order: Order, wait: float) -> dict[Heard, b
         followers = found.followers(order.sink, datetime.now(UTC))
         standing = found.orders.get(order.sink)
         # What was reported before it was given has been read when it has.
-        is_read = standing is not None and standing.order == order
+        is_read = standing is not None and standing is not before and standing.order == order
         if time.monotonic() > deadline or (is_read and all(followers.values())):
-            return followers
+            return Given(followers, was_forced)

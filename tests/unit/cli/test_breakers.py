@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from holdfast.cli import breakers
 from holdfast.cli.breaker_rows import breaker_rows, breakers_table, order_rows, order_text, remarks
 from holdfast.cli.main import build_app
 from holdfast.cli.rows import print_table
@@ -18,6 +19,7 @@ from holdfast.cli.words import span
 from holdfast.engine.breaker_log import BreakerLog, ControlRecord, Order, Report, key_of, value_of
 from holdfast.errors import HoldfastError
 from holdfast.resilience import CircuitState
+from holdfast.runtime import breaker_view
 from holdfast.topology import Topology
 from holdfast.topology.load import load
 from tests.support.breaker_reports import report
@@ -107,6 +109,93 @@ def test_a_worker_that_does_not_answer_is_stale_with_its_age(shop: Topology) -> 
     assert shown[1].rstrip().endswith("5 min ago")
     assert "its worker (host node, pid 7) has said nothing for 5 min" in remarks(rows[0])
     assert "no worker" in shown[2]
+
+
+def test_a_closed_breaker_tells_of_its_outage_and_not_of_how_it_closed(shop: Topology) -> None:
+    """That may be long ago; as soon as the system answers there is nothing to tell."""
+    closed = {"state": CircuitState.CLOSED, "reason": "1 of 1 probes succeeded"}
+    for trouble in ("POST /mails was answered with 429", ""):
+        row, *_ = breaker_rows(log(report(trouble=trouble, **closed)), shop, NOON)
+        assert remarks(row) == trouble
+        assert row["reason"] == "1 of 1 probes succeeded"
+
+
+def test_a_breaker_that_is_forced_for_a_time_tells_when_that_ends(shop: Topology) -> None:
+    """By the order that it follows; one that has no end ends when it is released."""
+    console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
+    forced = FORCED.model_copy(update={"order": 0})
+    for order in (GIVEN, GIVEN.model_copy(update={"for_s": None})):
+        rows = breaker_rows(log(order, forced), shop, NOON + timedelta(minutes=10))
+        print_table(breakers_table(console, rows), console)
+    assert isinstance(console.file, io.StringIO)
+    shown = [line for line in console.file.getvalue().splitlines() if line.startswith("payments")]
+    assert "in 20 min" in shown[0]
+    assert "when released" in shown[1]
+
+
+class Controls:
+    """The topic of the breakers in memory; its first orders are a minute old."""
+
+    def __init__(self, *written: Order | Report) -> None:
+        self._new: list[ControlRecord] = []
+        self._count = 0
+        for each in written:
+            self.write(key_of(each), value_of(each), age_s=0 if isinstance(each, Report) else 60)
+
+    def write(self, key: bytes, value: bytes | None, age_s: int = 0) -> None:
+        """Append a record."""
+        at = datetime.now(UTC) - timedelta(seconds=age_s)
+        self._new.append(ControlRecord(self._count, round(at.timestamp() * 1000), key, value))
+        self._count += 1
+
+    def flush(self) -> None:
+        """All is there."""
+
+    def read(self, _: float) -> tuple[list[ControlRecord], bool]:
+        """What came since the last call."""
+        new, self._new = self._new, []
+        return new, True
+
+    def close(self) -> None:
+        """Nothing is to be let go of."""
+
+
+@pytest.mark.parametrize(
+    ("before", "command", "said"),
+    [
+        ((), ["release"], "gateway was not forced, so nothing had to be released"),
+        ((GIVEN.model_copy(update={"for_s": 5.0}),), ["release"], "gateway was not forced, so nothing had"),
+        ((GIVEN,), ["release"], "gateway is released"),
+        ((), ["force", "open", "--why", "x", "--for", "12s"], "gateway is forced open for 12 s"),
+    ],
+)
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_what_an_order_does_is_told(
+    shop: Topology,
+    monkeypatch: pytest.MonkeyPatch,
+    before: tuple[Order, ...],
+    command: list[str],
+    said: str,
+    workers: int,
+) -> None:
+    """Also that there was nothing to do, and how many breakers follow."""
+    monkeypatch.setattr(breaker_view, "record_of", lambda it: it)
+    # None follows an order that is not there, which is what a release leaves; a forced one is not followed.
+    monkeypatch.setattr(breakers, "FOLLOW_S", 0.05 if command[0] == "force" else 5.0)
+    controls = Controls(*before, *(report(f"a-{number}") for number in range(workers)))
+    monkeypatch.setattr(breakers, "_controls", lambda *_: controls)
+    name, *more = command
+    arguments = ["breakers", name, "gateway", *more, "-t", str(shop.source.path), "-b", "127.0.0.1:1"]
+    done = CliRunner().invoke(build_app(), arguments, env={"COLUMNS": "200"})
+    count = 0 if name == "force" else workers
+    told = {
+        0: "no worker of payments answers",
+        1: f"{count} of 1 breaker follows.",
+        2: f"{count} of 2 breakers follow.",
+    }
+    assert done.stderr.startswith(said)
+    assert told[workers] in done.stderr
+    assert done.exit_code == (breakers.NOT_FOLLOWED if count < workers else 0)
 
 
 def test_a_breaker_that_is_not_closed_has_its_reason_told_once(shop: Topology) -> None:
