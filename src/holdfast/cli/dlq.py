@@ -88,7 +88,7 @@ def dlq_list(
     bootstrap_servers: str | None = BootstrapServers,
     as_json: bool = AsJson,
 ) -> None:
-    """Show dead letters, the newest first, and how many there are by cause."""
+    """Show dead letters, the newest first, and how many there are by processor and class of cause."""
     if state not in ("open", "redriven", "discarded", "all"):
         raise typer.BadParameter(
             f"{state!r} is no state; say open, redriven, discarded or all.", param_hint="--state"
@@ -104,7 +104,7 @@ def dlq_list(
     if wants_json(as_json):
         print_json_lines([*map(letter_row, shown), *totals.rows()])
     else:
-        _print(shown, totals)
+        _print(shown, totals, all_states=wanted is None)
     if not totals.total:
         _tell(on_nothing(declared, choice))
     _tell_unreadable(declared, box)
@@ -123,11 +123,11 @@ def _newest(found: Iterator[Found], totals: Totals, most: int | None) -> list[Fo
     return heapq.nlargest(most, counted_(), key=lambda it: (it.at, it.letter.place))
 
 
-def _print(shown: Sequence[Found], totals: Totals) -> None:
+def _print(shown: Sequence[Found], totals: Totals, *, all_states: bool = False) -> None:
     if not totals.total:
         out.print("no dead letters, or none that fit.")
         return
-    print_table(letters_table(out, shown, _now()))
+    print_table(letters_table(out, shown, _now(), all_states=all_states))
     if len(shown) < totals.total:
         err.print(f"[dim]{len(shown):,} of {counted(totals.total, 'letter')}; --limit shows more.[/]")
     out.print()
@@ -210,6 +210,7 @@ def dlq_redrive(
 
     def deal(redriver: Redriver) -> None:
         redriver.redrive(choice)
+        _tell(on_order(declared, redriver.done.letters))
         if wait and redriver.done.letters:
             redriver.wait(wait)
 
@@ -302,7 +303,7 @@ def _show_choice(declared: Topology, servers: str, choice: Choice, as_json: bool
         _print(shown, totals)
     _tell_left_out(left_out)
     if redriven:
-        _tell(on_order(declared, letters))
+        _tell(on_order(declared, (it.processor for it in letters)))
     if not letters:
         _tell(on_nothing(declared, choice))
     err.print(
@@ -355,7 +356,12 @@ def _report(declared: Topology, choice: Choice, done: Done, what: str, as_json: 
     if wants_json(as_json):
         print_json_lines([{"processor": name, what: count} for name, count in sorted(done.letters.items())])
     total = done.letters.total()
-    err.print(f"{counted(total, 'letter')} {what}." if total else f"nothing was left to be {what}.")
+    if total:
+        err.print(f"{counted(total, 'letter')} {what}.")
+    elif done.left_out or choice.is_all:
+        err.print(f"nothing was left to be {what}.")
+    else:
+        err.print(f"no open letter fits, so nothing was {what}.")
     _tell_left_out(done.left_out)
     if not total:
         _tell(on_nothing(declared, choice))
@@ -367,7 +373,12 @@ def _report(declared: Topology, choice: Choice, done: Done, what: str, as_json: 
     if done.waiting:
         err.print(f"{counted(done.waiting, 'letter')} still wait for others of their keys.")
     if done.is_late:
-        err.print("[yellow]not all of them were handled within that time.[/]")
+        err.print(
+            "[yellow]not all of them were handled within that time.[/] If no worker runs (`holdfast groups` "
+            "shows it) they wait for the next `holdfast run`.",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _now() -> int:

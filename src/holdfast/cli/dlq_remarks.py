@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from holdfast.engine.letters import Letter
 from holdfast.runtime.letter_choice import Choice
 from holdfast.topology import Topology
 from holdfast.topology.source import did_you_mean
 
 
-def on_order(declared: Topology, letters: Iterable[Letter]) -> Iterator[str]:
-    """Where letters that are redriven may put an old state over a newer one: a line for each such sink."""
+def on_order(declared: Topology, processors: Iterable[str]) -> Iterator[str]:
+    """Where letters that are redriven may put an old state over a newer one: a line for each such sink.
+
+    Args:
+        declared: the application.
+        processors: whose letters they are.
+    """
     writers: defaultdict[str, dict[str, None]] = defaultdict(dict)
-    for letter in letters:
-        owner = declared.native.get(letter.processor)
+    for name in processors:
+        owner = declared.native.get(name)
         if owner is not None and owner.sink is not None:
             writers[owner.sink][owner.name] = None
     for sink, names in writers.items():

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from holdfast.cli.rows import Column, fitting_table
+from holdfast.errors import SinkRefused
 from holdfast.kafka.topic_reader import as_text
 from holdfast.runtime.letter_choice import Found
 
@@ -22,17 +24,25 @@ _LETTERS: Final = (
     Column("age", right=True, name=True),
     Column("origin", name=True),
     Column("processor", name=True, drop=2),
-    Column("key", drop=3),
+    Column("key", drop=3, most=24),
     Column("tries", right=True, name=True),
     Column("state", drop=1),
     Column("cause", least=20),
 )
+_LETTERS_OF_ALL_STATES: Final = tuple(
+    replace(column, drop=4) if column.title == "state" else column for column in _LETTERS
+)
+"""Where they differ in it, the state is the last to go."""
+
 _TOTALS: Final = (
     Column("letters", right=True),
     Column("open", right=True),
     Column("processor", name=True),
     Column("cause", name=True),
 )
+_REFUSED: Final = re.compile(r"sink '([^']*)' refuses it: ")
+"""How the text begins of what a sink refused."""
+
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Control characters but tabs and ends of lines."""
 
@@ -63,7 +73,7 @@ def letter_row(found: Found) -> dict[str, Any]:
 
 
 class Totals:
-    """Counts letters by processor and cause."""
+    """Counts letters by processor and class of cause."""
 
     def __init__(self) -> None:
         self._all: Counter[tuple[str, str]] = Counter()
@@ -92,15 +102,17 @@ class Totals:
             }
 
 
-def letters_table(console: Console, found: Iterable[Found], now: int) -> Table:
+def letters_table(console: Console, found: Iterable[Found], now: int, *, all_states: bool = False) -> Table:
     """Letters as a table that fits the console.
 
     Args:
         console: what it has to fit.
         found: the letters.
         now: the time, in milliseconds since the epoch.
+        all_states: whether they were asked for whatever became of them.
     """
-    return fitting_table(console, _LETTERS, [_cells(it, now) for it in found])
+    columns = _LETTERS_OF_ALL_STATES if all_states else _LETTERS
+    return fitting_table(console, columns, [_cells(it, now) for it in found])
 
 
 def _cells(found: Found, now: int) -> tuple[str, ...]:
@@ -128,9 +140,11 @@ def visible(text: str) -> str:
 
 
 def cause_in_one_line(found: Found) -> str:
-    """The class of a cause, and the first line of what it said."""
+    """The class of a cause, or the sink that refused it, and the first line of what that said."""
     kind = found.letter.cause.rpartition(".")[2]
     text = next(iter(found.letter.text.splitlines()), "")
+    if kind == SinkRefused.__name__ and (refused := _REFUSED.match(text)):
+        return f"{refused[1]}: {text[refused.end() :]}"
     return f"{kind}: {text}" if text else kind
 
 

@@ -39,6 +39,8 @@ class Column:
         drop: where there is still too little room, columns go in this order, empty ones first; 0 stays.
         least: it is cut to the room that there is, with an ellipsis, and to so many characters before any
             column goes; 0 for one that is not cut. One of a table may be so.
+        most: where not everything fits, its cells are cut to so many characters, with an ellipsis; 0 for
+            one that is not cut.
     """
 
     title: str
@@ -47,6 +49,7 @@ class Column:
     name: bool = False
     drop: int = 0
     least: int = 0
+    most: int = 0
 
 
 def wants_json(asked: bool) -> bool:
@@ -84,6 +87,8 @@ def fitting_table(console: Console, columns: Sequence[Column], rows: Sequence[Se
         rows: a cell for each column, with markup.
     """
     room = console.width if console.is_terminal else _UNLIMITED
+    if _width(console, _table(columns, rows, range(len(columns)), short=False, whole=True)) > room:
+        rows = [[_cut(cell, column.most) for cell, column in zip(row, columns, strict=True)] for row in rows]
     chosen = list(range(len(columns)))
     empty = {i for i in chosen if not any(row[i] for row in rows)}
     leaving = sorted((i for i in chosen if columns[i].drop), key=lambda i: (i not in empty, columns[i].drop))
@@ -106,6 +111,14 @@ def fitting_table(console: Console, columns: Sequence[Column], rows: Sequence[Se
     return table
 
 
+def _cut(cell: str, most: int) -> str:
+    text = Text.from_markup(cell)
+    if not most or text.cell_len <= most:
+        return cell
+    text.truncate(most, overflow="ellipsis")
+    return text.markup
+
+
 def _widest(column: RichColumn) -> int:
     """Characters of its longest cell or its title, as far as they may be shown."""
     widest = max(cell_len(Text.from_markup(str(cell)).plain) for cell in (column.header, *column.cells))
@@ -113,7 +126,12 @@ def _widest(column: RichColumn) -> int:
 
 
 def _table(
-    columns: Sequence[Column], rows: Sequence[Sequence[str]], chosen: Sequence[int], *, short: bool
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    chosen: Sequence[int],
+    *,
+    short: bool,
+    whole: bool = False,
 ) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for each in (columns[i] for i in chosen):
@@ -123,7 +141,7 @@ def _table(
             justify="right" if each.right else "left",
             overflow="ellipsis" if each.least else "fold",
             no_wrap=each.name or each.least > 0,
-            max_width=each.least or None,
+            max_width=None if whole else each.least or None,
         )
     for row in rows:
         table.add_row(*(row[i] for i in chosen))

@@ -87,6 +87,42 @@ def test_a_terminal_of_120_columns_shows_all_columns_of_letters() -> None:
     assert narrow[0].split() == ["place", "age", "origin", "key", "tries", "cause"]
 
 
+REFUSED = replace(
+    LONG,
+    cause="holdfast.errors.SinkRefused",
+    text="sink 'db' refuses it: value too long for type character varying(10) [22001]",
+)
+
+
+def test_what_a_sink_refused_begins_with_the_cause() -> None:
+    """The same words before each of them left no room for it; `show` and programs have them."""
+    told = "value too long for type character varying(10) [22001]"
+    assert cause_in_one_line(Found(REFUSED)) == f"db: {told}"
+    other = replace(REFUSED, text="sink 'mailer': POST /mails was answered with 400")
+    assert cause_in_one_line(Found(other)).startswith("SinkRefused: sink 'mailer': POST")
+    assert f"sink 'db' refuses it: {told}" in whole_text(Found(REFUSED), NOW)
+    assert letter_row(Found(REFUSED))["text"] == REFUSED.text
+
+
+def test_a_long_key_is_cut_before_the_cause() -> None:
+    """And whole where there is room for both."""
+    key = "customer-[0123456789]-0123456789"
+    found = Found(replace(REFUSED, key=key.encode()))
+    narrow = printed(letters_table(console(130), [found], NOW), 130)
+    assert f"{key[:23]}…" in narrow
+    assert key not in narrow
+    assert key in printed(letters_table(console(200), [found], NOW), 200)
+
+
+@pytest.mark.parametrize("width", range(60, 120))
+def test_the_state_is_the_last_to_go_where_states_differ(width: int) -> None:
+    """It is what `--state all` is for."""
+    table = letters_table(console(width), [Found(LONG), DISCARDED], NOW, all_states=True)
+    head = printed(table, width).splitlines()[0].split()
+    assert "state" in head or not {"processor", "key"} & set(head)
+    assert width < 80 or "state" in head
+
+
 def test_a_terminal_that_is_too_narrow_for_an_origin_breaks_it() -> None:
     """Nothing but the cause is cut."""
     text = printed(letters_table(console(40), [Found(LONG)], NOW), 40)

@@ -16,6 +16,7 @@ from holdfast.errors import LettersRefused
 from holdfast.kafka.dispositions import Disposition
 from holdfast.record import Position
 from holdfast.runtime.letter_choice import Choice, Found
+from holdfast.runtime.redrive import Done
 from tests.unit.runtime.test_letter_choice import LETTER
 
 FILE = """
@@ -110,6 +111,75 @@ def test_a_dry_run_says_where_an_old_state_may_replace_a_newer_one(
         "the present state.\n"
     ) in done.stderr
     assert done.stderr.endswith("1 letter would be redriven; nothing was changed.\n")
+
+
+class Dealt:
+    """What deals with letters, in memory: with those that it is given, whatever is chosen."""
+
+    def __init__(self, *processors: str) -> None:
+        self.done = Done()
+        self._processors = processors
+
+    def redrive(self, _: Choice) -> None:
+        """Deal with them."""
+        self.done.letters.update(self._processors)
+
+    def wait(self, _: float) -> None:
+        """Nobody handles them."""
+        self.done.is_late = True
+
+
+@pytest.fixture
+def dealt(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Give a function that sets the letters that a redrive finds, by their processors."""
+
+    def set_(*processors: str) -> None:
+        def deal(_: object, __: str, deal: Callable[[Dealt], None], *___: object, **____: object) -> Done:
+            dealing = Dealt(*processors)
+            deal(dealing)
+            return dealing.done
+
+        monkeypatch.setattr(dlq, "_deal", deal)
+
+    return set_
+
+
+def test_a_redrive_warns_of_old_states_as_its_dry_run_does(said: Said, dealt: Callable[..., None]) -> None:
+    """Who leaves the dry run out was not told; it is no reason to stop."""
+    dealt("rows", "convert", "rows")
+    done = said("redrive", "--all")
+    assert done.exit_code == 0, done.output
+    assert (
+        done.stderr.count("rows writes to sink database: a later record of the same key may have been") == 1
+    )
+    assert done.stderr.endswith("3 letters redriven.\n")
+    dealt("convert")
+    assert said("redrive", "--all").stderr == "1 letter redriven.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--error", "nothing"], "no open letter fits, so nothing was redriven.\n"),
+        (["--all"], "nothing was left to be redriven.\n"),
+    ],
+)
+def test_a_filter_that_no_letter_fits_is_told_as_such(
+    said: Said, dealt: Callable[..., None], arguments: list[str], told: str
+) -> None:
+    """It may be mistaken; with all of them there is none left."""
+    dealt()
+    assert said("redrive", *arguments).stderr == told
+
+
+def test_a_wait_in_vain_tells_that_no_worker_may_be_running(said: Said, dealt: Callable[..., None]) -> None:
+    """And where one sees that."""
+    dealt("convert")
+    done = said("redrive", "--all", "--wait", "1")
+    assert done.exit_code == dlq.FAILED_AGAIN
+    assert (
+        "If no worker runs (`holdfast groups` shows it) they wait for the next `holdfast run`." in done.stderr
+    )
 
 
 def test_a_sink_of_two_processors_is_told_once(said: Said, box: Box) -> None:
