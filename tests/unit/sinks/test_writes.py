@@ -121,3 +121,34 @@ def test_what_is_meant_is_taken() -> None:
     postgres.Delete("t", MappingProxyType({"a": 1}))
     postgres.Execute("SELECT %s, %s", [1, 2])
     HttpCall("PUT", "/a", content=b"", headers=MappingProxyType({"X": Name.ANN}))
+
+
+@pytest.mark.parametrize(
+    ("statement", "word"),
+    {
+        "COMMIT": "COMMIT",
+        " ;\n-- now\n/* all\nof it */ rollback to x": "ROLLBACK",
+        "End;": "END",
+        "ABORT": "ABORT",
+        "BEGIN ISOLATION LEVEL SERIALIZABLE": "BEGIN",
+        "start\n transaction": "START TRANSACTION",
+        "SAVEPOINT a": "SAVEPOINT",
+        "RELEASE a": "RELEASE",
+        "PREPARE TRANSACTION 'a'": "PREPARE TRANSACTION",
+    }.items(),
+)
+def test_a_statement_that_ends_or_begins_a_transaction_is_refused_where_it_is_made(
+    statement: str, word: str
+) -> None:
+    """The transaction is the sink's, with the positions in it."""
+    for _ in range(2):
+        with pytest.raises(HandlerError, match=rf"^Execute: {word} is the sink's own to say: "):
+            postgres.Execute(statement)
+
+
+@pytest.mark.parametrize(
+    "statement", ["PREPARE a AS SELECT 1", "SELECT 'COMMIT'", "CALL commit_all()", "-- COMMIT\nSELECT 1", ""]
+)
+def test_other_statements_are_the_handlers(statement: str) -> None:
+    """Whatever words are in them."""
+    assert postgres.Execute(statement).statement == statement

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from pydantic import BaseModel
 
 from holdfast.errors import HandlerError
+
+_OF_TRANSACTIONS: Final = re.compile(
+    r"(?:[\s;]|--[^\n]*|(?>/\*.*?\*/))*+"
+    r"(COMMIT|ROLLBACK|ABORT|END|BEGIN|START\s+TRANSACTION|SAVEPOINT|RELEASE|PREPARE\s+TRANSACTION)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""The beginning of a statement about transactions, with the spaces and comments before it."""
 
 Row = Mapping[str, Any] | BaseModel
 """Values by column. Of an event, its fields are the columns.
@@ -98,7 +107,8 @@ class Execute:
         parameters: the values.
 
     Raises:
-        HandlerError: `statement` is no text, or `parameters` are not several in their order.
+        HandlerError: `statement` is no text, or one that ends or begins a transaction; or `parameters` are
+            not several in their order.
     """
 
     statement: str
@@ -107,6 +117,11 @@ class Execute:
     def __post_init__(self) -> None:
         if type(self.statement) is not str:
             _require_text(self, "statement", self.statement)
+        if word := _transaction_word(self.statement):
+            raise HandlerError(
+                f"Execute: {word} is the sink's own to say: it writes a batch and its positions in one "
+                "transaction, which no statement may end, begin or divide; leave it out"
+            )
         if type(self.parameters) is not tuple and (
             isinstance(self.parameters, (str, bytes)) or not isinstance(self.parameters, Sequence)
         ):
@@ -142,6 +157,13 @@ def _require_columns(write: object, key: Any) -> None:
     raise HandlerError(
         f'{type(write).__name__}: `key` is a tuple of columns, such as key=("{one}",), not {_shown(key)}'
     )
+
+
+@lru_cache(maxsize=256)
+def _transaction_word(statement: str) -> str:
+    """With what a statement begins that is about transactions; else nothing."""
+    found = _OF_TRANSACTIONS.match(statement)
+    return " ".join(found[1].upper().split()) if found else ""
 
 
 def _shown(value: object) -> str:
