@@ -383,6 +383,52 @@ def test_a_refusal_says_what_the_database_says(bench: Bench) -> None:
     assert "[22P02]" in str(refusal.error)
 
 
+@pytest.mark.parametrize(
+    ("write", "text"),
+    [
+        (
+            total("ann", "many"),
+            'refuses it: Upsert into "totals" with key (customer): invalid input syntax for type numeric',
+        ),
+        (
+            Insert("log", {"id": 1, "text": "far more than ten"}),
+            'refuses it: Insert into "log": value too long for type character varying(10) [22001]',
+        ),
+        (
+            Execute("INSERT INTO log VALUES (%s, 'x')", ("hello",)),
+            "refuses it: Execute \"INSERT INTO log VALUES (%s, 'x')\": invalid input syntax for type integer",
+        ),
+        (
+            Execute("INSERT INTO log VALUES (1, %s)", (object(),)),
+            'refuses it: Execute "INSERT INTO log VALUES (1, %s)": cannot adapt type',
+        ),
+        (Execute("UPDATE totals SET total = 1 WHERE total = 1 / 0"), "division by zero [22012]"),
+        (
+            Delete("totals", {"customer": "x", "total": "y"}),
+            'Delete from "totals" with key (customer, total): ',
+        ),
+        (
+            Execute("INSERT INTO short_names VALUES ('far too long')"),
+            'value for domain short violates check constraint "short_check"',
+        ),
+    ],
+)
+def test_a_refusal_says_which_write_it_was(bench: Bench, write: PostgresWrite, text: str) -> None:
+    """Of several that were made of the record, beside others."""
+    bench.change(
+        "CREATE DOMAIN short AS text CHECK (length(VALUE) < 5); CREATE TABLE short_names (name short)"
+    )
+    made: list[PostgresWrite] = [total("bob", 1), write, total("cid", 2)]
+    (refusal,) = bench.write((0, total("dan", 1)), *((1, each) for each in made))
+    assert text in str(refusal.error)
+
+
+def test_a_refusal_that_comes_before_a_statement_is_made_blames_no_other(bench: Bench) -> None:
+    """The write before it went well."""
+    (refusal,) = bench.write((0, total("bob", 1)), (0, Insert("log", {1: 2})))  # type: ignore[dict-item]
+    assert "totals" not in str(refusal.error)
+
+
 def test_what_was_made_of_one_record_is_written_as_a_whole(bench: Bench) -> None:
     """Of a record whose second write is refused, the first is not there either."""
     refusals = bench.write((0, total("ann", 1)), (0, total("bob", "x")), (1, total("cid", 3)))
@@ -402,6 +448,39 @@ WRONG: Mapping[str, tuple[PostgresWrite, str]] = {
     "parameters": (Execute("INSERT INTO log VALUES (%s, %s)", (1,)), "the query has 2 placeholders"),
     "syntax": (Execute("INSRT INTO log"), 'syntax error at or near "INSRT"'),
 }
+
+
+FAULTY: Mapping[str, tuple[PostgresWrite, str]] = {
+    "constraint": (
+        Upsert("log", {"id": 1}, key=("id",)),
+        'cannot be written to, first of all for orders[3]@1: Upsert into "log" with key (id): there is no',
+    ),
+    "parameters": (
+        Execute("INSERT INTO log VALUES (%s, %s)", (1,)),
+        'orders[3]@1: Execute "INSERT INTO log VALUES (%s, %s)": the query has 2 placeholders',
+    ),
+    "syntax": (
+        Execute("DELETE FROM log WHEER id = 1"),
+        'orders[3]@1: Execute "DELETE FROM log WHEER id = 1": syntax error at or near',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_what_is_declared_wrongly_is_said_with_the_write_and_its_first_record(
+    bench: Bench, name: str
+) -> None:
+    """Among others that are as they should be."""
+    write, text = FAULTY[name]
+    with pytest.raises(SinkError) as caught:
+        bench.write((0, total("ann", 1)), (1, write), (2, total("bob", 1)), (3, write))
+    assert text in str(caught.value)
+
+
+def test_a_transaction_that_was_ended_behind_the_first_words_is_said(bench: Bench) -> None:
+    """What an `Execute` begins with is looked at when it is made."""
+    with pytest.raises(SinkError, match=r"\(the sink's transaction was ended .*an Execute must not"):
+        bench.write((0, Execute("DELETE FROM log; COMMIT")))
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -500,7 +579,9 @@ def test_a_lock_that_others_hold_makes_it_wait_and_not_lose(bench: Bench, postgr
     bench.write((0, total("ann", 1)))
     holder = psycopg.connect(postgres.dsn(bench._database))
     holder.execute("UPDATE totals SET total = 0 WHERE customer = 'ann'")
-    with pytest.raises(SinkDown, match="57014"):
+    with pytest.raises(
+        SinkDown, match=r"longer than the sink's `timeout`; .* somebody else's lock.*\[57014\]"
+    ):
         bench.write((1, total("ann", 2)))
     timer = threading.Timer(0.3, holder.rollback)
     timer.start()

@@ -112,3 +112,25 @@ def test_a_write_without_its_key_or_columns_is_refused(write: PostgresWrite) -> 
     """It would be no statement."""
     with pytest.raises(SinkRefused, match="'a'"):
         told(write)
+
+
+def test_a_statement_has_the_name_of_its_writes() -> None:
+    """An error says it; of an `Execute`, how it begins."""
+    long = "UPDATE a\n  SET x = 1\n  WHERE " + "y = 2 AND " * 10 + "z"
+    steps = plan(
+        [
+            row("a", 1),
+            Insert("log", {"id": 1}),
+            Delete("b", {"id": 1, "n": 2}),
+            Execute("SELECT 1"),
+            Execute(long),
+        ],
+        lambda _: ("id",),
+    )
+    assert [step.name for step in steps] == [
+        'Upsert into "a" with key (id)',
+        'Insert into "log"',
+        'Delete from "b" with key (id, n)',
+        'Execute "SELECT 1"',
+        'Execute "UPDATE a SET x = 1 WHERE y = 2 AND y = 2 AND y = 2 AND y ..."',
+    ]

@@ -11,6 +11,7 @@ from typing import Final
 import psycopg
 
 from holdfast.errors import SinkDown, SinkError, SinkRefused
+from holdfast.record import Position
 
 BAD_VALUE: Final = (ValueError, TypeError, AttributeError, ArithmeticError, LookupError)
 """What comes of a value that is of no class that is meant, or no UTF-8; only its own record is to blame."""
@@ -53,33 +54,49 @@ _NO_VALUE = "cannot adapt type"
 _SEVERAL = "Multiple connection attempts failed"
 """How the client begins when it has tried several addresses: the reasons may differ."""
 
+_CANCELLED: Final = "57014"
+"""By the time limit of a statement, or by hand."""
 
-def judge(error: Exception, sink: str) -> SinkError:
+_LATE: Final = (
+    "the database took longer than the sink's `timeout`; it may have waited for somebody else's lock"
+)
+
+_NO_TRANSACTION: Final = ("25P01", "3B001")
+"""There is none, or none of its savepoints."""
+
+_ENDED: Final = "the sink's transaction was ended in the midst of it: an Execute must not end or begin one"
+
+
+def judge(error: Exception, sink: str, write: str = "", first: Position | None = None) -> SinkError:
     """Tell what to do about the error of a statement.
 
     Args:
         error: what the client raised, or one of `BAD_VALUE`.
         sink: the sink's name, for messages.
+        write: what was being written, for messages.
+        first: the first record that it may have been for, likewise.
 
     Returns:
         `SinkDown` when the server is away, starting, full, read-only, or had to give up on us for another
         transaction; `SinkRefused` for an error of the data; else `SinkError`: of what was declared.
     """
+    doing = f"{write}: " if write else ""
     if not isinstance(error, psycopg.Error):
-        return SinkRefused(f"sink {sink!r} refuses it: {type(error).__name__}: {error}")
-    state, text = error.sqlstate or "", _text(error)
+        return SinkRefused(f"sink {sink!r} refuses it: {doing}{type(error).__name__}: {error}")
+    state, text = error.sqlstate or "", doing + _text(error)
+    since = f", first of all for {first}" if first else ""
     if not state:
         # It comes from the client: no connection, a value that it cannot send, or a statement that is wrong.
-        if isinstance(error, psycopg.DataError) or text.startswith(_NO_VALUE):
+        if isinstance(error, psycopg.DataError) or str(error).startswith(_NO_VALUE):
             return SinkRefused(f"sink {sink!r} refuses it: {text}")
         if isinstance(error, psycopg.ProgrammingError):
-            return SinkError(f"sink {sink!r} cannot be written to: {text}")
+            return SinkError(f"sink {sink!r} cannot be written to{since}: {text}")
         return SinkDown(f"sink {sink!r}: {text}")
     if state.startswith(_DOWN):
         return SinkDown(f"sink {sink!r}: {text}")
     if state.startswith(_REFUSED) or state[:2] not in _CLASSES:
         return SinkRefused(f"sink {sink!r} refuses it: {text}")
-    return SinkError(f"sink {sink!r} cannot be written to: {text}")
+    return SinkError(f"sink {sink!r} cannot be written to{since}: {text}")
 
 
 def judge_connecting(error: psycopg.Error, sink: str) -> SinkError:
@@ -101,6 +118,16 @@ def judge_connecting(error: psycopg.Error, sink: str) -> SinkError:
 
 def _text(error: psycopg.Error) -> str:
     told = error.diag
-    parts = [told.message_primary or " ".join(str(error).split()) or type(error).__name__]
-    parts += [f"({part})" for part in (told.message_detail, told.message_hint) if part]
+    primary = told.message_primary or " ".join(str(error).split()) or type(error).__name__
+    state = error.sqlstate or ""
+    names = [
+        f'{kind} "{name}"'
+        for kind, name in (("column", told.column_name), ("constraint", told.constraint_name))
+        if name and f'"{name}"' not in primary
+    ]
+    # Somebody who cancels by hand has the same code.
+    is_late = state == _CANCELLED and "user request" not in primary
+    explained = _LATE if is_late else _ENDED if state in _NO_TRANSACTION else ""
+    asides = (*names, told.message_detail, told.message_hint, explained)
+    parts = [primary, *(f"({part})" for part in asides if part)]
     return " ".join([*parts, f"[{error.sqlstate}]"] if error.sqlstate else parts)

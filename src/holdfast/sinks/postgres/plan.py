@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 from psycopg import sql
 from pydantic_core import PydanticSerializationError, to_json
@@ -25,13 +25,46 @@ Columns = tuple[str, ...]
 KeyOf = Callable[[str], Columns]
 """The columns of a table's primary key."""
 
+_SHOWN: Final = 60
+"""Letters of a statement that its name has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One statement with its parameters."""
+    """One statement with its parameters.
+
+    Attributes:
+        statement: as the client takes it.
+        parameters: for its placeholders.
+        kind: the class of the writes that it was made of.
+        table: where they go; empty for an `Execute`.
+        key: the columns that name a row, if any do.
+    """
 
     statement: sql.Composable | bytes
     parameters: tuple[Any, ...]
+    kind: type[PostgresWrite]
+    table: str = ""
+    key: Columns = ()
+
+    @property
+    def name(self) -> str:
+        """How an error calls it, such as `Upsert into "paid" with key (id)`."""
+        if isinstance(self.statement, bytes):
+            text = " ".join(self.statement.decode().split())
+            return f'Execute "{text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."}"'
+        where = f'{self.kind.__name__} {"from" if self.kind is Delete else "into"} "{self.table}"'
+        return f"{where} with key ({', '.join(map(str, self.key))})" if self.key else where
+
+    def is_of(self, write: PostgresWrite) -> bool:
+        """Whether it may have been made of a write."""
+        if type(write) is not self.kind:
+            return False
+        if isinstance(write, Execute):
+            return write.statement.encode() == self.statement and len(write.parameters) == len(
+                self.parameters
+            )
+        return write.table == self.table
 
 
 def plan(writes: Iterable[PostgresWrite], key_of: KeyOf) -> list[Step]:
@@ -50,7 +83,7 @@ def plan(writes: Iterable[PostgresWrite], key_of: KeyOf) -> list[Step]:
     for write in writes:
         if isinstance(write, Execute):
             steps += _flushed(groups)
-            steps.append(Step(write.statement.encode(), tuple(write.parameters)))
+            steps.append(Step(write.statement.encode(), tuple(write.parameters), Execute))
         else:
             if not _is_like(last, write):
                 key = _key(write, key_of)
@@ -145,13 +178,15 @@ class _Group:
         return _json(self.table, values)
 
     def steps(self) -> Iterator[Step]:
+        table, key = self.table, self.key or ()
         if self.deletes:
-            yield Step(_delete(self.table, self.key or ()), (_json(self.table, list(self.deletes.values())),))
+            rows = _json(table, list(self.deletes.values()))
+            yield Step(_delete(table, key), (rows,), Delete, table, key)
         # In their order: numbers that the database gives them follow it.
         for columns, run in groupby(self.inserts, tuple):
-            yield Step(_insert(self.table, columns), (_json(self.table, list(run)),))
-        for columns, rows in _by_columns(self.upserts.values()):
-            yield Step(_upsert(self.table, columns, self.key or ()), (_json(self.table, rows),))
+            yield Step(_insert(table, columns), (_json(table, list(run)),), Insert, table)
+        for columns, alike in _by_columns(self.upserts.values()):
+            yield Step(_upsert(table, columns, key), (_json(table, alike),), Upsert, table, key)
 
 
 def _by_columns(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Columns, list[Mapping[str, Any]]]]:

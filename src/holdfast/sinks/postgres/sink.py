@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import psycopg
 
-from holdfast.errors import SinkError, SinkRefused
-from holdfast.record import TopicPartition
+from holdfast.errors import SinkDown, SinkError, SinkRefused
+from holdfast.record import Position, TopicPartition
 from holdfast.sinks.base import Refusal, Sink, SinkBatch
 from holdfast.sinks.keyed import RecordWrites, by_record
 from holdfast.sinks.postgres.connection import BoundedConnection
@@ -52,6 +52,12 @@ class _Result:
             topic, partition, offset = refusal.position
             found.setdefault(TopicPartition(topic, partition), {})[offset] = str(refusal.error)
         return found
+
+
+def _first(made: Sequence[RecordWrites], step: Step | None) -> Position:
+    """The first record that a statement may have been made of; the first of all if it is not known."""
+    found = (each.position for each in made if step and any(map(step.is_of, each.values)))
+    return next(found, made[0].position)
 
 
 class _StoppedError(Exception):
@@ -135,16 +141,22 @@ class PostgresSink(Sink):
         """Write what was made of records, but for those that are refused."""
         if not made:
             return
+        at: Step | None = None
         try:
             with connection.transaction():
                 for step in self._steps(connection, made):
+                    at = step
                     connection.execute(step.statement, step.parameters or None)  # type: ignore[arg-type]
+                    at = None
                 # What each statement may, the commit may not: it would be too late to know whose fault it is.
                 connection.execute(_CHECKED)
         except (psycopg.Error, SinkRefused, *BAD_VALUE) as error:
-            cause = error if isinstance(error, SinkRefused) else judge(error, self._name)
-            if not isinstance(cause, SinkRefused):
+            name = at.name if at else ""
+            cause = error if isinstance(error, SinkRefused) else judge(error, self._name, name)
+            if isinstance(cause, SinkDown):
                 raise
+            if not isinstance(cause, SinkRefused):
+                raise judge(error, self._name, name, _first(made, at)) from error
             if len(made) == 1:
                 result.refusals.append(Refusal(made[0].position, cause))
                 return
