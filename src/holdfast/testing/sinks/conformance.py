@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from holdfast.sinks.base import Refusal, Sink, SinkBatch
 from holdfast.testing.sinks.feed import Feed
+from holdfast.testing.sinks.mistakes import missing, refuse_misspelt
 
 PAYLOADS: Final[tuple[Any, ...]] = (
     *(0, -1, 9_007_199_254_740_993, 1.5, -2.25e-7, True, False, None, "", "text", "Ärger ☕ \U0001f9ea"),
@@ -27,7 +27,7 @@ _CUTS: Final = 3
 _SHOWN: Final = 12
 
 
-class SinkConformance(ABC):
+class SinkConformance:
     """The tests of every sink. See also the classes derived from it.
 
     Each test has keys, a topic and a group of its own, so the system need not be empty.
@@ -37,6 +37,12 @@ class SinkConformance(ABC):
         once: whether a batch that comes again changes nothing: the sink is exactly-once, or idempotent.
         keeps_all: whether the system holds all that was written under a key, or the last of it.
         payloads: what is to arrive as it was written.
+
+    A method that is missing fails each test that needs it. The class is not abstract: pytest passes over
+    those without a word.
+
+    Raises:
+        TypeError: a class derived from it has an attribute that is nearly one of these.
     """
 
     timeout_s: float = 10.0
@@ -44,20 +50,24 @@ class SinkConformance(ABC):
     keeps_all: bool = True
     payloads: Sequence[Any] = PAYLOADS
 
-    @abstractmethod
+    def __init_subclass__(cls, **given: Any) -> None:
+        super().__init_subclass__(**given)
+        refuse_misspelt(cls)
+
     def sink(self) -> Sink:
         """Make a sink. All sinks of a test write to the same system; the suite closes them."""
+        raise missing(self, "sink")
 
-    @abstractmethod
-    def value(self, key: str, payload: Any) -> Any:
+    def value(self, key: str, payload: Any) -> Any:  # noqa: ARG002 - for those that derive
         """Make what a handler returns to have `payload`, a value of JSON, held under `key`."""
+        raise missing(self, "value")
 
-    @abstractmethod
-    def held(self, key: str) -> Sequence[Any]:
+    def held(self, key: str) -> Sequence[Any]:  # noqa: ARG002 - likewise
         """Return what the system holds under a key, in the order in which it got there.
 
         It asks the system, and no sink.
         """
+        raise missing(self, "held")
 
     @property
     def limit_s(self) -> float:

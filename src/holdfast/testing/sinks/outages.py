@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from abc import abstractmethod
 from typing import Final
 
 from holdfast.errors import SinkDown
 from holdfast.sinks.base import Sink, SinkBatch
 from holdfast.testing.sinks.conformance import SinkConformance
+from holdfast.testing.sinks.mistakes import missing
 
 _RECOVERY_S: Final = 30.0
 _PAUSE_S: Final = 0.05
@@ -54,13 +54,13 @@ class _Trouble(SinkConformance):
 class WithOutages(_Trouble):
     """For sinks whose system can be away in a test."""
 
-    @abstractmethod
     def stop(self) -> None:
         """Let the system be away: nobody listens."""
+        raise missing(self, "stop")
 
-    @abstractmethod
     def start(self) -> None:
         """Let it be back, with all that it held."""
+        raise missing(self, "start")
 
     def test_a_system_that_goes_away_is_down_and_gets_the_same_batch_when_it_is_back(self) -> None:
         """With the connection of before, which is dead now."""
@@ -111,13 +111,13 @@ class WithOutages(_Trouble):
 class WithHangs(_Trouble):
     """For sinks whose system can be made to hang in a test."""
 
-    @abstractmethod
     def freeze(self) -> None:
         """Let the system take calls, and never answer."""
+        raise missing(self, "freeze")
 
-    @abstractmethod
     def thaw(self) -> None:
         """Let it answer again, also what it was asked meanwhile."""
+        raise missing(self, "thaw")
 
     def test_a_system_that_hangs_is_given_up_in_time(self) -> None:
         """And gets the same batch when it answers again. What was under way may have been written."""

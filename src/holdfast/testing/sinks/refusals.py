@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from holdfast.record import Position
 from holdfast.sinks.base import Refusal
 from holdfast.testing.sinks.conformance import SinkConformance
 from holdfast.testing.sinks.feed import Feed
+from holdfast.testing.sinks.mistakes import missing
 from holdfast.testing.sinks.positions import WithPositions
 
 
@@ -23,9 +23,9 @@ class WithRefusals(SinkConformance):
 
     is_atomic: bool = True
 
-    @abstractmethod
-    def refused(self, key: str) -> Any:
+    def refused(self, key: str) -> Any:  # noqa: ARG002 - for those that derive
         """Make a value that the system refuses, whenever it is tried."""
+        raise missing(self, "refused")
 
     def test_a_refused_record_is_named_and_costs_no_other(self) -> None:
         """Those before and after it are written; also those of its key."""
