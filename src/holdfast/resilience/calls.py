@@ -19,12 +19,17 @@ def wrappable(function: object) -> None:
     """Refuse to decorate what does its work elsewhere than in its call.
 
     Raises:
-        PolicyError: it is no function, a static or class method, or a generator.
+        PolicyError: it is no function, a class, a static or class method, or a generator.
     """
     if isinstance(function, staticmethod | classmethod):
         raise PolicyError(f"write the policy below @{type(function).__name__}, next to the function")
     if not callable(function):
         raise PolicyError(f"a policy wraps a function, not {function!r}")
+    if isinstance(function, type):
+        raise PolicyError(
+            f"{name_of(function)} is a class: its call only makes an object, and nothing would protect what "
+            "that does; write the policy above the methods that call the downstream"
+        )
     innermost = _innermost(function)
     if isgeneratorfunction(innermost) or isasyncgenfunction(innermost):
         raise PolicyError(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from inspect import signature
 
 from holdfast.errors import PolicyError
 
@@ -89,6 +90,21 @@ def a_function(name: str, value: object, does: str) -> None:
     """Refuse what cannot be called; `does` says what it has to take and answer."""
     if not callable(value):
         raise PolicyError(f"{name} must be a function that {does}, not {value!r}")
+
+
+def takes_one(name: str, value: Callable[..., object], what: str) -> None:
+    """Refuse a function that cannot be called with one argument, `what`; one that cannot be read is taken."""
+    try:
+        parameters = signature(value)
+    except (TypeError, ValueError):
+        return
+    try:
+        parameters.bind(_NOTHING)
+    except TypeError:
+        raise PolicyError(
+            f"{name} must be a function that can be called with one argument, {what}; this one is written "
+            f"{parameters}"
+        ) from None
 
 
 def _is_number(value: object) -> bool:

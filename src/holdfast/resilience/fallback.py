@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from holdfast.errors import ResilienceError
 from holdfast.resilience.calls import not_done
-from holdfast.resilience.checks import a_function
+from holdfast.resilience.checks import a_function, takes_one
 from holdfast.resilience.checks import errors as check_errors
 
 P = ParamSpec("P")
@@ -28,11 +28,12 @@ class Fallback:
             hidden.
 
     Raises:
-        PolicyError: `answer` is no function, or `errors` are none.
+        PolicyError: `answer` is no function of one argument, or `errors` are none.
     """
 
     def __init__(self, answer: Callable[[Exception], object], errors: Errors = (ResilienceError,)) -> None:
         a_function("answer", answer, "takes the error and answers")
+        takes_one("answer", answer, "the error")
         check_errors("errors", errors)
         self._answer = answer
         self._errors = errors

@@ -107,7 +107,7 @@ class Policy:
         """Wrap `function`, a coroutine function too, so that each of its calls is made under all layers.
 
         Raises:
-            PolicyError: its work is not done in its call: a generator, or no function at all.
+            PolicyError: its work is not done in its call: a generator, a class, or no function at all.
         """
         wrappable(function)
         if is_awaited(function):

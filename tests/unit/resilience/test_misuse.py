@@ -107,8 +107,8 @@ def test_whatever_is_awaited_is_protected_by_the_decorator(function: Callable[[]
     assert breaker.state is CircuitState.OPEN
 
 
-def test_a_class_whose_objects_are_awaited_is_called_as_what_it_is() -> None:
-    assert isinstance(Policy(breaker=opens_at_once())(Asker)(), Asker)
+def test_what_makes_objects_that_are_awaited_is_called_as_what_it_is() -> None:
+    assert isinstance(Policy(breaker=opens_at_once())(functools.partial(Asker))(), Asker)
 
 
 def items() -> Iterator[int]:
@@ -238,3 +238,44 @@ def test_a_name_that_was_forgotten_is_missed(make: Callable[[Any], object], name
     with pytest.raises(PolicyError) as error:
         make(name)
     assert str(error.value) == f"name must be a text that names the downstream, not {name!r}"
+
+
+def two(error: Exception, other: object) -> None: ...
+
+
+def named(*, error: Exception) -> None: ...
+
+
+@pytest.mark.parametrize("answer", [lambda: 5, two, named, functools.partial(two, 1, 2)])
+def test_a_fallback_that_cannot_take_the_error_is_refused_when_it_is_made(answer: Any) -> None:
+    with pytest.raises(PolicyError, match=r"^answer must be a function .* one argument, the error; .* \("):
+        Fallback(answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda _: 5,
+        lambda *_: 5,
+        lambda _, more=1: more,
+        functools.partial(two, 1),
+        str,
+        repr,
+        int,
+        Down,
+        dict,
+    ],
+)
+def test_a_fallback_that_can_take_the_error_or_cannot_be_read_is_taken(answer: Any) -> None:
+    Fallback(answer)
+
+
+def test_a_class_is_not_decorated_since_it_only_makes_an_object() -> None:
+    class Client:
+        def ask(self) -> str:
+            return "answer"
+
+    with pytest.raises(
+        PolicyError, match=r"Client is a class: its call only makes an object, .* the methods"
+    ):
+        Policy(retry=Retry(attempts=1))(Client)
