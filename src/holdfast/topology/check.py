@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
+from holdfast.topology.address_check import redis_problems, service_problems
 from holdfast.topology.breaker_check import breaker_problems
 from holdfast.topology.fields import TOPIC_NAME_LIMIT
 from holdfast.topology.model import (
@@ -193,9 +194,11 @@ def _sinks(topology: Topology, known: Collection[str]) -> Iterator[Problem]:
     for name, sink in topology.sinks.items():
         yield from breaker_problems(("sinks", name), sink)
         if isinstance(sink, HttpSinkDecl):
+            yield from service_problems(("sinks", name), sink)
             yield from _call_time(("sinks", name, "call_timeout"), sink, is_asked=name in asked)
         if isinstance(sink, RedisSinkDecl):
             yield from _where(("sinks", name), sink)
+            yield from redis_problems(("sinks", name), sink)
         if isinstance(sink, ParquetSinkDecl):
             yield from _columns(("sinks", name), sink)
         if isinstance(sink, KafkaSinkDecl):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ from holdfast.topology import (
 )
 from holdfast.topology.resolve import SinkCheck
 from holdfast.topology.resolved import ResolvedSink
+from holdfast.topology.sink_decls import HttpSinkDecl
 
 HEAD = """\
 app: shop
@@ -966,3 +968,47 @@ def test_without_libpq_an_address_is_not_looked_at(tmp_path: Path) -> None:
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_an_address_without_a_host_or_with_an_impossible_port_is_told(tmp_path: Path) -> None:
+    """Its client would raise when the worker makes it, again and again; what may work is taken."""
+    told = problems(
+        tmp_path,
+        "sinks:\n"
+        "  port: {type: http, url: 'http://x:99999'}\n"
+        "  zero: {type: http, url: 'http://x:0/v1'}\n"
+        "  text: {type: http, url: 'http://x:http'}\n"
+        "  hostless: {type: http, url: 'http://:80'}\n"
+        "  bracket: {type: http, url: 'http://[::1'}\n"
+        "  variable: {type: http, url: 'http://${GATEWAY}/v1'}\n"
+        "  redis: {type: redis, url: 'redis://:${REDIS_PASSWORD}@x:70000/0'}\n"
+        "  sentinel: {type: redis, sentinels: ['a:26379', 'b:70000'], master: m}\n"
+        "  http: {type: http, url: 'http://user:70000@[::1]:65535/v1:99999'}\n"
+        "  plain: {type: http, url: 'https://gateway_1.internal'}\n"
+        "  empty: {type: http, url: 'http://x:'}\n"
+        "  known: {type: redis, url: 'rediss://u:p:99999@cache:6379/0'}\n"
+        "  later: {type: redis, url: 'redis://${CACHE}'}\n"
+        "  port_later: {type: redis, url: 'redis://cache:${PORT}/0'}\n"
+        "  usual: {type: redis, url: 'redis://:x@/0'}\n"
+        "  six: {type: redis, url: 'redis://[::1]:6379'}\n",
+    )
+    begins = [
+        "5: sinks.port.url: the port behind the host is no number from 1 to 65535",
+        "6: sinks.zero.url: the port behind the host is no number from 1 to 65535",
+        "7: sinks.text.url: the port behind the host is no number from 1 to 65535",
+        "8: sinks.hostless.url: there is no host in it, as in https://gateway.internal/v1",
+        "9: sinks.bracket.url: its host is no address",
+        "10: sinks.variable.url: variables are replaced in `headers`, and not here; write the host out",
+        "11: sinks.redis.url: the port behind the host is no number from 1 to 65535",
+        "12: sinks.sentinel.sentinels.1: the port behind the host is no number from 1 to 65535",
+    ]
+    assert_told(told, begins)
+
+
+def test_a_service_whose_url_cannot_be_used_ends_the_worker(tmp_path: Path) -> None:
+    """With the sink's name, and no traceback, also where nothing was checked before."""
+    good = http(tmp_path)
+    assert isinstance(good.decl, HttpSinkDecl)
+    decl = good.decl.model_copy(update={"url": "http://x:99999"})
+    with pytest.raises(SinkError, match="sink 'gateway': its `url` cannot be used: Port out of range"):
+        build_sink(replace(good, decl=decl))

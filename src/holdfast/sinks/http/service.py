@@ -14,7 +14,7 @@ from math import inf
 import aiohttp
 from yarl import URL
 
-from holdfast.errors import BulkheadFull, CircuitOpen, HandlerError, RateLimited, SinkDown
+from holdfast.errors import BulkheadFull, CircuitOpen, HandlerError, RateLimited, SinkDown, SinkError
 from holdfast.resilience import (
     Backoff,
     BreakerSettings,
@@ -119,6 +119,7 @@ class HttpService(Downstream):
 
     Raises:
         PolicyError: the protections cannot work as they are set.
+        SinkError: its URL is none.
     """
 
     client = HttpClient
@@ -127,7 +128,10 @@ class HttpService(Downstream):
     def __init__(self, settings: HttpSettings, *, waits_for_probes: bool = True) -> None:
         self.concurrent = settings.concurrent
         self._settings = settings
-        self._url = URL(settings.url.rstrip("/"))
+        try:
+            self._url = URL(settings.url.rstrip("/"))
+        except ValueError as error:
+            raise SinkError(f"sink {settings.name!r}: its `url` cannot be used: {error}") from None
         self._base = str(self._url)
         self._session: aiohttp.ClientSession | None = None
         self._trouble = ""
