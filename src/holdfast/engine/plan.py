@@ -15,11 +15,11 @@ from holdfast.engine.retries import RetryPolicy
 from holdfast.engine.returns import promised, returned
 from holdfast.engine.sink_writes import SinkWrites
 from holdfast.resilience import Backoff, RetryBudget
-from holdfast.schema import EventDecoder, TopicEncoder, ValueCodec
+from holdfast.schema import Event, EventDecoder, TopicEncoder, ValueCodec
 from holdfast.topology.error_decls import RetryDecl
 from holdfast.topology.model import MAX_BYTES, ProcessorDecl
 from holdfast.topology.resolved import ResolvedLeaderTask, ResolvedProcessor, ResolvedSink, ResolvedTopic
-from holdfast.topology.sink_decls import ParquetSinkDecl
+from holdfast.topology.sink_decls import ACCEPTED, ParquetSinkDecl
 from holdfast.topology.source import Problem
 
 RECORD_BYTES = 1_000_000
@@ -125,6 +125,7 @@ def check_handler(resolved: ResolvedProcessor | ResolvedLeaderTask) -> Iterator[
         yield from _writes(spec, resolved.sink)
     else:
         yield from _outputs(spec, resolved)
+        yield from _without_sink(spec, resolved)
 
 
 def _tables(spec: HandlerSpec, resolved: ResolvedProcessor) -> Iterator[str]:
@@ -204,6 +205,24 @@ def _writes(spec: HandlerSpec, sink: ResolvedSink) -> Iterator[str | Problem]:
         if not issubclass(kind, sink.accepts) and not any(issubclass(it, kind) for it in sink.accepts):
             names = ", ".join(map(_name, sink.accepts))
             yield f"{spec.name} returns {_name(kind)}, which sink {sink.decl.name!r} does not take ({names})"
+
+
+def _without_sink(spec: HandlerSpec, resolved: ResolvedProcessor) -> Iterator[Problem]:
+    """Say what the return annotation names that only a sink takes; an event may go to topics as well."""
+    for kind in dict.fromkeys(returned(spec.returns)):
+        takers = [] if issubclass(kind, Event) else _types_that_take(kind)
+        if takers:
+            text = (
+                f"missing: {spec.name} returns {_name(kind)}, which only a sink takes; name one of type "
+                f"{' or '.join(takers)}, declared under `sinks`"
+            )
+            yield Problem(("processors", resolved.decl.name, "sink"), text)
+
+
+def _types_that_take(kind: type) -> list[str]:
+    """The types of sinks that take instances of a class."""
+    names = {f"{base.__module__}:{base.__qualname__}" for base in kind.__mro__}
+    return [type_ for type_, accepts in ACCEPTED.items() if not names.isdisjoint(accepts)]
 
 
 def _encoder(topic: ResolvedTopic, app: str) -> TopicEncoder:

@@ -16,6 +16,7 @@ from holdfast.schema import KEY_TYPES, Event, check_event_class, check_value_typ
 from holdfast.topology.load import DEFAULT_FILE, Draft, read
 from holdfast.topology.mend import covers
 from holdfast.topology.model import FaustDecl, ProcessorDecl, TopicDecl, Topology
+from holdfast.topology.option_check import option_problems
 from holdfast.topology.references import BrokenModuleError, References
 from holdfast.topology.resolved import (
     ResolvedLeaderTask,
@@ -290,6 +291,8 @@ class _Resolver:
                 continue
             at = ("sinks", name, "sink")
             factory = self._callable(at, decl.sink)
+            if factory is not None and not covers(self._mended, ("sinks", name, "options")):
+                self.problems += option_problems(("sinks", name, "options"), decl, factory)
             accepts, client = getattr(factory, "accepts", ()), getattr(factory, "client", None)
             if factory is not None and (_are_classes(accepts) or isinstance(client, type)):
                 own = accepts if _are_classes(accepts) else ()

@@ -329,6 +329,16 @@ class CustomSinkDecl(AnySinkDecl):
     """Arguments for the class, by name."""
 
 
+ACCEPTED: Mapping[str, tuple[str, ...]] = {
+    "postgres": PostgresSinkDecl.accepts,
+    "http": HttpSinkDecl.accepts,
+    "redis": RedisSinkDecl.accepts,
+    "parquet": ParquetSinkDecl.accepts,
+    "kafka": KafkaSinkDecl.accepts,
+}
+"""What handlers return for sinks of each type, as `module:name`; `custom` sinks say it themselves."""
+
+
 def _type(data: Any) -> str:
     found = data.get("type") if isinstance(data, dict) else getattr(data, "type", None)
     return NO_TYPE if found is None else str(found)

@@ -49,7 +49,9 @@ topics:
 """
 MODULE = """
 from collections.abc import Iterator
-from pydantic import Field, computed_field
+from functools import wraps
+from typing import ClassVar
+from pydantic import BaseModel, Field, computed_field
 from holdfast import Event, State
 from holdfast.sinks.base import Sink
 from holdfast.sinks.parquet import Row
@@ -85,6 +87,9 @@ async def asks(day: Day, gateway: HttpClient) -> None: ...
 async def asks_two(day: Day, longer: HttpClient, short: HttpClient, less: HttpClient) -> None: ...
 async def asks_history(day: Day, history: HttpClient) -> None: ...
 def keeps(day: Day, days: State[int]) -> Insert: ...
+def sets_or_day(day: Day) -> list[Set | Day]: ...
+def rows_or_none(day: Day) -> Row | None: ...
+def tells_nothing(day: Day): ...
 class Mine(Sink):
     accepts = (Day,)
     def __init__(self, place="here"):
@@ -93,6 +98,28 @@ class Mine(Sink):
         return ()
 class Bare:
     pass
+class Search(Mine):
+    def __init__(self, url, *, index="days", retries=3): ...
+class Open(Mine):
+    def __init__(self, url, **more): ...
+class Plain(Sink):
+    accepts = (Day,)
+    def write(self, batch):
+        return ()
+def with_pool(init):
+    @wraps(init)
+    def made(self, *args, **options):
+        options.pop("size", None)
+        init(self, *args, pool=None, **options)
+    return made
+class Pooled(Mine):
+    @with_pool
+    def __init__(self, pool, url): ...
+class Model(BaseModel):
+    accepts: ClassVar = (Day,)
+    url: str
+class Hidden(Mine):
+    __signature__ = "none"
 """
 
 
@@ -1012,3 +1039,69 @@ def test_a_service_whose_url_cannot_be_used_ends_the_worker(tmp_path: Path) -> N
     decl = good.decl.model_copy(update={"url": "http://x:99999"})
     with pytest.raises(SinkError, match="sink 'gateway': its `url` cannot be used: Port out of range"):
         build_sink(replace(good, decl=decl))
+
+
+def test_a_handler_that_makes_what_only_a_sink_takes_needs_one(tmp_path: Path) -> None:
+    """Else nothing was told before its first record."""
+    told = problems(
+        tmp_path,
+        "processors:\n"
+        "  pay: {handler: schemas_sk:calls, reads: [days]}\n"
+        "  good: {handler: schemas_sk:good, reads: [days]}\n"
+        "  sets: {handler: schemas_sk:sets_or_day, reads: [days], writes: [days]}\n"
+        "  rows: {handler: schemas_sk:rows_or_none, reads: [days]}\n"
+        "  mirror: {handler: schemas_sk:mirrors, reads: [days]}\n"
+        "  event: {handler: schemas_sk:returns_events, reads: [days], writes: [days]}\n"
+        "  none: {handler: schemas_sk:returns_none, reads: [days]}\n"
+        "  silent: {handler: schemas_sk:tells_nothing, reads: [days]}\n",
+    )
+    begins = [
+        (
+            "5: processors.pay.sink: missing: schemas_sk:calls returns HttpCall, which only a sink takes; "
+            "name one of type http, declared under `sinks`"
+        ),
+        (
+            "6: processors.good.sink: missing: schemas_sk:good returns Insert, which only a sink takes; "
+            "name one of type postgres"
+        ),
+        "6: processors.good.sink: missing: schemas_sk:good returns Upsert",
+        "7: processors.sets.sink: missing: schemas_sk:sets_or_day returns Set",
+        "8: processors.rows.sink: missing: schemas_sk:rows_or_none returns Row",
+        "9: processors.mirror.sink: missing: schemas_sk:mirrors returns KafkaRecord",
+    ]
+    assert_told(told, begins)
+
+
+def test_options_that_a_class_does_not_take_are_told_with_their_lines(tmp_path: Path) -> None:
+    """And those that it needs; a class that does not tell what it takes is left to the worker."""
+    told = problems(
+        tmp_path,
+        "sinks:\n"
+        "  typo:\n"
+        "    type: custom\n"
+        "    sink: schemas_sk:Search\n"
+        "    options:\n"
+        "      url: x\n"
+        "      indx: y\n"
+        "      zzz: 1\n"
+        "  bare: {type: custom, sink: schemas_sk:Search}\n"
+        "  open: {type: custom, sink: schemas_sk:Open, options: {any: 1}}\n"
+        "  plain: {type: custom, sink: schemas_sk:Plain, options: {url: x}}\n"
+        "  good: {type: custom, sink: schemas_sk:Search, options: {url: x, retries: 1}}\n"
+        "  more: {type: custom, sink: schemas_sk:Open, options: {url: x, any: 1}}\n"
+        "  none: {type: custom, sink: schemas_sk:Plain}\n"
+        "  pool: {type: custom, sink: schemas_sk:Pooled, options: {url: x, size: 3}}\n"
+        "  model: {type: custom, sink: schemas_sk:Model, options: {url: x, ignored: 3}}\n"
+        "  hidden: {type: custom, sink: schemas_sk:Hidden, options: {ignored: 3}}\n",
+    )
+    begins = [
+        (
+            '10: sinks.typo.options.indx: schemas_sk:Search takes no such option; did you mean "index"? (it '
+            "takes: url, index, retries)"
+        ),
+        "11: sinks.typo.options.zzz: schemas_sk:Search takes no such option (it takes: url, index, retries)",
+        "12: sinks.bare.options.url: missing: schemas_sk:Search cannot be made without it",
+        "13: sinks.open.options.url: missing: schemas_sk:Open cannot be made without it",
+        "14: sinks.plain.options.url: schemas_sk:Plain takes no such option (it takes: none)",
+    ]
+    assert_told(told, begins)
