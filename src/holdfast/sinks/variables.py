@@ -19,6 +19,11 @@ from holdfast.topology.source import Location
 
 _VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
 
+_IN_BRACES: Final = re.compile(r"\$\{([^{}]*)\}")
+
+_SHELL: Final = ("kafka", "sasl.kerberos.kinit.cmd")
+"""Is a command of the shell, which has such a notation of its own."""
+
 _LONE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -74,6 +79,14 @@ def missing(decl: SinkDecl) -> Iterator[Missing]:
             found = os.environ.get(variable)
             if found is None or not found.strip():
                 yield Missing(text, variable, found is not None)
+
+
+def misnamed(decl: SinkDecl) -> Iterator[SinkText]:
+    """The texts of a sink with a `${...}` that is taken as it stands, as it names no variable."""
+    for text in texts_of(decl):
+        names = _IN_BRACES.findall(text.value)
+        if text.at != _SHELL and not all(re.fullmatch(r"\w+", name) for name in names):
+            yield text
 
 
 def variables_in(value: str) -> list[str]:

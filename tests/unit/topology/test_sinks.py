@@ -1105,3 +1105,68 @@ def test_options_that_a_class_does_not_take_are_told_with_their_lines(tmp_path: 
         "14: sinks.plain.options.url: schemas_sk:Plain takes no such option (it takes: none)",
     ]
     assert_told(told, begins)
+
+
+def test_properties_that_cannot_be_used_are_told_all_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that would break a guarantee, and those that the client does not know; without connecting."""
+    monkeypatch.setenv("ACKS", "1")
+    monkeypatch.delenv("ELSEWHERE", raising=False)
+    told = problems(
+        tmp_path,
+        "sinks:\n"
+        "  mirror:\n"
+        "    type: kafka\n"
+        "    bootstrap_servers: x\n"
+        "    kafka:\n"
+        "      acks: '${ACKS}'\n"
+        "      transactional.id: y\n"
+        "      no.such: hunter2\n"
+        "      topic.nor.this: '${ELSEWHERE}'\n"
+        "      linger.ms: 5\n"
+        "  good:\n"
+        "    type: kafka\n"
+        "    bootstrap_servers: x\n"
+        "    kafka: {acks: all, enable.idempotence: true, sasl.password: '${ELSEWHERE}',\n"
+        "      compression.codec: zstd, ssl.ca.location: /not/here, fetch.min.bytes: 1,\n"
+        "      group.protocol: consumer, debug: broker, request.timeout.ms: 500,\n"
+        "      security.protocol: '${ELSEWHERE}', ssl.key.pem: x, oauth_cb: x}\n"
+        "  later: {type: kafka, bootstrap_servers: x, kafka: {acks: '${ELSEWHERE}'}}\n"
+        "  plugin: {type: kafka, bootstrap_servers: x, kafka: {plugin.library.paths: own, own.name: x}}\n",
+        check_sink,
+    )
+    begins = [
+        "9: sinks.mirror.kafka.acks: kafka property acks: '1' is not possible: an acknowledged event must",
+        "10: sinks.mirror.kafka.transactional.id: kafka property transactional.id: 'y' is not possible",
+        "11: sinks.mirror.kafka.no.such: librdkafka knows no property of this name; correct or remove it",
+        "12: sinks.mirror.kafka.topic.nor.this: librdkafka knows no property of this name",
+    ]
+    assert_told(told, begins)
+
+
+def test_braces_that_name_no_variable_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were sent as they stand; no part of what may be a password is repeated."""
+    monkeypatch.setenv("PASSWORD", "a${b c}d")
+    told = problems(
+        tmp_path,
+        "sinks:\n"
+        "  blank: {type: http, url: 'http://x', headers: {Authorization: 'Bearer ${hunter2 EN}'}}\n"
+        "  default: {type: postgres, dsn: 'host=x password=${PASSWORD:-hunter2}'}\n"
+        "  empty: {type: redis, url: 'redis://:${}@x'}\n"
+        "  dash: {type: kafka, bootstrap_servers: x, kafka: {sasl.password: '${PASSWORD}${hunter2-b}'}}\n"
+        "  good: {type: postgres, dsn: 'host=x password=${PASSWORD}'}\n"
+        "  open: {type: http, url: 'http://x', headers: {X: 'a${b c', Y: '$5 {x y}', Z: '$${PASSWORD}'}}\n"
+        "  shell:\n"
+        "    type: kafka\n"
+        "    bootstrap_servers: x\n"
+        "    kafka: {sasl.kerberos.kinit.cmd: 'kinit -t ${KEYTAB:-/etc/keytab}'}\n",
+        check_sink,
+    )
+    begins = [
+        "5: sinks.blank.headers.Authorization: a `${...}` in it is no variable: its name has letters, digits",
+        "6: sinks.default.dsn: a `${...}` in it is no variable",
+        "7: sinks.empty.url: a `${...}` in it is no variable",
+        "8: sinks.dash.kafka.sasl.password: a `${...}` in it is no variable",
+    ]
+    assert_told(told, begins)
