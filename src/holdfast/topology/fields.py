@@ -197,7 +197,7 @@ Fraction = Annotated[
     float, Field(strict=True, gt=0, le=1), expected("a fraction above 0, up to 1, such as 0.5")
 ]
 Growth = Annotated[float, Field(strict=True, ge=1, le=100), expected("a number from 1 to 100, such as 2")]
-Text = Annotated[StrictStr, Field(min_length=1), expected("text")]
+Text = Annotated[StrictStr, Field(min_length=1), expected("text that is not empty")]
 KeyName = Annotated[
     StrictStr, Field(pattern=r"^\S{1,200}$"), expected("how a key of Redis begins: text without blanks")
 ]

@@ -20,6 +20,9 @@ Location = tuple[str | int, ...]
 _SCALARS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null")}
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
+_NEAR = 0.65
+"""How alike a known name has to be, from 0 to 1: two letters of three that are swapped are 0.67."""
+
 UNREADABLE = object()
 """Stands in the data for a value that a problem of the YAML itself was reported for."""
 
@@ -201,5 +204,5 @@ def show(value: object) -> str:
 
 def did_you_mean(given: str, known: Iterable[str], prefix: str = "") -> str:
     """Return `; did you mean "x"?` for the nearest known name, shown after `prefix`; or nothing."""
-    near = difflib.get_close_matches(given, sorted(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(given, sorted(known), n=1, cutoff=_NEAR)
     return f'; did you mean "{prefix}{near[0]}"?' if near else ""

@@ -127,17 +127,27 @@ def _no_kind(detail: ErrorDetails) -> str:
 
 def _given(detail: ErrorDetails) -> str:
     at = detail["loc"]
-    if at[-1] == "[key]":
-        return show(detail["input"])  # Where it is says it as well.
-    if at[0] == "kafka" and any(word in str(at[-1]) for word in _SECRET):
-        return "another type of value"
-    if at[0] == "sinks" and (at[-1] == "dsn" or "headers" in at):
-        return "another type of value"
-    if at[0] == "sinks" and at[2:4] == ("kafka", "kafka"):
-        return "something else (not shown, as it may hold a password)"
-    if at[0] == "sinks" and "redis" in at and at[-1] in ("url", "password", "sentinel_password"):
-        return "something else (not shown, as it may hold a password)"
-    return show(detail["input"])
+    if at[-1] != "[key]" and _may_be_secret(at):
+        return _kept_back(detail["input"])
+    return show(detail["input"])  # Where a key is says it as well.
+
+
+def _may_be_secret(at: Location) -> bool:
+    if at[0] == "kafka":
+        return any(word in str(at[-1]) for word in _SECRET)
+    if at[0] != "sinks":
+        return False
+    is_redis = "redis" in at and at[-1] in ("url", "password", "sentinel_password")
+    return is_redis or at[-1] == "dsn" or "headers" in at or at[2:4] == ("kafka", "kafka")
+
+
+def _kept_back(value: object) -> str:
+    """Word what a value is, but not what it says."""
+    if value == "":
+        return "an empty one"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return "a number"
+    return "something else (not shown, as it may hold a password)" if isinstance(value, str) else show(value)
 
 
 def _expected(what: str) -> Callable[[ErrorDetails], str]:

@@ -354,11 +354,11 @@ def test_all_mistakes_of_sinks_are_told_with_their_lines(tmp_path: Path) -> None
         "10: sinks.rate.breaker.failure_rate: expected a fraction above 0, up to 1, such as 0.5, got 50",
         '11: sinks.key.breaker.failurerate: unknown key; did you mean "failure_rate"? (known: failure_rate, ',
         '12: sinks.slow.timeout: expected a duration from 100ms to 20s, such as 10s, got "5m"',
-        "13: sinks.secret.dsn: expected text, got another type of value",
+        "13: sinks.secret.dsn: expected text that is not empty, got a list",
         '14: sinks.noclass.sink: "schemas_sk:Bare" has no `accepts`',
         "15: sinks.nowhere.url: missing: where it is",
         "16: sinks.ftp.url: expected the URL of a service, such as https://gateway.internal/v1, got",
-        "17: sinks.long.headers.X-Key: expected text, a number, true or false, got another type of value",
+        "17: sinks.long.headers.X-Key: expected text, a number, true or false, got a list",
         "17: sinks.long.call_timeout: one call may take no longer than a batch, 1000 ms",
         "18: sinks.ok.down.0: expected a status of HTTP that is no success, such as 429, or a class",
         '22: processors.far.sink: sink "god" is not declared under `sinks`; did you mean "good"?',
@@ -508,7 +508,7 @@ def test_all_mistakes_of_where_a_redis_is_are_told(tmp_path: Path) -> None:
         "12: sinks.twice.database: with `url` it is a part of that",
         '13: sinks.typo.sentinals: unknown key; did you mean "sentinels"?',
         '14: sinks.copies.replicas: expected a whole number from 0 to 100, got "many"',
-        "15: sinks.list.password: expected text, got something else",
+        "15: sinks.list.password: expected text that is not empty, got a list",
     ]
     assert_told(told, begins)
 
@@ -562,7 +562,7 @@ def test_all_mistakes_of_another_cluster_are_told(tmp_path: Path) -> None:
         '8: sinks.typo.bootstrap_server: unknown key; did you mean "bootstrap_servers"? (known: ',
         "9: sinks.twice.kafka.bootstrap.servers: where the brokers are is for `bootstrap_servers` to say",
         "9: sinks.twice.kafka.message.max.bytes: expected a number of bytes, from 1000 on, got '1M'",
-        "10: sinks.secret.kafka.sasl.password: expected text, a number, true or false, got something else",
+        "10: sinks.secret.kafka.sasl.password: expected text, a number, true or false, got a list",
         "11: sinks.text.kafka: expected a mapping (key: value), got something else",
         "12: sinks.name.positions: expected how names of topics begin (1 to 100 letters, digits,",
         '13: sinks.soon.timeout: expected a duration from 1s to 20s, such as 10s, got "200ms"',
@@ -1168,5 +1168,36 @@ def test_braces_that_name_no_variable_are_told(tmp_path: Path, monkeypatch: pyte
         "6: sinks.default.dsn: a `${...}` in it is no variable",
         "7: sinks.empty.url: a `${...}` in it is no variable",
         "8: sinks.dash.kafka.sasl.password: a `${...}` in it is no variable",
+    ]
+    assert_told(told, begins)
+
+
+def test_what_may_be_a_secret_is_told_by_its_kind(tmp_path: Path) -> None:
+    """That it is empty, or no text; and no name is proposed that is hardly alike."""
+    told = problems(
+        tmp_path,
+        "sinks:\n"
+        "  empty: {type: postgres, dsn: ''}\n"
+        "  number: {type: postgres, dsn: 5}\n"
+        "  nothing: {type: postgres, dsn: }\n"
+        "  listed: {type: http, url: 'http://x', headers: [hunter2]}\n"
+        "  text: {type: http, url: 'http://x', headers: hunter2}\n"
+        "  blank: {type: redis, url: ''}\n"
+        "  pin: {type: redis, sentinels: [a], master: m, password: 5}\n"
+        "  far: {type: http, adress: 'http://x'}\n"
+        "  near: {type: http, ulr: 'http://x'}\n",
+    )
+    begins = [
+        "5: sinks.empty.dsn: expected text that is not empty, got an empty one",
+        "6: sinks.number.dsn: expected text that is not empty, got a number",
+        "7: sinks.nothing.dsn: expected text that is not empty, got nothing",
+        "8: sinks.listed.headers: expected a mapping (key: value), got a list",
+        "9: sinks.text.headers: expected a mapping (key: value), got something else (not shown, as it may",
+        "10: sinks.blank.url: expected the URL of a Redis server, such as redis://cache.internal:6379/0, got",
+        "11: sinks.pin.password: expected text that is not empty, got a number",
+        "12: sinks.far.url: missing: where it is",
+        "12: sinks.far.adress: unknown key (known: ",
+        "13: sinks.near.url: missing: where it is",
+        '13: sinks.near.ulr: unknown key; did you mean "url"? (known: ',
     ]
     assert_told(told, begins)
