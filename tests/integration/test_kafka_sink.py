@@ -247,9 +247,7 @@ def test_a_record_larger_than_the_client_takes_is_refused_at_once(bench: Bench) 
     (refusal,) = refusals
     assert isinstance(refusal, Refusal)
     assert refusal.position.offset == 1
-    assert "`message.max.bytes` of the sink (below `kafka` in topology.yaml) is 1,000,000" in str(
-        refusal.error
-    )
+    assert "`message.max.bytes` of the sink (below its `kafka`) is 1,000,000" in str(refusal.error)
     assert bench.there() == [b"before", b"after"]
 
 

@@ -499,8 +499,8 @@ def test_a_wrong_address_is_said(postgres: PostgresServer, database: str) -> Non
     dsns = {
         postgres.dsn(database, password="wrong"): (SinkError, "password authentication failed"),
         postgres.dsn("nowhere"): (SinkError, 'database "nowhere" does not exist'),
-        "hots=127.0.0.1": (SinkError, "`dsn` in topology.yaml cannot be used"),
-        "postgresql//x:hunter2@db/x": (SinkError, "`dsn` in topology.yaml cannot be used"),
+        "hots=127.0.0.1": (SinkError, "`dsn` cannot be used"),
+        "postgresql//x:hunter2@db/x": (SinkError, "`dsn` cannot be used"),
         "postgresql://postgres:x@127.0.0.1:1/db": (SinkDown, "onnection refused"),
     }
     for dsn, (kind, text) in dsns.items():

@@ -42,7 +42,45 @@ def build_sink(resolved: ResolvedSink) -> Sink:
         SinkError: its client is not installed, a variable or its address cannot be used, or the application's
             own class cannot be made.
     """
-    _require_variables(resolved)
+    with _located(resolved):
+        _require_variables(resolved)
+        return _sink(resolved)
+
+
+def build_downstream(resolved: ResolvedSink) -> Downstream:
+    """Make a system that handlers ask; it connects when it is used first.
+
+    Raises:
+        SinkError: its client is not installed, a variable or its address cannot be used, or the application's
+            own class cannot be made.
+    """
+    decl = resolved.decl
+    with _located(resolved):
+        _require_variables(resolved)
+        if isinstance(decl, HttpSinkDecl):
+            settings = _http_settings(decl)
+            from holdfast.sinks.http.service import HttpService
+
+            return HttpService(settings)
+        assert isinstance(decl, CustomSinkDecl), "nothing else can be asked"
+        return _made(resolved, decl, Downstream)  # type: ignore[type-abstract]
+
+
+@contextmanager
+def _located(resolved: ResolvedSink) -> Iterator[None]:
+    """Say with an error inside of it where the sink is declared."""
+    try:
+        yield
+    except SinkError as error:
+        sink = f"sink {resolved.decl.name!r}"
+        text = str(error)
+        # What else a class of the application's own raises has its own words, and perhaps more to it.
+        if type(error) is not SinkError or not text.startswith(sink):
+            raise
+        raise SinkError(f"{sink} ({resolved.origin}){text.removeprefix(sink)}") from error.__cause__
+
+
+def _sink(resolved: ResolvedSink) -> Sink:
     decl = resolved.decl
     if isinstance(decl, PostgresSinkDecl):
         with _needing("psycopg", decl):
@@ -55,24 +93,6 @@ def build_sink(resolved: ResolvedSink) -> Sink:
     if isinstance(decl, KafkaSinkDecl):
         return _kafka(decl)
     return _http(decl) if isinstance(decl, HttpSinkDecl) else _made(resolved, decl, Sink)  # type: ignore[type-abstract]
-
-
-def build_downstream(resolved: ResolvedSink) -> Downstream:
-    """Make a system that handlers ask; it connects when it is used first.
-
-    Raises:
-        SinkError: its client is not installed, a variable or its address cannot be used, or the application's
-            own class cannot be made.
-    """
-    _require_variables(resolved)
-    decl = resolved.decl
-    if isinstance(decl, HttpSinkDecl):
-        settings = _http_settings(decl)
-        from holdfast.sinks.http.service import HttpService
-
-        return HttpService(settings)
-    assert isinstance(decl, CustomSinkDecl), "nothing else can be asked"
-    return _made(resolved, decl, Downstream)  # type: ignore[type-abstract]
 
 
 @contextmanager
@@ -179,8 +199,8 @@ def _require_variables(resolved: ResolvedSink) -> None:
     for text, variable, is_set in missing(resolved.decl):
         state = "is set, but empty" if is_set else "is not set for this worker"
         raise SinkError(
-            f"sink {resolved.decl.name!r} ({resolved.origin}): {text.name} needs the environment variable "
-            f"{variable}, which {state}"
+            f"sink {resolved.decl.name!r}: {text.name} needs the environment variable {variable}, "
+            f"which {state}"
         )
 
 
@@ -193,7 +213,7 @@ def _made(resolved: ResolvedSink, decl: CustomSinkDecl, kind: type[T]) -> T:
         raise
     except Exception as error:
         raise SinkError(
-            f"sink {decl.name!r}: {decl.sink} cannot be made with the `options` of topology.yaml: {error!r}"
+            f"sink {decl.name!r}: {decl.sink} cannot be made with its `options`: {error!r}"
         ) from error
     if not isinstance(made, kind):
         wanted = f"holdfast.sinks.base.{kind.__name__}"

@@ -63,7 +63,7 @@ def test_an_address_that_can_never_work_is_told_with_its_option(dsn: str) -> Non
     assert "hunter2" not in told
     with pytest.raises(SinkError) as caught:
         PostgresSink("history", dsn, "holdfast_positions", 5)
-    assert str(caught.value) == f"sink 'history': its `dsn` in topology.yaml cannot be used: {told}"
+    assert str(caught.value) == f"sink 'history': its `dsn` cannot be used: {told}"
 
 
 @pytest.mark.parametrize("dsn", RIGHT)

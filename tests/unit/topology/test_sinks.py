@@ -102,6 +102,9 @@ class Search(Mine):
     def __init__(self, url, *, index="days", retries=3): ...
 class Open(Mine):
     def __init__(self, url, **more): ...
+class Picky(Mine):
+    def __init__(self):
+        raise ValueError("no")
 class Plain(Sink):
     accepts = (Day,)
     def write(self, batch):
@@ -611,7 +614,8 @@ def test_a_property_that_would_break_a_guarantee_ends_the_worker(tmp_path: Path)
     resolved = resolve(topology, check_handler).processors["one"].sink
     assert resolved is not None
     with pytest.raises(
-        SinkError, match=r"(?s)sink 'mirror', `kafka` in topology.yaml.*acks.*transactional.id"
+        SinkError,
+        match=r"(?s)sink 'mirror' \(.*topology.yaml:4\): its `kafka` cannot be used.*acks.*transactional.id",
     ):
         build_sink(resolved)
 
@@ -674,8 +678,8 @@ def test_a_header_that_cannot_be_sent_ends_the_worker(
     with pytest.raises(SinkError) as caught:
         build_sink(resolved)
     assert str(caught.value) == (
-        "sink 'gateway': its header Authorization has a control character in it, from the environment "
-        "variable GATEWAY_TOKEN (the end of a line?), and no call can be made with that"
+        f"sink 'gateway' ({resolved.origin}): its header Authorization has a control character in it, from "
+        "the environment variable GATEWAY_TOKEN (the end of a line?), and no call can be made with that"
     )
 
 
@@ -754,7 +758,7 @@ def test_a_sink_without_its_client_says_how_that_is_installed(
     with pytest.raises(SinkError) as caught:
         build_sink(resolved)
     text = str(caught.value)
-    assert text.startswith("sink 'gateway' needs aiohttp (")
+    assert text.startswith(f"sink 'gateway' ({resolved.origin}) needs aiohttp (")
     assert text.endswith(
         ": install Holdfast with its extra `http` (from its checkout: pip install '.[http]')"
     )
@@ -821,7 +825,7 @@ def test_a_worker_without_the_variable_of_an_address_says_so(
     with pytest.raises(SinkError, match="its `dsn` needs the environment variable HISTORY_DSN, which is not"):
         build_sink(sink)
     monkeypatch.setenv("HISTORY_DSN", "host=h port=0")
-    with pytest.raises(SinkError, match=r"its `dsn` in topology.yaml cannot be used: `port` is"):
+    with pytest.raises(SinkError, match=r"its `dsn` cannot be used: `port` is"):
         build_sink(sink)
     monkeypatch.setenv("HISTORY_DSN", "host=h\n")
     assert isinstance(build_sink(sink), PostgresSink)
@@ -1037,7 +1041,7 @@ def test_a_service_whose_url_cannot_be_used_ends_the_worker(tmp_path: Path) -> N
     good = http(tmp_path)
     assert isinstance(good.decl, HttpSinkDecl)
     decl = good.decl.model_copy(update={"url": "http://x:99999"})
-    with pytest.raises(SinkError, match="sink 'gateway': its `url` cannot be used: Port out of range"):
+    with pytest.raises(SinkError, match=r"sink 'gateway' \(.*:4\): its `url` cannot be used: Port"):
         build_sink(replace(good, decl=decl))
 
 
@@ -1201,3 +1205,27 @@ def test_what_may_be_a_secret_is_told_by_its_kind(tmp_path: Path) -> None:
         '13: sinks.near.ulr: unknown key; did you mean "url"? (known: ',
     ]
     assert_told(told, begins)
+
+
+def test_a_sink_that_cannot_be_made_says_in_which_file_and_line_it_is(tmp_path: Path) -> None:
+    """Whatever the file is called."""
+    read(tmp_path, "")
+    file = tmp_path / "orders.yaml"
+    file.write_text(
+        HEAD + "sinks:\n"
+        "  history: {type: postgres, dsn: 'port=x'}\n"
+        "  picky: {type: custom, sink: schemas_sk:Picky}\n"
+        "processors:\n"
+        "  one: {handler: schemas_sk:good, reads: [days], sink: history}\n"
+        "  two: {handler: schemas_sk:returns_events, reads: [days], sink: picky}\n"
+    )
+    processors = resolve(load(file), check_handler).processors
+    for name, begins in {
+        "one": f"sink 'history' ({file}:5): its `dsn` cannot be used: `port` is",
+        "two": f"sink 'picky' ({file}:6): schemas_sk:Picky cannot be made with its `options`: Val",
+    }.items():
+        sink = processors[name].sink
+        assert sink is not None
+        with pytest.raises(SinkError) as caught:
+            build_sink(sink)
+        assert str(caught.value).startswith(begins)

@@ -50,7 +50,7 @@ class Encoder:
         if size > self._most_bytes:
             raise SinkRefused(
                 f"topic {record.topic!r} takes nothing so large: it has {size:,} bytes, and "
-                f"`message.max.bytes` of the sink (below `kafka` in topology.yaml) is {self._most_bytes:,}"
+                f"`message.max.bytes` of the sink (below its `kafka`) is {self._most_bytes:,}"
             )
         time = message.timestamp()[1] if record.timestamp is None else record.timestamp
         return Output(record.topic, value, key, max(time, 0), headers)

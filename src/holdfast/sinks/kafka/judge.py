@@ -28,7 +28,7 @@ def judge(error: Exception, sink: str, servers: str) -> Exception:
         return error
     told = str(error) if servers in str(error) else f"on {servers}: {error}"
     if isinstance(error, ClusterError) and is_lasting(error):
-        return SinkError(f"sink {sink!r} cannot be written to as it is declared in topology.yaml: {told}")
+        return SinkError(f"sink {sink!r} cannot be written to as it is declared: {told}")
     return SinkDown(f"sink {sink!r}: {told}")
 
 

@@ -112,7 +112,7 @@ class KafkaSink(Sink):
             config = producer_config(settings.servers, settings.properties)
             self._encoder = Encoder(int(config.get(_MOST_BYTES, _CLIENT_MOST_BYTES)))
         except (ClusterError, ValueError) as error:
-            raise SinkError(f"sink {settings.name!r}, `kafka` in topology.yaml: {error}") from error
+            raise SinkError(f"sink {settings.name!r}: its `kafka` cannot be used: {error}") from error
         self._cluster = Cluster(settings.servers, settings.properties, settings.timeout)
         self._admin: TopicAdmin | None = None
         self._connecting = Lock()

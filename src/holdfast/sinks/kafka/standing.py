@@ -69,8 +69,8 @@ def read_standing(text: bytes | None, where: str) -> Standing:
     except ValidationError as error:
         raise SinkError(
             f"{where} holds something that is no position of ours: {error.errors()[0]['msg']}. Was it "
-            "written by somebody else, or by a newer version? Name another topic under `positions` in "
-            "topology.yaml"
+            "written by somebody else, or by a newer version? Name another topic under the sink's "
+            "`positions`"
         ) from error
 
 

@@ -130,7 +130,7 @@ class Shaper:
             if self._declared is None:
                 raise SinkError(
                     f"sink {self._name!r} does not know the types of a row that is a mapping; declare "
-                    "`schema` in topology.yaml, or return events"
+                    "its `schema`, or return events"
                 )
             return values, self._declared
         return values.model_dump(by_alias=True), self._declared or self._of_class(type(values))

@@ -108,11 +108,11 @@ def judge_connecting(error: psycopg.Error, sink: str) -> SinkError:
     text = _text(error)
     if _SEVERAL not in text and (isinstance(error, psycopg.ProgrammingError) or _WRONG_OPTION.search(text)):
         return SinkError(
-            f"sink {sink!r} cannot be reached with the options of its `dsn` in topology.yaml, of libpq's "
+            f"sink {sink!r} cannot be reached with the options of its `dsn`, of libpq's "
             f"variables (PGPORT, PGSSLMODE, ...) and files: {text}"
         )
     if _SEVERAL not in text and any(it in text for it in _WRONG_ADDRESS):
-        return SinkError(f"sink {sink!r} cannot be reached as declared (`dsn` in topology.yaml): {text}")
+        return SinkError(f"sink {sink!r} cannot be reached as declared (its `dsn`): {text}")
     return SinkDown(f"sink {sink!r}: {text}")
 
 

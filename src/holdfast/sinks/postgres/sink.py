@@ -87,7 +87,7 @@ class PostgresSink(Sink):
 
     def __init__(self, name: str, dsn: str, positions: str, timeout: float) -> None:
         for problem in dsn_problems(dsn):
-            raise SinkError(f"sink {name!r}: its `dsn` in topology.yaml cannot be used: {problem}")
+            raise SinkError(f"sink {name!r}: its `dsn` cannot be used: {problem}")
         self._name = name
         self._connection = BoundedConnection(dsn, timeout, name)
         self._positions = PositionTable(positions, name)

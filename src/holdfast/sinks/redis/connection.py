@@ -230,7 +230,7 @@ class BoundedConnection:
                         )
                     return SinkError(
                         f"sink {self._sink!r}: Sentinel knows no master called {self._address.master!r}; it "
-                        f"knows {', '.join(map(str, known))} (`master` in topology.yaml)"
+                        f"knows {', '.join(map(str, known))} (its `master`)"
                     )
         return SinkDown(f"sink {self._sink!r}: no Sentinel answers: {text_of(error)}")
 

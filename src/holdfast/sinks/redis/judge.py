@@ -54,7 +54,7 @@ def judge_connecting(error: exceptions.RedisError | OSError, sink: str, where: s
         return SinkDown(f"sink {sink!r}: {where} loads its data ({text})")
     if isinstance(error, exceptions.InvalidResponse):
         return SinkError(
-            f"sink {sink!r}: what answers at {where} is no Redis ({text}); mend its address in topology.yaml"
+            f"sink {sink!r}: what answers at {where} is no Redis ({text}); mend its declared address"
         )
     strange = isinstance(error, (exceptions.AuthenticationError, exceptions.AuthorizationError))
     if strange or text.startswith(_STRANGERS):
