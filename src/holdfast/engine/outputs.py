@@ -187,8 +187,7 @@ class Router:
         if encoder is None or event_type not in encoder.events:
             name = event_type.__name__ if event_type else "a tombstone"
             raise UndeclaredOutput(
-                f"{self._writer} does not declare topic {to.topic!r} for {name}; "
-                "add it to its `writes` in topology.yaml"
+                f"{self._writer} does not declare topic {to.topic!r} for {name}; add it to its `writes`"
             )
         return to.topic, encoder.encode
 
@@ -197,7 +196,7 @@ class Router:
             raise UndeclaredOutput(
                 f"{self._writer} emitted {event_type.__name__}, but none of its `writes` "
                 f"({', '.join(self._encoders) or 'it declares none'}) takes that event; "
-                "declare it in topology.yaml"
+                "add a topic that carries it"
             )
         route = self._by_class[event_type]
         if route is None:

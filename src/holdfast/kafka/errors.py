@@ -64,7 +64,7 @@ LASTING = frozenset(
 )
 """Codes of what stays as it is until a person changes it: logins, rights, names, versions."""
 
-_NO_TOPIC = "the topic does not exist; `holdfast apply` creates those that topology.yaml declares"
+_NO_TOPIC = "the topic does not exist; `holdfast apply` creates those that are declared"
 _ADVICE: dict[int, str] = {
     KafkaError._UNKNOWN_TOPIC: _NO_TOPIC,
     KafkaError.UNKNOWN_TOPIC_OR_PART: _NO_TOPIC,

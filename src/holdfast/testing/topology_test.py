@@ -299,7 +299,7 @@ class TopologyTest:
             names = ", ".join(each.__name__ for each in carried)
             raise UndeclaredOutput(
                 f"topic {topic!r} does not carry {said}; it carries {names}. Publish it to another topic, or "
-                "add its class to the topic's `events` in topology.yaml"
+                "add its class to the topic's `events`"
             )
 
 

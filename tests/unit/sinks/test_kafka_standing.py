@@ -158,7 +158,7 @@ def test_each_message_says_which_cluster_it_is_about() -> None:
     assert isinstance(gone, ClusterError)
     assert str(judge(gone, "mirror", "eu-1:9092")) == (
         "sink 'mirror': on eu-1:9092: writing to eu.orders: the topic does not exist; `holdfast apply` "
-        "creates those that topology.yaml declares (UNKNOWN_TOPIC_OR_PART)."
+        "creates those that are declared (UNKNOWN_TOPIC_OR_PART)."
     )
     told = BeginAnewError("writing to eu.orders on eu-1:9092: gone")
     assert str(judge(told, "mirror", "eu-1:9092")) == (

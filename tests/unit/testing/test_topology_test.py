@@ -179,7 +179,7 @@ def test_an_event_that_the_topic_does_not_carry_is_refused_in_its_words(
         words.publish("typed", event)
     assert str(caught.value) == (
         f"topic 'typed' does not carry {said}; it carries Typed. Publish it to another topic, or add its "
-        "class to the topic's `events` in topology.yaml"
+        "class to the topic's `events`"
     )
 
 
