@@ -299,7 +299,7 @@ def test_a_schema_that_changes_begins_a_new_file(tmp_path: Path) -> None:
 
 def test_a_mapping_needs_a_schema(tmp_path: Path) -> None:
     """Nobody else knows its types; no record is to blame."""
-    with pytest.raises(SinkError, match="declare `schema` in topology"):
+    with pytest.raises(SinkError, match="declare its `schema`"):
         Lake(tmp_path).write(Row({"n": 1}))
 
 
