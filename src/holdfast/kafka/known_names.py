@@ -9,14 +9,14 @@ from confluent_kafka import KafkaException, Producer
 _NO_PROPERTY = "holdfast.no.such.property"
 """Is refused behind the name in question, so that no client is made."""
 
-_PLUGINS = "plugin.library.paths"
-"""Libraries that bring names of their own."""
+_PLUGINS = "plugin."
+"""How properties begin that load libraries, which bring names of their own."""
 
 
 def unknown_names(names: Iterable[str]) -> Iterator[str]:
     """Yield those that this librdkafka does not know; none where plugins may know them."""
     given = list(names)
-    if _PLUGINS not in given:
+    if not any(name.startswith(_PLUGINS) for name in given):
         yield from (name for name in given if not _is_known(name))
 
 

@@ -1137,7 +1137,7 @@ def test_properties_that_cannot_be_used_are_told_all_at_once(
         "      group.protocol: consumer, debug: broker, request.timeout.ms: 500,\n"
         "      security.protocol: '${ELSEWHERE}', ssl.key.pem: x, oauth_cb: x}\n"
         "  later: {type: kafka, bootstrap_servers: x, kafka: {acks: '${ELSEWHERE}'}}\n"
-        "  plugin: {type: kafka, bootstrap_servers: x, kafka: {plugin.library.paths: own, own.name: x}}\n",
+        "  plugin: {type: kafka, bootstrap_servers: x, kafka: {plugin.of.mine: own, own.name: x}}\n",
         check_sink,
     )
     begins = [
