@@ -27,11 +27,8 @@ def killed_redis() -> Iterator[RedisServer]:
     server.close()
 
 
-class TestLists(WithPositions, WithRefusals, WithOutages, WithHangs):
-    """A list for each key, that is added to. Nobody knows what a `Command` did, to take it back."""
-
-    timeout_s = 3.0
-    is_atomic = False
+class _OnRedis(WithPositions, WithRefusals):
+    """The sink, on a server that nobody else uses."""
 
     @pytest.fixture(autouse=True)
     def server_of_its_own(self, killed_redis: RedisServer) -> None:
@@ -39,13 +36,20 @@ class TestLists(WithPositions, WithRefusals, WithOutages, WithHangs):
 
     def sink(self) -> Sink:
         address = Address(self.server.url)
-        return RedisSink("lists", address, "holdfast:positions", self.timeout_s, replicas=0)
-
-    def value(self, key: str, payload: Any) -> Command:
-        return Command("RPUSH", key, json.dumps(payload))
+        return RedisSink("cache", address, "holdfast:positions", self.timeout_s, replicas=0)
 
     def refused(self, key: str) -> Command:
         return Command("LPOP", key, "no number")
+
+
+class TestLists(_OnRedis, WithOutages, WithHangs):
+    """A list for each key, that is added to. Nobody knows what a `Command` did, to take it back."""
+
+    timeout_s = 3.0
+    is_atomic = False
+
+    def value(self, key: str, payload: Any) -> Command:
+        return Command("RPUSH", key, json.dumps(payload))
 
     def held(self, key: str) -> Sequence[Any]:
         with self.server.client() as client:
@@ -65,24 +69,13 @@ class TestLists(WithPositions, WithRefusals, WithOutages, WithHangs):
         self.server.thaw()
 
 
-class TestStrings(WithPositions, WithRefusals):
+class TestStrings(_OnRedis):
     """The last value of each key."""
 
     keeps_all = False
 
-    @pytest.fixture(autouse=True)
-    def server_of_its_own(self, killed_redis: RedisServer) -> None:
-        self.server = killed_redis
-
-    def sink(self) -> Sink:
-        address = Address(self.server.url)
-        return RedisSink("strings", address, "holdfast:positions", self.timeout_s, replicas=0)
-
     def value(self, key: str, payload: Any) -> Set:
         return Set(key, json.dumps(payload))
-
-    def refused(self, key: str) -> Command:
-        return Command("LPOP", key, "no number")
 
     def held(self, key: str) -> Sequence[Any]:
         with self.server.client() as client:

@@ -78,8 +78,9 @@ class GuardedSink:
     def write(self, batch: SinkBatch) -> Written:
         """Write a batch; see `Stage.write`."""
         refusals = self._write_once(batch)
-        if refusals:
-            self._require_known(refusals, batch)
+        if not refusals:
+            return Written()
+        self._require_known(refusals, batch)
         new = [each for each in refusals if not each.is_noted]
         if new and batch.stops_at_refusal:
             first = min(new, key=attrgetter("position"))

@@ -12,14 +12,7 @@ from holdfast.sinks.http.service import HttpService, HttpSettings
 from holdfast.sinks.identity import identity_of
 from holdfast.sinks.keyed import KeyedWork, NotDone, RecordWrites
 from holdfast.sinks.progress import Progress
-
-
-class _StoppedError(Exception):
-    """A record is refused that stops its shard."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        self.refusal = refusal
-        super().__init__("refused")
+from holdfast.sinks.stopping import StoppedError
 
 
 class HttpSink(Sink):
@@ -56,13 +49,13 @@ class HttpSink(Sink):
             refusal = await self._call(record, identity_of(batch, record.message), until)
             if refusal is not None and batch.stops_at_refusal:
                 # Later records of its key are not called for; those of others may have been.
-                raise _StoppedError(refusal)
+                raise StoppedError([refusal])
             return refusal
 
         try:
             return [refusal for refusal in self._work.run(batch, call) if refusal is not None]
-        except _StoppedError as stopped:
-            return [stopped.refusal]
+        except StoppedError as stopped:
+            return stopped.refusals
 
     async def _call(self, record: RecordWrites, identity: str, until: float) -> Refusal | None:
         """Make the calls of a record, those that were not made when it came before.

@@ -26,6 +26,7 @@ from holdfast.sinks.postgres.judge import BAD_VALUE, judge
 from holdfast.sinks.postgres.plan import Columns, Step, plan, table_name
 from holdfast.sinks.postgres.positions import PositionTable
 from holdfast.sinks.postgres.writes import Delete, Execute, Insert, Upsert
+from holdfast.sinks.stopping import StoppedError
 
 _KEY: Final = """
     SELECT c.oid IS NOT NULL, array_agg(a.attname::text ORDER BY array_position(i.indkey::int2[], a.attnum))
@@ -60,14 +61,6 @@ def _first(made: Sequence[RecordWrites], step: Step | None) -> Position:
     return next(found, made[0].position)
 
 
-class _StoppedError(Exception):
-    """A record is refused that stops its shard: its transaction is rolled back."""
-
-    def __init__(self, refusals: list[Refusal]) -> None:
-        self.refusals = refusals
-        super().__init__("refused")
-
-
 class PostgresSink(Sink):
     """Writes to one database.
 
@@ -98,7 +91,7 @@ class PostgresSink(Sink):
         try:
             with self._connection.used(self._begin) as connection:
                 return self._write(connection, batch)
-        except _StoppedError as stopped:
+        except StoppedError as stopped:
             return stopped.refusals
         except psycopg.Error as error:
             raise judge(error, self._name) from error
@@ -130,7 +123,7 @@ class PostgresSink(Sink):
                     result.refusals.append(Refusal(made.position, error, is_noted=True))
             self._write_all(connection, new, result)
             if batch.stops_at_refusal and not all(each.is_noted for each in result.refusals):
-                raise _StoppedError(result.refusals)
+                raise StoppedError(result.refusals)
             self._positions.store(connection, batch, before, result.noted())
         self._positions.tell_new(connection, batch, before)
         return result.refusals

@@ -55,14 +55,6 @@ class _ScriptMissingError(Exception):
     """The server has forgotten the script: it was restarted, or somebody emptied its cache."""
 
 
-class _StoppedError(Exception):
-    """A record is refused that stops its shard; neither it nor what comes after it was written."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        self.refusal = refusal
-        super().__init__("refused")
-
-
 class RedisSink(Sink):
     """Writes to one Redis, or to the master of a group that Sentinel watches.
 
@@ -129,12 +121,9 @@ class RedisSink(Sink):
         replies += [self._connection.reply() for _ in sent[len(replies) :]]
         copies = self._connection.reply() if self._replicas else 0
         refusals: list[Refusal] = []
-        try:
-            for places, reply in zip(sent, replies, strict=True):
-                refusals += self._taken(reply, places, batch)
-        except _StoppedError as stopped:
-            refusals.append(stopped.refusal)
-        else:
+        for places, reply in zip(sent, replies, strict=True):
+            refusals += self._taken(reply, places, batch)
+        if all(map(_is_written, replies)):
             self._require_copies(copies)
         # What cannot be sent is told in its own words; the script has it from us.
         own = {each.position: each.error for each in unsent}
@@ -180,7 +169,8 @@ class RedisSink(Sink):
             return
         if verdict == b"stopped":
             number, offset, why = rest
-            raise _StoppedError(self._refusal(_position(places[number - 1], offset), why))
+            yield self._refusal(_position(places[number - 1], offset), why)
+            return
         raise self._judge(verdict, rest, places, batch)
 
     def _refusal(self, position: Position, why: bytes, *, is_noted: bool = False) -> Refusal:
