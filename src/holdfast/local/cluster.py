@@ -24,6 +24,7 @@ from holdfast.errors import EmbeddedClusterError
 from holdfast.kafka.probe import wait_until_ready
 from holdfast.local.archive import ensure_archive
 from holdfast.local.folders import cluster_folder, make_folder
+from holdfast.local.housing import Housing
 from holdfast.local.jars import JarCache
 from holdfast.local.jvm import Kafka
 from holdfast.local.locking import exclusive
@@ -55,6 +56,7 @@ class EmbeddedCluster:
         overrides: broker settings that replace the built-in ones; a function when they differ between nodes.
         progress: told about the steps of a start.
         jars: where the jars come from.
+        housing: where the brokers live; by default they are plain processes.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class EmbeddedCluster:
         overrides: Overrides | None = None,
         progress: Progress | None = None,
         jars: JarCache | None = None,
+        housing: Housing | None = None,
     ) -> None:
         self.folder = (folder or cluster_folder()).absolute()
         self._wanted = nodes
@@ -73,6 +76,7 @@ class EmbeddedCluster:
         self._overrides: Overrides = overrides or {}
         self._progress = progress or Silent()
         self._jars = jars or JarCache()
+        self._housing = housing or Housing()
         self._watchdog: Watchdog | None = None
         self._temporary = False
 
@@ -83,10 +87,11 @@ class EmbeddedCluster:
         *,
         overrides: Overrides | None = None,
         progress: Progress | None = None,
+        housing: Housing | None = None,
     ) -> Self:
         """Return a cluster in a new temporary folder that ends with this process, even if it is killed."""
         folder = Path(tempfile.mkdtemp(prefix="holdfast-"))
-        cluster = cls(folder, nodes=nodes, overrides=overrides, progress=progress)
+        cluster = cls(folder, nodes=nodes, overrides=overrides, progress=progress, housing=housing)
         cluster._temporary = True
         return cluster
 
@@ -154,7 +159,8 @@ class EmbeddedCluster:
                 self._watchdog = Watchdog(self.folder)
             missing = tuple(node.id for node in self.nodes if node.process() is None)
             if missing:
-                Startup(self.folder, kafka, self._overrides, self._progress).run(spec, frozenset(missing))
+                startup = Startup(self.folder, kafka, self._overrides, self._progress, self._housing)
+                startup.run(spec, frozenset(missing))
             else:
                 # Another start may have been killed between launching the brokers and seeing them ready.
                 self.wait_ready()
@@ -228,7 +234,7 @@ class EmbeddedCluster:
         """
         node = self.node(node_id)
         if node.process() is None:
-            node.launch(self._kafka())
+            node.launch(self._kafka(), self._housing)
 
     # --------------------------------------------------------------------------------------------
 

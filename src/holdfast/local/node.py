@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 
 from holdfast.errors import EmbeddedClusterError
+from holdfast.local.housing import Housing
 from holdfast.local.jvm import BROKER_CLASS, Kafka
 from holdfast.local.settings import LOG4J2, Overrides, server_properties
 from holdfast.local.spec import ClusterSpec, NodeSpec
@@ -150,12 +151,14 @@ class Node:
         """Tell whether there is a complete storage."""
         return (self.files.data / "meta.properties").exists()
 
-    def configure(self, cluster: ClusterSpec, overrides: Overrides) -> None:
+    def configure(self, cluster: ClusterSpec, overrides: Overrides, housing: Housing) -> None:
         """Write the node's configuration files."""
+        wanted = overrides(cluster, self.spec) if callable(overrides) else overrides
+        settings = {**housing.settings(cluster, self.spec), **wanted}
         self.files.home.mkdir(parents=True, exist_ok=True)
         self.files.log.parent.mkdir(parents=True, exist_ok=True)
         self.files.properties.write_text(
-            server_properties(cluster, self.spec, self.files.data, overrides), encoding="utf-8"
+            server_properties(cluster, self.spec, self.files.data, settings), encoding="utf-8"
         )
         self._log4j2.write_text(LOG4J2, encoding="utf-8")
 
@@ -184,13 +187,14 @@ class Node:
         )
         return Formatting(self, workspace, process)
 
-    def launch(self, kafka: Kafka) -> None:
+    def launch(self, kafka: Kafka, housing: Housing) -> None:
         """Start the broker in a session of its own, so that it outlives the terminal.
 
         Raises:
             EmbeddedClusterError: the program cannot be run.
         """
-        command = kafka.broker(self.files.properties, log4j2=self._log4j2, log=self.files.log)
+        plain = kafka.broker(self.files.properties, log4j2=self._log4j2, log=self.files.log)
+        command = housing.command(self.spec, plain)
         with self.files.output.open("wb") as output:
             try:
                 process = subprocess.Popen(
@@ -199,6 +203,7 @@ class Node:
                     stdout=output,
                     stderr=output,
                     cwd=self.files.home,
+                    env={**os.environ, **housing.environment(self.spec)},
                     start_new_session=True,
                 )
             except OSError as error:

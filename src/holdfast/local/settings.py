@@ -105,7 +105,7 @@ def _size() -> dict[str, str]:
 
 
 def server_properties(
-    spec: ClusterSpec, node: NodeSpec, data: Path, overrides: Overrides | None = None
+    spec: ClusterSpec, node: NodeSpec, data: Path, settings: Mapping[str, str] | None = None
 ) -> str:
     """Return the text of ``server.properties`` for one node.
 
@@ -113,11 +113,10 @@ def server_properties(
         spec: the cluster.
         node: which of its nodes.
         data: the node's data folder.
-        overrides: broker settings that replace ours, for experiments.
+        settings: broker settings that replace ours, for experiments.
     """
-    given = overrides(spec, node) if callable(overrides) else overrides or {}
-    settings = _addresses(spec, node, data) | _replication(spec) | _failover() | _size() | dict(given)
-    return "".join(f"{key}={_escape(value)}\n" for key, value in settings.items())
+    all_ = _addresses(spec, node, data) | _replication(spec) | _failover() | _size() | dict(settings or {})
+    return "".join(f"{key}={_escape(value)}\n" for key, value in all_.items())
 
 
 def _escape(value: str) -> str:

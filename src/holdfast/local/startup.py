@@ -17,6 +17,7 @@ import psutil
 
 from holdfast.errors import BrokersUnreachable, EmbeddedClusterError
 from holdfast.kafka.probe import wait_until_ready
+from holdfast.local.housing import Housing
 from holdfast.local.jars import kafka_version
 from holdfast.local.jvm import Kafka
 from holdfast.local.node import Node, wait_until_gone
@@ -95,12 +96,14 @@ class Startup:
         kafka: how its programs are run.
         overrides: broker settings that replace the built-in ones.
         progress: told about the steps.
+        housing: where the brokers live.
     """
 
     folder: Path
     kafka: Kafka
     overrides: Overrides
     progress: Progress
+    housing: Housing
 
     def run(self, spec: ClusterSpec, missing: frozenset[int]) -> None:
         """Start the nodes with the ids in `missing` and wait until the whole cluster is ready.
@@ -160,11 +163,12 @@ class Startup:
     def _launch(self, spec: ClusterSpec, nodes: tuple[Node, ...]) -> None:
         try:
             for node in nodes:
-                node.configure(spec, self.overrides)
+                node.configure(spec, self.overrides, self.housing)
             self._format(spec, tuple(node for node in nodes if not node.is_formatted()))
             self.progress.step(f"Starting Apache Kafka {kafka_version()}: {counted(len(nodes), 'broker')}")
+            self.housing.prepare(spec)
             for node in nodes:
-                node.launch(self.kafka)
+                node.launch(self.kafka, self.housing)
         except OSError as error:
             raise EmbeddedClusterError(
                 f"cannot write to {self.folder}: {error.strerror or error}. Make room or make it writable, "

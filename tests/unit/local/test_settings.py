@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from holdfast.local.housing import Housing
+from holdfast.local.node import Node
 from holdfast.local.settings import server_properties
 from holdfast.local.spec import ClusterSpec, NodeSpec
 
@@ -45,13 +47,21 @@ def test_overrides_win() -> None:
     assert settings["log.flush.interval.messages"] == "1"
 
 
-def test_overrides_may_differ_between_nodes() -> None:
+class Attic(Housing):
+    """A place that asks for settings of its own."""
+
+    def settings(self, spec: ClusterSpec, node: NodeSpec) -> dict[str, str]:  # noqa: ARG002
+        return {"broker.rack": f"attic-{node.id}", "num.io.threads": "1"}
+
+
+def test_overrides_may_differ_between_nodes_and_win_over_their_place(tmp_path: Path) -> None:
     """As they must where they name ports."""
-    for node in TWO_NODES.nodes:
-        text = server_properties(
-            TWO_NODES, node, Path("/data"), lambda _, each: {"broker.rack": f"rack-{each.id}"}
-        )
-        assert read(text)["broker.rack"] == f"rack-{node.id}"
+    for spec in TWO_NODES.nodes:
+        node = Node(tmp_path, spec)
+        node.configure(TWO_NODES, lambda _, each: {"broker.rack": f"rack-{each.id}"}, Attic())
+        settings = read(node.files.properties.read_text())
+        assert settings["broker.rack"] == f"rack-{spec.id}"
+        assert settings["num.io.threads"] == "1"
 
 
 def test_a_backslash_in_a_path_survives_the_property_format() -> None:

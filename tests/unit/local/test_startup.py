@@ -8,6 +8,7 @@ import pytest
 
 from holdfast.errors import EmbeddedClusterError
 from holdfast.local import startup
+from holdfast.local.housing import Housing
 from holdfast.local.jvm import Kafka
 from holdfast.local.ports import HOST, free_ports
 from holdfast.local.progress import Silent
@@ -22,7 +23,7 @@ def test_a_full_disk_is_a_clear_error_before_anything_starts(
     monkeypatch.setattr(startup, "MIN_FREE_BYTES", 10**18)
     spec = claim(tmp_path, 1, keep=False)
     with pytest.raises(EmbeddedClusterError, match=r"only \d+ MB are free at .*HOLDFAST_HOME"):
-        Startup(tmp_path, Kafka(()), {}, Silent()).run(spec, frozenset({1}))
+        Startup(tmp_path, Kafka(()), {}, Silent(), Housing()).run(spec, frozenset({1}))
 
 
 def test_a_cluster_without_data_may_change_its_size(tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_a_controller_port_that_running_nodes_know_cannot_be_exchanged(tmp_path:
     """The message names the port and the way out; a client port is exchanged without a word."""
     ports = free_ports(4)
     spec = ClusterSpec("id", (NodeSpec(1, ports[0], ports[1]), NodeSpec(2, ports[2], ports[3])))
-    start = Startup(tmp_path, Kafka(()), {}, Silent())
+    start = Startup(tmp_path, Kafka(()), {}, Silent(), Housing())
     with socket.create_server((HOST, ports[3])):
         with pytest.raises(EmbeddedClusterError, match=re.escape(f"port {ports[3]} of node 2 is taken")):
             start._settle_ports(spec, frozenset({2}))

@@ -1,0 +1,205 @@
+"""The lab's network as its owner sees it: a place for brokers, and rules for what passes between hosts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from holdfast.chaos.network.hosts import (
+    BROKER_PORT,
+    CLIENTS,
+    CONTROLLER_PORT,
+    HOST_VARIABLE,
+    Hosts,
+    broker,
+    broker_address,
+)
+from holdfast.chaos.network.links import LinkCount, LinkRule
+from holdfast.errors import ChaosError
+from holdfast.local.housing import Housing
+from holdfast.local.ports import HOST
+from holdfast.local.spec import ClusterSpec, NodeSpec
+
+Pair = tuple[str, str]
+"""One direction: from which host to which."""
+
+_INNER_PORT = 9094
+_END_S = 5.0
+
+
+class IsolatedNetwork(Housing):
+    """Brokers in namespaces of their own. Clients go on using ``bootstrap_servers`` on loopback.
+
+    Args:
+        hosts: who is on it.
+        seed: of what is thrown for: which packets are lost, how much each is late.
+
+    Raises:
+        ChaosError: the permission, or something of the system, is missing; says what.
+    """
+
+    def __init__(self, hosts: Hosts, seed: int = 0) -> None:
+        self.hosts = hosts
+        self._faults: dict[str, Mapping[Pair, LinkRule]] = {}
+        who = {"brokers": list(hosts.brokers), "workers": list(hosts.workers), "seed": seed}
+        self._switch = _Helper("switch", who)
+        self._namespaces: dict[str, int] = self._switch.first["namespaces"]
+        self._relay: _Helper | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the network. Brokers that still run are alone then."""
+        for helper in (self._relay, self._switch):
+            if helper is not None:
+                helper.end()
+
+    # -- as a place for brokers
+
+    def settings(self, spec: ClusterSpec, node: NodeSpec) -> Mapping[str, str]:
+        """Two listeners: the brokers' own network, and the ports of loopback that stand for it."""
+        voters = ",".join(f"{n.id}@{broker_address(n.id)}:{CONTROLLER_PORT}" for n in spec.nodes)
+        address = broker_address(node.id)
+        return {
+            "controller.quorum.voters": voters,
+            "listeners": f"BROKERS://{address}:{_INNER_PORT},CLIENTS://{address}:{BROKER_PORT},"
+            f"CONTROLLER://{address}:{CONTROLLER_PORT}",
+            "advertised.listeners": f"BROKERS://{address}:{_INNER_PORT},CLIENTS://{HOST}:{node.port}",
+            "inter.broker.listener.name": "BROKERS",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,BROKERS:PLAINTEXT,CLIENTS:PLAINTEXT",
+        }
+
+    def prepare(self, spec: ClusterSpec) -> None:
+        """Open the ports of loopback: they are settled now."""
+        if self._relay is not None:
+            self._relay.end()
+        places = {
+            "namespace": self._namespace(CLIENTS),
+            "brokers": {str(n.id): [n.port, broker_address(n.id)] for n in spec.nodes},
+            "hosts": self.hosts.addresses,
+        }
+        self._relay = _Helper("relay", places)
+
+    def command(self, node: NodeSpec, command: Sequence[str]) -> list[str]:
+        """Start a broker in its namespace."""
+        return ["nsenter", f"--net={self._namespace(broker(node.id))}", "--", *command]
+
+    def worker_environment(self, name: str) -> dict[str, str]:
+        """Variables that make a process the host `name` on this network."""
+        return {HOST_VARIABLE: name}
+
+    def _namespace(self, host: str) -> str:
+        return f"/proc/{self._switch.pid}/fd/{self._namespaces[host]}"
+
+    # -- what passes
+
+    def impose(self, fault: str, rules: Mapping[Pair, LinkRule]) -> None:
+        """Begin a fault, or change it: these rules lie on top of those of other faults.
+
+        Raises:
+            ChaosError: a host is not on the network, or the switch has ended.
+        """
+        unknown = {name for pair in rules for name in pair} - set(self._namespaces)
+        if unknown:
+            raise ChaosError(
+                f"not on the network: {', '.join(sorted(unknown))}. There are: {', '.join(self._namespaces)}."
+            )
+        self._faults[fault] = rules
+        self._apply()
+
+    def lift(self, fault: str) -> None:
+        """End a fault; nothing happens if there is none of this name."""
+        if self._faults.pop(fault, None) is not None:
+            self._apply()
+
+    def counts(self) -> dict[Pair, LinkCount]:
+        """What happened on each link since the beginning."""
+        answer = self._switch.ask({"counts": True})
+        return {(source, target): LinkCount(**count) for source, target, count in answer["counts"]}
+
+    def _apply(self) -> None:
+        joined: dict[Pair, LinkRule] = {}
+        for rules in self._faults.values():
+            for pair, rule in rules.items():
+                joined[pair] = joined[pair].joined(rule) if pair in joined else rule
+        self._switch.ask({"rules": [(*pair, rule.as_json()) for pair, rule in joined.items()]})
+
+
+def between(ones: Iterable[str], others: Iterable[str], rule: LinkRule) -> dict[Pair, LinkRule]:
+    """Rules for everything that goes from one side to the other, in this direction only."""
+    others = tuple(others)
+    return {(one, other): rule for one in ones for other in others if one != other}
+
+
+class _Helper:
+    """A process of the network, spoken to in lines of JSON. It ends when we do, however we end.
+
+    Attributes:
+        first: what it said when it was ready.
+    """
+
+    def __init__(self, module: str, settings: dict[str, Any]) -> None:
+        self._name = module
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", f"holdfast.chaos.network.{module}", json.dumps(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # Ctrl-C is for its owner, who may need the network to end in order.
+            start_new_session=True,
+        )
+        try:
+            self.first = self._read()
+        except BaseException:
+            self.end()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Send a line, and return the answer.
+
+        Raises:
+            ChaosError: it refuses or has ended.
+        """
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(question).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            """It has ended; what it said before is read below."""
+        return self._read()
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise ChaosError(f"the {self._name} of the lab's network has ended (pid {self.pid}).")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise ChaosError(answer["error"])
+        return answer
+
+    def end(self) -> None:
+        """End it, and wait for that."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()

@@ -1,0 +1,66 @@
+"""Undoes the faults of a run that was killed.
+
+``python -m holdfast.chaos.undo.guard JOURNAL`` waits until its standard input closes. The runner holds the
+other end of that pipe and nobody else does, so the kernel closes it however the runner ends. What is open in
+the journal then is undone. If the guard is killed as well, the next run or ``holdfast chaos heal`` does it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from holdfast.chaos.undo.journal import Journal
+
+
+class Guard:
+    """The runner's end of the pipe.
+
+    Args:
+        journal: the journal's file.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(journal)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Ctrl-C, and a signal to the runner's group, must not end the guard before its work.
+            start_new_session=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let it undo what is open, and wait until it has."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.wait()
+
+
+def main() -> None:
+    """Wait for the runner's end, then undo what it left."""
+    sys.stdin.buffer.read()
+    failed = Journal(Path(sys.argv[1])).undo_all()
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
