@@ -18,6 +18,8 @@ from typing import Any
 import psutil
 import psycopg
 
+from tests.support.packages import install
+
 _START_S = 30.0
 _PACKAGE = "postgresql"
 
@@ -136,10 +138,7 @@ def _binaries() -> Path:
     """The folder of the server's programs; installed first if this machine has none."""
     if (found := _find()) is not None:
         return found
-    as_root = [] if os.geteuid() == 0 else ["sudo"]
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", _PACKAGE]):
-        subprocess.run([*as_root, "apt-get", *arguments], check=True, env=environment, capture_output=True)
+    install(_PACKAGE)
     found = _find()
     assert found is not None, f"apt-get installed {_PACKAGE}, but there is no initdb"
     return found

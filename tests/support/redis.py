@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any
 import redis
 
 from holdfast.local.ports import free_ports
+from tests.support.packages import install
 
 _START_S = 30.0
 _PACKAGE = "redis-server"
@@ -228,10 +228,7 @@ def _server_program() -> Path:
     """The server's program; installed first if this machine has none."""
     if (found := shutil.which("redis-server")) is not None:
         return Path(found)
-    as_root = [] if os.geteuid() == 0 else ["sudo"]
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", _PACKAGE]):
-        subprocess.run([*as_root, "apt-get", *arguments], check=True, env=environment, capture_output=True)
+    install(_PACKAGE)
     found = shutil.which("redis-server")
     assert found is not None, f"apt-get installed {_PACKAGE}, but there is no redis-server"
     return Path(found)

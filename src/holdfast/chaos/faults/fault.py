@@ -1,0 +1,57 @@
+"""What all faults have in common."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from holdfast.chaos.undo.actions import Action
+from holdfast.errors import FaultFailed
+
+Evidence = Mapping[str, Any]
+"""What was seen of a fault, as plain data for the report: that it happened, and that it is over."""
+
+PROOF_S = 10.0
+"""Seconds within which a fault has to be seen."""
+
+_LOOK_S = 0.02
+
+
+class Fault(ABC):
+    """One fault on targets that are chosen. It is begun once and ended once."""
+
+    def undo(self) -> tuple[Action, ...]:
+        """What a stranger would do to end it, written down before it begins; nothing if all ends with us."""
+        return ()
+
+    @abstractmethod
+    def begin(self) -> Evidence:
+        """Make it happen, and return what proves that it did.
+
+        Raises:
+            FaultFailed: it did not happen.
+        """
+
+    @abstractmethod
+    def end(self) -> Evidence:
+        """Undo it, and return what proves that it is over.
+
+        Raises:
+            FaultFailed: it is not.
+        """
+
+
+def seen(condition: Callable[[], bool], what: str, within: float = PROOF_S) -> float:
+    """Wait until a fault is seen; return the seconds it took.
+
+    Raises:
+        FaultFailed: it was not seen in time.
+    """
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > within:
+            raise FaultFailed(f"{what}: not seen within {within:.0f} s")
+        time.sleep(_LOOK_S)
+    return time.monotonic() - began

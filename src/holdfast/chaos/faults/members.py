@@ -1,0 +1,172 @@
+"""Faults that end or suspend servers: brokers and workers alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from holdfast.chaos.faults.fault import Evidence, Fault, seen
+from holdfast.chaos.faults.ports import Members, Supervised
+from holdfast.chaos.undo.actions import Action
+from holdfast.errors import FaultFailed
+
+WHOLE_S = 90.0
+"""Seconds for all servers to serve again after a fault: a start on a busy machine, and its loading."""
+
+
+class _OnMembers(Fault):
+    """A fault on some of the servers of a kind.
+
+    Args:
+        members: the servers.
+        names: those that it happens to.
+    """
+
+    def __init__(self, members: Members, names: Sequence[str]) -> None:
+        self._members = members
+        self._names = tuple(names)
+        self._before: dict[str, str] = {}
+
+    def _require_alive(self) -> None:
+        for name in self._names:
+            incarnation = self._members.incarnation(name)
+            if incarnation is None:
+                raise FaultFailed(f"{name} is down already; another fault has not ended yet")
+            self._before[name] = incarnation
+
+    def _is_gone(self, name: str) -> bool:
+        return self._members.incarnation(name) != self._before[name]
+
+    def _is_up(self, name: str) -> bool:
+        return self._members.incarnation(name) is not None
+
+    def _goes_on(self, name: str) -> bool:
+        return not self._members.is_suspended(name)
+
+    def _is_new(self, name: str) -> bool:
+        return self._is_up(name) and self._is_gone(name)
+
+    def _actions(self, undo: Callable[[str], Action | None]) -> tuple[Action, ...]:
+        return tuple(action for name in self._names if (action := undo(name)) is not None)
+
+
+class Ended(_OnMembers):
+    """Servers are ended, and started again when the fault is over.
+
+    Args:
+        members: the servers.
+        names: those that it happens to.
+        orderly: they may finish (SIGTERM) instead of being killed (SIGKILL).
+    """
+
+    def __init__(self, members: Members, names: Sequence[str], *, orderly: bool) -> None:
+        super().__init__(members, names)
+        self._end = members.stop if orderly else members.kill
+
+    def undo(self) -> tuple[Action, ...]:
+        """Start them again."""
+        return self._actions(self._members.undo_of_end)
+
+    def begin(self) -> Evidence:
+        """End them; the process of each is seen to be gone."""
+        self._require_alive()
+        for name in self._names:
+            self._end(name)
+        for name in self._names:
+            seen(partial(self._is_gone, name), f"{name} is gone")
+        return {"ended": dict(self._before)}
+
+    def end(self) -> Evidence:
+        """Start them; each is seen to be another process."""
+        for name in self._names:
+            self._members.start(name)
+        for name in self._names:
+            seen(partial(self._is_up, name), f"{name} is back")
+        return {"started": {name: self._members.incarnation(name) for name in self._names}}
+
+
+class Crashed(_OnMembers):
+    """Servers are killed, and started again by those who watch them. It is an instant.
+
+    Args:
+        members: the servers.
+        names: those that it happens to.
+    """
+
+    def __init__(self, members: Supervised, names: Sequence[str]) -> None:
+        super().__init__(members, names)
+        self._crash = members.crash
+
+    def begin(self) -> Evidence:
+        """Kill them; each is seen to be gone."""
+        self._require_alive()
+        for name in self._names:
+            self._crash(name)
+        for name in self._names:
+            seen(partial(self._is_gone, name), f"{name} is gone")
+        return {"crashed": dict(self._before)}
+
+    def end(self) -> Evidence:
+        """Wait until each was started again, which takes longer after each of several crashes in a row."""
+        for name in self._names:
+            seen(partial(self._is_up, name), f"{name} is back", WHOLE_S)
+        return {"started": {name: self._members.incarnation(name) for name in self._names}}
+
+
+class Suspended(_OnMembers):
+    """Servers stand still (SIGSTOP, pause) with their connections open, and go on when the fault is over."""
+
+    def undo(self) -> tuple[Action, ...]:
+        """Let them go on."""
+        return self._actions(self._members.undo_of_suspend)
+
+    def begin(self) -> Evidence:
+        """Suspend them; each is seen suspended."""
+        self._require_alive()
+        for name in self._names:
+            self._members.suspend(name)
+        for name in self._names:
+            seen(partial(self._members.is_suspended, name), f"{name} stands still")
+        return {"suspended": dict(self._before)}
+
+    def end(self) -> Evidence:
+        """Let them go on. One that did not live through it has been replaced, which is told."""
+        for name in self._names:
+            self._members.resume(name)
+        for name in self._names:
+            seen(partial(self._goes_on, name), f"{name} goes on")
+        now = {name: self._members.incarnation(name) for name in self._names}
+        return {"resumed": now, "replaced": [name for name in now if now[name] != self._before[name]]}
+
+
+class Rolled(_OnMembers):
+    """Servers are restarted one after the other, each when all serve again. It is an instant with a length.
+
+    Args:
+        members: the servers.
+        names: those that it happens to, in this order.
+        between: called for each before it is started again, such as to give it a newer version.
+    """
+
+    def __init__(
+        self, members: Members, names: Sequence[str], between: Callable[[str], None] = lambda _: None
+    ) -> None:
+        super().__init__(members, names)
+        self._between = between
+
+    def begin(self) -> Evidence:
+        """Restart each in turn."""
+        self._require_alive()
+        seconds = {}
+        for name in self._names:
+            self._members.stop(name)
+            self._between(name)
+            self._members.start(name)
+            took = seen(partial(self._is_new, name), f"{name} is back", WHOLE_S)
+            self._members.wait_until_whole(WHOLE_S)
+            seconds[name] = round(took, 3)
+        return {"restarted": seconds}
+
+    def end(self) -> Evidence:
+        """It is over when it has happened."""
+        return {}

@@ -1,0 +1,1 @@
+"""Where experiments happen: brokers, workers, disks and clocks that may be broken."""

@@ -1,0 +1,149 @@
+"""An embedded cluster to be broken: real brokers, on a network, disks and clocks of the lab where wanted."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from holdfast.chaos.lab.brokers import EmbeddedBrokers
+from holdfast.chaos.lab.clocks import Clocks
+from holdfast.chaos.lab.disks import Disks
+from holdfast.chaos.network.hosts import Hosts
+from holdfast.chaos.network.isolated import IsolatedNetwork
+from holdfast.chaos.undo.guard import Guard
+from holdfast.chaos.undo.journal import Journal
+from holdfast.local.cluster import EmbeddedCluster
+from holdfast.local.housing import Housing
+from holdfast.local.progress import Progress
+from holdfast.local.settings import Overrides
+from holdfast.local.spec import ClusterSpec, NodeSpec
+
+
+@dataclass(frozen=True, slots=True)
+class LabSettings:
+    """What a lab has.
+
+    Attributes:
+        brokers: how many.
+        isolated: whether each broker is a host of a network that can be disturbed.
+        small_disks: whether each broker has a disk of its own that can be full or slow.
+        clocks: whether the brokers' clocks can be set.
+        workers: names of workers that are hosts of the network.
+        overrides: broker settings that replace the built-in ones.
+        seed: of what the network throws for.
+    """
+
+    brokers: int = 3
+    isolated: bool = False
+    small_disks: bool = False
+    clocks: bool = False
+    workers: tuple[str, ...] = ()
+    overrides: Overrides | None = None
+    seed: int = 0
+
+
+class LabHousing(Housing):
+    """Brokers in the lab.
+
+    Args:
+        network: the lab's network; None for plain loopback.
+        clocks: the lab's clocks; None for the system's.
+    """
+
+    def __init__(self, network: IsolatedNetwork | None, clocks: Clocks | None) -> None:
+        self._network = network or Housing()
+        self._clocks = clocks
+
+    def settings(self, spec: ClusterSpec, node: NodeSpec) -> Mapping[str, str]:
+        """The network's."""
+        return self._network.settings(spec, node)
+
+    def prepare(self, spec: ClusterSpec) -> None:
+        """The network is ready when its ports are open."""
+        self._network.prepare(spec)
+
+    def command(self, node: NodeSpec, command: Sequence[str]) -> list[str]:
+        """In the network."""
+        return self._network.command(node, command)
+
+    def environment(self, node: NodeSpec) -> Mapping[str, str]:
+        """With a clock that can be set."""
+        return self._clocks.environment(node.id) if self._clocks is not None else {}
+
+
+class EmbeddedLab:
+    """A cluster to be broken, with everything that undoes what is done to it. Use it in a ``with`` statement.
+
+    Args:
+        settings: what it has.
+        progress: told about the steps of the brokers' start.
+
+    Attributes:
+        cluster: the brokers as others use them.
+        brokers: the brokers as faults see them.
+        journal: what is under way.
+        network: the network, if it is isolated.
+        disks: the disks, if it has small ones.
+        clocks: the clocks, if they can be set.
+    """
+
+    cluster: EmbeddedCluster
+    brokers: EmbeddedBrokers
+    journal: Journal
+    network: IsolatedNetwork | None = None
+    disks: Disks | None = None
+    clocks: Clocks | None = None
+
+    def __init__(self, settings: LabSettings, progress: Progress | None = None) -> None:
+        self.settings = settings
+        self._progress = progress
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self._open()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _open(self) -> None:
+        wanted, nodes = self.settings, range(1, self.settings.brokers + 1)
+        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-lab-")))
+        self.journal = Journal(folder / "faults.jsonl")
+        self._stack.enter_context(Guard(self.journal.path))
+        if wanted.isolated:
+            network = IsolatedNetwork(Hosts(tuple(nodes), wanted.workers), wanted.seed)
+            self.network = self._stack.enter_context(network)
+        if wanted.clocks:
+            self.clocks = Clocks(folder)
+        self.cluster = EmbeddedCluster.temporary(
+            wanted.brokers,
+            overrides=wanted.overrides,
+            progress=self._progress,
+            housing=LabHousing(self.network, self.clocks),
+        )
+        self.brokers = EmbeddedBrokers(self.cluster)
+        if wanted.small_disks:
+            self.disks = Disks(self.cluster.folder, nodes, self.journal)
+        self._stack.callback(self._stop)
+        self.cluster.start()
+
+    def _stop(self) -> None:
+        """Stop the brokers, then take their disks away, then delete the rest."""
+        if self.cluster.is_running:
+            for name in self.brokers.names:
+                self.brokers.kill(name)
+        if self.disks is not None:
+            self.disks.close()
+        self.cluster.stop()

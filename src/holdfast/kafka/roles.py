@@ -1,0 +1,93 @@
+"""Which broker has which part: leader of a partition, coordinator of a group or of a transactional id."""
+
+from __future__ import annotations
+
+from confluent_kafka.admin import AdminClient
+
+from holdfast.errors import ClusterError
+from holdfast.kafka.errors import mapped
+from holdfast.kafka.quorum import quorum_leader
+from holdfast.kafka.settings import Properties, admin_config
+from holdfast.record import TopicPartition
+
+_TRANSACTIONS = "__transaction_state"
+
+
+class BrokerRoles:
+    """Looks up who has which part at the moment. Every call asks anew, and blocks at most about `timeout`.
+
+    Args:
+        bootstrap_servers: ``host:port`` of some brokers, separated by commas.
+        properties: the user's own client properties.
+        timeout: seconds for one call.
+    """
+
+    def __init__(
+        self, bootstrap_servers: str, properties: Properties | None = None, *, timeout: float = 10.0
+    ) -> None:
+        self._servers = bootstrap_servers
+        self._timeout = timeout
+        with mapped(f"connecting to {bootstrap_servers}"):
+            self._client = AdminClient(admin_config(bootstrap_servers, properties))
+
+    def leader(self, place: TopicPartition) -> int:
+        """The broker that leads a partition.
+
+        Raises:
+            ClusterError: there is no such partition, or nobody leads it now.
+        """
+        leader = self._partition(place).leader
+        if leader < 0:
+            raise ClusterError(f"nobody leads {place.topic}/{place.partition} at the moment")
+        return int(leader)
+
+    def followers(self, place: TopicPartition) -> tuple[int, ...]:
+        """The brokers that have a copy of a partition and do not lead it, those in sync first."""
+        found = self._partition(place)
+        others = [node for node in found.replicas if node != found.leader]
+        return tuple(sorted(others, key=lambda node: (node not in found.isrs, node)))
+
+    def group_coordinator(self, group: str) -> int:
+        """The broker that coordinates a group, and so keeps its offsets.
+
+        Raises:
+            ClusterError: nobody does at the moment.
+        """
+        with mapped(f"looking for the coordinator of group {group}"):
+            answers = self._client.describe_consumer_groups([group], request_timeout=self._timeout)
+            return int(answers[group].result(self._timeout).coordinator.id)
+
+    def transaction_coordinator(self, transactional_id: str) -> int:
+        """The broker that coordinates a transactional id: the leader of the id's partition.
+
+        Source: `Utils.abs(id.hashCode) % partitions` (TransactionStateManager.partitionFor).
+        """
+        count = len(self._topic(_TRANSACTIONS))
+        return self.leader(
+            TopicPartition(_TRANSACTIONS, (_java_hash(transactional_id) & 0x7FFF_FFFF) % count)
+        )
+
+    def controller(self) -> int:
+        """The node that leads the controllers' quorum."""
+        return quorum_leader(self._servers)
+
+    def _partition(self, place: TopicPartition):  # type: ignore[no-untyped-def] # the client has no types
+        partitions = self._topic(place.topic)
+        if place.partition not in partitions:
+            raise ClusterError(f"{place.topic} has no partition {place.partition}; it has {len(partitions)}")
+        return partitions[place.partition]
+
+    def _topic(self, name: str):  # type: ignore[no-untyped-def] # the client has no types
+        with mapped(f"asking {self._servers} for {name}"):
+            found = self._client.list_topics(name, timeout=self._timeout).topics[name].partitions
+        if not found:
+            raise ClusterError(f"there is no topic {name} on {self._servers}")
+        return found
+
+
+def _java_hash(text: str) -> int:
+    """`String.hashCode` of Java, for text of the basic plane."""
+    value = 0
+    for char in text:
+        value = (31 * value + ord(char)) & 0xFFFF_FFFF
+    return value
