@@ -11,8 +11,8 @@ from rich.markup import escape
 
 from holdfast.checks import Check, CheckResult, TopicReader
 from holdfast.cli.words import counted
+from holdfast.declaration.source import did_you_mean
 from holdfast.errors import HoldfastError, TopologyError
-from holdfast.topology.source import did_you_mean
 
 
 def choose_checks(declared: Mapping[str, Check], names: Collection[str] = ()) -> dict[str, Check]:

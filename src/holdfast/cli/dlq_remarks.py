@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from holdfast.declaration.source import did_you_mean
 from holdfast.runtime.letter_choice import Choice
 from holdfast.topology import Topology
-from holdfast.topology.source import did_you_mean
 
 
 def on_order(declared: Topology, processors: Iterable[str]) -> Iterator[str]:

@@ -13,12 +13,12 @@ import typer
 import yaml
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
+from holdfast.declaration.source import did_you_mean
 from holdfast.engine.handler import To
 from holdfast.errors import HoldfastError, PublishError
 from holdfast.kafka.producer import Producer
 from holdfast.schema.explain import explain_fields
 from holdfast.topology import ResolvedProducer, Topology
-from holdfast.topology.source import did_you_mean
 
 SetOption = typer.Option(
     None,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from holdfast.declaration.source import Problem, did_you_mean
 from holdfast.schema import Event
 from holdfast.topology.sink_decls import ParquetSinkDecl
-from holdfast.topology.source import Problem, did_you_mean
 
 
 def column_problems(handler: str, kinds: Iterable[type], sink: ParquetSinkDecl) -> Iterator[Problem]:

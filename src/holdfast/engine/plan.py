@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from holdfast.declaration.source import Problem
 from holdfast.engine.column_check import column_problems
 from holdfast.engine.handler import HandlerSpec, inspect_handler
 from holdfast.engine.leader_task import TaskSpec, inspect_task
@@ -20,7 +21,6 @@ from holdfast.topology.error_decls import RetryDecl
 from holdfast.topology.model import MAX_BYTES, ProcessorDecl
 from holdfast.topology.resolved import ResolvedLeaderTask, ResolvedProcessor, ResolvedSink, ResolvedTopic
 from holdfast.topology.sink_decls import ACCEPTED, ParquetSinkDecl
-from holdfast.topology.source import Problem
 
 RECORD_BYTES = 1_000_000
 """The largest value written where a topic does not set `max.message.bytes`: the client's default."""

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from holdfast.checks import Recorded
+from holdfast.declaration.source import did_you_mean
 from holdfast.errors import DecodeError, TopologyError
 from holdfast.kafka.partitioner import partition_of
 from holdfast.kafka.scan import LogScanner
 from holdfast.record import Message, Position, TopicPartition
 from holdfast.schema import EventDecoder, ValueCodec
 from holdfast.topology import ProcessorDecl, ResolvedTopology, Topology
-from holdfast.topology.source import did_you_mean
 
 CACHED_RECORDS = 1_000_000
 """How many decoded records are kept for the next check that reads the same topic. Each takes about 1 kB."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from holdfast.declaration.source import Location
 from holdfast.errors import SettingError
 from holdfast.kafka.known_names import unknown_names
 from holdfast.kafka.settings import checked
 from holdfast.sinks.variables import expanded, expanded_dsn, misnamed, missing
 from holdfast.topology.sink_decls import KafkaSinkDecl, PostgresSinkDecl, SinkDecl
-from holdfast.topology.source import Location
 
 _MISNAMED = (
     "a `${...}` in it is no variable: its name has letters, digits and `_` only, and there is no notation "

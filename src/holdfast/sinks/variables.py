@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
+from holdfast.declaration.source import Location
 from holdfast.topology.sink_decls import (
     HttpSinkDecl,
     KafkaSinkDecl,
@@ -15,7 +16,6 @@ from holdfast.topology.sink_decls import (
     RedisSinkDecl,
     SinkDecl,
 )
-from holdfast.topology.source import Location
 
 _VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
 

@@ -1,6 +1,6 @@
 """The declaration of an application: model, strict loading, checks and the plan for a cluster.
 
-- `load` reads `topology.yaml` into frozen values (`source`, `fields`, `model`, `sink_decls`, `translate`,
+- `load` reads `topology.yaml` into frozen values (`fields`, `model`, `sink_decls`, `translate`, `mend`,
   `check`)
 - `resolve` and `check_file` also import what the file names (`references`, `resolved`)
 - `plan` compares the declaration with what a cluster holds (`spec`)
@@ -10,6 +10,7 @@ Loading and resolving report every problem at once, with its line. Nothing here 
 
 from __future__ import annotations
 
+from holdfast.declaration.source import Source
 from holdfast.topology.load import DEFAULT_FILE, load
 from holdfast.topology.model import (
     FaustDecl,
@@ -31,7 +32,6 @@ from holdfast.topology.resolved import (
     ResolvedTopology,
 )
 from holdfast.topology.sink_decls import CustomSinkDecl, PostgresSinkDecl, RedisSinkDecl, SinkDecl
-from holdfast.topology.source import Source
 from holdfast.topology.spec import TopicSpec
 
 __all__ = [

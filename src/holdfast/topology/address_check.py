@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from holdfast.declaration.source import Location, Problem
 from holdfast.topology.sink_decls import HttpSinkDecl, RedisSinkDecl
-from holdfast.topology.source import Location, Problem
 
 _PORT = "the port behind the host is no number from 1 to 65535"
 

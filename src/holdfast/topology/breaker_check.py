@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from holdfast.declaration.source import Location, Problem
 from holdfast.errors import PolicyError
 from holdfast.topology.sink_decls import AnySinkDecl, HttpSinkDecl
-from holdfast.topology.source import Location, Problem
 
 _STUCK_MS = 5_000
 """How much later than twice its `timeout` a worker ends whose sink does not return from a batch."""

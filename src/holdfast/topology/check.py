@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
+from holdfast.declaration.source import Location, Problem, did_you_mean
 from holdfast.topology.address_check import redis_problems, service_problems
 from holdfast.topology.breaker_check import breaker_problems
 from holdfast.topology.fields import TOPIC_NAME_LIMIT
@@ -17,7 +18,6 @@ from holdfast.topology.model import (
     Topology,
 )
 from holdfast.topology.sink_decls import HttpSinkDecl, KafkaSinkDecl, ParquetSinkDecl, RedisSinkDecl
-from holdfast.topology.source import Location, Problem, did_you_mean
 
 _MOST_DIGITS = 38
 """Of a decimal in a Parquet file."""

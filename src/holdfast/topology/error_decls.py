@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from holdfast.topology.declared import Declared
+from holdfast.declaration.base import Declared
 from holdfast.topology.fields import Count, Fraction, Wait
 
 

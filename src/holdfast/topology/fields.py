@@ -1,55 +1,20 @@
-"""Types of the single values in a topology file.
-
-Each type answers a wrong value with one phrase ("expected a whole number above 0"),
-so that a report reads the same for every kind of mistake.
-"""
+"""Types of the single values in a topology file."""
 
 from __future__ import annotations
 
 import keyword
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    StrictStr,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, Field, StrictStr
 
-EXPECTED = "expected"
-"""Type of the pydantic error whose message is complete as it stands."""
+from holdfast.declaration.values import duration_ms, expected
 
 TOPIC_NAME_LIMIT = 249
 """Longest topic name that Kafka accepts, in characters."""
-
-_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
-def expected(what: str) -> WrapValidator:
-    """Replace every error of the annotated type by "expected `what`"."""
-
-    def validate(value: Any, inner: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return inner(value)
-        except ValidationError:
-            raise PydanticCustomError(EXPECTED, "expected {what}", {"what": what}) from None
-
-    return WrapValidator(validate)
-
-
-def _duration_ms(value: object) -> int:
-    match = re.fullmatch(r"(\d{1,9})\s*(ms|s|m|h|d)", value) if isinstance(value, str) else None
-    if match is None or not int(match[1]):
-        raise ValueError
-    return int(match[1]) * _UNITS_MS[match[2]]
 
 
 def _topic_name(value: str) -> str:
@@ -94,34 +59,34 @@ Replication = Annotated[int, Field(strict=True, gt=0, le=32_767), expected("a wh
 # A commit must end well within the transaction's time-out of 10 s.
 CommitInterval = Annotated[
     int,
-    BeforeValidator(_duration_ms),
+    BeforeValidator(duration_ms),
     Field(le=5_000),
     expected("a duration from 1ms to 5s, such as 100ms"),
 ]
 # Several heartbeats (every 200 ms) have to fit in.
 SessionTimeout = Annotated[
     int,
-    BeforeValidator(_duration_ms),
+    BeforeValidator(duration_ms),
     Field(ge=2_000, le=1_800_000),
     expected("a duration from 2s to 30m, such as 6s"),
 ]
 
 Interval = Annotated[
     int,
-    BeforeValidator(_duration_ms),
+    BeforeValidator(duration_ms),
     Field(ge=100, le=366 * 86_400_000),
     expected("a duration from 100ms to 366d, such as 30s"),
 ]
 Wait = Annotated[
     int,
-    BeforeValidator(_duration_ms),
+    BeforeValidator(duration_ms),
     Field(ge=1, le=3_600_000),
     expected("a duration from 1ms to 1h, such as 200ms"),
 ]
 # A worker that is to hand over shards waits for the batch on its way.
 SinkTimeout = Annotated[
     int,
-    BeforeValidator(_duration_ms),
+    BeforeValidator(duration_ms),
     Field(ge=100, le=20_000),
     expected("a duration from 100ms to 20s, such as 10s"),
 ]
@@ -151,7 +116,7 @@ TopicPrefix = Annotated[
 # A transaction on other brokers begins, is written and ends in it.
 BrokerTimeout = Annotated[
     int,
-    BeforeValidator(_duration_ms),
+    BeforeValidator(duration_ms),
     Field(ge=1_000, le=20_000),
     expected("a duration from 1s to 20s, such as 10s"),
 ]

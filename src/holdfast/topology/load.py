@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from holdfast.declaration.source import Location, Parsed, Problem, Source, content_of, parse
 from holdfast.errors import TopologyErrors
 from holdfast.topology.check import cross_check
 from holdfast.topology.declared import SOURCE
 from holdfast.topology.mend import NO_TOPICS, covers, mend
 from holdfast.topology.model import Topology
-from holdfast.topology.source import Location, Parsed, Problem, Source, parse
 from holdfast.topology.translate import location, problems_of
 
 DEFAULT_FILE = Path("topology.yaml")
 """The file that is read where no other is named."""
+
+_NEEDED = "`app` and `topics`"
 
 
 class Draft(NamedTuple):
@@ -56,28 +59,26 @@ def read(path: Path) -> Draft:
     Raises:
         TopologyError: the file cannot be read at all.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise TopologyErrors(
-            (f"{path}: there is no such file; give its path, or work in the folder that holds it",)
-        ) from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise TopologyErrors((f"{path}: cannot be read: {reason}",)) from None
-    return build(parse(content, path))
+    return build(parse(content_of(path, TopologyErrors), path, _NEEDED))
 
 
 def build(parsed: Parsed) -> Draft:
     """Turn plain data into a declaration; never raises for what the data holds."""
     data, source, problems = parsed
     if not isinstance(data, dict):
-        wrong = () if problems else (Problem((), "expected a mapping with `app` and `topics`"),)
+        wrong = () if problems else (Problem((), f"expected a mapping with {_NEEDED}"),)
         return Draft(None, source, (*problems, *wrong))
+    source = replace(source, written=_single_events(source))
     data, forgotten = _assume_faust(data)
     topology, invalid, mended = _validate({**data, SOURCE: source})
     crossed = _cross_check(topology, data, mended) if topology else ()
     return Draft(topology, source, (*problems, *forgotten, *invalid, *crossed), mended)
+
+
+def _single_events(source: Source) -> dict[Location, Location]:
+    """A topic's only event may be written as `event`."""
+    single = [at for at in source.lines if at[:1] == ("topics",) and at[2:] == ("event",)]
+    return {(*at[:2], "events", 0): at for at in single}
 
 
 def _assume_faust(data: dict[str, Any]) -> tuple[dict[str, Any], tuple[Problem, ...]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from holdfast.topology.source import Location
+from holdfast.declaration.source import Location
 from holdfast.topology.translate import location
 
 _REFERENCE = "holdfast:Event"

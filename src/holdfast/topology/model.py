@@ -13,8 +13,10 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import Discriminator, Field, StrictBool, Tag, model_validator
 
+from holdfast.declaration.base import Declared
+from holdfast.declaration.source import Source, did_you_mean
 from holdfast.errors import TopologyError
-from holdfast.topology.declared import APP, NAME, Declared
+from holdfast.topology.declared import APP, NAME
 from holdfast.topology.error_decls import LetterLimitDecl, RetryDecl
 from holdfast.topology.fields import (
     UNVERSIONED,
@@ -43,7 +45,6 @@ from holdfast.topology.fields import (
     Version,
 )
 from holdfast.topology.sink_decls import SinkDecl
-from holdfast.topology.source import Source, did_you_mean
 from holdfast.topology.spec import TopicSpec, durable
 
 T = TypeVar("T")
@@ -336,7 +337,7 @@ AnyProcessor = Annotated[
 class Topology(Declared):
     """The whole declaration of one application."""
 
-    source: Source = Field(default=Source(), alias="<source>", repr=False)
+    source: Source = Field(default=Source(Path("topology.yaml")), alias="<source>", repr=False)
     """The file that it was read from."""
 
     app: AppName

@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from holdfast.declaration.source import Location, Problem, did_you_mean
 from holdfast.topology.sink_decls import CustomSinkDecl
-from holdfast.topology.source import Location, Problem, did_you_mean
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 

@@ -9,9 +9,9 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
+from holdfast.declaration.source import did_you_mean
 from holdfast.errors import HoldfastError, TopologyError
 from holdfast.extras import with_extra
-from holdfast.topology.source import did_you_mean
 
 
 class BrokenModuleError(TopologyError):

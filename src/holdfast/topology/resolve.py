@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from holdfast.declaration.source import Location, Problem, did_you_mean
 from holdfast.errors import HoldfastError, SchemaError, TopologyError, TopologyErrors
 from holdfast.schema import KEY_TYPES, Event, check_event_class, check_value_type, may_be_key
 from holdfast.topology.load import DEFAULT_FILE, Draft, read
@@ -27,7 +28,6 @@ from holdfast.topology.resolved import (
     ResolvedTopology,
 )
 from holdfast.topology.sink_decls import CustomSinkDecl, SinkDecl
-from holdfast.topology.source import Location, Problem, did_you_mean
 
 _PLAIN_TYPES: Mapping[str, type] = {
     "bool": bool,

@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, StrictStr, Tag
 
+from holdfast.declaration.base import Declared
 from holdfast.errors import PolicyError
 from holdfast.resilience import BreakerSettings
-from holdfast.topology.declared import Declared
 from holdfast.topology.fields import (
     BrokerTimeout,
     ColumnName,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from holdfast.topology.declared import APP, NAME, SOURCE
-from holdfast.topology.fields import EXPECTED
+from holdfast.declaration.source import Location, Problem, did_you_mean, show
+from holdfast.declaration.wording import is_told, known_keys, missing_key, unknown_key, word
 from holdfast.topology.model import (
     FaustDecl,
     LeaderTaskDecl,
@@ -28,7 +27,6 @@ from holdfast.topology.sink_decls import (
     PostgresSinkDecl,
     RedisSinkDecl,
 )
-from holdfast.topology.source import UNREADABLE, Location, Problem, did_you_mean, show
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     "topics": TopicDecl,
@@ -58,13 +56,7 @@ _SECRET = ("password", "secret", "key.pem", "sasl.jaas.config", "sasl.oauthbeare
 def problems_of(error: ValidationError) -> tuple[Problem, ...]:
     """Return one problem for each error that pydantic found, located as in the file."""
     details = error.errors(include_url=False)
-    return tuple(Problem(location(detail), _word(detail)) for detail in details if not _told(detail))
-
-
-def _told(detail: ErrorDetails) -> bool:
-    """Tell whether another problem has said it: of the YAML itself, or of the entries of a list."""
-    counts_wrong_entries = detail["type"] == "too_short" and bool(detail["input"])
-    return detail["input"] is UNREADABLE or counts_wrong_entries
+    return tuple(Problem(location(detail), _word(detail)) for detail in details if not is_told(detail))
 
 
 def location(detail: ErrorDetails) -> Location:
@@ -90,32 +82,16 @@ def model_at(detail: ErrorDetails) -> type[BaseModel]:
     return _SECTIONS.get(str(at[0]), Topology) if len(at) > 2 else Topology
 
 
-def known_keys(model: type[BaseModel]) -> tuple[str, ...]:
+def keys_of(model: type[BaseModel]) -> tuple[str, ...]:
     """Return the keys that a mapping of this model may have in the file."""
-    keys = [field.alias or name for name, field in model.model_fields.items()]
-    extra = ["event"] if model is TopicDecl else []
-    return (*(key for key in keys if key not in (APP, NAME, SOURCE)), *extra)
+    return (*known_keys(model), *(["event"] if model is TopicDecl else []))
 
 
 def _unknown(detail: ErrorDetails) -> str:
-    known = known_keys(model_at(detail))
     key = str(detail["loc"][-1])
     if key == "event":
         return "`events` is given as well; keep one of the two"
-    return f"unknown key{did_you_mean(key, known)} (known: {', '.join(known)})"
-
-
-def _missing(detail: ErrorDetails) -> str:
-    model = model_at(detail)
-    by_key = {field.alias or name: field.description for name, field in model.model_fields.items()}
-    meaning = by_key.get(str(detail["loc"][-1])) or ""
-    return f"missing: {meaning[0].lower()}{meaning[1:].splitlines()[0].rstrip('.')}" if meaning else "missing"
-
-
-def _choice(detail: ErrorDetails) -> str:
-    choices = detail["ctx"]["expected"].replace("'", "")
-    names = choices.replace(" or ", ", ").split(", ")
-    return f"expected {choices}, got {_given(detail)}{did_you_mean(str(detail['input']), names)}"
+    return unknown_key(key, keys_of(model_at(detail)))
 
 
 def _no_kind(detail: ErrorDetails) -> str:
@@ -150,27 +126,13 @@ def _kept_back(value: object) -> str:
     return "something else (not shown, as it may hold a password)" if isinstance(value, str) else show(value)
 
 
-def _expected(what: str) -> Callable[[ErrorDetails], str]:
-    return lambda detail: f"expected {what}, got {_given(detail)}"
-
-
-_WORDS: Mapping[str, Callable[[ErrorDetails], str]] = {
-    "extra_forbidden": _unknown,
-    "missing": _missing,
-    "literal_error": _choice,
-    "union_tag_invalid": _no_kind,
-    "bool_type": _expected("true or false"),
-    "dict_type": _expected("a mapping (key: value)"),
-    "mapping_type": _expected("a mapping (key: value)"),
-    "model_type": _expected("a mapping (key: value)"),
-    "model_attributes_type": _expected("a mapping (key: value)"),
-    "tuple_type": _expected("a list"),
-    "too_short": lambda _: "expected at least one entry, got none",
-}
-
-
 def _word(detail: ErrorDetails) -> str:
-    if detail["type"] == EXPECTED:
-        return f"{detail['msg']}, got {_given(detail)}"
-    word: Callable[[ErrorDetails], Any] | None = _WORDS.get(detail["type"])
-    return word(detail) if word else f"{detail['msg']}, got {_given(detail)}"
+    match detail["type"]:
+        case "extra_forbidden":
+            return _unknown(detail)
+        case "missing":
+            return missing_key(str(detail["loc"][-1]), model_at(detail))
+        case "union_tag_invalid":
+            return _no_kind(detail)
+        case _:
+            return word(detail, _given)

@@ -9,10 +9,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.declaration.source import parse
 from holdfast.errors import TopologyErrors
 from holdfast.topology import Topology, load
 from holdfast.topology.load import build
-from holdfast.topology.source import parse
 
 INVALID = Path(__file__).parent / "invalid"
 

@@ -21,7 +21,7 @@ from holdfast.topology import (
     Topology,
 )
 from holdfast.topology.sink_decls import BreakerDecl
-from holdfast.topology.translate import known_keys
+from holdfast.topology.translate import keys_of
 
 SINKS = (PostgresSinkDecl, CustomSinkDecl, BreakerDecl)
 MODELS = (Topology, TopicDecl, ProcessorDecl, FaustDecl, ProducerDecl, LeaderTaskDecl, *SINKS)
@@ -173,7 +173,7 @@ GUIDE = Path(__file__).parents[3] / "docs" / "guide"
 def test_the_guide_names_every_key() -> None:
     """A new key needs a line there."""
     text = "".join((GUIDE / page).read_text(encoding="utf-8") for page in ("topology.md", "sinks.md"))
-    keys = {key for model in MODELS for key in known_keys(model)}
+    keys = {key for model in MODELS for key in keys_of(model)}
     assert [key for key in sorted(keys) if f"`{key}`" not in text and f"`{key}:" not in text] == []
 
 

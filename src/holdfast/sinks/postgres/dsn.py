@@ -15,7 +15,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from holdfast.topology.source import did_you_mean
+from holdfast.declaration.source import did_you_mean
 
 _URI: Final = re.compile(r"postgres(ql)?://")
 _OTHER_URI: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from holdfast.errors import HoldfastError
+
 Location = tuple[str | int, ...]
 """The way to a value: keys of mappings and indexes of lists."""
 
@@ -43,19 +45,21 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """The file that a topology was read from.
+    """The file that a declaration was read from.
 
     Attributes:
         path: the file, as the user named it.
         lines: line of each location, counted from 1.
+        written: how the file writes a place that a model knows by another location.
     """
 
-    path: Path = Path("topology.yaml")
+    path: Path
     lines: Mapping[Location, int] = field(default_factory=dict)
+    written: Mapping[Location, Location] = field(default_factory=dict)
 
     def line(self, at: Location) -> int:
         """Return the line of `at` or of its nearest parent."""
-        at = self._spelled(at)
+        at = self.written.get(at, at)
         while at and at not in self.lines:
             at = at[:-1]
         return self.lines.get(at, 1)
@@ -69,14 +73,9 @@ class Source:
         return problem.line or self.line(problem.at)
 
     def _word(self, problem: Problem) -> str:
-        label = ".".join(str(part) for part in self._spelled(problem.at))
+        label = ".".join(str(part) for part in self.written.get(problem.at, problem.at))
         text = f"{self.path}:{self._line_of(problem)}: {label}{': ' if label else ''}{problem.text}"
         return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-    def _spelled(self, at: Location) -> Location:
-        """A topic's only event may be written as `event`."""
-        single = (*at[:2], "event")
-        return single if at[:1] == ("topics",) and at[2:] == ("events", 0) and single in self.lines else at
 
 
 class Parsed(NamedTuple):
@@ -108,8 +107,29 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def parse(content: bytes, path: Path) -> Parsed:
-    """Turn the bytes of a YAML file into plain data; never raises for what they hold."""
+def content_of(path: Path, refusal: type[HoldfastError]) -> bytes:
+    """Return what is in a file.
+
+    Raises:
+        HoldfastError: it cannot be read; a `refusal`, whose problems are one line.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        text = "there is no such file; give its path, or work in the folder that holds it"
+    except (OSError, ValueError) as error:
+        text = f"cannot be read: {error.strerror if isinstance(error, OSError) else error}"
+    raise refusal((f"{path}: {text}",))
+
+
+def parse(content: bytes, path: Path, needs: str = "") -> Parsed:
+    """Turn the bytes of a YAML file into plain data; never raises for what they hold.
+
+    Args:
+        content: the bytes.
+        path: the file, as the user named it.
+        needs: which keys a file of this kind has at least, for one that is empty.
+    """
     try:
         loader = _Loader(content)
         node = loader.get_single_node()
@@ -125,7 +145,7 @@ def parse(content: bytes, path: Path) -> Parsed:
     except (yaml.YAMLError, UnicodeError, ValueError) as error:
         return _unreadable(path, 1, f"not valid YAML: {' '.join(str(error).split())}")
     if node is None:
-        return _unreadable(path, 1, "the file is empty; it needs at least `app` and `topics`")
+        return _unreadable(path, 1, f"the file is empty{f'; it needs at least {needs}' if needs else ''}")
     builder = _Builder(loader)
     data = builder.build(node, ())
     return Parsed(data, Source(path, builder.lines), tuple(builder.problems))
