@@ -55,7 +55,8 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   ├── SinkFenced             a newer owner of a shard has written to it
     │   ├── SinkBehind             it has lost what it had taken: those records are handled again
     │   └── SinkStuck              it does not return from a call: only a new process can begin anew
-    ├── ChaosError                 an experiment cannot be done as it was asked
+    ├── ChaosError                 the chaos lab cannot do what it was asked for
+    │   ├── ExperimentErrors       an experiment holds mistakes; all of them, one report
     │   └── FaultFailed            a fault did not happen, or cannot be undone
     ├── MetricsError               metrics cannot be served where they were asked for
     └── WorkerError                a worker process cannot go on
@@ -387,7 +388,19 @@ class SinkStuck(SinkError):
 
 
 class ChaosError(HoldfastError):
-    """An experiment cannot be done as it was asked; the message says what is missing."""
+    """The chaos lab cannot do what it was asked for."""
+
+
+class ExperimentErrors(ChaosError):
+    """Every problem found in an experiment, in the order of the file.
+
+    Attributes:
+        problems: one line of text for each problem, with file and line.
+    """
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
 
 
 class FaultFailed(ChaosError):

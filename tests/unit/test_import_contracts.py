@@ -18,6 +18,10 @@ FORBIDDEN = {
         "import confluent_kafka",
         "The engine is sans-IO: no Kafka client, no store, no clock",
     ),
+    "src/holdfast/chaos/experiment/schedule.py": (
+        "import time",
+        "Chaos experiments are data: no broker, no process, no clock",
+    ),
     "src/holdfast/resilience/retry.py": (
         "import confluent_kafka",
         "Resilience knows no Kafka and nothing of Holdfast but its errors",

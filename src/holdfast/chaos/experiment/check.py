@@ -1,0 +1,162 @@
+"""Checks across the parts of an experiment, before anything is started."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from holdfast.chaos.experiment.draft import Draft
+from holdfast.chaos.experiment.fault_check import fault_problems
+from holdfast.chaos.experiment.invariants import INVARIANTS, WITHOUT_TRANSACTIONS
+from holdfast.chaos.experiment.mix_check import mix_problems
+from holdfast.chaos.experiment.model import Cluster, Workload
+from holdfast.chaos.experiment.overlap import overlaps
+from holdfast.chaos.experiment.words import span_text
+from holdfast.declaration.source import Location, Problem
+
+_NOT_OF_RAW = {
+    "engine": "clients write and read by themselves: no engine works",
+    "standby": "clients keep no state that could be kept warm",
+    "processor": "clients write and read by themselves: no processor works",
+}
+_NOT_OF_AN_APPLICATION = {
+    "engine": "an application runs as its topology says",
+    "keys": "an application's producers choose the keys",
+    "partitions": "its topology says how many partitions its topics have",
+    "replication": "its topology says on how many brokers its topics are kept",
+    "standby": "its topology says it of each processor",
+    "processor": "its topology says it of each processor",
+}
+_ONLY_EMBEDDED = ("network", "disk", "broker_config")
+_ONLY_EXTERNAL = ("bootstrap_servers", "fair_game")
+
+
+def cross_check(draft: Draft) -> tuple[Problem, ...]:
+    """Return what is wrong between the parts of an experiment, as far as they are right themselves."""
+    return (
+        *_one_of_two(draft),
+        *(_cluster(draft.cluster) if draft.cluster else ()),
+        *(_workload(draft.workload) if draft.workload else ()),
+        *_copies(draft),
+        *fault_problems(draft),
+        *_overlaps(draft),
+        *mix_problems(draft),
+        *_invariants(draft),
+    )
+
+
+def _one_of_two(draft: Draft) -> Iterator[Problem]:
+    if {"faults", "random"} <= draft.keys:
+        text = "`faults` is given as well; keep the time line, or faults by chance"
+        yield Problem(("random",), text)
+    elif not {"faults", "random"} & draft.keys:
+        text = "it says neither `faults` nor `random`: an experiment has one of the two"
+        yield Problem((), text)
+    elif draft.head is not None and "faults" in draft.keys and not draft.head.faults:
+        yield Problem(("faults",), "expected at least one fault, got none")
+
+
+def _cluster(cluster: Cluster) -> Iterator[Problem]:
+    given = cluster.model_fields_set
+    if cluster.kind != "embedded":
+        for key in sorted(given.intersection(_ONLY_EMBEDDED)):
+            yield Problem(("cluster", key), f"only an embedded cluster has it, not {cluster.kind}; remove it")
+    if cluster.kind != "external":
+        for key in sorted(given.intersection(_ONLY_EXTERNAL)):
+            yield Problem(
+                ("cluster", key), f"only a cluster of yours has it (`kind: external`), not {cluster.kind}"
+            )
+        return
+    if "brokers" in given:
+        yield Problem(("cluster", "brokers"), "a cluster of yours has the brokers that it has; remove it")
+    if cluster.bootstrap_servers is None:
+        yield Problem(("cluster", "bootstrap_servers"), "missing: where some brokers of your cluster are")
+    if not cluster.fair_game:
+        text = (
+            "this cluster is not marked as fair game, and nothing is done to it: an experiment loads it and "
+            "breaks what works on it. Say `fair_game: true` if that may be"
+        )
+        yield Problem(("cluster", "fair_game"), text)
+
+
+def _workload(workload: Workload) -> Iterator[Problem]:
+    given = workload.model_fields_set
+    reasons = {"raw": _NOT_OF_RAW, "application": _NOT_OF_AN_APPLICATION}.get(workload.kind, {})
+    for key, reason in reasons.items():
+        if key in given:
+            yield Problem(("workload", key), f"{reason}; remove it")
+    at: Location = ("workload", "topology")
+    if workload.kind == "application" and workload.topology is None:
+        yield Problem(at, "missing: the application's topology file, seen from this file")
+    elif workload.kind != "application" and workload.topology is not None:
+        yield Problem(at, f"only an `application` has a topology, not `{workload.kind}`; remove it")
+    if workload.kind == "raw":
+        return
+    if workload.engine != "holdfast" and not reasons:
+        for key in ("standby", "processor"):
+            if key in given:
+                text = f"it is a setting of Holdfast's engine, and `{workload.engine}` works here; remove it"
+                yield Problem(("workload", key), text)
+    elif workload.standby >= workload.workers:
+        text = f"{workload.standby} warm copies need as many other workers, of {workload.workers} in all"
+        yield Problem(("workload", "standby"), text)
+
+
+def _copies(draft: Draft) -> Iterator[Problem]:
+    if draft.workload is None or draft.cluster is None or draft.cluster.kind == "external":
+        return
+    copies, brokers = draft.workload.replication, draft.cluster.brokers
+    if copies is not None and copies > brokers:
+        text = f"{copies} copies need as many brokers, and the cluster has {brokers}"
+        yield Problem(("workload", "replication"), text)
+
+
+def _overlaps(draft: Draft) -> Iterator[Problem]:
+    placed = draft.time_line
+    for earlier, later, start_ms in overlaps([it.value for it in placed]):
+        fault = placed[earlier].value.fault
+        if earlier == later:
+            text = (
+                "it begins again before it has ended, and that end undoes both: raise `every`, or lower `for`"
+            )
+            yield Problem((*placed[later].at, "every"), text)
+            continue
+        line = f"`{fault.kind.name}`{f' on `{fault.target}`' if fault.target else ''}"
+        text = (
+            f"at {span_text(start_ms)} it meets {line} ({'.'.join(map(str, placed[earlier].at))}), which "
+            f"changes {fault.kind.alters} as well: the end of one undoes the other. Move one of them, or aim "
+            "it at another"
+        )
+        yield Problem(placed[later].at, text)
+
+
+def _invariants(draft: Draft) -> Iterator[Problem]:
+    names: dict[str, Location] = {}
+    for at, name in (*draft.invariants, *((it.at, it.value.name) for it in draft.own_invariants)):
+        if name in names:
+            yield Problem(at, f'"{name}" stands twice in the list')
+        names.setdefault(name, at)
+    for at, own in draft.own_invariants:
+        if own.name in INVARIANTS:
+            yield Problem((*at, "name"), f'"{own.name}" is the name of a built-in invariant; give it another')
+        if (own.sql is None) == (own.check is None):
+            yield Problem(at, "an invariant of your own has either `sql` or `check`")
+        if own.sql is not None and not re.match(r"\s*(select|with|from)\b", own.sql, re.IGNORECASE):
+            text = "it never evaluates: expected a query (SELECT ...), each row of which is a violation"
+            yield Problem((*at, "sql"), text)
+    if draft.workload is not None:
+        yield from _never_evaluated(draft, draft.workload)
+
+
+def _never_evaluated(draft: Draft, workload: Workload) -> Iterator[Problem]:
+    for at, name in draft.invariants:
+        invariant = INVARIANTS[name]
+        if workload.kind not in invariant.workloads:
+            fits = ", ".join(f"`{kind}`" for kind in invariant.workloads)
+            text = (
+                f"it never evaluates for `{workload.kind}`: {invariant.meaning}; a history of {fits} can tell"
+            )
+            yield Problem(at, text)
+        elif invariant.transactions and workload.kind != "raw" and workload.engine in WITHOUT_TRANSACTIONS:
+            text = f"it never evaluates: the engine `{workload.engine}` writes no transactions"
+            yield Problem(at, text)

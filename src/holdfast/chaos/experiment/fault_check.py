@@ -1,0 +1,118 @@
+"""What is wrong with single faults, seen from the cluster, the workload and the time limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from holdfast.chaos.experiment.catalogue import Alters
+from holdfast.chaos.experiment.draft import Draft
+from holdfast.chaos.experiment.model import Cluster, Fault, TimedFault, Workload
+from holdfast.chaos.experiment.targets import BROKER_ROLES, Group, Role, Target, brokers_hit
+from holdfast.chaos.experiment.words import span_text
+from holdfast.declaration.source import Location, Problem
+
+
+def fault_problems(draft: Draft) -> Iterator[Problem]:
+    """Yield what is wrong with each fault, wherever it stands."""
+    for at, fault in draft.faults:
+        if draft.cluster is not None:
+            yield from _on_cluster(at, fault, draft.cluster)
+        if draft.workload is not None:
+            yield from _in_workload(at, fault, draft.workload)
+    for at, timed in draft.time_line:
+        yield from _in_time(at, timed, draft.head.time_limit_ms if draft.head else None)
+
+
+def _on_cluster(at: Location, fault: Fault, cluster: Cluster) -> Iterator[Problem]:
+    kind = fault.kind
+    place = (*at, "fault")
+    if cluster.kind not in kind.clusters:
+        fits = " or ".join(f"`{name}`" for name in kind.clusters)
+        yield Problem(
+            place, f"`{kind.name}` cannot be done to a cluster of kind `{cluster.kind}`, only to {fits}"
+        )
+        return
+    if kind.setting is not None and getattr(cluster, kind.setting[0]) != kind.setting[1]:
+        key, value = kind.setting
+        yield Problem(place, f"`{kind.name}` needs `{key}: {value}` under `cluster`")
+    if cluster.kind == "external":
+        return  # nobody knows how many brokers it has
+    if cluster.brokers < kind.least_brokers:
+        least = kind.least_brokers
+        text = f"`{kind.name}` needs at least {least} brokers, and the cluster has {cluster.brokers}"
+        yield Problem(place, text)
+    for key, target in _targets(fault):
+        for text in _against_brokers(target, cluster.brokers):
+            yield Problem((*at, key), text)
+
+
+def _targets(fault: Fault) -> Iterator[tuple[str, Target]]:
+    """Whom a fault is about, with the keys that say so."""
+    if fault.target is not None:
+        yield "target", fault.target
+    for key, value in fault.parameters.items():
+        if isinstance(value, Target):
+            yield key, value
+
+
+def _against_brokers(target: Target, brokers: int) -> Iterator[str]:
+    if target.role not in BROKER_ROLES:
+        return
+    size = f"the cluster has {brokers} broker{'' if brokers == 1 else 's'}"
+    number = target.number or 0
+    if target.role is Role.BROKER and not 1 <= number <= brokers:
+        yield f"there is no {target.text}: {size}, counted from 1"
+    if target.role is Role.FOLLOWER and brokers < 2:
+        yield f"there is no follower: {size}"
+    if target.role in (Role.MAJORITY, Role.MINORITY) and not 0 < brokers_hit(target, brokers) < brokers:
+        yield f"the cluster is too small: a {target.text} needs at least 3 brokers to leave some, and {size}"
+
+
+def _in_workload(at: Location, fault: Fault, workload: Workload) -> Iterator[Problem]:
+    if fault.kind.group is Group.SINK and workload.kind != "application":
+        text = f"`{fault.kind.name}` needs a sink, and `{workload.kind}` has none; only an `application` has"
+        yield Problem((*at, "fault"), text)
+        return
+    if fault.kind.alters is Alters.WORKERS and fault.parameters["to"] == workload.workers:
+        yield Problem(
+            (*at, "to"), f"there are {workload.workers} workers anyway, so that nothing would happen"
+        )
+    for key, target in _targets(fault):
+        for text in _against_workload(target, workload):
+            yield Problem((*at, key), text)
+
+
+def _against_workload(target: Target, workload: Workload) -> Iterator[str]:
+    number = target.number or 0
+    workers = f"there {'is 1 worker' if workload.workers == 1 else f'are {workload.workers} workers'}"
+    if target.role is Role.WORKER and number >= workload.workers:
+        yield f"there is no {target.text}: {workers}, counted from 0"
+    if target.role is Role.APP_LEADER and workload.kind != "application":
+        yield f"`{workload.kind}` has no leader tasks, so nobody leads; only an `application` may have"
+    if target.role is Role.SHARD_OWNER:
+        if workload.kind == "raw":
+            yield "clients of `raw` own no shards; name a worker"
+        elif workload.kind != "application" and number >= workload.partitions:
+            yield f"there is no shard {number}: the input has {workload.partitions}, counted from 0"
+    if target.role is Role.GROUP_COORDINATOR and workload.kind == "raw":
+        yield "clients of `raw` assign partitions to themselves, and have no group; name another broker"
+
+
+def _in_time(at: Location, timed: TimedFault, limit_ms: int | None) -> Iterator[Problem]:
+    if timed.times > 1 and timed.every_ms is None:
+        yield Problem(
+            (*at, "every"), f"missing: from one beginning to the next, as it is done {timed.times} times"
+        )
+        return
+    if timed.times == 1 and timed.every_ms is not None:
+        yield Problem((*at, "every"), "it is done once; say how many `times`, or remove it")
+    if limit_ms is None:
+        return
+    last_ms = timed.starts()[-1]
+    end_ms = last_ms + (timed.for_ms or 0)
+    if last_ms >= limit_ms:
+        text = f"it would begin at {span_text(last_ms)}, and the time limit is {span_text(limit_ms)}"
+        yield Problem((*at, "at"), text)
+    elif end_ms > limit_ms:
+        text = f"it would end at {span_text(end_ms)}, beyond the time limit of {span_text(limit_ms)}"
+        yield Problem((*at, "for"), text)

@@ -1,0 +1,111 @@
+"""Types of the single values in an experiment; durations become milliseconds, sizes bytes."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, StrictStr
+
+from holdfast.chaos.experiment.targets import Group, Target, parse_target
+from holdfast.declaration.values import duration_ms, expected, said
+
+DAY_MS = 86_400_000
+_BITS = {"kbit": 1_000, "mbit": 1_000_000, "gbit": 1_000_000_000}
+_BYTES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
+
+
+def _moment_ms(value: object) -> int:
+    return 0 if value == "0s" else duration_ms(value)
+
+
+def _signed_ms(value: object) -> int:
+    if isinstance(value, str) and value.startswith(("-", "+")):
+        return duration_ms(value[1:]) * (-1 if value[0] == "-" else 1)
+    return duration_ms(value)
+
+
+def _measured(value: object, units: dict[str, int]) -> int:
+    found = re.fullmatch(r"(\d{1,6})\s*([a-zA-Z]+)", value) if isinstance(value, str) else None
+    if found is None or found[2] not in units or not int(found[1]):
+        raise ValueError
+    return int(found[1]) * units[found[2]]
+
+
+def _bits_per_s(value: object) -> int:
+    return _measured(value, _BITS)
+
+
+def _bytes(value: object) -> int:
+    return _measured(value, _BYTES)
+
+
+Moment = Annotated[
+    int,
+    BeforeValidator(_moment_ms),
+    Field(le=DAY_MS),
+    expected("a time from the start on, such as 20s"),
+]
+Lasting = Annotated[
+    int,
+    BeforeValidator(duration_ms),
+    Field(ge=100, le=DAY_MS),
+    expected("a duration from 100ms to 1d, such as 10s"),
+]
+Delay = Annotated[
+    int,
+    BeforeValidator(_moment_ms),
+    Field(le=3_600_000),
+    expected("a duration up to 1h, such as 100ms"),
+]
+Stall = Annotated[
+    int,
+    BeforeValidator(duration_ms),
+    Field(le=990),
+    expected("a part of each second, from 1ms to 990ms"),
+]
+Offset = Annotated[
+    int,
+    BeforeValidator(_signed_ms),
+    Field(ge=-30 * DAY_MS, le=30 * DAY_MS),
+    expected("how far the clock jumps, forward or back, up to 30d, such as 90s or -2h"),
+]
+Bandwidth = Annotated[
+    int, BeforeValidator(_bits_per_s), expected("a bandwidth, such as 3mbit (kbit, mbit, gbit)")
+]
+Size = Annotated[int, BeforeValidator(_bytes), expected("a size, such as 500MB or 2GiB")]
+Rate = Annotated[
+    int,
+    Field(strict=True, gt=0, le=1_000_000),
+    expected("how many events in a second, a whole number above 0"),
+]
+Brokers = Annotated[int, Field(strict=True, gt=0, le=9), expected("a whole number from 1 to 9")]
+Workers = Annotated[int, Field(strict=True, gt=0, le=64), expected("a whole number from 1 to 64")]
+Times = Annotated[int, Field(strict=True, gt=0, le=1_000), expected("a whole number from 1 to 1000")]
+Weight = Annotated[int, Field(strict=True, gt=0, le=1_000), expected("a whole number from 1 to 1000")]
+QuietShare = Annotated[
+    float, Field(strict=True, ge=0, lt=1), expected("a share of the periods, from 0 to below 1, such as 0.25")
+]
+Version = Annotated[
+    StrictStr, Field(pattern=r"^\d{1,2}\.\d{1,2}\.\d{1,2}$"), expected("a version of Kafka, such as 3.9.1")
+]
+Direction = Literal["both", "to", "from"]
+
+
+def target_of(group: Group) -> Any:
+    """Return the type of whom a fault of this group hits."""
+
+    def parse(value: object) -> Target:
+        try:
+            return parse_target(value, group)
+        except ValueError as error:
+            raise said(error) from None
+
+    return Annotated[Target, BeforeValidator(parse)]
+
+
+Side = target_of(Group.SIDE)
+"""One end of links of the network."""
+
+Value = int | float | str | Target
+"""What a parameter of a fault can be: milliseconds, bits in a second, a share, a count, a name, or a side."""

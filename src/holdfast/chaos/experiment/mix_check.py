@@ -1,0 +1,44 @@
+"""What is wrong with faults by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from holdfast.chaos.experiment.draft import Draft
+from holdfast.chaos.experiment.model import Mix
+from holdfast.chaos.experiment.words import span_text
+from holdfast.declaration.source import Location, Problem
+
+
+def mix_problems(draft: Draft) -> Iterator[Problem]:
+    """Yield what is wrong with when faults come, and with what they are chosen from."""
+    if draft.mix is not None:
+        yield from _times(draft.mix, draft.head.time_limit_ms if draft.head else None)
+        if draft.mix.at_once > len(draft.mix.choose):
+            text = f"there are only {len(draft.mix.choose)} faults to choose from"
+            yield Problem(("random", "at_once"), text)
+    seen: list[tuple[Location, object]] = []
+    for at, choice in draft.choices:
+        twin = next((place for place, fault in seen if fault == choice.fault), None)
+        if twin is not None:
+            text = f"the fault stands twice ({'.'.join(map(str, twin))}); keep one, and give it a `weight`"
+            yield Problem(at, text)
+        seen.append((at, choice.fault))
+
+
+def _times(mix: Mix, limit_ms: int | None) -> Iterator[Problem]:
+    shortest, longest = mix.lasting.min_ms, mix.lasting.max_ms
+    if longest < shortest:
+        yield Problem(("random", "for", "max"), "it must not be shorter than `min`")
+    if longest > mix.every_ms:
+        text = (
+            f"a fault begins and ends within its period of {span_text(mix.every_ms)}, or quiet ones "
+            "would not be quiet: lower this, or raise `every`"
+        )
+        yield Problem(("random", "for", "max"), text)
+    if limit_ms is not None and limit_ms - mix.clean_start_ms - mix.calm_end_ms < mix.every_ms:
+        text = (
+            f"no period fits: between `clean_start` and `calm_end` the time limit of {span_text(limit_ms)} "
+            f"leaves less than {span_text(mix.every_ms)}"
+        )
+        yield Problem(("random", "every"), text)

@@ -1,0 +1,335 @@
+"""An experiment: what `chaos/*.yaml` says, as frozen values.
+
+The text under each field is its reference documentation. Durations are held in milliseconds. Time 0 is when
+the steady state has held for the first time: before that nothing is broken.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import Field, StrictBool
+
+from holdfast.chaos.experiment.catalogue import ClusterKind, FaultKind
+from holdfast.chaos.experiment.fields import (
+    Brokers,
+    Lasting,
+    Moment,
+    QuietShare,
+    Rate,
+    Size,
+    Times,
+    Value,
+    Workers,
+)
+from holdfast.chaos.experiment.invariants import Engine, WorkloadKind
+from holdfast.chaos.experiment.targets import Target
+from holdfast.declaration.base import Declared
+from holdfast.declaration.source import Source
+from holdfast.topology.fields import (
+    CommitInterval,
+    ConfigValue,
+    Count,
+    Name,
+    Reference,
+    Replication,
+    Servers,
+    SessionTimeout,
+    Standbys,
+    Text,
+)
+
+COPIES = 3
+"""On how many brokers a topic is kept where there are as many."""
+
+
+class Cluster(Declared):
+    """What is broken."""
+
+    kind: ClusterKind = "embedded"
+    """`embedded`: processes of this machine; `containers`: in Docker; `external`: a cluster of yours."""
+
+    brokers: Brokers = 3
+    """How many brokers there are; a cluster of yours has as many as it has."""
+
+    network: Literal["plain", "isolated"] = "plain"
+    """`isolated` gives each broker and worker a network of its own, which faults of the network need."""
+
+    disk: Literal["plain", "small"] = "plain"
+    """`small` gives each broker a small disk of its own, which faults of the disk need."""
+
+    broker_config: Mapping[str, ConfigValue] = {}
+    """Properties of the brokers, such as `replica.lag.time.max.ms`."""
+
+    bootstrap_servers: Servers | None = None
+    """Where some brokers of your cluster are."""
+
+    fair_game: StrictBool = False
+    """That this cluster of yours may be loaded and broken; without it nothing is done to it."""
+
+
+class Processor(Declared):
+    """How Holdfast's own engine is set where it is the one that works."""
+
+    commit_interval_ms: CommitInterval = Field(100, alias="commit_interval")
+    """How often outputs, state and positions are committed together."""
+
+    session_timeout_ms: SessionTimeout = Field(6_000, alias="session_timeout")
+    """After what silence the group gives a worker's shards to others."""
+
+    cache_entries: Count = 50_000
+    """How many values of each table a worker keeps decoded in memory."""
+
+
+class Workload(Declared):
+    """What goes on meanwhile."""
+
+    kind: WorkloadKind
+    """`raw`: clients' transactions; `bank`: transfers; `sequence`: counts by key; `application`: yours."""
+
+    engine: Engine = "holdfast"
+    """What processes it: Holdfast, or a control (a plain loop that is at-least-once; Faust as it is)."""
+
+    rate: Rate = 2_000
+    """How many events are offered in a second."""
+
+    keys: Count = 1_000
+    """Over how many keys they are spread."""
+
+    partitions: Count = 6
+    """How many partitions the input has."""
+
+    replication: Replication | None = None
+    """On how many brokers topics are kept: 3, or as many as there are, unless given."""
+
+    workers: Workers = 3
+    """How many processes work: the engine's, or the clients of `raw`."""
+
+    standby: Standbys = 0
+    """On how many other workers each shard's state is kept warm."""
+
+    processor: Processor = Field(default_factory=lambda: Processor.model_validate({}))
+    """Settings of Holdfast's engine."""
+
+    topology: Text | None = None
+    """The application's topology file, seen from the experiment's file."""
+
+
+class SteadyState(Declared):
+    """What "it works" means. It is waited for before the first fault, and again after the last one."""
+
+    fresh_within_ms: Lasting = Field(5_000, alias="fresh_within")
+    """How old the newest committed output may be."""
+
+    for_ms: Lasting = Field(10_000, alias="for")
+    """For how long that has to hold."""
+
+    reached_within_ms: Lasting = Field(60_000, alias="reached_within")
+    """How long it may take until it does, at the start and at the end."""
+
+
+class Bounds(Declared):
+    """From how long to how long."""
+
+    min_ms: Lasting = Field(alias="min")
+    """At least."""
+
+    max_ms: Lasting = Field(alias="max")
+    """At most."""
+
+
+class Mix(Declared):
+    """Faults by chance. The time is cut into periods; a share of them is quiet, so that things can recover.
+
+    The defaults are those of Jepsen's suite for bufstream: 1/4 of the periods without a fault, 5 s clean.
+    """
+
+    every_ms: Lasting = Field(15_000, alias="every")
+    """How long a period is; faults begin and end within theirs."""
+
+    lasting: Bounds = Field(alias="for")
+    """How long a fault lasts."""
+
+    at_once: Times = 1
+    """How many faults a period has at most."""
+
+    quiet: QuietShare = 0.25
+    """The share of periods without any."""
+
+    clean_start_ms: Moment = Field(5_000, alias="clean_start")
+    """For how long nothing happens at first."""
+
+    calm_end_ms: Moment = Field(15_000, alias="calm_end")
+    """For how long nothing happens at last."""
+
+    choose: tuple[Any, ...] = Field(min_length=1)
+    """The faults to choose from, each with its `fault`, `target`, parameters and `weight`."""
+
+
+class Abort(Declared):
+    """When a run is given up, and all faults are undone: it has shown what it could, or does harm."""
+
+    lag_above: Count | None = None
+    """More records than that wait to be processed."""
+
+    output_stale_for_ms: Lasting | None = Field(None, alias="output_stale_for")
+    """No output was committed for so long."""
+
+    disk_free_below: Size | None = None
+    """Less than that is free on the disk of this machine, in bytes."""
+
+
+class OwnInvariant(Declared):
+    """An invariant of the experiment's own."""
+
+    name: Name
+    """What it is called in the verdict."""
+
+    sql: Text | None = None
+    """A query over the history; every row that it returns is a violation."""
+
+    check: Reference | None = None
+    """Or a function `module:name` that gets the history and returns what is wrong."""
+
+
+class Declaration(Declared):
+    """The top level of the file; what has a line of its own in the report is read by itself."""
+
+    name: Name
+    """What it is called in lists and reports."""
+
+    description: Text
+    """What it shows, in one sentence for lists, and then how."""
+
+    cluster: Any = Field(default={})
+    """What is broken: three embedded brokers, unless given."""
+
+    workload: Any
+    """What goes on meanwhile."""
+
+    steady_state: Any = Field(default={})
+    """What "it works" means."""
+
+    time_limit_ms: Lasting = Field(alias="time_limit")
+    """How long events are offered and faults may happen, from time 0 on."""
+
+    drain_ms: Lasting = Field(60_000, alias="drain")
+    """How long it may take after that until everything is read and every transaction is finished."""
+
+    faults: tuple[Any, ...] | None = None
+    """Faults on a time line."""
+
+    random: Any = None
+    """Or faults by chance."""
+
+    invariants: tuple[Any, ...] = Field(min_length=1)
+    """What has to hold in the end: built-in ones by name, and own ones."""
+
+    abort: Any = Field(default={})
+    """When a run is given up."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is done, to whom.
+
+    Attributes:
+        kind: the kind of fault.
+        target: whom it hits; None for a kind that has no target.
+        parameters: its own keys: durations in milliseconds, bandwidths in bits per second.
+    """
+
+    kind: FaultKind
+    target: Target | None
+    parameters: Mapping[str, Value | None]
+
+
+@dataclass(frozen=True)
+class TimedFault:
+    """A fault on the time line.
+
+    Attributes:
+        fault: what is done.
+        at_ms: when it begins, the first time.
+        for_ms: how long it lasts; None for an instant.
+        times: how often it is done.
+        every_ms: from one beginning to the next, where that is more than once.
+    """
+
+    fault: Fault
+    at_ms: int
+    for_ms: int | None
+    times: int = 1
+    every_ms: int | None = None
+
+    def starts(self) -> tuple[int, ...]:
+        """When it begins, each time."""
+        return tuple(self.at_ms + turn * (self.every_ms or 0) for turn in range(self.times))
+
+
+@dataclass(frozen=True)
+class WeightedFault:
+    """A fault that may be chosen.
+
+    Attributes:
+        fault: what is done.
+        weight: how often it is chosen, compared with the others.
+    """
+
+    fault: Fault
+    weight: int = 1
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A whole experiment.
+
+    Attributes:
+        source: the file that it was read from.
+        name: what it is called.
+        description: what it shows.
+        cluster: what is broken.
+        workload: what goes on meanwhile.
+        steady_state: what "it works" means.
+        time_limit_ms: how long events are offered and faults may happen.
+        drain_ms: how long it may take after that until everything is read.
+        time_line: its faults, if they are on a time line.
+        mix: how faults come by chance, if they do; what it chooses from is in `choices`.
+        choices: the faults to choose from.
+        invariants: the built-in invariants, by name.
+        own_invariants: its own ones.
+        abort: when a run is given up.
+    """
+
+    source: Source = field(repr=False)
+    name: str
+    description: str
+    cluster: Cluster
+    workload: Workload
+    steady_state: SteadyState
+    time_limit_ms: int
+    drain_ms: int
+    time_line: tuple[TimedFault, ...]
+    mix: Mix | None
+    choices: tuple[WeightedFault, ...]
+    invariants: tuple[str, ...]
+    own_invariants: tuple[OwnInvariant, ...]
+    abort: Abort
+
+    @property
+    def summary(self) -> str:
+        """What it shows: the first sentence of its description."""
+        return re.split(r"(?<=[.!?]) ", self.description, maxsplit=1)[0]
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Every fault that may happen, in the order of the file."""
+        return (*(it.fault for it in self.time_line), *(it.fault for it in self.choices))
+
+    @property
+    def replication(self) -> int:
+        """On how many brokers topics are kept."""
+        return self.workload.replication or min(COPIES, self.cluster.brokers)
