@@ -10,6 +10,7 @@ from rich.markup import escape
 from holdfast import __version__
 from holdfast.cli import (
     breakers,
+    chaos,
     cluster,
     compare,
     demo,
@@ -32,7 +33,7 @@ from holdfast.errors import HoldfastError
 
 AREAS = (
     *(cluster, topology, publish, produce, run, groups, state, state_compare, replay, compare, switch),
-    *(leader, breakers, dlq, verify, demo),
+    *(leader, breakers, dlq, verify, chaos, demo),
 )
 """Modules of this package that register commands, in the order of `--help`."""
 

@@ -13,7 +13,11 @@ COMMANDS = [
     *("up", "down", "status", "check", "apply", "topics", "publish", "produce", "run", "groups", "demo"),
     *("state list", "state get", "verify invariants", "verify replicas", "replay", "compare", "switch"),
     *("breakers", "breakers force", "breakers release"),
+    *("chaos list", "chaos plan"),
 ]
+
+WITHOUT_AN_APPLICATION = ("up", "down", "status", "chaos list", "chaos plan")
+"""They are about a cluster, or about files of their own."""
 
 
 def help_of(command: str) -> str:
@@ -31,7 +35,7 @@ def test_help_shows_no_types_and_no_doubled_brackets(command: str) -> None:
     assert "[[" not in said
 
 
-@pytest.mark.parametrize("command", [it for it in COMMANDS if it not in ("up", "down", "status")])
+@pytest.mark.parametrize("command", [it for it in COMMANDS if it not in WITHOUT_AN_APPLICATION])
 def test_every_command_takes_the_topology_by_its_short_option(command: str) -> None:
     """Also `publish`."""
     assert re.search(r"--topology\s+-t\s+FILE", help_of(command))
