@@ -88,6 +88,7 @@ class FaultKind:
         needs: what it takes of the machine.
         setting: key and value of `cluster` without which it cannot be done.
         least_brokers: how many brokers there have to be.
+        open_end: whether it goes on until it is done, and nobody knows for how long.
     """
 
     name: str
@@ -101,6 +102,7 @@ class FaultKind:
     needs: tuple[Need, ...] = ()
     setting: tuple[str, str] | None = None
     least_brokers: int = 1
+    open_end: bool = False
 
     def needs_on(self, cluster: ClusterKind) -> tuple[Need, ...]:
         """Return all that it takes, with what the cluster itself takes."""
@@ -185,12 +187,15 @@ _ALL: tuple[FaultKind, ...] = (
             ),
         ),
         least_brokers=2,
+        open_end=True,
     ),
     _worker("kill", "SIGKILL; it is started again afterwards"),
     _worker("stop", "SIGTERM: it hands its shards over; it is started again afterwards"),
     _worker("freeze", "SIGSTOP, then SIGCONT: a zombie, if others took its shards meanwhile"),
     _worker("restart", "SIGTERM, and started again at once", lasts=False),
-    _worker("rolling", "each is restarted in turn", lasts=False, target="all", parameters=(_PAUSE,)),
+    _worker(
+        "rolling", "each is restarted in turn", lasts=False, target="all", parameters=(_PAUSE,), open_end=True
+    ),
     FaultKind(
         "worker.scale",
         "another number of workers; as many as before afterwards",

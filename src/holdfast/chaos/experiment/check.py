@@ -38,6 +38,7 @@ def cross_check(draft: Draft) -> tuple[Problem, ...]:
         *(_cluster(draft.cluster) if draft.cluster else ()),
         *(_workload(draft.workload) if draft.workload else ()),
         *_copies(draft),
+        *_steady_state(draft),
         *fault_problems(draft),
         *_overlaps(draft),
         *mix_problems(draft),
@@ -109,6 +110,23 @@ def _copies(draft: Draft) -> Iterator[Problem]:
     if copies is not None and copies > brokers:
         text = f"{copies} copies need as many brokers, and the cluster has {brokers}"
         yield Problem(("workload", "replication"), text)
+
+
+def _steady_state(draft: Draft) -> Iterator[Problem]:
+    """What could never be reached, or would end the run while nothing is wrong."""
+    steady = draft.steady_state
+    if steady is None:
+        return
+    if steady.reached_within_ms < steady.for_ms:
+        text = f"it cannot be reached: it has to hold for {span_text(steady.for_ms)}"
+        yield Problem(("steady_state", "reached_within"), text)
+    stale_ms = draft.abort.output_stale_for_ms if draft.abort else None
+    if stale_ms is not None and stale_ms <= steady.fresh_within_ms:
+        text = (
+            f"outputs may be {span_text(steady.fresh_within_ms)} old in the steady state (`fresh_within`): "
+            "the run would be given up while nothing is wrong, so raise it"
+        )
+        yield Problem(("abort", "output_stale_for"), text)
 
 
 def _overlaps(draft: Draft) -> Iterator[Problem]:

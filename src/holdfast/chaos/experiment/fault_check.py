@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from holdfast.chaos.experiment.catalogue import Alters
 from holdfast.chaos.experiment.draft import Draft
 from holdfast.chaos.experiment.model import Cluster, Fault, TimedFault, Workload
-from holdfast.chaos.experiment.targets import BROKER_ROLES, Group, Role, Target, brokers_hit
+from holdfast.chaos.experiment.targets import BROKER_ROLES, WORKER_ROLES, Group, Role, Target, brokers_hit
 from holdfast.chaos.experiment.words import span_text
 from holdfast.declaration.source import Location, Problem
+
+_TALK_TO_BROKERS_ONLY = WORKER_ROLES | {Role.CLIENTS}
+_SEVERAL = frozenset({Role.BROKERS, Role.MAJORITY, Role.MINORITY, Role.EVERYONE})
 
 
 def fault_problems(draft: Draft) -> Iterator[Problem]:
@@ -19,6 +22,7 @@ def fault_problems(draft: Draft) -> Iterator[Problem]:
             yield from _on_cluster(at, fault, draft.cluster)
         if draft.workload is not None:
             yield from _in_workload(at, fault, draft.workload)
+        yield from _two_ends(at, fault)
     for at, timed in draft.time_line:
         yield from _in_time(at, timed, draft.head.time_limit_ms if draft.head else None)
 
@@ -68,6 +72,18 @@ def _against_brokers(target: Target, brokers: int) -> Iterator[str]:
         yield f"the cluster is too small: a {target.text} needs at least 3 brokers to leave some, and {size}"
 
 
+def _two_ends(at: Location, fault: Fault) -> Iterator[Problem]:
+    """Links that there are none of: a fault of them would be no fault."""
+    target, peers = fault.target, fault.parameters.get("peers")
+    if target is None or not isinstance(peers, Target):
+        return
+    place = (*at, "peers")
+    if {target.role, peers.role} <= _TALK_TO_BROKERS_ONLY:
+        yield Problem(place, "workers and other clients do not talk to each other, only to brokers")
+    elif target == peers and target.role not in _SEVERAL:
+        yield Problem(place, f"both ends are the same one, {target.text}; name the others")
+
+
 def _in_workload(at: Location, fault: Fault, workload: Workload) -> Iterator[Problem]:
     if fault.kind.group is Group.SINK and workload.kind != "application":
         text = f"`{fault.kind.name}` needs a sink, and `{workload.kind}` has none; only an `application` has"
@@ -78,6 +94,10 @@ def _in_workload(at: Location, fault: Fault, workload: Workload) -> Iterator[Pro
             (*at, "to"), f"there are {workload.workers} workers anyway, so that nothing would happen"
         )
     for key, target in _targets(fault):
+        if target.role is Role.FOLLOWER and workload.replication == 1:
+            yield Problem(
+                (*at, key), "there is no follower: topics have 1 copy (`replication` of the workload)"
+            )
         for text in _against_workload(target, workload):
             yield Problem((*at, key), text)
 

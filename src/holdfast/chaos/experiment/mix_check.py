@@ -17,6 +17,11 @@ def mix_problems(draft: Draft) -> Iterator[Problem]:
         if draft.mix.at_once > len(draft.mix.choose):
             text = f"there are only {len(draft.mix.choose)} faults to choose from"
             yield Problem(("random", "at_once"), text)
+    for at, choice in draft.choices:
+        if choice.fault.kind.open_end:
+            name = choice.fault.kind.name
+            text = f"`{name}` goes on until it is done, and may reach into a quiet period: use a time line"
+            yield Problem((*at, "fault"), text)
     seen: list[tuple[Location, object]] = []
     for at, choice in draft.choices:
         twin = next((place for place, fault in seen if fault == choice.fault), None)

@@ -159,6 +159,30 @@ def test_faults_one_after_the_other_do_not_undo_each_other() -> None:
     assert len(loaded(text).time_line) == 4
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("at: 10s", "at: 55s"),
+        ("target: any", "target: broker-3"),
+        ("{kind: bank}", "{kind: bank, replication: 3, workers: 3, standby: 2}"),
+        ("broker.kill, target: any", "worker.kill, target: worker-2"),
+        ("broker.kill, target: any", "worker.kill, target: owner of shard 5"),
+    ],
+)
+def test_what_just_fits_is_taken(before: str, after: str) -> None:
+    """A fault that ends with the time limit; the last broker, worker and shard; a copy on each broker."""
+    assert before in SHORT
+    assert loaded(SHORT.replace(before, after)).time_line
+
+
+def test_brokers_are_counted_from_1() -> None:
+    """As Kafka's own numbers of nodes; workers are counted from 0, as their slots."""
+    with pytest.raises(
+        ExperimentErrors, match="there is no broker-0: the cluster has 3 brokers, counted from 1"
+    ):
+        loaded(SHORT.replace("target: any", "target: broker-0"))
+
+
 READY_FILES = sorted(READY.glob("*.yaml"))
 
 
