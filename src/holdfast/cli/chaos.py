@@ -23,7 +23,7 @@ chaos = App(
 
 _LIST_COLUMNS = (
     Column("experiment", name=True),
-    Column("shows", least=30),
+    Column("shows", least=50),
     Column("length", right=True, drop=2),
     Column("faults", drop=1, most=28),
     Column("needs", drop=3),

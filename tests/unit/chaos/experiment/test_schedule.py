@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from holdfast.chaos.experiment import Experiment, PlannedFault, drawn, load, schedule
@@ -66,6 +66,9 @@ def experiments(draw: st.DrawFn) -> Experiment:
     )
 
 
+UNHURRIED = settings(deadline=None)
+"""Where the machine is busy with brokers, an example may take long."""
+
 SEEDS = st.integers(0, 2**63)
 
 
@@ -79,6 +82,7 @@ def by_period(experiment: Experiment, seed: int) -> dict[int, list[PlannedFault]
     return found
 
 
+@UNHURRIED
 @given(experiments(), SEEDS)
 def test_the_same_seed_gives_the_same_plan(experiment: Experiment, seed: int) -> None:
     assert schedule(experiment, seed) == schedule(experiment, seed)
@@ -90,6 +94,7 @@ def test_other_seeds_give_other_plans() -> None:
     assert len({repr(schedule(experiment, seed)) for seed in range(20)}) == 20
 
 
+@UNHURRIED
 @given(experiments(), SEEDS)
 def test_nothing_happens_at_first_and_nothing_at_last(experiment: Experiment, seed: int) -> None:
     """So nothing is outside the time limit either."""
@@ -100,6 +105,7 @@ def test_nothing_happens_at_first_and_nothing_at_last(experiment: Experiment, se
         assert fault.end_ms <= experiment.time_limit_ms - mix.calm_end_ms
 
 
+@UNHURRIED
 @given(experiments(), SEEDS)
 def test_the_quiet_share_is_kept_exactly(experiment: Experiment, seed: int) -> None:
     """Not on average: each run has as many quiet periods as it should, and one that is loud."""
@@ -111,6 +117,7 @@ def test_the_quiet_share_is_kept_exactly(experiment: Experiment, seed: int) -> N
     assert abs(quiet - count * experiment.mix.quiet) <= 1
 
 
+@UNHURRIED
 @given(experiments(), SEEDS)
 def test_a_period_has_no_more_faults_than_allowed_and_they_stay_in_it(
     experiment: Experiment, seed: int
@@ -123,6 +130,7 @@ def test_a_period_has_no_more_faults_than_allowed_and_they_stay_in_it(
             assert fault.end_ms <= mix.clean_start_ms + (period + 1) * mix.every_ms
 
 
+@UNHURRIED
 @given(experiments(), SEEDS)
 def test_faults_last_as_long_as_they_may_and_do_not_undo_each_other(
     experiment: Experiment, seed: int
@@ -137,6 +145,7 @@ def test_faults_last_as_long_as_they_may_and_do_not_undo_each_other(
             assert not undo_each_other(one.fault, other.fault)
 
 
+@UNHURRIED
 @given(experiments(), SEEDS)
 def test_a_plan_is_in_the_order_of_time(experiment: Experiment, seed: int) -> None:
     starts = [fault.at_ms for fault in schedule(experiment, seed)]
@@ -195,6 +204,7 @@ def test_a_plan_is_the_same_on_every_version_of_python() -> None:
     ]
 
 
+@UNHURRIED
 @given(st.integers(1, 9), st.integers(0, 9), st.floats(0, 1, exclude_max=True))
 def test_a_draw_chooses_so_many_different_ones(candidates: int, count: int, draw: float) -> None:
     assume(count <= candidates)
