@@ -89,26 +89,36 @@ def _fault(
     model_of: Callable[[FaultKind], type[Declared]],
     make: Callable[[Fault, Any], object],
 ) -> Entry:
-    if data is UNREADABLE:
-        return Entry(None)
-    if not isinstance(data, dict):
-        return Entry(None, (Problem(at, f"expected a mapping with `fault`, got {show(data)}"),))
-    if "fault" not in data:
-        return Entry(None, (Problem((*at, "fault"), f"missing: the kind of fault ({', '.join(KINDS)})"),))
-    kind = KINDS.get(name) if isinstance(name := data["fault"], str) else None
+    kind, problems = _kind(data, at)
     if kind is None:
-        near = did_you_mean(str(name), KINDS)
-        text = f"unknown fault {show(name)}{near} (known: {', '.join(KINDS)})"
-        return Entry(None, (Problem((*at, "fault"), text),))
-    if "for" in data and not kind.lasts:
-        text = f"`{kind.name}` is an instant, and does not last; remove it"
-        return Entry(None, (Problem((*at, "for"), text),))
+        return Entry(None, problems)
     section = read_section(model_of(kind), data, at)
     if section.value is None:
         return Entry(None, section.problems)
     read: Any = section.value
     own = {parameter.name: getattr(read, parameter.name) for parameter in kind.parameters}
     return Entry(make(Fault(kind, getattr(read, "target", None), own), read))
+
+
+def _kind(data: object, at: Location) -> tuple[FaultKind | None, tuple[Problem, ...]]:
+    """Return which kind of fault an entry is, or why that cannot be told; the rest of it waits for that."""
+    if data is UNREADABLE:
+        return None, ()
+    if not isinstance(data, dict):
+        return None, (Problem(at, f"expected a mapping with `fault`, got {show(data)}"),)
+    place = (*at, "fault")
+    if "fault" not in data:
+        return None, (Problem(place, f"missing: the kind of fault ({', '.join(KINDS)})"),)
+    name = data["fault"]
+    kind = KINDS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        near = did_you_mean(str(name), KINDS)
+        text = f"unknown fault {show(name)}{near} (known: {', '.join(KINDS)})"
+        return None, () if name is UNREADABLE else (Problem(place, text),)
+    if "for" in data and not kind.lasts:
+        text = f"`{kind.name}` is an instant, and does not last; remove it"
+        return None, (Problem((*at, "for"), text),)
+    return kind, ()
 
 
 def _timed(fault: Fault, read: Any) -> TimedFault:
