@@ -1,0 +1,1 @@
+"""One run of an experiment, and what came of it."""
