@@ -57,7 +57,8 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   └── SinkStuck              it does not return from a call: only a new process can begin anew
     ├── ChaosError                 the chaos lab cannot do what it was asked for
     │   ├── ExperimentErrors       an experiment holds mistakes; all of them, one report
-    │   └── FaultFailed            a fault did not happen, or cannot be undone
+    │   ├── FaultFailed            a fault did not happen, or cannot be undone
+    │   └── HistoryError           the history of a run cannot be written, sealed, read or checked
     ├── MetricsError               metrics cannot be served where they were asked for
     └── WorkerError                a worker process cannot go on
 """
@@ -405,6 +406,10 @@ class ExperimentErrors(ChaosError):
 
 class FaultFailed(ChaosError):
     """A fault did not happen although it was tried, or what it did cannot be undone."""
+
+
+class HistoryError(ChaosError):
+    """The history of a run cannot be written, sealed, read or checked."""
 
 
 class MetricsError(HoldfastError):

@@ -41,6 +41,10 @@ class BrokerRoles:
             raise ClusterError(f"nobody leads {place.topic}/{place.partition} at the moment")
         return int(leader)
 
+    def leaders(self, topic: str) -> dict[int, int]:
+        """The broker that leads each partition of a topic; -1 where nobody does."""
+        return {number: int(found.leader) for number, found in self._topic(topic).items()}
+
     def followers(self, place: TopicPartition) -> tuple[int, ...]:
         """The brokers that have a copy of a partition and do not lead it, those in sync first."""
         found = self._partition(place)

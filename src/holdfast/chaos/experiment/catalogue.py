@@ -190,6 +190,7 @@ _ALL: tuple[FaultKind, ...] = (
         open_end=True,
     ),
     _worker("kill", "SIGKILL; it is started again afterwards"),
+    _worker("crash", "SIGKILL; whoever supervises it starts it again at once", lasts=False),
     _worker("stop", "SIGTERM: it hands its shards over; it is started again afterwards"),
     _worker("freeze", "SIGSTOP, then SIGCONT: a zombie, if others took its shards meanwhile"),
     _worker("restart", "SIGTERM, and started again at once", lasts=False),

@@ -7,6 +7,7 @@ import threading
 import time
 
 from holdfast.chaos.faults.fault import Evidence, Fault
+from holdfast.chaos.faults.ports import Members
 from holdfast.chaos.lab.disks import Disk
 from holdfast.chaos.undo.actions import Action, Delete, Thaw, set_frozen
 from holdfast.errors import FaultFailed
@@ -20,10 +21,12 @@ class DiskFull(Fault):
 
     Args:
         disks: the disks, by the broker's name.
+        brokers: the brokers: one that ended for want of room is started again.
     """
 
-    def __init__(self, disks: dict[str, Disk]) -> None:
+    def __init__(self, disks: dict[str, Disk], brokers: Members) -> None:
         self._disks = disks
+        self._brokers = brokers
 
     def undo(self) -> tuple[Action, ...]:
         """Delete what fills them."""
@@ -35,10 +38,13 @@ class DiskFull(Fault):
         return {"filled": taken, "free": {name: disk.free for name, disk in self._disks.items()}}
 
     def end(self) -> Evidence:
-        """Delete what filled them."""
+        """Delete what filled them, and start the brokers that ended."""
+        ended = [name for name in self._disks if self._brokers.incarnation(name) is None]
         for disk in self._disks.values():
             disk.ballast.unlink(missing_ok=True)
-        return {"free": {name: disk.free for name, disk in self._disks.items()}}
+        for name in ended:
+            self._brokers.start(name)
+        return {"ended": ended, "free": {name: disk.free for name, disk in self._disks.items()}}
 
 
 class DiskSlow(Fault):

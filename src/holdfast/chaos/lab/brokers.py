@@ -49,15 +49,15 @@ class EmbeddedBrokers:
 
     def kill(self, name: str) -> None:
         """SIGKILL."""
-        self._cluster.kill(_node(name))
+        self._cluster.kill(node_of(name))
 
     def stop(self, name: str) -> None:
         """SIGTERM, and SIGKILL after a time."""
-        self._cluster.stop_node(_node(name))
+        self._cluster.stop_node(node_of(name))
 
     def start(self, name: str) -> None:
         """Start it again."""
-        self._cluster.start_node(_node(name))
+        self._cluster.start_node(node_of(name))
 
     def suspend(self, name: str) -> None:
         """SIGSTOP."""
@@ -91,7 +91,7 @@ class EmbeddedBrokers:
             time.sleep(_LOOK_S)
 
     def _process(self, name: str) -> psutil.Process | None:
-        return self._cluster.node(_node(name)).process()
+        return self._cluster.node(node_of(name)).process()
 
 
 def _behind(admin: TopicAdmin) -> list[str]:
@@ -100,5 +100,6 @@ def _behind(admin: TopicAdmin) -> list[str]:
     return [f"{name}/{number}" for name, state in found.items() for number in state.under_replicated]
 
 
-def _node(name: str) -> int:
+def node_of(name: str) -> int:
+    """The id of a broker."""
     return int(name.removeprefix(_PREFIX))

@@ -88,8 +88,8 @@ class Recovery:
         fault: its place in `RunResult.faults`.
         detection: seconds from the fault until somebody else had a part of the work (owner of a shard, leader
             of a partition); None if nobody took over.
-        longest_gap: the longest time that a partition of the output showed nothing, in seconds, among the gaps
-            that were there between the fault's begin and the return to normal.
+        longest_gap: the longest time that a partition of the output showed nothing, in seconds, of those times
+            that touch the fault or what followed it until the next one.
         back_to_normal: seconds from the fault's begin until every partition was fresh again, and stayed so;
             None if it did not become so before the next fault or the end.
     """
@@ -186,7 +186,7 @@ class RunResult:
 
     @property
     def validity(self) -> str:
-        """The verdict: the worst of all invariants; unknown at best if something went wrong in the run itself."""
+        """The verdict: the worst of all invariants; unknown at best if the run itself went wrong."""
         found = {invariant.validity for invariant in self.invariants}
         if "invalid" in found:
             return "invalid"

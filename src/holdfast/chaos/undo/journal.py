@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -43,6 +44,8 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # Faults begin and end on threads of their own.
+        self._lock = threading.Lock()
         self._numbers = itertools.count(1 + max((entry.number for entry in self.open_entries()), default=0))
 
     def begin(self, fault: str, action: Action) -> Entry:
@@ -85,7 +88,7 @@ class Journal:
 
     def _append(self, line: dict[str, object]) -> None:
         # One write for a line: a reader, or the next to append, never sees a part of it.
-        with self.path.open("a") as file:
+        with self._lock, self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
     def _lines(self) -> Iterator[dict[str, Any]]:

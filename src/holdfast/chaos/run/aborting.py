@@ -1,0 +1,43 @@
+"""When a run is given up: it has shown what it could, or does harm."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from holdfast.chaos.experiment import Abort
+from holdfast.chaos.clients.output_watch import OutputWatch
+from holdfast.chaos.run.sampling import Sampler
+
+
+class Limits:
+    """The limits of one run.
+
+    Args:
+        abort: the limits as they are declared.
+        watch: tells how silent the output is.
+        sampler: tells how much waits.
+        folder: a folder on the disk that must not become full.
+    """
+
+    def __init__(self, abort: Abort, watch: OutputWatch, sampler: Sampler, folder: Path) -> None:
+        self._abort = abort
+        self._watch = watch
+        self._sampler = sampler
+        self._folder = folder
+
+    def exceeded(self) -> str | None:
+        """Which limit is exceeded, in words; None if all is well."""
+        stale_ms, most, least = (
+            self._abort.output_stale_for_ms,
+            self._abort.lag_above,
+            self._abort.disk_free_below,
+        )
+        if stale_ms is not None and self._watch.silent_s > stale_ms / 1000:
+            return f"a partition of the output was silent for more than {stale_ms / 1000:g} s"
+        lag = self._sampler.lag
+        if most is not None and lag is not None and lag > most:
+            return f"{lag:,} records wait, more than {most:,}"
+        if least is not None and shutil.disk_usage(self._folder).free < least:
+            return f"less than {least:,} bytes are free at {self._folder}"
+        return None

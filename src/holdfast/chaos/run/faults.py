@@ -1,0 +1,195 @@
+"""From a planned fault to one that can happen: its targets are looked up, and it is put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast.chaos.experiment import PlannedFault, Target
+from holdfast.chaos.faults.clocks import ClockJump
+from holdfast.chaos.faults.disks import DiskFull, DiskSlow
+from holdfast.chaos.faults.fault import Fault
+from holdfast.chaos.faults.members import Crashed, Ended, Rolled, Suspended
+from holdfast.chaos.faults.network import Disturbed
+from holdfast.chaos.lab.brokers import node_of
+from holdfast.chaos.lab.embedded import EmbeddedLab
+from holdfast.chaos.lab.workers import Workers
+from holdfast.chaos.network.isolated import between
+from holdfast.chaos.network.links import LinkRule
+from holdfast.chaos.run.whom import Whom
+from holdfast.errors import FaultFailed
+from holdfast.kafka.broker_clock import BrokerClocks
+
+
+@dataclass(frozen=True)
+class Aimed:
+    """A fault that knows whom it hits.
+
+    Attributes:
+        fault: what happens.
+        hit: whom: brokers, workers, links.
+    """
+
+    fault: Fault
+    hit: tuple[str, ...]
+
+
+class FaultMaker:
+    """Makes faults on an embedded lab.
+
+    Args:
+        lab: the brokers and what they live in.
+        workers: the workload's workers.
+        whom: finds out whom targets mean.
+    """
+
+    def __init__(self, lab: EmbeddedLab, workers: Workers, whom: Whom) -> None:
+        self._lab = lab
+        self._workers = workers
+        self._whom = whom
+        self._made = 0
+        self._clocks: BrokerClocks | None = None
+
+    def make(self, planned: PlannedFault) -> Aimed:
+        """Look up whom a fault hits now, and put it together.
+
+        Raises:
+            ClusterError: a role cannot be looked up at the moment.
+            FaultFailed: nobody has the role, or the lab has no such fault.
+        """
+        self._made += 1
+        area, _, what = planned.kind.name.partition(".")
+        makers: Mapping[str, Callable[[str, PlannedFault], Aimed]] = {
+            "broker": self._of_brokers,
+            "worker": self._of_workers,
+            "network": self._of_network,
+            "disk": self._of_disks,
+            "clock": self._of_clocks,
+        }
+        if area not in makers:
+            raise FaultFailed(f"{planned.kind.name} is not possible for this workload")
+        return makers[area](what, planned)
+
+    def _of_brokers(self, what: str, planned: PlannedFault) -> Aimed:
+        names = self._whom.brokers(_target(planned), planned.draw)
+        brokers = self._lab.brokers
+        match what:
+            case "freeze":
+                return Aimed(Suspended(brokers, names), names)
+            case "restart" | "rolling":
+                return Aimed(Rolled(brokers, names), names)
+            case _:
+                return Aimed(Ended(brokers, names, orderly=what == "stop"), names)
+
+    def _of_workers(self, what: str, planned: PlannedFault) -> Aimed:
+        workers = self._workers
+        if what == "scale":
+            return self._scaled(int(_number(planned, "to")))
+        names = self._whom.workers(_target(planned), planned.draw)
+        match what:
+            case "freeze":
+                return Aimed(Suspended(workers, names), names)
+            case "crash":
+                return Aimed(Crashed(workers, names), names)
+            case "restart" | "rolling":
+                return Aimed(Rolled(workers, names), names)
+            case _:
+                return Aimed(Ended(workers, names, orderly=what == "stop"), names)
+
+    def _scaled(self, count: int) -> Aimed:
+        running, names = self._workers.running, self._workers.names
+        if count < len(running):
+            gone = tuple(running[count:])
+            return Aimed(Ended(self._workers, gone, orderly=True), gone)
+        more = tuple(name for name in names if name not in running)[: count - len(running)]
+        return Aimed(Added(self._workers, more), more)
+
+    def _of_network(self, what: str, planned: PlannedFault) -> Aimed:
+        network = self._lab.network
+        assert network is not None, "the experiment was checked: its network is isolated"
+        rule = _rule(what, planned)
+        here = self._whom.hosts(_target(planned), planned.draw)
+        peers = planned.parameters["peers"]
+        assert isinstance(peers, Target)
+        there = [host for host in self._whom.hosts(peers, planned.draw) if host not in here]
+        if not there:
+            # Among themselves, as for `brokers` from `brokers`.
+            there = list(here)
+        direction = planned.parameters["direction"]
+        rules = {
+            **(between(there, here, rule) if direction in ("to", "both") else {}),
+            **(between(here, there, rule) if direction in ("from", "both") else {}),
+        }
+        return Aimed(Disturbed(network, f"fault {self._made}", rules), here)
+
+    def _of_disks(self, what: str, planned: PlannedFault) -> Aimed:
+        disks = self._lab.disks
+        assert disks is not None, "the experiment was checked: its disks are small"
+        names = self._whom.brokers(_target(planned), planned.draw)
+        hit = {name: disks.disk(node_of(name)) for name in names}
+        if what == "full":
+            return Aimed(DiskFull(hit, self._lab.brokers), names)
+        return Aimed(DiskSlow(hit, _number(planned, "stall") / 1000), names)
+
+    def _of_clocks(self, _what: str, planned: PlannedFault) -> Aimed:
+        clocks = self._lab.clocks
+        assert clocks is not None, "the lab has clocks where the experiment sets one"
+        if self._clocks is None:
+            nodes = [node.id for node in self._lab.cluster.nodes]
+            self._clocks = BrokerClocks(self._lab.cluster.bootstrap_servers, nodes)
+        asked = self._clocks
+        names = self._whom.brokers(_target(planned), planned.draw)
+        node = node_of(names[0])
+        offset_s = _number(planned, "offset") / 1000
+        return Aimed(ClockJump(clocks.file(node), offset_s, lambda: asked.ahead(node)), names[:1])
+
+
+class Added(Fault):
+    """More workers than before, until the fault is over.
+
+    Args:
+        workers: all workers.
+        names: those that are added.
+    """
+
+    def __init__(self, workers: Workers, names: tuple[str, ...]) -> None:
+        self._workers = workers
+        self._names = names
+
+    def begin(self) -> dict[str, Any]:
+        """Start them."""
+        for name in self._names:
+            self._workers.start(name)
+        return {"started": list(self._names)}
+
+    def end(self) -> dict[str, Any]:
+        """Stop them."""
+        for name in self._names:
+            self._workers.stop(name)
+        return {"stopped": list(self._names)}
+
+
+def _target(planned: PlannedFault) -> Target:
+    assert planned.target is not None, f"{planned.kind.name} has a target"
+    return planned.target
+
+
+def _number(planned: PlannedFault, name: str) -> float:
+    value = planned.parameters[name]
+    assert isinstance(value, int | float), f"{name} of {planned.kind.name} is a number"
+    return value
+
+
+def _rule(what: str, planned: PlannedFault) -> LinkRule:
+    match what:
+        case "partition":
+            return LinkRule(cut=True)
+        case "delay":
+            return LinkRule(
+                delay_s=_number(planned, "delay") / 1000, jitter_s=_number(planned, "jitter") / 1000
+            )
+        case "loss":
+            return LinkRule(loss=_number(planned, "share"))
+        case _:
+            return LinkRule(rate=_number(planned, "rate") / 8)

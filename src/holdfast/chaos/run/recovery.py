@@ -1,0 +1,77 @@
+"""How the output went through each fault: from what was watched to the table of recoveries. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from holdfast.chaos.clients.output_watch import Interval
+from holdfast.chaos.run.parts import Holders
+from holdfast.chaos.run.result import Recovery
+
+PAUSE_S = 1.0
+"""Times without freshness that are nearer to each other than that are one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """When a fault happened and when it was undone, on the clock of the intervals."""
+
+    began: float
+    ended: float
+
+
+def recoveries(
+    blows: Sequence[Blow],
+    gaps: Iterable[Interval],
+    stale: Iterable[Interval],
+    holders: Sequence[Holders],
+    end: float,
+) -> tuple[Recovery, ...]:
+    """Say of each fault what followed from it, until the next one begins or everything ends.
+
+    Args:
+        blows: the faults, in the order of their beginnings.
+        gaps: silences of partitions.
+        stale: times when a partition was not fresh.
+        holders: who had which part.
+        end: when the last fault's consequences end to be looked for.
+    """
+    gaps, troubles = list(gaps), _joined(stale)
+    found = []
+    for number, blow in enumerate(blows):
+        until = min([other.began for other in blows[number + 1 :] if other.began > blow.began], default=end)
+        changes = [at for each in holders if (at := each.changed(blow.began, until)) is not None]
+        found.append(
+            Recovery(
+                number,
+                min(changes) - blow.began if changes else None,
+                max((_within(gap, blow.began, until) for gap in gaps), default=0.0),
+                _back(blow, troubles, until),
+            )
+        )
+    return tuple(found)
+
+
+def _within(gap: Interval, began: float, until: float) -> float:
+    """The length of a gap that was there in some time; 0 if it was not."""
+    return gap.ended - gap.began if began < gap.ended and gap.began < until else 0.0
+
+
+def _back(blow: Blow, troubles: Sequence[tuple[float, float]], until: float) -> float | None:
+    """Seconds until all was fresh again after the first trouble; 0 if there was none."""
+    for began, ended in troubles:
+        if blow.began < ended and began < until:
+            return ended - blow.began if ended <= until else None
+    return 0.0
+
+
+def _joined(stale: Iterable[Interval]) -> list[tuple[float, float]]:
+    """Times when any partition was not fresh, those with short pauses between them as one."""
+    joined: list[tuple[float, float]] = []
+    for began, ended in sorted((one.began, one.ended) for one in stale):
+        if joined and began - joined[-1][1] < PAUSE_S:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], ended))
+        else:
+            joined.append((began, ended))
+    return joined

@@ -1,0 +1,407 @@
+"""One run of an experiment: brokers, load, faults, and the verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from holdfast.chaos.checker.finished import PartitionEnd
+from holdfast.chaos.experiment import Experiment, PlannedFault, schedule
+from holdfast.chaos.history import Recorder, seal
+from holdfast.chaos.lab.embedded import EmbeddedLab, LabSettings
+from holdfast.chaos.lab.workers import Workers, worker_name
+from holdfast.chaos.network.hosts import HOST_VARIABLE
+from holdfast.chaos.run.aborting import Limits
+from holdfast.chaos.run.faults import FaultMaker
+from holdfast.chaos.run.machine import describe_machine, versions
+from holdfast.chaos.run.nemesis import Done, Nemesis
+from holdfast.chaos.clients.output_watch import OutputWatch
+from holdfast.chaos.run.parts import PartsWatch
+from holdfast.chaos.run.recovery import Blow, recoveries
+from holdfast.chaos.run.result import FaultSpan, InvariantResult, RunResult
+from holdfast.chaos.run.sampling import Sampler
+from holdfast.chaos.run.verdicts import Evidence, judge
+from holdfast.chaos.run.whom import Surroundings, Whom
+from holdfast.chaos.clients.load import Load
+from holdfast.chaos.workloads.plans import PLANS
+from holdfast.chaos.workloads.processed import ProcessedWorkload
+from holdfast.kafka.drain import DrainWatch, group_inputs
+from holdfast.kafka.offsets import OffsetAdmin
+from holdfast.kafka.roles import BrokerRoles
+from holdfast.local.progress import Progress, Silent
+
+FRESH_S = 1.0
+"""An output is fresh, for the table of recoveries, when its input was published so many seconds ago."""
+
+HISTORY = "history"
+_RECORDINGS = "recordings"
+_LOOK_S = 0.1
+_START_S = 90.0
+
+
+class Told(Protocol):
+    """Told how a run goes on."""
+
+    def phase(self, name: str) -> None:
+        """Something new begins, in words."""
+
+    def tick(self, at: float, load: Load, done: list[Done], lag: int | None) -> None:
+        """How it is, `at` seconds after time 0."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How an experiment is run.
+
+    Attributes:
+        seed: which of its runs.
+        folder: where everything of the run is kept.
+        command: what repeats it.
+    """
+
+    seed: int
+    folder: Path
+    command: str
+
+
+class Runner:
+    """Runs an experiment once.
+
+    Args:
+        experiment: what is done.
+        settings: how.
+        told: told how it goes on.
+        progress: told about the start of the brokers.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        settings: RunSettings,
+        told: Told,
+        progress: Progress | None = None,
+    ) -> None:
+        self._experiment = experiment
+        self._settings = settings
+        self._told = told
+        self._progress = progress or Silent()
+        self._trouble: list[str] = []
+
+    def run(self) -> RunResult:
+        """Do it; whatever happens, no fault, broker or worker is left.
+
+        Raises:
+            HoldfastError: it could not be run at all; nothing is known then.
+        """
+        began, wall = time.monotonic(), datetime.now(UTC)
+        plan = schedule(self._experiment, self._settings.seed)
+        with ExitStack() as stack:
+            recorder = stack.enter_context(Recorder(self._settings.folder / _RECORDINGS, "runner"))
+            self._told.phase("start the brokers")
+            lab = stack.enter_context(EmbeddedLab(self._lab_settings(plan), self._progress))
+            course = Course(self._experiment, self._settings, lab, recorder, self._told, self._trouble)
+            course.run(plan)
+        self._told.phase("check the history")
+        invariants = self._judge(course)
+        result = self._result(course, invariants, wall, time.monotonic() - began)
+        result.save(self._settings.folder)
+        return result
+
+    def _lab_settings(self, plan: tuple[PlannedFault, ...]) -> LabSettings:
+        cluster = self._experiment.cluster
+        return LabSettings(
+            brokers=cluster.brokers,
+            isolated=cluster.network == "isolated",
+            small_disks=cluster.disk == "small",
+            clocks=any(each.kind.name.startswith("clock.") for each in plan),
+            workers=tuple(map(worker_name, range(_most_workers(self._experiment)))),
+            overrides={name: str(value) for name, value in cluster.broker_config.items()},
+            seed=self._settings.seed,
+        )
+
+    def _judge(self, course: Course) -> tuple[InvariantResult, ...]:
+        history = seal(
+            self._settings.folder / _RECORDINGS,
+            self._settings.folder / HISTORY,
+            about={"experiment": self._experiment.name, "seed": self._settings.seed},
+        )
+        return judge(Evidence(self._experiment, history, course.workload.plan, course.ends))
+
+    def _result(
+        self, course: Course, invariants: tuple[InvariantResult, ...], wall: datetime, whole_s: float
+    ) -> RunResult:
+        experiment, workload = self._experiment, self._experiment.workload
+        return RunResult(
+            experiment=experiment.name,
+            description=experiment.description,
+            file=str(experiment.source.path),
+            seed=self._settings.seed,
+            command=self._settings.command,
+            began=wall.isoformat(timespec="seconds"),
+            machine=describe_machine(),
+            versions=versions(),
+            workload={
+                "kind": workload.kind,
+                "engine": workload.engine,
+                "rate": workload.rate,
+                "keys": workload.keys,
+                "partitions": workload.partitions,
+                "workers": workload.workers,
+                "standby": workload.standby,
+                "brokers": experiment.cluster.brokers,
+                "network": experiment.cluster.network,
+                **_options(experiment),
+            },
+            load_s=round(course.load_s, 1),
+            whole_s=round(whole_s, 1),
+            counts=course.counts,
+            invariants=invariants,
+            trouble=tuple(self._trouble),
+            faults=course.faults(),
+            recovery=course.recovery(),
+            samples=course.samples(),
+            owners=course.parts.owners.as_spans(course.zero),
+            leaders=course.parts.leaders.as_spans(course.zero),
+        )
+
+
+class Course:
+    """What happens on the brokers in one run.
+
+    Args:
+        experiment: what is done.
+        settings: how.
+        lab: the brokers.
+        recorder: takes the history.
+        told: told how it goes on.
+        trouble: takes what goes wrong, in words.
+
+    Attributes:
+        zero: time 0, on the monotonic clock.
+        load_s: for how long events were offered from then on.
+        counts: of events and records.
+        ends: ends of all output partitions, after the workers have stopped.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        settings: RunSettings,
+        lab: EmbeddedLab,
+        recorder: Recorder,
+        told: Told,
+        trouble: list[str],
+    ) -> None:
+        self._experiment = experiment
+        self._settings = settings
+        self._lab = lab
+        self._recorder = recorder
+        self._told = told
+        self._trouble = trouble
+        self._servers = lab.cluster.bootstrap_servers
+        wanted = experiment.workload
+        self.workload = ProcessedWorkload(
+            PLANS[wanted.kind],
+            settings.folder / "application",
+            self._servers,
+            partitions=wanted.partitions,
+            replication=experiment.replication,
+            options=_options(experiment),
+        )
+        output = self.workload.plan.output.name
+        self._watch = OutputWatch(self._servers, output, wanted.partitions, FRESH_S)
+        names = list(map(worker_name, range(_most_workers(experiment))))
+        self.parts = PartsWatch(
+            self._servers,
+            self.workload.group,
+            {self.workload.slot_id(name): name for name in names},
+            self.workload.plan.source.name,
+        )
+        self._workers = Workers(self._specs(), wanted.partitions)
+        self._sampler: Sampler | None = None
+        self._nemesis: Nemesis | None = None
+        self.zero = time.monotonic()
+        self.load_s = 0.0
+        self.counts: dict[str, int] = {}
+        self.ends: list[PartitionEnd] = []
+
+    def _specs(self) -> dict[str, Any]:
+        specs = self.workload.specs(_most_workers(self._experiment))
+        if self._lab.network is None:
+            return dict(specs)
+        return {
+            name: replace(spec, environment={**spec.environment, HOST_VARIABLE: name})
+            for name, spec in specs.items()
+        }
+
+    def run(self, plan: tuple[PlannedFault, ...]) -> None:
+        """Everything from the first topic to the last record.
+
+        Raises:
+            HoldfastError: it could not be brought to its end.
+        """
+        wanted = self._experiment.workload
+        self._told.phase("start the workers")
+        self.workload.provision()
+        with self._workers:
+            for number in range(wanted.workers):
+                self._workers.start(worker_name(number))
+            self._workers.wait_until_whole(_START_S)
+            self._under_load(plan)
+        self._told.phase("read everything")
+        self._read_all()
+
+    def _under_load(self, plan: tuple[PlannedFault, ...]) -> None:
+        wanted = self._experiment.workload
+        load = self.workload.load(
+            rate=wanted.rate, keys=wanted.keys, seed=self._settings.seed, recorder=self._recorder
+        )
+        inputs = group_inputs(self.workload.topology)
+        with ExitStack() as stack:
+            stack.enter_context(self.parts)
+            watch = stack.enter_context(self._watch)
+            drain = stack.enter_context(DrainWatch(self._servers, inputs))
+            with load:
+                sampler = Sampler(load, watch, drain, self.workload.group, wanted.partitions)
+                self._sampler = stack.enter_context(sampler)
+                if self._steady("before the first fault"):
+                    self._break(plan, load)
+            self.counts |= {
+                "published": load.published,
+                "acknowledged": load.acknowledged,
+                "unknown": load.unknown,
+            }
+            self._told.phase("process what is left")
+            stopped = time.monotonic()
+            self._until(lambda: drain.is_drained(stopped), self._experiment.drain_ms / 1000, "processed")
+
+    def _break(self, plan: tuple[PlannedFault, ...], load: Load) -> None:
+        self.zero = time.monotonic()
+        assert self._sampler is not None
+        limits = Limits(self._experiment.abort, self._watch, self._sampler, self._settings.folder)
+        maker = FaultMaker(self._lab, self._workers, Whom(self._surroundings()))
+        end = self.zero + self._experiment.time_limit_ms / 1000
+        self._told.phase("break things")
+        with Nemesis(plan, maker, self._lab.journal, self.zero) as self._nemesis:
+            while (now := time.monotonic()) < end:
+                load.check()
+                self._told.tick(now - self.zero, load, self._nemesis.done, self._sampler.lag)
+                if (reason := limits.exceeded()) is not None:
+                    self._trouble.append(f"given up after {now - self.zero:.0f} s: {reason}")
+                    break
+                time.sleep(_LOOK_S)
+        self._told.phase("heal")
+        self.load_s = time.monotonic() - self.zero
+        self._heal()
+        self._steady("after the last fault")
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            brokers=self._lab.brokers.names,
+            workers=self._workers,
+            roles=BrokerRoles(self._servers),
+            owners=self.parts.owners,
+            topic=self.workload.plan.source.name,
+            group=self.workload.group,
+            transactional_id=self.workload.slot_id(worker_name(0)),
+        )
+
+    def _heal(self) -> None:
+        for name in self._lab.brokers.names:
+            self._lab.brokers.start(name)
+        for number in range(self._experiment.workload.workers):
+            self._workers.start(worker_name(number))
+
+    def _steady(self, when: str) -> bool:
+        """Wait for the steady state; False, and trouble, if it does not come."""
+        wanted = self._experiment.steady_state
+        self._told.phase(f"wait for the steady state {when}")
+        since: float | None = None
+
+        def steady() -> bool:
+            nonlocal since
+            if not self._watch.fresh_within(wanted.fresh_within_ms / 1000):
+                since = None
+            elif since is None:
+                since = time.monotonic()
+            return since is not None and time.monotonic() - since >= wanted.for_ms / 1000
+
+        return self._until(steady, wanted.reached_within_ms / 1000, f"steady {when}")
+
+    def _until(self, condition: Callable[[], bool], within: float, what: str) -> bool:
+        deadline = time.monotonic() + within
+        while not condition():
+            if time.monotonic() > deadline:
+                self._trouble.append(f"not {what} within {within:.0f} s")
+                return False
+            time.sleep(_LOOK_S)
+        return True
+
+    def _read_all(self) -> None:
+        """The workers have stopped: what is in the topics now stays."""
+        self._lab.brokers.wait_until_whole(_START_S)
+        outputs = [topic.name for topic in (*self.workload.plan.others, self.workload.plan.output)]
+        admin = OffsetAdmin(self._servers)
+        places = [place for found in admin.partitions(outputs).values() for place in found]
+        committed, ends = admin.ends(places), admin.high_watermarks(places)
+        self.ends = [
+            PartitionEnd(place.topic, place.partition, committed[place], ends[place]) for place in places
+        ]
+        counts = self.workload.record_end(self._recorder)
+        self.counts |= {f"records of {topic}": count for topic, count in counts.items()}
+
+    # -- what it was
+
+    def faults(self) -> tuple[FaultSpan, ...]:
+        """What was done."""
+        return tuple(self._span(done) for done in self._done())
+
+    def _done(self) -> list[Done]:
+        return sorted(self._nemesis.done, key=lambda done: done.began) if self._nemesis else []
+
+    def _span(self, done: Done) -> FaultSpan:
+        ended = None if done.ended is None else round(done.ended - self.zero, 3)
+        began = round(done.began - self.zero, 3)
+        is_instant = done.planned.for_ms is None and not done.planned.kind.open_end
+        return FaultSpan(
+            done.planned.kind.name,
+            str(done.planned.target or ""),
+            done.hit,
+            began,
+            began if is_instant and ended is not None else ended,
+            done.evidence,
+            done.error,
+        )
+
+    def recovery(self) -> tuple[Any, ...]:
+        """How the output went through it."""
+        end = self.zero + self.load_s + self._experiment.steady_state.reached_within_ms / 1000
+        blows = [Blow(done.began, done.ended or done.began) for done in self._done()]
+        holders = (self.parts.owners, self.parts.leaders)
+        return recoveries(blows, self._watch.gaps(), self._watch.stale(), holders, end)
+
+    def samples(self) -> tuple[Any, ...]:
+        """What the output was."""
+        return self._sampler.samples(self.zero) if self._sampler is not None else ()
+
+
+def _most_workers(experiment: Experiment) -> int:
+    """How many workers there are at most, with those that a fault adds."""
+    added = [fault.parameters.get("to") for fault in experiment.faults if fault.kind.name == "worker.scale"]
+    return max([experiment.workload.workers, *(int(str(count)) for count in added if count is not None)])
+
+
+def _options(experiment: Experiment) -> Mapping[str, Any]:
+    """The keys of the processor, as a topology has them."""
+    processor = experiment.workload.processor
+    return {
+        "commit_interval": f"{processor.commit_interval_ms}ms",
+        "session_timeout": f"{processor.session_timeout_ms}ms",
+        "cache_entries": processor.cache_entries,
+        "standby": experiment.workload.standby,
+    }

@@ -1,0 +1,111 @@
+"""Takes a sample of everything a few times a second."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from holdfast.chaos.clients.output_watch import OutputWatch
+from holdfast.chaos.run.result import Sample
+from holdfast.chaos.clients.load import Load
+from holdfast.errors import HoldfastError
+from holdfast.kafka.drain import DrainWatch
+from holdfast.kafka.groups import Standing
+from holdfast.record import TopicPartition
+
+SAMPLE_S = 0.25
+
+
+class Sampler:
+    """Samples of load and output, from a thread of its own, on the monotonic clock until `samples` is asked.
+
+    Args:
+        load: what is offered.
+        watch: what comes out.
+        drain: how far the group is.
+        group: the group.
+        shards: how many shards there are.
+    """
+
+    def __init__(self, load: Load, watch: OutputWatch, drain: DrainWatch, group: str, shards: int) -> None:
+        self._load = load
+        self._watch = watch
+        self._drain = drain
+        self._group = group
+        self._shards = shards
+        self._taken: list[Sample] = []
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._sample, name="sampler", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.set()
+        self._thread.join()
+
+    @property
+    def lag(self) -> int | None:
+        """Records that wait, as far as is known."""
+        lag = self._lag()
+        return sum(lag) if lag else None
+
+    def samples(self, zero: float) -> tuple[Sample, ...]:
+        """All samples, their times in seconds since `zero`."""
+        return tuple(
+            Sample(
+                one.at - zero,
+                one.seconds,
+                one.published,
+                one.committed,
+                one.latency_ms,
+                one.lag,
+                one.silent_s,
+            )
+            for one in self._taken
+        )
+
+    def _sample(self) -> None:
+        before, published = time.monotonic(), self._load.published
+        while not self._end.wait(SAMPLE_S):
+            now, offered = time.monotonic(), self._load.published
+            latencies = self._watch.take_latencies()
+            self._taken.append(
+                Sample(
+                    now,
+                    now - before,
+                    offered - published,
+                    len(latencies),
+                    _spread(latencies),
+                    self._lag(),
+                    self._watch.silent_s,
+                )
+            )
+            before, published = now, offered
+
+    def _lag(self) -> tuple[int, ...]:
+        try:
+            look = self._drain.last
+        except HoldfastError:
+            # The brokers have been away for long; the run's own end says so.
+            return ()
+        found: Mapping[TopicPartition, Standing] = look.found.groups.get(self._group, {}) if look else {}
+        lag = [0] * self._shards if found else []
+        for place, standing in found.items():
+            lag[place.partition] += standing.lag
+        return tuple(lag)
+
+
+def _spread(ordered: list[float]) -> tuple[float, float, float] | None:
+    """p50, p95 and maximum in milliseconds (nearest rank)."""
+    if not ordered:
+        return None
+    places = (len(ordered) // 2, min(len(ordered) * 95 // 100, len(ordered) - 1), len(ordered) - 1)
+    p50, p95, most = (round(ordered[place] * 1000, 1) for place in places)
+    return p50, p95, most

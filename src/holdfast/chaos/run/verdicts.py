@@ -1,0 +1,148 @@
+"""From a history to what became of each claim of an experiment."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast.chaos.checker import Finding, Verdict, check
+from holdfast.chaos.checker.bank import check_bank
+from holdfast.chaos.checker.finished import PartitionEnd, check_finished
+from holdfast.chaos.checker.fold import Fold, check_fold_of
+from holdfast.chaos.checker.invariants import PythonInvariant, SqlInvariant, check_invariants
+from holdfast.chaos.experiment import Experiment, OwnInvariant
+from holdfast.chaos.history import History
+from holdfast.chaos.run.result import FoundProblem, InvariantResult
+from holdfast.chaos.workloads.bank_app import OPENING
+from holdfast.chaos.workloads.plans import WorkloadPlan
+from holdfast.errors import ChaosError
+
+NOTHING = ("nothing-acknowledged", "nothing-read", "ambiguous-values")
+"""What makes every claim about the history unknown."""
+
+_LOG_RULES: Mapping[str, tuple[str, ...]] = {
+    "no-lost-writes": ("lost-write",),
+    "no-unseen-writes": ("unseen",),
+    "no-duplicates": ("duplicate",),
+    "consistent-offsets": ("inconsistent-offsets",),
+    "no-aborted-reads": ("G1a",),
+    "no-precommitted-reads": ("precommitted-read",),
+    "monotonic-polls": ("poll-skip", "nonmonotonic-poll", "int-poll-skip", "int-nonmonotonic-poll"),
+    "monotonic-sends": ("nonmonotonic-send", "int-nonmonotonic-send", "int-send-skip"),
+    "no-cycles": ("G1c", "G1c-process", "G1c-realtime", "G0", "G0-process", "G0-realtime"),
+    "per-key-order": ("reordered",),
+}
+_FOLD_RULES: Mapping[str, tuple[str, ...]] = {
+    "exactly-once": ("fold-lost", "fold-twice", "fold-stranger"),
+    "state-fold": ("fold-order", "fold-state"),
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the claims of a run are judged by.
+
+    Attributes:
+        experiment: what was claimed.
+        history: what happened.
+        plan: what the workload's records mean.
+        ends: of all output partitions.
+    """
+
+    experiment: Experiment
+    history: History
+    plan: WorkloadPlan
+    ends: Sequence[PartitionEnd]
+
+
+def judge(evidence: Evidence) -> tuple[InvariantResult, ...]:
+    """Judge every claim of an experiment.
+
+    Raises:
+        HistoryError: the history cannot be read, or an own invariant cannot be evaluated.
+        ChaosError: the function of an own invariant cannot be found.
+    """
+    judges = _Judges(evidence)
+    built_in = (judges.judge(name) for name in evidence.experiment.invariants)
+    return (*built_in, *judges.own(evidence.experiment.own_invariants))
+
+
+class _Judges:
+    """Makes each check once, when the first claim asks for it."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._verdicts: dict[str, Verdict] = {}
+
+    def judge(self, name: str) -> InvariantResult:
+        """What became of a built-in claim."""
+        if name in _LOG_RULES:
+            verdict = self._once("log", lambda: check(self._evidence.history))
+            return _result(name, verdict, _LOG_RULES[name], _operations(verdict))
+        if name in _FOLD_RULES:
+            fold = Fold(self._evidence.plan.initial, self._evidence.plan.fold)
+            verdict = self._once("fold", lambda: check_fold_of(self._evidence.history, fold))
+            seen = verdict.metrics["fold"]
+            return _result(
+                name, verdict, _FOLD_RULES[name], f"{seen['inputs']:,} inputs, {seen['outputs']:,} outputs"
+            )
+        if name == "conservation":
+            verdict = self._once(
+                "bank", lambda: check_bank(self._evidence.history, opening=OPENING, minimum=0)
+            )
+            return _result(name, verdict, None, f"{verdict.metrics['bank']['postings']:,} postings")
+        if name == "transactions-finished":
+            verdict = self._once("finished", lambda: check_finished(self._evidence.ends))
+            return _result(name, verdict, None, f"{len(self._evidence.ends)} partitions")
+        raise ChaosError(f"the invariant {name} cannot be judged for this workload")
+
+    def own(self, invariants: Iterable[OwnInvariant]) -> Iterable[InvariantResult]:
+        """What became of the experiment's own claims, each by itself."""
+        for invariant in invariants:
+            verdict = check_invariants(self._evidence.history, [_of_user(invariant)])
+            yield _result(invariant.name, verdict, None, "")
+
+    def _once(self, name: str, make: Callable[[], Verdict]) -> Verdict:
+        if name not in self._verdicts:
+            self._verdicts[name] = make()
+        return self._verdicts[name]
+
+
+def _of_user(invariant: OwnInvariant) -> SqlInvariant | PythonInvariant:
+    if invariant.sql is not None:
+        return SqlInvariant(invariant.name, invariant.sql, "operations")
+    assert invariant.check is not None, "it is one of the two"
+    module, _, name = invariant.check.partition(":")
+    try:
+        return PythonInvariant(invariant.name, getattr(importlib.import_module(module), name))
+    except (ImportError, AttributeError) as error:
+        raise ChaosError(
+            f"the invariant {invariant.name}: {invariant.check} cannot be found: {error}"
+        ) from error
+
+
+def _operations(verdict: Verdict) -> str:
+    found: Mapping[str, Any] = verdict.metrics
+    if "records_sent" not in found:
+        return ""
+    acknowledged, sent, reads = (found[name] for name in ("records_acknowledged", "records_sent", "reads"))
+    return f"{acknowledged:,} of {sent:,} sends acknowledged, {reads:,} reads"
+
+
+def _result(name: str, verdict: Verdict, rules: Sequence[str] | None, looked_at: str) -> InvariantResult:
+    """A claim's share of a verdict: of its own rules, and of what makes all unknown."""
+    wanted = None if rules is None else {*rules, *NOTHING, "not-evaluated"}
+    problems = tuple(
+        _problem(finding) for finding in verdict.findings if wanted is None or finding.rule in wanted
+    )
+    order = ("valid", "unknown", "invalid")
+    validity = max((problem.validity for problem in problems), key=order.index, default="valid")
+    return InvariantResult(name, validity, looked_at, problems)
+
+
+def _problem(finding: Finding) -> FoundProblem:
+    return FoundProblem(
+        finding.rule, str(finding.validity), finding.count, tuple(map(str, finding.examples)), finding.why
+    )

@@ -1,0 +1,132 @@
+"""Whom a target means at the moment: roles are looked up when a fault begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from holdfast.chaos.experiment.schedule import drawn
+from holdfast.chaos.experiment.targets import BROKER_ROLES, Role, Target, brokers_hit
+from holdfast.chaos.lab.brokers import broker_name
+from holdfast.chaos.lab.workers import Workers
+from holdfast.chaos.network.hosts import CLIENTS
+from holdfast.chaos.run.parts import Holders
+from holdfast.errors import FaultFailed
+from holdfast.kafka.roles import BrokerRoles
+from holdfast.record import TopicPartition
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What roles are looked up in.
+
+    Attributes:
+        brokers: names of all brokers, in the order of their ids.
+        workers: the workers.
+        roles: asks the brokers who has which part.
+        owners: who has which shard, as it was last seen.
+        topic: the workload's input.
+        group: the workload's consumer group.
+        transactional_id: of worker 0.
+    """
+
+    brokers: Sequence[str]
+    workers: Workers
+    roles: BrokerRoles
+    owners: Holders
+    topic: str
+    group: str
+    transactional_id: str
+
+
+class Whom:
+    """Finds out whom targets mean.
+
+    Args:
+        surroundings: what they are looked up in.
+    """
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._in = surroundings
+
+    def brokers(self, target: Target, draw: float) -> tuple[str, ...]:
+        """The brokers that a target means now.
+
+        Args:
+            target: a role of brokers.
+            draw: decides among several, from 0 to below 1.
+
+        Raises:
+            ClusterError: the role cannot be looked up at the moment.
+            FaultFailed: nobody has it.
+        """
+        names, count = self._in.brokers, brokers_hit(target, len(self._in.brokers))
+        match target.role:
+            case Role.BROKERS:
+                return tuple(names)
+            case Role.ANY_BROKER | Role.MAJORITY | Role.MINORITY:
+                return drawn(names, count, draw)
+            case Role.FOLLOWER:
+                followers = self._in.roles.followers(self._place(target))
+                if not followers:
+                    raise FaultFailed(f"{self._place(target)} has no follower")
+                return drawn([broker_name(node) for node in followers], 1, draw)
+            case _:
+                return (broker_name(self._one(target)),)
+
+    def _one(self, target: Target) -> int:
+        match target.role:
+            case Role.BROKER:
+                assert target.number is not None
+                return target.number
+            case Role.LEADER:
+                return self._in.roles.leader(self._place(target))
+            case Role.GROUP_COORDINATOR:
+                return self._in.roles.group_coordinator(self._in.group)
+            case Role.TRANSACTION_COORDINATOR:
+                return self._in.roles.transaction_coordinator(self._in.transactional_id)
+            case Role.CONTROLLER:
+                return self._in.roles.controller()
+            case _:
+                raise AssertionError(f"{target.role} is no role of one broker")
+
+    def _place(self, target: Target) -> TopicPartition:
+        return TopicPartition(target.name or self._in.topic, target.number or 0)
+
+    def workers(self, target: Target, draw: float) -> tuple[str, ...]:
+        """The workers that a target means now.
+
+        Raises:
+            FaultFailed: nobody is meant, such as the owner of a shard that has none.
+        """
+        running = self._in.workers.running
+        match target.role:
+            case Role.WORKERS:
+                return tuple(running)
+            case Role.ANY_WORKER:
+                return drawn(running, 1, draw)
+            case Role.WORKER:
+                return (f"worker-{target.number}",)
+            case Role.SHARD_OWNER:
+                owner = self._in.owners.holder(str(target.number))
+                if owner is None:
+                    raise FaultFailed(f"shard {target.number} has no owner")
+                return (owner,)
+            case _:
+                raise FaultFailed(f"this workload has no {target}")
+
+    def hosts(self, target: Target, draw: float) -> tuple[str, ...]:
+        """The hosts of the network on the side that a target means.
+
+        Raises:
+            ClusterError: its role cannot be looked up at the moment.
+            FaultFailed: nobody has it.
+        """
+        everybody = (CLIENTS, *self._in.workers.names)
+        if target.role is Role.CLIENTS:
+            return everybody
+        if target.role is Role.EVERYONE:
+            return (*self._in.brokers, *everybody)
+        if target.role in BROKER_ROLES:
+            return self.brokers(target, draw)
+        return self.workers(target, draw)

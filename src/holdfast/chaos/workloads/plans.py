@@ -1,0 +1,129 @@
+"""The workloads, as data: their topics, their processor, what is offered, and what their records mean."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast.chaos.workloads import bank_app, sequence_app
+from holdfast.chaos.workloads.bank_app import Credit, Posting, Transfer
+from holdfast.chaos.clients.load import Offered
+from holdfast.chaos.workloads.sequence_app import Step, Stepped
+from holdfast.schema import Event
+
+PROCESSOR = "lab"
+"""Name of the processor of every workload."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPlan:
+    """A topic of a workload.
+
+    Attributes:
+        name: its name.
+        event: what is on it.
+        key: the event's field that is the key.
+    """
+
+    name: str
+    event: type[Event]
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadPlan:
+    """A workload with one stateful processor.
+
+    Attributes:
+        source: the topic that the load is offered to.
+        others: more topics that the processor reads and writes.
+        output: the topic that tells every state.
+        module: of its handler.
+        tables: its tables, with their types.
+        offer: makes the events, given the number of keys and a source of chance.
+        input_value: what an input is to the fold, by topic.
+        state: key, origin (topic, partition, offset) and state that an output tells.
+        initial: a key's state before its first input, for the fold.
+        fold: a key's state after an input, given that before and the input's value. Pure.
+    """
+
+    source: TopicPlan
+    others: tuple[TopicPlan, ...]
+    output: TopicPlan
+    module: str
+    tables: Mapping[str, str]
+    offer: Callable[[int, random.Random], Iterator[Offered]]
+    input_value: Mapping[str, Callable[[Any], Any]]
+    state: Callable[[Any], Any]
+    initial: Any
+    fold: Callable[[Any, Any], Any]
+
+    @property
+    def inputs(self) -> tuple[TopicPlan, ...]:
+        """What the processor reads."""
+        return (self.source, *self.others)
+
+    @property
+    def topics(self) -> tuple[TopicPlan, ...]:
+        """All topics."""
+        return (*self.inputs, self.output)
+
+
+def _steps(keys: int, chance: random.Random) -> Iterator[Offered]:
+    numbers = dict.fromkeys((f"k{number}" for number in range(keys)), 0)
+    names = list(numbers)
+    while True:
+        key = chance.choice(names)
+        numbers[key] += 1
+        yield Offered(Step(key=key, n=numbers[key]), key, numbers[key])
+
+
+def _transfers(keys: int, chance: random.Random) -> Iterator[Offered]:
+    names = [f"a{number}" for number in range(max(keys, 2))]
+    numbers = dict.fromkeys(names, 0)
+    while True:
+        source, target = chance.sample(names, 2)
+        numbers[source] += 1
+        transfer = Transfer(source=source, target=target, amount=chance.randint(1, 50), n=numbers[source])
+        yield Offered(transfer, source, transfer.n)
+
+
+def _moved(balance: int, change: Mapping[str, int]) -> int:
+    if "take" in change:
+        return balance - min(change["take"], balance)
+    return balance + change["give"]
+
+
+SEQUENCE = WorkloadPlan(
+    source=TopicPlan("steps", Step, "key"),
+    others=(),
+    output=TopicPlan("stepped", Stepped, "key"),
+    module=sequence_app.__name__,
+    tables={"walked": "Walked"},
+    offer=_steps,
+    input_value={"steps": lambda step: step.n},
+    state=lambda output: {"last": output.last, "count": output.count, "total": output.total},
+    initial=sequence_app.INITIAL,
+    fold=sequence_app.fold,
+)
+
+BANK = WorkloadPlan(
+    source=TopicPlan("transfers", Transfer, "source"),
+    others=(TopicPlan("credits", Credit, "target"),),
+    output=TopicPlan("postings", Posting, "account"),
+    module=bank_app.__name__,
+    tables={"accounts": "Account"},
+    offer=_transfers,
+    input_value={
+        "transfers": lambda transfer: {"take": transfer.amount},
+        "credits": lambda credit: {"give": credit.amount},
+    },
+    state=lambda posting: posting.balance,
+    initial=bank_app.OPENING,
+    fold=_moved,
+)
+
+PLANS: Mapping[str, WorkloadPlan] = {"sequence": SEQUENCE, "bank": BANK}
+"""The workloads with a processor, by the name that experiments give them."""

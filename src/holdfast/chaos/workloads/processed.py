@@ -1,0 +1,178 @@
+"""A workload with a stateful processor: its application, its workers, and its records at the end."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from holdfast.chaos.history import Isolation, Recorder, Step, read
+from holdfast.chaos.lab.workers import worker_name
+from holdfast.chaos.clients.load import Load
+from holdfast.chaos.workloads.plans import PROCESSOR, TopicPlan, WorkloadPlan
+from holdfast.kafka.admin import TopicAdmin
+from holdfast.kafka.provision import provision
+from holdfast.kafka.scan import LogScanner
+from holdfast.record import Message
+from holdfast.runtime.launch import LaunchSettings, worker_specs
+from holdfast.runtime.supervisor import WorkerSpec
+from holdfast.schema import EventDecoder, TopicEncoder
+from holdfast.topology import Topology
+from holdfast.topology.load import load
+
+_READ_AT_ONCE = 500
+"""Records of one poll in the history."""
+
+
+class ProcessedWorkload:
+    """One workload in one run.
+
+    Args:
+        plan: what it is.
+        folder: for the application and its workers' data.
+        servers: the brokers.
+        partitions: of every topic.
+        replication: of every topic.
+        options: keys of the processor.
+    """
+
+    def __init__(
+        self,
+        plan: WorkloadPlan,
+        folder: Path,
+        servers: str,
+        *,
+        partitions: int,
+        replication: int,
+        options: Mapping[str, Any],
+    ) -> None:
+        self.plan = plan
+        self.partitions = partitions
+        self._folder = folder
+        self._servers = servers
+        self.topology = self._write(replication, options)
+
+    def _write(self, replication: int, options: Mapping[str, Any]) -> Topology:
+        plan = self.plan
+        declared = {
+            "app": "chaos",
+            "topics": {topic.name: self._topic(topic, replication) for topic in plan.topics},
+            "processors": {
+                PROCESSOR: {
+                    "handler": f"{plan.module}:handle",
+                    "reads": [topic.name for topic in plan.inputs],
+                    "writes": [topic.name for topic in (*plan.others, plan.output)],
+                    "tables": {name: f"{plan.module}:{kind}" for name, kind in plan.tables.items()},
+                    **options,
+                }
+            },
+        }
+        file = self._folder / "topology.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(declared, indent=1))
+        return load(file)
+
+    def _topic(self, topic: TopicPlan, replication: int) -> dict[str, Any]:
+        event = f"{topic.event.__module__}:{topic.event.__name__}"
+        return {"event": event, "key": topic.key, "partitions": self.partitions, "replication": replication}
+
+    # -- who works
+
+    @property
+    def group(self) -> str:
+        """The processor's consumer group."""
+        return self.topology.processor(PROCESSOR).group_id
+
+    def slot_id(self, worker: str) -> str:
+        """The `transactional.id` and `group.instance.id` of a worker."""
+        return self.topology.processor(PROCESSOR).slot_id(worker)
+
+    def provision(self) -> None:
+        """Create the topics."""
+        provision(TopicAdmin(self._servers), self.topology)
+
+    def specs(self, workers: int) -> dict[str, WorkerSpec]:
+        """How the workers are started, by their names."""
+        settings = LaunchSettings(self._servers, self._folder / "home", "worker", workers)
+        made = worker_specs(self.topology, settings)
+        return {worker_name(number): replace(spec) for number, spec in enumerate(made)}
+
+    def load(self, *, rate: int, keys: int, seed: int, recorder: Recorder) -> Load:
+        """What is offered to it."""
+        source = self.plan.source
+        encoder = TopicEncoder(source.name, (source.event,), source.key)
+        events = self.plan.offer(keys, random.Random(seed))
+        return Load(self._servers, encoder, self.partitions, events, rate, recorder)
+
+    # -- what became of it
+
+    def record_end(self, recorder: Recorder) -> dict[str, int]:
+        """Read all topics to their ends, and put them into the history; return how many records each has."""
+        scanner = LogScanner(self._servers)
+        counts = {}
+        for topic in self.plan.topics:
+            counts[topic.name] = 0
+            for message, event in self._records(scanner, topic, recorder):
+                counts[topic.name] += 1
+                self._note(topic, message, event, recorder)
+        return counts
+
+    def _records(
+        self, scanner: LogScanner, topic: TopicPlan, recorder: Recorder
+    ) -> Iterator[tuple[Message, Any]]:
+        """The committed records of a topic. Reading the load's topic is in the history, as polls."""
+        decode: Callable[..., Any] = EventDecoder((topic.event,)).decode
+        is_source = topic is self.plan.source
+        logs = [f"{topic.name}-{number}" for number in range(self.partitions)]
+        if is_source:
+            recorder.invoke("reader", "assign").ok(assigned=logs, sought=logs)
+        steps: list[Step] = []
+        for message in scanner.topic(topic.name):
+            event = decode(message.value(), message.headers(), message.key())
+            if is_source:
+                log = f"{topic.name}-{message.partition()}"
+                steps.append(read(log, event.n, key=getattr(event, topic.key), offset=message.offset()))
+                if len(steps) == _READ_AT_ONCE:
+                    _poll(recorder, steps)
+                    steps = []
+            yield message, event
+        if steps:
+            _poll(recorder, steps)
+
+    def _note(self, topic: TopicPlan, message: Message, event: Any, recorder: Recorder) -> None:
+        key = getattr(event, topic.key)
+        if topic is not self.plan.output:
+            recorder.row(
+                "inputs",
+                topic=topic.name,
+                partition=message.partition(),
+                offset=message.offset(),
+                key=key,
+                value=self.plan.input_value[topic.name](event),
+            )
+            return
+        recorder.row(
+            "outputs",
+            position=message.offset(),
+            key=key,
+            topic=event.topic,
+            partition=event.partition,
+            offset=event.offset,
+            state=self.plan.state(event),
+        )
+        if self.plan.source.name == "transfers":
+            recorder.row(
+                "postings",
+                position=message.offset(),
+                account=event.account,
+                transfer=event.transfer,
+                amount=event.amount,
+                balance=event.balance,
+            )
+
+
+def _poll(recorder: Recorder, steps: list[Step]) -> None:
+    recorder.invoke("reader", "poll").ok(steps, isolation=Isolation.COMMITTED)
