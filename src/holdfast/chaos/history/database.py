@@ -1,0 +1,85 @@
+"""A DuckDB that works within bounds: of memory, with the rest in a folder of its own, and of processors."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from holdfast.errors import HistoryError
+from holdfast.extras import with_extra
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What DuckDB may use.
+
+    Attributes:
+        memory: of its buffers. A process with 1,200 MB stays below 2 GB as a whole.
+        threads: None for one per processor.
+        scratch: the folder in which what does not fit is kept meanwhile; None for the system's.
+    """
+
+    memory: str = "1200MB"
+    threads: int | None = None
+    scratch: Path | None = None
+
+
+class Database:
+    """A database that lives in a scratch folder and is gone when it is closed."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        try:
+            import duckdb
+        except ImportError as missing:
+            raise HistoryError(f"histories need the package duckdb: {with_extra('chaos')}") from missing
+        self._folder = Path(tempfile.mkdtemp(prefix="holdfast-history-", dir=bounds.scratch))
+        settings: dict[str, Any] = {
+            "memory_limit": bounds.memory,
+            "temp_directory": str(self._folder / "spilled"),
+            # Nothing here depends on the order of rows in a table, and keeping it costs memory.
+            "preserve_insertion_order": False,
+        }
+        if bounds.threads:
+            settings["threads"] = bounds.threads
+        self.failure = duckdb.Error
+        self.connection: duckdb.DuckDBPyConnection = duckdb.connect(
+            str(self._folder / "work.duckdb"), config=settings
+        )
+
+    def run(self, query: str, parameters: object = None) -> duckdb.DuckDBPyConnection:
+        """Runs a query; the answer is read from what is returned, before the next query."""
+        return self.connection.execute(query, parameters)
+
+    def rows(self, query: str, parameters: object = None) -> list[tuple[Any, ...]]:
+        """All rows of a query that is known to have few."""
+        return self.run(query, parameters).fetchall()
+
+    def number(self, query: str) -> int:
+        """The one number that a query gives; 0 for none."""
+        answer = self.run(query).fetchone()
+        return int(answer[0] or 0) if answer else 0
+
+    def close(self) -> None:
+        """Removes everything."""
+        self.connection.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def quoted(text: str | Path) -> str:
+    """A text as SQL writes it."""
+    return "'" + str(text).replace("'", "''") + "'"

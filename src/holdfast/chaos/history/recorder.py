@@ -1,0 +1,192 @@
+"""Recording what clients do, so that being killed takes nothing of it away.
+
+A line is given to the operating system before the call that writes it returns: `kill -9` of the client
+leaves at worst an operation that never returned, whose outcome is unknown. (Only the machine's own death
+could lose lines; a chaos run does not outlive that.) Each recorder writes a file of its own, so several
+processes may record into one folder.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from holdfast.chaos.history import lines, tables
+from holdfast.chaos.history.model import Event, Isolation, Operation, Outcome, Step, fault
+from holdfast.errors import HistoryError
+
+SUFFIX = ".recording.jsonl"
+
+
+class Invoked:
+    """An operation that is being tried; it ends with one of `ok`, `fail`, `unknown`, called once.
+
+    If none is called, its outcome is unknown. The steps that are given at the end are what was done, in
+    order, with offsets where they are known; sends that were named before and are not named again are kept.
+    """
+
+    def __init__(self, recorder: Recorder, op: int) -> None:
+        self._recorder = recorder
+        self._op = op
+        self._is_open = True
+
+    def tries(self, steps: Iterable[Step]) -> None:
+        """Names sends that were not known when it began, before they are tried."""
+        self._recorder.write(lines.tries(self._op, self._recorder.now(), steps))
+
+    def ok(
+        self,
+        steps: Iterable[Step] = (),
+        *,
+        isolation: Isolation = Isolation.COMMITTED,
+        assigned: Iterable[str] = (),
+        sought: Iterable[str] = (),
+        rebalanced: Iterable[str] = (),
+    ) -> None:
+        """It happened. For the meaning of the arguments see `model.Operation`."""
+        self._end(
+            Outcome.OK,
+            steps=steps,
+            isolation=isolation,
+            assigned=assigned,
+            sought=sought,
+            rebalanced=rebalanced,
+        )
+
+    def fail(
+        self, error: str, steps: Iterable[Step] = (), *, isolation: Isolation = Isolation.COMMITTED
+    ) -> None:
+        """It definitely did not happen; the steps are what it had read."""
+        self._end(Outcome.FAIL, error=error, steps=steps, isolation=isolation)
+
+    def unknown(
+        self, error: str, steps: Iterable[Step] = (), *, isolation: Isolation = Isolation.COMMITTED
+    ) -> None:
+        """It may have happened, or may happen yet; the steps are what is known of it."""
+        self._end(Outcome.UNKNOWN, error=error, steps=steps, isolation=isolation)
+
+    def _end(
+        self,
+        outcome: Outcome,
+        *,
+        steps: Iterable[Step],
+        error: str | None = None,
+        isolation: Isolation,
+        assigned: Iterable[str] = (),
+        sought: Iterable[str] = (),
+        rebalanced: Iterable[str] = (),
+    ) -> None:
+        if not self._is_open:
+            raise HistoryError("an operation of the history was ended twice: call ok, fail or unknown once")
+        self._is_open = False
+        self._recorder.write(
+            lines.complete(
+                self._op,
+                self._recorder.now(),
+                outcome,
+                steps=steps,
+                error=error,
+                isolation=isolation,
+                assigned=assigned,
+                sought=sought,
+                rebalanced=rebalanced,
+            )
+        )
+
+
+class Recorder:
+    """Writes one file of a history; may be shared by threads, not by processes.
+
+    Args:
+        folder: where the files of one history gather; it is made if it is missing.
+        name: of whoever records, for people who look into the folder.
+        now: the clock in ns. The default is shared by all processes of one machine.
+
+    Raises:
+        HistoryError: the folder cannot be written to, also later.
+    """
+
+    def __init__(
+        self, folder: Path, name: str = "client", *, now: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self.now = now
+        self.path = folder / f"{name}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
+        self._next_op = itertools.count(1)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise HistoryError(f"no history can be recorded in {folder}: {error.strerror}") from error
+        self.write(lines.start(now(), time.time_ns(), name))
+
+    def invoke(self, process: str, action: str, steps: Iterable[Step] = ()) -> Invoked:
+        """An operation is about to be tried; the steps are the sends that are known already."""
+        op = next(self._next_op)
+        self.write(lines.invoke(op, self.now(), process, action, steps))
+        return Invoked(self, op)
+
+    def event(self, kind: str, data: Mapping[str, object]) -> None:
+        """Something happened now beside the operations, such as a sample of a metric."""
+        self.write(lines.event(Event(self.now(), kind, data)))
+
+    def fault(self, name: str, target: str, began: int, ended: int | None, evidence: str) -> None:
+        """A fault was there from `began` to `ended` (ns of this recorder's clock)."""
+        self.write(lines.event(fault(name, target, began, ended, evidence)))
+
+    def row(self, table: str, **values: object) -> None:
+        """A row of `inputs`, `outputs` or `postings`, for the rules that look at them."""
+        self.write(lines.row(table, tables.checked_row(table, values)))
+
+    def write(self, line: bytes) -> None:
+        """Appends one line; only what `lines` makes belongs here."""
+        try:
+            written = os.write(self._file, line)
+        except OSError as error:
+            raise HistoryError(f"{self.path}: {error.strerror}; the history ends here") from error
+        if written != len(line):
+            os.close(self._file)
+            raise HistoryError(f"{self.path}: the disk took a part of a line only; the history ends here")
+
+    def close(self) -> None:
+        """Ends the file. Operations that are still tried stay of unknown outcome."""
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def write_recording(path: Path, operations: Iterable[Operation], events: Sequence[Event] = ()) -> None:
+    """Writes operations that are over as a recording: for what was generated or comes from elsewhere."""
+    with path.open("wb") as file:
+        file.write(lines.start(0, 0, path.name.removesuffix(SUFFIX)))
+        file.writelines(lines.event(event) for event in events)
+        for op, operation in enumerate(operations, start=1):
+            file.writelines(_both_lines(op, operation))
+
+
+def _both_lines(op: int, operation: Operation) -> Iterable[bytes]:
+    tried = operation.steps if operation.ended is None else ()
+    yield lines.invoke(op, operation.began, operation.process, operation.action, tried)
+    if operation.ended is not None:
+        yield lines.complete(
+            op,
+            operation.ended,
+            operation.outcome,
+            steps=operation.steps,
+            error=operation.error,
+            isolation=operation.isolation,
+            assigned=operation.assigned,
+            sought=operation.sought,
+            rebalanced=operation.rebalanced,
+        )

@@ -1,0 +1,59 @@
+"""A sealed history: a folder of Parquet files and a manifest, which many tools can read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from holdfast.chaos.history.database import Database, quoted
+from holdfast.chaos.history.tables import COLUMNS
+from holdfast.errors import HistoryError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class History:
+    """What was recorded in one run; see `tables` for what it holds."""
+
+    folder: Path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What the history says of itself.
+
+        Raises:
+            HistoryError: this is no sealed history, or one of another format.
+        """
+        try:
+            manifest: dict[str, Any] = json.loads((self.folder / MANIFEST).read_text())
+        except (OSError, ValueError) as error:
+            raise HistoryError(f"{self.folder} is no sealed history: {MANIFEST} cannot be read") from error
+        if manifest.get("format") != FORMAT:
+            raise HistoryError(
+                f"{self.folder} has format {manifest.get('format')}; this Holdfast reads {FORMAT}"
+            )
+        return manifest
+
+    @property
+    def operations(self) -> int:
+        """How many operations it holds."""
+        return int(self.manifest["rows"]["operations"])
+
+    def attach(self, database: Database) -> None:
+        """Makes the history's tables readable in a database, under their names.
+
+        Raises:
+            HistoryError: a file is missing or is no Parquet file.
+        """
+        _ = self.manifest
+        for table in COLUMNS:
+            try:
+                file = quoted(self.folder / f"{table}.parquet")
+                database.run(f"CREATE VIEW {table} AS SELECT * FROM read_parquet({file})")
+            except database.failure as error:
+                raise HistoryError(f"{self.folder / f'{table}.parquet'} cannot be read: {error}") from error
