@@ -26,6 +26,14 @@ FORBIDDEN = {
         "import confluent_kafka",
         "Resilience knows no Kafka and nothing of Holdfast but its errors",
     ),
+    "src/holdfast/chaos/history/model.py": (
+        "import holdfast.chaos.checker.verdict",
+        "Of the chaos lab the checker knows the history, and the history nobody",
+    ),
+    "src/holdfast/chaos/checker/verdict.py": (
+        "import holdfast.local.cluster",
+        "Histories are recorded and checked without Kafka, workers or brokers",
+    ),
     "src/holdfast/cli/run.py": ("import confluent_kafka", "The Kafka client is imported in one place"),
     "src/holdfast/sinks/http/sink.py": (
         "import holdfast.kafka.client",
