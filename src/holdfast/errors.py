@@ -60,7 +60,6 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   ├── FaultFailed            a fault did not happen, or cannot be undone
     │   └── HistoryError           the history of a run cannot be written, sealed, read or checked
     ├── MetricsError               metrics cannot be served where they were asked for
-    ├── HistoryError               the history of a chaos run cannot be written, sealed, read or checked
     └── WorkerError                a worker process cannot go on
 """
 
@@ -419,10 +418,6 @@ class MetricsError(HoldfastError):
 
 class WorkerError(HoldfastError):
     """A worker cannot go on."""
-
-
-class HistoryError(HoldfastError):
-    """The history of a chaos run cannot be written, sealed, read or checked."""
 
 
 class LettersRefused(HoldfastError):

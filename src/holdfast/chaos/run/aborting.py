@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from holdfast.chaos.experiment import Abort
 from holdfast.chaos.clients.output_watch import OutputWatch
+from holdfast.chaos.experiment import Abort
 from holdfast.chaos.run.sampling import Sampler
 
 

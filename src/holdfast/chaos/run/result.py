@@ -88,8 +88,8 @@ class Recovery:
         fault: its place in `RunResult.faults`.
         detection: seconds from the fault until somebody else had a part of the work (owner of a shard, leader
             of a partition); None if nobody took over.
-        longest_gap: the longest time that a partition of the output showed nothing, in seconds, of those times
-            that touch the fault or what followed it until the next one.
+        longest_gap: the longest time that a partition of the output showed nothing, in seconds, of those
+            times that touch the fault or what followed it until the next one.
         back_to_normal: seconds from the fault's begin until every partition was fresh again, and stayed so;
             None if it did not become so before the next fault or the end.
     """

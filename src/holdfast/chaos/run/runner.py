@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from holdfast.chaos.checker.finished import PartitionEnd
+from holdfast.chaos.clients.load import Load
+from holdfast.chaos.clients.output_watch import OutputWatch
 from holdfast.chaos.experiment import Experiment, PlannedFault, schedule
 from holdfast.chaos.history import Recorder, seal
 from holdfast.chaos.lab.embedded import EmbeddedLab, LabSettings
@@ -20,14 +22,12 @@ from holdfast.chaos.run.aborting import Limits
 from holdfast.chaos.run.faults import FaultMaker
 from holdfast.chaos.run.machine import describe_machine, versions
 from holdfast.chaos.run.nemesis import Done, Nemesis
-from holdfast.chaos.clients.output_watch import OutputWatch
 from holdfast.chaos.run.parts import PartsWatch
 from holdfast.chaos.run.recovery import Blow, recoveries
 from holdfast.chaos.run.result import FaultSpan, InvariantResult, RunResult
 from holdfast.chaos.run.sampling import Sampler
 from holdfast.chaos.run.verdicts import Evidence, judge
 from holdfast.chaos.run.whom import Surroundings, Whom
-from holdfast.chaos.clients.load import Load
 from holdfast.chaos.workloads.plans import PLANS
 from holdfast.chaos.workloads.processed import ProcessedWorkload
 from holdfast.kafka.drain import DrainWatch, group_inputs

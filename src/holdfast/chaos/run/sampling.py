@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+from holdfast.chaos.clients.load import Load
 from holdfast.chaos.clients.output_watch import OutputWatch
 from holdfast.chaos.run.result import Sample
-from holdfast.chaos.clients.load import Load
 from holdfast.errors import HoldfastError
 from holdfast.kafka.drain import DrainWatch
 from holdfast.kafka.groups import Standing

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from holdfast.chaos.clients.load import Offered
 from holdfast.chaos.workloads import bank_app, sequence_app
 from holdfast.chaos.workloads.bank_app import Credit, Posting, Transfer
-from holdfast.chaos.clients.load import Offered
 from holdfast.chaos.workloads.sequence_app import Step, Stepped
 from holdfast.schema import Event
 

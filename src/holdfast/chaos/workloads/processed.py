@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from holdfast.chaos.clients.load import Load
 from holdfast.chaos.history import Isolation, Recorder, Step, read
 from holdfast.chaos.lab.workers import worker_name
-from holdfast.chaos.clients.load import Load
 from holdfast.chaos.workloads.plans import PROCESSOR, TopicPlan, WorkloadPlan
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.provision import provision

@@ -1,0 +1,181 @@
+"""`holdfast chaos run` and `replay`: an experiment on real brokers, and its verdict."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+from rich.markup import escape
+
+from holdfast.chaos.clients.load import Load
+from holdfast.chaos.experiment import Experiment, explain, load
+from holdfast.chaos.run.facts import facts_of_this_machine
+from holdfast.chaos.run.nemesis import Done
+from holdfast.chaos.run.possible import require_possible
+from holdfast.chaos.run.result import RunResult
+from holdfast.chaos.run.runner import Runner, RunSettings
+from holdfast.cli.chaos import chaos
+from holdfast.cli.cluster_progress import ClusterProgress
+from holdfast.cli.console import INTERRUPTED, err, out
+from holdfast.cli.words import counted
+from holdfast.errors import ChaosError
+
+RUNS = Path("chaos-runs")
+"""Where runs are kept."""
+
+_EXPERIMENT = "experiment.yaml"
+_TELL_S = 5.0
+
+
+def run_experiment(
+    file: Path = typer.Argument(..., metavar="FILE", help="The experiment's file."),
+    seed: int = typer.Option(
+        0, "--seed", metavar="N", min=0, help="Which of its runs; the first of several."
+    ),
+    runs: int = typer.Option(1, "--runs", metavar="K", min=1, help="How many runs, each with the next seed."),
+    folder: Path = typer.Option(RUNS, "--folder", metavar="FOLDER", help="Where the runs are kept."),
+) -> None:
+    """Run an experiment on brokers of its own, and judge what happened.
+
+    Exit code 0 if every claim holds in every run, 1 if one does not, 2 if a run could not tell.
+    """
+    experiment = load(file)
+    _require(experiment)
+    results = []
+    for number in range(seed, seed + runs):
+        place = _new_folder(folder, experiment.name, number)
+        shutil.copyfile(file, place / _EXPERIMENT)
+        command = f"holdfast chaos run {shlex.quote(str(file))} --seed {number}"
+        results.append(_run(experiment, RunSettings(number, place, command)))
+    raise typer.Exit(_exit_code(results))
+
+
+def replay(
+    run: Path = typer.Argument(..., metavar="RUN", help="The folder of a run."),
+    folder: Path = typer.Option(RUNS, "--folder", metavar="FOLDER", help="Where the runs are kept."),
+) -> None:
+    """Do a run again: the same experiment, as its file was then, with the same seed.
+
+    The plan is the same. What the machine makes of it may differ.
+    """
+    try:
+        before = RunResult.load(run)
+    except (OSError, ValueError) as error:
+        raise ChaosError(f"{run} holds no run that can be repeated: {error}") from error
+    experiment = load(run / _EXPERIMENT)
+    _require(experiment)
+    place = _new_folder(folder, experiment.name, before.seed)
+    shutil.copyfile(run / _EXPERIMENT, place / _EXPERIMENT)
+    command = f"holdfast chaos replay {shlex.quote(str(run))}"
+    result = _run(experiment, RunSettings(before.seed, place, command))
+    if result.validity != before.validity:
+        out.print(f"The run that was repeated had been {before.validity}.", highlight=False)
+    raise typer.Exit(_exit_code([result]))
+
+
+def _require(experiment: Experiment) -> None:
+    """Refuse what cannot be done, before anything is started."""
+    missing = explain(experiment, facts_of_this_machine())
+    if missing:
+        raise ChaosError(f"{experiment.source.path} cannot be run here.\n{missing}")
+    require_possible(experiment)
+
+
+def _new_folder(folder: Path, name: str, seed: int) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    place = folder / f"{name}-{stamp}-seed-{seed}"
+    try:
+        place.mkdir(parents=True)
+    except OSError as error:
+        raise ChaosError(
+            f"{place} cannot be made: {error.strerror or error}; name another --folder"
+        ) from error
+    return place
+
+
+def _run(experiment: Experiment, settings: RunSettings) -> RunResult:
+    err.print(escape(f"{experiment.name}, seed {settings.seed}, in {settings.folder}"), highlight=False)
+    try:
+        with _orderly_signals(), ClusterProgress() as progress:
+            result = Runner(experiment, settings, _Teller(), progress).run()
+    except KeyboardInterrupt:
+        err.print("[yellow]interrupted;[/] every fault is undone, workers and brokers are stopped.")
+        raise typer.Exit(INTERRUPTED) from None
+    _print(result, settings.folder)
+    return result
+
+
+@contextmanager
+def _orderly_signals() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal end the run in the same order as Ctrl-C."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Teller:
+    """Says on standard error how a run goes on: phases, faults, and a line now and then."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._told_at = 0.0
+        self._told_faults = 0
+
+    def phase(self, name: str) -> None:
+        """Something new begins."""
+        err.print(escape(f"{time.monotonic() - self._began:6.1f} s  {name}"), highlight=False)
+
+    def tick(self, at: float, load: Load, done: Sequence[Done], lag: int | None) -> None:
+        """How it is."""
+        hit = [each for each in done if each.hit or each.error]
+        for each in hit[self._told_faults :]:
+            what = f"{each.planned.kind.name} {', '.join(each.hit)}"
+            text = f"[red]{escape(each.error)}[/]" if each.error else escape(what)
+            err.print(f"{'':9} at {each.planned.at_ms / 1000:.1f} s  {text}", highlight=False)
+        self._told_faults = len(hit)
+        if at - self._told_at >= _TELL_S:
+            self._told_at = at
+            waiting = "" if lag is None else f", {lag:,} wait"
+            err.print(f"{'':9} at {at:.0f} s  {load.published:,} published{waiting}", highlight=False)
+
+
+def _print(result: RunResult, folder: Path) -> None:
+    colour = {"valid": "green", "invalid": "red"}.get(result.validity, "yellow")
+    events = counted(result.counts.get("published", 0), "event")
+    faults = counted(len(result.faults), "fault")
+    out.print(f"[bold {colour}]{result.validity.upper()}[/]  {events}, {faults}", highlight=False)
+    for invariant in result.invariants:
+        out.print(
+            escape(f"  {invariant.validity:8} {invariant.name}  ({invariant.looked_at})"), highlight=False
+        )
+        for problem in invariant.problems:
+            out.print(escape(f"           {problem.rule}: {problem.count} {problem.why}"), highlight=False)
+            for example in problem.examples[:3]:
+                out.print(escape(f"             {example}"), highlight=False)
+    for trouble in result.trouble:
+        out.print(f"  [yellow]{escape(trouble)}[/]", highlight=False)
+    for fault in result.faults:
+        if fault.error:
+            out.print(f"  [yellow]{fault.kind}: {escape(fault.error)}[/]", highlight=False)
+    out.print(escape(f"  {folder}   again: {result.command}"), highlight=False)
+
+
+def _exit_code(results: Sequence[RunResult]) -> int:
+    found = {result.validity for result in results}
+    return 1 if "invalid" in found else 2 if "unknown" in found else 0
+
+
+def register(_app: typer.Typer) -> None:
+    """Add both to `chaos`."""
+    chaos.command("run")(run_experiment)
+    chaos.command()(replay)
