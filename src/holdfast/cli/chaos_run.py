@@ -135,7 +135,7 @@ class _Teller:
         """Something new begins."""
         err.print(escape(f"{time.monotonic() - self._began:6.1f} s  {name}"), highlight=False)
 
-    def tick(self, at: float, load: Load, done: Sequence[Done], lag: int | None) -> None:
+    def tick(self, at: float, load: Load, done: Sequence[Done], lag: int) -> None:
         """How it is."""
         hit = [each for each in done if each.hit or each.error]
         for each in hit[self._told_faults :]:
@@ -145,8 +145,7 @@ class _Teller:
         self._told_faults = len(hit)
         if at - self._told_at >= _TELL_S:
             self._told_at = at
-            waiting = "" if lag is None else f", {lag:,} wait"
-            err.print(f"{'':9} at {at:.0f} s  {load.published:,} published{waiting}", highlight=False)
+            err.print(f"{'':9} at {at:.0f} s  {load.published:,} published, {lag:,} wait", highlight=False)
 
 
 def _print(result: RunResult, folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from holdfast.chaos.clients.output_watch import OutputWatch
 from holdfast.chaos.experiment import Abort
-from holdfast.chaos.run.sampling import Sampler
+from holdfast.chaos.run.parts import Observation
 
 
 class Limits:
@@ -16,14 +16,14 @@ class Limits:
     Args:
         abort: the limits as they are declared.
         watch: tells how silent the output is.
-        sampler: tells how much waits.
+        parts: tells how much waits.
         folder: a folder on the disk that must not become full.
     """
 
-    def __init__(self, abort: Abort, watch: OutputWatch, sampler: Sampler, folder: Path) -> None:
+    def __init__(self, abort: Abort, watch: OutputWatch, parts: Observation, folder: Path) -> None:
         self._abort = abort
         self._watch = watch
-        self._sampler = sampler
+        self._parts = parts
         self._folder = folder
 
     def exceeded(self) -> str | None:
@@ -35,8 +35,8 @@ class Limits:
         )
         if stale_ms is not None and self._watch.silent_s > stale_ms / 1000:
             return f"a partition of the output was silent for more than {stale_ms / 1000:g} s"
-        lag = self._sampler.lag
-        if most is not None and lag is not None and lag > most:
+        lag = sum(self._parts.lag)
+        if most is not None and lag > most:
             return f"{lag:,} records wait, more than {most:,}"
         if least is not None and shutil.disk_usage(self._folder).free < least:
             return f"less than {least:,} bytes are free at {self._folder}"

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from holdfast.chaos.run.result import Span
-from holdfast.errors import HoldfastError
-from holdfast.kafka.groups import GroupAdmin
-from holdfast.kafka.roles import BrokerRoles
-
-LOOK_S = 0.2
-_ASK_S = 1.5
-"""Seconds for one question: brokers that do not answer must not keep the watch from those that do."""
 
 NOBODY = "nobody"
 
@@ -61,73 +57,71 @@ class Holders:
         )
 
 
-class PartsWatch:
-    """Looks at owners and leaders again and again, on a thread of its own. Use it in a ``with`` statement.
+class Observation:
+    """What an observer sees, kept up by a thread of its own. Use it in a ``with`` statement.
 
     Args:
-        servers: the brokers.
-        group: the consumer group whose members own the shards.
-        worker_of: name of the worker of a group instance id.
-        topic: whose leaders are watched.
+        asked: what the observer is to look at; see `observer.Looks`.
 
     Attributes:
         owners: who had which shard.
         leaders: who led which partition.
+        lag: records that wait, by shard, as they were last seen; empty if that is not known.
     """
 
-    def __init__(self, servers: str, group: str, worker_of: Mapping[str, str], topic: str) -> None:
-        self._servers = servers
-        self._group = group
-        self._worker_of = worker_of
-        self._topic = topic
+    def __init__(self, asked: Mapping[str, Any]) -> None:
+        self._asked = json.dumps(asked)
         self.owners = Holders()
         self.leaders = Holders()
-        self._end = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._repeat, args=(look,), daemon=True)
-            for look in (self._watch_owners, self._watch_leaders)
-        ]
+        self.lag: tuple[int, ...] = ()
+        self._drained_since = 0.0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_open = True
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._observe, name="observation", daemon=True)
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end.set()
-        for thread in self._threads:
-            thread.join()
+        with self._lock:
+            self._is_open = False
+            if self._process is not None:
+                self._process.kill()
+        self._thread.join()
 
-    def _repeat(self, look: Callable[[], None]) -> None:
-        while not self._end.is_set():
-            # A client that was never connected, or lost all brokers, is made anew.
-            try:
-                look()
-            except HoldfastError:
-                self._end.wait(LOOK_S)
+    def is_drained(self, since: float) -> bool:
+        """Whether a look that began after `since` (monotonic) saw nothing left to be handled."""
+        return self._drained_since >= since
 
-    def _watch_owners(self) -> None:
-        with GroupAdmin(self._servers, timeout=_ASK_S) as admin:
-            while not self._end.is_set():
-                group = admin.describe(self._group)
-                found = {
-                    str(place.partition): self._worker_of.get(member.instance_id or "", member.client_id)
-                    for member in group.members
-                    for place in member.partitions
-                    if place.topic == self._topic
-                }
-                if group.state == "stable":
-                    self.owners.see(found, time.monotonic())
-                self._end.wait(LOOK_S)
+    def _observe(self) -> None:
+        while True:
+            with self._lock:
+                if not self._is_open:
+                    return
+                self._process = process = subprocess.Popen(
+                    [sys.executable, "-m", "holdfast.chaos.run.observer", self._asked],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            with process:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    # The last one may be torn, if the observer was ended by its own client.
+                    with suppress(json.JSONDecodeError):
+                        self._take(json.loads(line))
 
-    def _watch_leaders(self) -> None:
-        roles = BrokerRoles(self._servers, timeout=_ASK_S)
-        while not self._end.is_set():
-            found = {
-                f"{self._topic}/{number}": f"broker-{leader}" if leader >= 0 else NOBODY
-                for number, leader in roles.leaders(self._topic).items()
-            }
-            self.leaders.see(found, time.monotonic())
-            self._end.wait(LOOK_S)
+    def _take(self, look: Mapping[str, Any]) -> None:
+        if "owners" in look:
+            self.owners.see(look["owners"], look["at"])
+        elif "leaders" in look:
+            self.leaders.see(look["leaders"], look["at"])
+        else:
+            self.lag = tuple(look["lag"])
+            if look["drained"]:
+                self._drained_since = look["began"]

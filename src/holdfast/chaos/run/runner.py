@@ -22,7 +22,7 @@ from holdfast.chaos.run.aborting import Limits
 from holdfast.chaos.run.faults import FaultMaker
 from holdfast.chaos.run.machine import describe_machine, versions
 from holdfast.chaos.run.nemesis import Done, Nemesis
-from holdfast.chaos.run.parts import PartsWatch
+from holdfast.chaos.run.parts import Observation
 from holdfast.chaos.run.recovery import Blow, recoveries
 from holdfast.chaos.run.result import FaultSpan, InvariantResult, RunResult
 from holdfast.chaos.run.sampling import Sampler
@@ -30,7 +30,6 @@ from holdfast.chaos.run.verdicts import Evidence, judge
 from holdfast.chaos.run.whom import Surroundings, Whom
 from holdfast.chaos.workloads.plans import PLANS
 from holdfast.chaos.workloads.processed import ProcessedWorkload
-from holdfast.kafka.drain import DrainWatch, group_inputs
 from holdfast.kafka.offsets import OffsetAdmin
 from holdfast.kafka.roles import BrokerRoles
 from holdfast.local.progress import Progress, Silent
@@ -50,7 +49,7 @@ class Told(Protocol):
     def phase(self, name: str) -> None:
         """Something new begins, in words."""
 
-    def tick(self, at: float, load: Load, done: list[Done], lag: int | None) -> None:
+    def tick(self, at: float, load: Load, done: list[Done], lag: int) -> None:
         """How it is, `at` seconds after time 0."""
 
 
@@ -216,11 +215,14 @@ class Course:
         output = self.workload.plan.output.name
         self._watch = OutputWatch(self._servers, output, wanted.partitions, FRESH_S)
         names = list(map(worker_name, range(_most_workers(experiment))))
-        self.parts = PartsWatch(
-            self._servers,
-            self.workload.group,
-            {self.workload.slot_id(name): name for name in names},
-            self.workload.plan.source.name,
+        self.parts = Observation(
+            {
+                "servers": self._servers,
+                "group": self.workload.group,
+                "workers": {self.workload.slot_id(name): name for name in names},
+                "topic": self.workload.plan.source.name,
+                "inputs": [[topic.name, wanted.partitions] for topic in self.workload.plan.inputs],
+            }
         )
         self._workers = Workers(self._specs(), wanted.partitions)
         self._sampler: Sampler | None = None
@@ -261,14 +263,10 @@ class Course:
         load = self.workload.load(
             rate=wanted.rate, keys=wanted.keys, seed=self._settings.seed, recorder=self._recorder
         )
-        inputs = group_inputs(self.workload.topology)
         with ExitStack() as stack:
-            stack.enter_context(self.parts)
-            watch = stack.enter_context(self._watch)
-            drain = stack.enter_context(DrainWatch(self._servers, inputs))
+            parts, watch = stack.enter_context(self.parts), stack.enter_context(self._watch)
             with load:
-                sampler = Sampler(load, watch, drain, self.workload.group, wanted.partitions)
-                self._sampler = stack.enter_context(sampler)
+                self._sampler = stack.enter_context(Sampler(load, watch, parts))
                 if self._steady("before the first fault"):
                     self._break(plan, load)
             self.counts |= {
@@ -278,19 +276,19 @@ class Course:
             }
             self._told.phase("process what is left")
             stopped = time.monotonic()
-            self._until(lambda: drain.is_drained(stopped), self._experiment.drain_ms / 1000, "processed")
+            within = self._experiment.drain_ms / 1000
+            self._until(lambda: parts.is_drained(stopped), within, "all processed")
 
     def _break(self, plan: tuple[PlannedFault, ...], load: Load) -> None:
         self.zero = time.monotonic()
-        assert self._sampler is not None
-        limits = Limits(self._experiment.abort, self._watch, self._sampler, self._settings.folder)
+        limits = Limits(self._experiment.abort, self._watch, self.parts, self._settings.folder)
         maker = FaultMaker(self._lab, self._workers, Whom(self._surroundings()))
         end = self.zero + self._experiment.time_limit_ms / 1000
         self._told.phase("break things")
         with Nemesis(plan, maker, self._lab.journal, self.zero) as self._nemesis:
             while (now := time.monotonic()) < end:
                 load.check()
-                self._told.tick(now - self.zero, load, self._nemesis.done, self._sampler.lag)
+                self._told.tick(now - self.zero, load, self._nemesis.done, sum(self.parts.lag))
                 if (reason := limits.exceeded()) is not None:
                     self._trouble.append(f"given up after {now - self.zero:.0f} s: {reason}")
                     break

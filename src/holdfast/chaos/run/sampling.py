@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
 from holdfast.chaos.clients.load import Load
 from holdfast.chaos.clients.output_watch import OutputWatch
+from holdfast.chaos.run.parts import Observation
 from holdfast.chaos.run.result import Sample
-from holdfast.errors import HoldfastError
-from holdfast.kafka.drain import DrainWatch
-from holdfast.kafka.groups import Standing
-from holdfast.record import TopicPartition
 
 SAMPLE_S = 0.25
 
@@ -25,17 +21,13 @@ class Sampler:
     Args:
         load: what is offered.
         watch: what comes out.
-        drain: how far the group is.
-        group: the group.
-        shards: how many shards there are.
+        parts: what is seen of the group.
     """
 
-    def __init__(self, load: Load, watch: OutputWatch, drain: DrainWatch, group: str, shards: int) -> None:
+    def __init__(self, load: Load, watch: OutputWatch, parts: Observation) -> None:
         self._load = load
         self._watch = watch
-        self._drain = drain
-        self._group = group
-        self._shards = shards
+        self._parts = parts
         self._taken: list[Sample] = []
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="sampler", daemon=True)
@@ -49,12 +41,6 @@ class Sampler:
     ) -> None:
         self._end.set()
         self._thread.join()
-
-    @property
-    def lag(self) -> int | None:
-        """Records that wait, as far as is known."""
-        lag = self._lag()
-        return sum(lag) if lag else None
 
     def samples(self, zero: float) -> tuple[Sample, ...]:
         """All samples, their times in seconds since `zero`."""
@@ -83,23 +69,11 @@ class Sampler:
                     offered - published,
                     len(latencies),
                     _spread(latencies),
-                    self._lag(),
+                    self._parts.lag,
                     self._watch.silent_s,
                 )
             )
             before, published = now, offered
-
-    def _lag(self) -> tuple[int, ...]:
-        try:
-            look = self._drain.last
-        except HoldfastError:
-            # The brokers have been away for long; the run's own end says so.
-            return ()
-        found: Mapping[TopicPartition, Standing] = look.found.groups.get(self._group, {}) if look else {}
-        lag = [0] * self._shards if found else []
-        for place, standing in found.items():
-            lag[place.partition] += standing.lag
-        return tuple(lag)
 
 
 def _spread(ordered: list[float]) -> tuple[float, float, float] | None:
