@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -27,6 +28,7 @@ from holdfast.errors import ChaosError, ClusterError, FaultFailed
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.broker_clock import BrokerClocks
 from holdfast.kafka.roles import BrokerRoles
+from holdfast.kafka.settings import producer_config
 from holdfast.record import TopicPartition
 from holdfast.topology import TopicSpec
 from tests.support.packages import install
@@ -150,6 +152,30 @@ def test_a_broker_that_is_cut_off_loses_its_leadership(lab: EmbeddedLab, network
     lab.brokers.wait_until_whole(60)
 
 
+def test_what_is_published_does_not_wait_for_a_leader_that_is_silent(
+    lab: EmbeddedLab, network: IsolatedNetwork
+) -> None:
+    """Nobody tells a client that its leader is cut off: it has to ask others who leads now."""
+    name = leader(lab)
+    others = ["clients", *(other for other in BROKERS if other != name)]
+    cut = LinkRule(cut=True)
+    fault = Disturbed(network, "silent", {**between([name], others, cut), **between(others, [name], cut)})
+    producer = Producer(producer_config(lab.cluster.bootstrap_servers))
+    arrived: list[float] = []
+    publish_one = partial(
+        producer.produce, TOPIC, b"x", partition=0, on_delivery=lambda *_: arrived.append(time.monotonic())
+    )
+    publish_one()
+    producer.flush(30)
+    fault.begin()
+    publish_one()
+    producer.flush(25)
+    count = len(arrived)
+    fault.end()
+    assert count == 2, "it was acknowledged while the first leader was still cut off"
+    lab.brokers.wait_until_whole(60)
+
+
 def test_a_cut_in_one_direction_lets_the_other_pass(lab: EmbeddedLab, network: IsolatedNetwork) -> None:
     fault = Disturbed(network, "one way", between(["broker-1"], ["broker-2"], LinkRule(cut=True)))
     before = network.counts()
@@ -232,17 +258,6 @@ def test_a_slow_disk_makes_writes_wait(lab: EmbeddedLab) -> None:
     assert publish(lab) < 10
 
 
-@pytest.mark.parametrize("seconds", [300.0, -300.0])
-def test_the_clock_of_one_broker_jumps_and_is_set_right(lab: EmbeddedLab, seconds: float) -> None:
-    assert lab.clocks is not None
-    clocks = BrokerClocks(lab.cluster.bootstrap_servers, (1, 2, 3))
-    fault = ClockJump(lab.clocks.file(2), seconds, lambda: clocks.ahead(2))
-    assert abs(fault.begin()["ahead"] - seconds) < 3
-    assert abs(clocks.ahead(1)) < 3
-    publish(lab)
-    assert abs(fault.end()["ahead"]) < 3
-
-
 def test_the_leader_of_the_quorum_is_found(lab: EmbeddedLab) -> None:
     roles = BrokerRoles(lab.cluster.bootstrap_servers)
     first = roles.controller()
@@ -257,6 +272,19 @@ def test_the_leader_of_the_quorum_is_found(lab: EmbeddedLab) -> None:
 
     seen(moved, "another controller leads", 20)
     with_fault.end()
+
+
+@pytest.mark.parametrize("seconds", [300.0, -300.0])
+def test_the_clock_of_one_broker_jumps_and_is_set_right(lab: EmbeddedLab, seconds: float) -> None:
+    assert lab.clocks is not None
+    clocks = BrokerClocks(lab.cluster.bootstrap_servers, (1, 2, 3))
+    fault = ClockJump(lab.clocks.file(2), seconds, lambda: clocks.ahead(2))
+    assert abs(fault.begin()["ahead"] - seconds) < 3
+    assert abs(clocks.ahead(1)) < 3
+    publish(lab)
+    assert abs(fault.end()["ahead"]) < 3
+    # What it leads is told of followers that are behind until the time that it had jumped to has come.
+    lab.brokers.stop("broker-2")
 
 
 RUNNER = """

@@ -13,13 +13,13 @@ from pathlib import Path
 import typer
 from rich.markup import escape
 
-from holdfast.chaos.clients.load import Load
 from holdfast.chaos.experiment import Experiment, explain, load
 from holdfast.chaos.run.facts import facts_of_this_machine
 from holdfast.chaos.run.nemesis import Done
 from holdfast.chaos.run.possible import require_possible
 from holdfast.chaos.run.result import RunResult
 from holdfast.chaos.run.runner import Runner, RunSettings
+from holdfast.chaos.workloads.base import Offering
 from holdfast.cli.chaos import chaos
 from holdfast.cli.cluster_progress import ClusterProgress
 from holdfast.cli.console import INTERRUPTED, err, out
@@ -135,7 +135,7 @@ class _Teller:
         """Something new begins."""
         err.print(escape(f"{time.monotonic() - self._began:6.1f} s  {name}"), highlight=False)
 
-    def tick(self, at: float, load: Load, done: Sequence[Done], lag: int) -> None:
+    def tick(self, at: float, load: Offering, done: Sequence[Done], lag: int) -> None:
         """How it is."""
         hit = [each for each in done if each.hit or each.error]
         for each in hit[self._told_faults :]:

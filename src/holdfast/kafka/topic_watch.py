@@ -21,10 +21,6 @@ LOOK_S: Final = 3.0
 
 _ERRORS_ONLY: Final = 3
 
-_REFRESH: Final = {"topic.metadata.refresh.interval.ms": 3000}
-"""The client asks the broker that it takes for the controller. When that one dies, it hears of another only
-with metadata, for which nothing else asks: by default in five minutes, and all questions fail till then."""
-
 
 class TopicWatch:
     """Knows whether a topic exists, as far as the brokers told last.
@@ -44,11 +40,7 @@ class TopicWatch:
     def __init__(
         self, bootstrap_servers: str, topic: str, timeout: float, properties: Properties | None = None
     ) -> None:
-        self._settings = {
-            **_REFRESH,
-            **admin_config(bootstrap_servers, properties),
-            "log_level": _ERRORS_ONLY,
-        }
+        self._settings = {**admin_config(bootstrap_servers, properties), "log_level": _ERRORS_ONLY}
         self._topic = topic
         self._timeout = timeout
         self._client: AdminClient | None = None

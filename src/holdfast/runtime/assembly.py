@@ -208,9 +208,6 @@ def consumer_settings(
         # With its default of 1 s the client stands still once the queue was full.
         "fetch.queue.backoff.ms": 10,
         "fetch.wait.max.ms": 100,
-        # How soon a topic is noticed that was created, or made anew, under a running worker; with the
-        # default of 5 minutes a worker that joined before its topic existed looked healthy and did nothing.
-        "topic.metadata.refresh.interval.ms": 3_000,
     }
     classic = {
         "group.instance.id": decl.slot_id(identity.slot),

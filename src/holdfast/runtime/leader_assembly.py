@@ -91,8 +91,6 @@ class LeaderClients:
         topology, name = self._topology, self._topology.candidate_id(self._slot)
         session = topology.leader_session_timeout_ms
         return {
-            # How soon a topic is noticed that was made anew under a running candidate.
-            "topic.metadata.refresh.interval.ms": 3_000,
             **consumer_config(self._servers, topology.leader_id, topology.kafka, start="error"),
             "client.id": name,
             # One partition gains nothing from the newer protocol, which has no static members as they are

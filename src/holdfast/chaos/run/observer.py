@@ -46,8 +46,13 @@ class Looks:
         self._places = [
             TopicPartition(topic, number) for topic, count in asked["inputs"] for number in range(count)
         ]
-        self._shards = max(count for _, count in asked["inputs"])
+        self._shards = max((count for _, count in asked["inputs"]), default=0)
         self._lock = threading.Lock()
+
+    @property
+    def all(self) -> tuple[Callable[[], None], ...]:
+        """Those that make sense: without inputs there is no group."""
+        return (self.leaders, self.owners, self.lag) if self._places else (self.leaders,)
 
     def owners(self) -> None:
         """Who has which shard, as long as the brokers answer."""
@@ -110,7 +115,7 @@ class Looks:
 def main() -> None:
     """Look until nobody listens."""
     looks = Looks(json.loads(sys.argv[1]))
-    for look in (looks.owners, looks.leaders, looks.lag):
+    for look in looks.all:
         threading.Thread(target=looks.repeat, args=(look,), daemon=True).start()
     # Nothing is ever written to it: what can be read is its end.
     sys.stdin.buffer.read()

@@ -70,7 +70,7 @@ class Observation:
     """
 
     def __init__(self, asked: Mapping[str, Any]) -> None:
-        self._asked = json.dumps(asked)
+        self._asked = asked
         self.owners = Holders()
         self.leaders = Holders()
         self.lag: tuple[int, ...] = ()
@@ -95,7 +95,7 @@ class Observation:
 
     def is_drained(self, since: float) -> bool:
         """Whether a look that began after `since` (monotonic) saw nothing left to be handled."""
-        return self._drained_since >= since
+        return not self._asked["inputs"] or self._drained_since >= since
 
     def _observe(self) -> None:
         while True:
@@ -103,7 +103,7 @@ class Observation:
                 if not self._is_open:
                     return
                 self._process = process = subprocess.Popen(
-                    [sys.executable, "-m", "holdfast.chaos.run.observer", self._asked],
+                    [sys.executable, "-m", "holdfast.chaos.run.observer", json.dumps(self._asked)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from holdfast.chaos.experiment import Experiment
-from holdfast.chaos.workloads.plans import PLANS
+from holdfast.chaos.workloads.choice import KINDS
 from holdfast.errors import ChaosError
 from holdfast.extras import with_extra
 
@@ -20,7 +20,7 @@ def require_possible(experiment: Experiment) -> None:
     wrong = []
     if experiment.cluster.kind != "embedded":
         wrong.append((("cluster", "kind"), f"a cluster of kind `{experiment.cluster.kind}`"))
-    if workload.kind not in PLANS:
+    if workload.kind not in KINDS:
         wrong.append((("workload", "kind"), f"a workload of kind `{workload.kind}`"))
     if workload.engine != "holdfast":
         wrong.append((("workload", "engine"), f"the engine `{workload.engine}`"))

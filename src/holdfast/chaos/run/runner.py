@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from holdfast.chaos.checker.finished import PartitionEnd
-from holdfast.chaos.clients.load import Load
 from holdfast.chaos.clients.output_watch import OutputWatch
 from holdfast.chaos.experiment import Experiment, PlannedFault, schedule
 from holdfast.chaos.history import Recorder, seal
@@ -28,8 +27,8 @@ from holdfast.chaos.run.result import FaultSpan, InvariantResult, RunResult
 from holdfast.chaos.run.sampling import Sampler
 from holdfast.chaos.run.verdicts import Evidence, judge
 from holdfast.chaos.run.whom import Surroundings, Whom
-from holdfast.chaos.workloads.plans import PLANS
-from holdfast.chaos.workloads.processed import ProcessedWorkload
+from holdfast.chaos.workloads.base import Offering
+from holdfast.chaos.workloads.choice import RECORDINGS, make_workload, processor_options
 from holdfast.kafka.offsets import OffsetAdmin
 from holdfast.kafka.roles import BrokerRoles
 from holdfast.local.progress import Progress, Silent
@@ -38,7 +37,6 @@ FRESH_S = 1.0
 """An output is fresh, for the table of recoveries, when its input was published so many seconds ago."""
 
 HISTORY = "history"
-_RECORDINGS = "recordings"
 _LOOK_S = 0.1
 _START_S = 90.0
 
@@ -49,7 +47,7 @@ class Told(Protocol):
     def phase(self, name: str) -> None:
         """Something new begins, in words."""
 
-    def tick(self, at: float, load: Load, done: list[Done], lag: int) -> None:
+    def tick(self, at: float, load: Offering, done: list[Done], lag: int) -> None:
         """How it is, `at` seconds after time 0."""
 
 
@@ -100,7 +98,7 @@ class Runner:
         began, wall = time.monotonic(), datetime.now(UTC)
         plan = schedule(self._experiment, self._settings.seed)
         with ExitStack() as stack:
-            recorder = stack.enter_context(Recorder(self._settings.folder / _RECORDINGS, "runner"))
+            recorder = stack.enter_context(Recorder(self._settings.folder / RECORDINGS, "runner"))
             self._told.phase("start the brokers")
             lab = stack.enter_context(EmbeddedLab(self._lab_settings(plan), self._progress))
             course = Course(self._experiment, self._settings, lab, recorder, self._told, self._trouble)
@@ -125,7 +123,7 @@ class Runner:
 
     def _judge(self, course: Course) -> tuple[InvariantResult, ...]:
         history = seal(
-            self._settings.folder / _RECORDINGS,
+            self._settings.folder / RECORDINGS,
             self._settings.folder / HISTORY,
             about={"experiment": self._experiment.name, "seed": self._settings.seed},
         )
@@ -154,7 +152,7 @@ class Runner:
                 "standby": workload.standby,
                 "brokers": experiment.cluster.brokers,
                 "network": experiment.cluster.network,
-                **_options(experiment),
+                **processor_options(experiment),
             },
             load_s=round(course.load_s, 1),
             whole_s=round(whole_s, 1),
@@ -204,27 +202,19 @@ class Course:
         self._trouble = trouble
         self._servers = lab.cluster.bootstrap_servers
         wanted = experiment.workload
-        self.workload = ProcessedWorkload(
-            PLANS[wanted.kind],
-            settings.folder / "application",
-            self._servers,
-            partitions=wanted.partitions,
-            replication=experiment.replication,
-            options=_options(experiment),
-        )
-        output = self.workload.plan.output.name
-        self._watch = OutputWatch(self._servers, output, wanted.partitions, FRESH_S)
+        self.workload = make_workload(experiment, self._servers, settings.folder, settings.seed)
+        self._watch = OutputWatch(self._servers, self.workload.outputs[-1], wanted.partitions, FRESH_S)
         names = list(map(worker_name, range(_most_workers(experiment))))
         self.parts = Observation(
             {
                 "servers": self._servers,
                 "group": self.workload.group,
                 "workers": {self.workload.slot_id(name): name for name in names},
-                "topic": self.workload.plan.source.name,
-                "inputs": [[topic.name, wanted.partitions] for topic in self.workload.plan.inputs],
+                "topic": self.workload.source,
+                "inputs": [[topic, wanted.partitions] for topic in self.workload.inputs],
             }
         )
-        self._workers = Workers(self._specs(), wanted.partitions)
+        self._workers = Workers(self._specs(), self.workload.shards)
         self._sampler: Sampler | None = None
         self._nemesis: Nemesis | None = None
         self.zero = time.monotonic()
@@ -261,7 +251,11 @@ class Course:
     def _under_load(self, plan: tuple[PlannedFault, ...]) -> None:
         wanted = self._experiment.workload
         load = self.workload.load(
-            rate=wanted.rate, keys=wanted.keys, seed=self._settings.seed, recorder=self._recorder
+            rate=wanted.rate,
+            keys=wanted.keys,
+            seed=self._settings.seed,
+            recorder=self._recorder,
+            workers=self._workers,
         )
         with ExitStack() as stack:
             parts, watch = stack.enter_context(self.parts), stack.enter_context(self._watch)
@@ -279,7 +273,7 @@ class Course:
             within = self._experiment.drain_ms / 1000
             self._until(lambda: parts.is_drained(stopped), within, "all processed")
 
-    def _break(self, plan: tuple[PlannedFault, ...], load: Load) -> None:
+    def _break(self, plan: tuple[PlannedFault, ...], load: Offering) -> None:
         self.zero = time.monotonic()
         limits = Limits(self._experiment.abort, self._watch, self.parts, self._settings.folder)
         maker = FaultMaker(self._lab, self._workers, Whom(self._surroundings()))
@@ -304,7 +298,7 @@ class Course:
             workers=self._workers,
             roles=BrokerRoles(self._servers),
             owners=self.parts.owners,
-            topic=self.workload.plan.source.name,
+            topic=self.workload.source,
             group=self.workload.group,
             transactional_id=self.workload.slot_id(worker_name(0)),
         )
@@ -343,9 +337,8 @@ class Course:
     def _read_all(self) -> None:
         """The workers have stopped: what is in the topics now stays."""
         self._lab.brokers.wait_until_whole(_START_S)
-        outputs = [topic.name for topic in (*self.workload.plan.others, self.workload.plan.output)]
         admin = OffsetAdmin(self._servers)
-        places = [place for found in admin.partitions(outputs).values() for place in found]
+        places = [place for found in admin.partitions(self.workload.outputs).values() for place in found]
         committed, ends = admin.ends(places), admin.high_watermarks(places)
         self.ends = [
             PartitionEnd(place.topic, place.partition, committed[place], ends[place]) for place in places
@@ -392,14 +385,3 @@ def _most_workers(experiment: Experiment) -> int:
     """How many workers there are at most, with those that a fault adds."""
     added = [fault.parameters.get("to") for fault in experiment.faults if fault.kind.name == "worker.scale"]
     return max([experiment.workload.workers, *(int(str(count)) for count in added if count is not None)])
-
-
-def _options(experiment: Experiment) -> Mapping[str, Any]:
-    """The keys of the processor, as a topology has them."""
-    processor = experiment.workload.processor
-    return {
-        "commit_interval": f"{processor.commit_interval_ms}ms",
-        "session_timeout": f"{processor.session_timeout_ms}ms",
-        "cache_entries": processor.cache_entries,
-        "standby": experiment.workload.standby,
-    }

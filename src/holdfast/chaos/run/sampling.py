@@ -7,10 +7,10 @@ import time
 from types import TracebackType
 from typing import Self
 
-from holdfast.chaos.clients.load import Load
 from holdfast.chaos.clients.output_watch import OutputWatch
 from holdfast.chaos.run.parts import Observation
 from holdfast.chaos.run.result import Sample
+from holdfast.chaos.workloads.base import Offering
 
 SAMPLE_S = 0.25
 
@@ -24,7 +24,7 @@ class Sampler:
         parts: what is seen of the group.
     """
 
-    def __init__(self, load: Load, watch: OutputWatch, parts: Observation) -> None:
+    def __init__(self, load: Offering, watch: OutputWatch, parts: Observation) -> None:
         self._load = load
         self._watch = watch
         self._parts = parts

@@ -47,13 +47,13 @@ class Evidence:
     Attributes:
         experiment: what was claimed.
         history: what happened.
-        plan: what the workload's records mean.
+        plan: what the workload's records mean to the fold, if there is one.
         ends: of all output partitions.
     """
 
     experiment: Experiment
     history: History
-    plan: WorkloadPlan
+    plan: WorkloadPlan | None
     ends: Sequence[PartitionEnd]
 
 
@@ -81,8 +81,8 @@ class _Judges:
         if name in _LOG_RULES:
             verdict = self._once("log", lambda: check(self._evidence.history))
             return _result(name, verdict, _LOG_RULES[name], _operations(verdict))
-        if name in _FOLD_RULES:
-            fold = Fold(self._evidence.plan.initial, self._evidence.plan.fold)
+        if name in _FOLD_RULES and (plan := self._evidence.plan) is not None:
+            fold = Fold(plan.initial, plan.fold)
             verdict = self._once("fold", lambda: check_fold_of(self._evidence.history, fold))
             seen = verdict.metrics["fold"]
             return _result(

@@ -11,7 +11,7 @@ from typing import Any
 
 from holdfast.chaos.clients.load import Load
 from holdfast.chaos.history import Isolation, Recorder, Step, read
-from holdfast.chaos.lab.workers import worker_name
+from holdfast.chaos.lab.workers import Workers, worker_name
 from holdfast.chaos.workloads.plans import PROCESSOR, TopicPlan, WorkloadPlan
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.provision import provision
@@ -50,7 +50,10 @@ class ProcessedWorkload:
         options: Mapping[str, Any],
     ) -> None:
         self.plan = plan
-        self.partitions = partitions
+        self.partitions = self.shards = partitions
+        self.source = plan.source.name
+        self.inputs = tuple(topic.name for topic in plan.inputs)
+        self.outputs = tuple(topic.name for topic in (*plan.others, plan.output))
         self._folder = folder
         self._servers = servers
         self.topology = self._write(replication, options)
@@ -100,7 +103,15 @@ class ProcessedWorkload:
         made = worker_specs(self.topology, settings)
         return {worker_name(number): replace(spec) for number, spec in enumerate(made)}
 
-    def load(self, *, rate: int, keys: int, seed: int, recorder: Recorder) -> Load:
+    def load(
+        self,
+        *,
+        rate: int,
+        keys: int,
+        seed: int,
+        recorder: Recorder,
+        workers: Workers,  # noqa: ARG002 - what is offered comes from outside
+    ) -> Load:
         """What is offered to it."""
         source = self.plan.source
         encoder = TopicEncoder(source.name, (source.event,), source.key)

@@ -1,0 +1,159 @@
+"""The workload `raw`: clients' transactions on one topic, with no application between them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from holdfast.chaos.clients.raw import RawSettings
+from holdfast.chaos.history import Isolation, Recorder, Step, read
+from holdfast.chaos.lab.workers import Workers, worker_name
+from holdfast.kafka.admin import TopicAdmin
+from holdfast.kafka.scan import LogScanner
+from holdfast.runtime.supervisor import WorkerSpec
+from holdfast.topology import TopicSpec
+
+TOPIC = "logs"
+_PREFIX = "chaos.raw"
+_READ_AT_ONCE = 500
+
+
+class RawWorkload:
+    """Clients that write and read logs.
+
+    Args:
+        servers: the brokers.
+        recordings: where the clients record.
+        logs: where they write what they say.
+        partitions: how many logs there are.
+        replication: on how many brokers each is kept.
+        rate: records per second of all clients together.
+        clients: how many there are when all is well.
+        seed: of what they do.
+    """
+
+    def __init__(
+        self,
+        servers: str,
+        recordings: Path,
+        logs: Path,
+        *,
+        partitions: int,
+        replication: int,
+        rate: int,
+        clients: int,
+        seed: int,
+    ) -> None:
+        self._servers = servers
+        self._recordings = recordings
+        self._logs = logs
+        self.partitions = partitions
+        self._replication = replication
+        self._rate = rate
+        self._seed = seed
+        self.shards = clients
+        self.plan = None
+        self.source = TOPIC
+        self.inputs: Sequence[str] = ()
+        self.outputs: Sequence[str] = (TOPIC,)
+        self.group = f"{_PREFIX}.raw"
+
+    def slot_id(self, worker: str) -> str:
+        """The client's `transactional.id`."""
+        return f"{_PREFIX}.{worker}"
+
+    def provision(self) -> None:
+        """Create the topic."""
+        TopicAdmin(self._servers).create([TopicSpec(TOPIC, self.partitions, self._replication)])
+
+    def specs(self, workers: int) -> dict[str, WorkerSpec]:
+        """How the clients are started."""
+        return {worker_name(index): self._spec(worker_name(index), index) for index in range(workers)}
+
+    def _spec(self, name: str, index: int) -> WorkerSpec:
+        settings = RawSettings(
+            self._servers,
+            TOPIC,
+            self.partitions,
+            name,
+            _PREFIX,
+            index,
+            self._rate / self.shards,
+            self._seed,
+            str(self._recordings),
+        )
+        asked = json.dumps(asdict(settings))
+        return WorkerSpec(
+            "raw",
+            name,
+            lambda status: [sys.executable, "-m", "holdfast.chaos.clients.raw", asked, str(status)],
+            log=self._logs / f"{name}.log",
+        )
+
+    def load(
+        self,
+        *,
+        rate: int,  # noqa: ARG002 - the clients know
+        keys: int,  # noqa: ARG002 - records have no keys
+        seed: int,  # noqa: ARG002
+        recorder: Recorder,  # noqa: ARG002
+        workers: Workers,
+    ) -> ClientsWork:
+        """The clients themselves."""
+        return ClientsWork(workers)
+
+    def record_end(self, recorder: Recorder) -> dict[str, int]:
+        """Read all logs to their ends."""
+        logs = [f"{TOPIC}-{number}" for number in range(self.partitions)]
+        recorder.invoke("reader", "assign").ok(assigned=logs, sought=logs)
+        steps: list[Step] = []
+        count = 0
+        for message in LogScanner(self._servers).topic(TOPIC):
+            value = message.value()
+            assert value is not None, "the clients write no tombstones"
+            steps.append(read(logs[message.partition()], int(value), offset=message.offset()))
+            count += 1
+            if len(steps) == _READ_AT_ONCE:
+                recorder.invoke("reader", "poll").ok(steps, isolation=Isolation.COMMITTED)
+                steps = []
+        recorder.invoke("reader", "poll").ok(steps, isolation=Isolation.COMMITTED)
+        return {TOPIC: count}
+
+
+class ClientsWork:
+    """What the clients do, counted by what they say of themselves.
+
+    Args:
+        workers: the clients.
+    """
+
+    unknown = 0
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """They go on until they are stopped."""
+
+    @property
+    def published(self) -> int:
+        """Records that were committed, as far as the clients have said."""
+        return sum(view.records for view in self._workers.views().values())
+
+    @property
+    def acknowledged(self) -> int:
+        """The same."""
+        return self.published
+
+    def check(self) -> None:
+        """They are supervised: one that fails is started again."""

@@ -1,0 +1,77 @@
+"""Who had what when, and how the output went through faults."""
+
+from __future__ import annotations
+
+from holdfast.chaos.clients.output_watch import Interval
+from holdfast.chaos.run.parts import NOBODY, Holders
+from holdfast.chaos.run.recovery import Blow, recoveries
+from holdfast.chaos.run.result import Span
+
+
+def seen(*looks: tuple[float, dict[str, str]]) -> Holders:
+    """Holders after some looks."""
+    holders = Holders()
+    for at, found in looks:
+        holders.see(found, at)
+    return holders
+
+
+def test_an_interval_ends_where_somebody_else_is_seen() -> None:
+    holders = seen((1.0, {"0": "a", "1": "a"}), (2.0, {"0": "a", "1": "b"}), (3.0, {"1": "b"}))
+    assert holders.as_spans(1.0) == (
+        Span("0", "a", 0.0, None),
+        Span("1", "a", 0.0, 1.0),
+        Span("1", "b", 1.0, None),
+    )
+    assert holders.holder("1") == "b"
+    assert holders.holder("7") is None
+
+
+def test_a_change_to_nobody_is_no_takeover() -> None:
+    holders = seen((1.0, {"t/0": "a"}), (2.0, {"t/0": NOBODY}), (4.0, {"t/0": "b"}))
+    assert holders.changed(1.5, 10.0) == 4.0
+    assert holders.changed(4.0, 10.0) is None
+    assert holders.changed(1.5, 3.0) is None
+
+
+def test_a_fault_is_over_when_every_partition_is_fresh_again() -> None:
+    [found] = recoveries(
+        [Blow(10.0, 12.0)],
+        gaps=[Interval(0, 9.9, 13.0), Interval(1, 10.5, 16.0), Interval(2, 1.0, 9.0)],
+        stale=[Interval(0, 11.0, 13.0), Interval(1, 11.5, 16.5)],
+        holders=[seen((1.0, {"0": "a"}), (13.5, {"0": "b"}))],
+        end=60.0,
+    )
+    assert (found.detection, found.longest_gap, found.back_to_normal) == (3.5, 5.5, 6.5)
+
+
+def test_a_fault_that_the_output_does_not_notice_takes_no_time() -> None:
+    [found] = recoveries([Blow(10.0, 12.0)], [], [], [Holders()], end=60.0)
+    assert (found.detection, found.longest_gap, found.back_to_normal) == (None, 0.0, 0.0)
+
+
+def test_trouble_that_comes_back_after_a_pause_is_not_part_of_the_recovery() -> None:
+    """Such as when the broker that was killed comes back and leads again; the longest gap tells of it."""
+    [found] = recoveries(
+        [Blow(10.0, 20.0)],
+        gaps=[Interval(0, 10.0, 14.0), Interval(0, 21.0, 26.0)],
+        stale=[Interval(0, 11.0, 14.0), Interval(0, 22.0, 26.0)],
+        holders=[],
+        end=60.0,
+    )
+    assert (found.longest_gap, found.back_to_normal) == (5.0, 4.0)
+
+
+def test_short_pauses_between_troubles_do_not_end_them() -> None:
+    [found] = recoveries(
+        [Blow(10.0, 20.0)], [], [Interval(0, 11.0, 14.0), Interval(3, 14.5, 19.0)], [], end=60.0
+    )
+    assert found.back_to_normal == 9.0
+
+
+def test_a_fault_whose_trouble_lasts_into_the_next_has_no_recovery() -> None:
+    first, second = recoveries(
+        [Blow(10.0, 20.0), Blow(30.0, 31.0)], [], [Interval(0, 11.0, 35.0)], [], end=60.0
+    )
+    assert first.back_to_normal is None
+    assert second.back_to_normal == 5.0

@@ -1,0 +1,119 @@
+"""Whom roles mean when a fault begins."""
+
+from __future__ import annotations
+
+import pytest
+
+from holdfast.chaos.experiment import Target
+from holdfast.chaos.experiment.targets import Group, parse_target
+from holdfast.chaos.run.parts import Holders
+from holdfast.chaos.run.whom import Surroundings, Whom
+from holdfast.errors import FaultFailed
+from holdfast.record import TopicPartition
+
+
+class Roles:
+    """Brokers that have these parts."""
+
+    def leader(self, place: TopicPartition) -> int:
+        return {("steps", 0): 2, ("steps", 1): 3, ("orders", 4): 1}[place.topic, place.partition]
+
+    def followers(self, place: TopicPartition) -> tuple[int, ...]:
+        return (1, 3) if place.partition == 0 else ()
+
+    def group_coordinator(self, group: str) -> int:
+        return {"chaos.lab": 3}[group]
+
+    def transaction_coordinator(self, transactional_id: str) -> int:
+        return {"chaos.lab.worker-0": 1}[transactional_id]
+
+    def controller(self) -> int:
+        return 2
+
+
+class TwoWorkers:
+    """Three slots, of which two are in use."""
+
+    names = ("worker-0", "worker-1", "worker-2")
+    running = ("worker-0", "worker-1")
+
+
+@pytest.fixture
+def whom() -> Whom:
+    """Three brokers and two workers."""
+    owners = Holders()
+    owners.see({"0": "worker-1"}, 1.0)
+    brokers = ("broker-1", "broker-2", "broker-3")
+    return Whom(
+        Surroundings(
+            brokers,
+            TwoWorkers(),  # type: ignore[arg-type] # what is asked of them
+            Roles(),  # type: ignore[arg-type]
+            owners,
+            "steps",
+            "chaos.lab",
+            "chaos.lab.worker-0",
+        )
+    )
+
+
+def broker(text: str) -> Target:
+    return parse_target(text, Group.BROKER)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("broker-3", ("broker-3",)),
+        ("leader", ("broker-2",)),
+        ("leader of orders/4", ("broker-1",)),
+        ("group coordinator", ("broker-3",)),
+        ("transaction coordinator", ("broker-1",)),
+        ("controller", ("broker-2",)),
+        ("all", ("broker-1", "broker-2", "broker-3")),
+    ],
+)
+def test_a_role_of_brokers_is_looked_up(whom: Whom, text: str, names: tuple[str, ...]) -> None:
+    assert whom.brokers(broker(text), 0.5) == names
+
+
+def test_among_several_the_draw_decides(whom: Whom) -> None:
+    draws = [number / 50 for number in range(50)]
+    assert {whom.brokers(broker("any"), draw) for draw in draws} == {
+        ("broker-1",),
+        ("broker-2",),
+        ("broker-3",),
+    }
+    assert {len(whom.brokers(broker("majority"), draw)) for draw in draws} == {2}
+    assert {whom.brokers(broker("follower"), draw) for draw in draws} == {("broker-1",), ("broker-3",)}
+    assert whom.brokers(broker("any"), 0.3) == whom.brokers(broker("any"), 0.3)
+
+
+def test_a_role_that_nobody_has_is_a_fault_that_failed(whom: Whom) -> None:
+    with pytest.raises(FaultFailed, match="no follower"):
+        whom.brokers(broker("follower of steps/1"), 0.5)
+    with pytest.raises(FaultFailed, match="shard 3 has no owner"):
+        whom.workers(parse_target("owner of shard 3", Group.WORKER), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("worker-1", ("worker-1",)),
+        ("all", ("worker-0", "worker-1")),
+        ("owner of shard 0", ("worker-1",)),
+    ],
+)
+def test_a_role_of_workers_is_looked_up(whom: Whom, text: str, names: tuple[str, ...]) -> None:
+    assert whom.workers(parse_target(text, Group.WORKER), 0.5) == names
+
+
+def test_a_side_of_the_network_has_brokers_workers_or_clients(whom: Whom) -> None:
+    def hosts(text: str) -> tuple[str, ...]:
+        return whom.hosts(parse_target(text, Group.SIDE), 0.5)
+
+    assert hosts("clients") == ("clients", "worker-0", "worker-1", "worker-2")
+    assert hosts("brokers") == ("broker-1", "broker-2", "broker-3")
+    assert hosts("leader") == ("broker-2",)
+    assert hosts("worker-0") == ("worker-0",)
+    assert set(hosts("everyone")) == {*hosts("brokers"), *hosts("clients")}
