@@ -65,16 +65,21 @@ def _copy(first: Path, folder: Path, ops: int, values: int, offsets: int, durati
             TO {quoted(folder / f"copies{SUFFIX}")} (FORMAT json)""")
 
 
-def measured(call: Callable[..., Any], *arguments: object) -> tuple[Any, float, float]:
-    """What a call returns in a process of its own, its seconds, and the process's peak in MB."""
+Cost = tuple[float, float, float]
+"""Seconds, seconds of all processors, and the peak of memory in MB."""
+
+
+def measured(call: Callable[..., Any], *arguments: object) -> tuple[Any, Cost]:
+    """What a call returns in a process of its own, and what it cost there."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_measured, call, *arguments).result()
 
 
-def _measured(call: Callable[..., Any], *arguments: object) -> tuple[Any, float, float]:
+def _measured(call: Callable[..., Any], *arguments: object) -> tuple[Any, Cost]:
     began = time.monotonic()
     answer = call(*arguments)
-    return answer, time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return answer, (time.monotonic() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
 def sealed(recordings: Path, into: Path, memory: str) -> int:
@@ -106,16 +111,18 @@ def main(arguments: list[str]) -> int:
     try:
         recordings, into = folder / "recordings", folder / "history"
         recordings.mkdir(parents=True)
-        table = Table("step", "s", "peak MB", "result")
-        written, seconds, peak = measured(generate, recordings, asked.ops, asked.base)
-        table.add_row("generate", f"{seconds:.0f}", f"{peak:.0f}", f"{written / 1e6:.0f} MB of recordings")
-        kept, seconds, peak = measured(sealed, recordings, into, asked.memory)
-        table.add_row(
-            "seal", f"{seconds:.0f}", f"{peak:.0f}", f"{kept / 1e6:.0f} MB: {History(into).manifest['rows']}"
-        )
-        verdict, seconds, peak = measured(checked, into, asked.memory, asked.write_order)
+        table = Table("step", "s", "CPU s", "peak MB", "result")
+
+        def told(step: str, cost: Cost, result: str) -> None:
+            table.add_row(step, *(f"{number:.0f}" for number in cost), result)
+
+        written, cost = measured(generate, recordings, asked.ops, asked.base)
+        told("generate", cost, f"{written / 1e6:.0f} MB of recordings")
+        kept, cost = measured(sealed, recordings, into, asked.memory)
+        told("seal", cost, f"{kept / 1e6:.0f} MB: {History(into).manifest['rows']}")
+        verdict, cost = measured(checked, into, asked.memory, asked.write_order)
         found = {each["rule"]: each["count"] for each in verdict["findings"]}
-        table.add_row("check", f"{seconds:.0f}", f"{peak:.0f}", f"{verdict['validity']} {found}")
+        told("check", cost, f"{verdict['validity']} {found}")
         console.print(table)
         return 0 if verdict["validity"] == "valid" else 1
     finally:

@@ -209,7 +209,9 @@ def test_an_invariant_holds_if_its_query_gives_no_rows(tmp_path: Path) -> None:
     good = sealed(Story().ok("w", "send", send("x", 1, offset=0)).operations, tmp_path)
     bad = sealed(Story().ok("w", "send", send("x", -1, offset=0)).operations, tmp_path)
     assert check_invariants(good, [NO_NEGATIVE]).validity is Validity.VALID
-    assert "no negative values: log x, value -1" in str(check_invariants(bad, [NO_NEGATIVE]))
+    found = check_invariants(bad, [NO_NEGATIVE])
+    assert found.found("invariant") == 1
+    assert "no negative values: log x, value -1" in str(found)
 
 
 def test_an_invariant_that_looked_at_nothing_fails_and_says_so(tmp_path: Path) -> None:

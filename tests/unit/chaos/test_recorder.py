@@ -56,6 +56,18 @@ def test_a_send_that_was_named_and_not_answered_is_kept(tmp_path: Path) -> None:
     assert rows == [("read", 9), ("send", 1), ("send", 2), ("send", 3)]
 
 
+def test_many_clients_record_into_one_history(tmp_path: Path) -> None:
+    for number in range(12):
+        with Recorder(tmp_path / "run", f"client-{number}") as recorder:
+            recorder.invoke(f"client-{number}", "send", [send("x", number)]).ok(
+                [send("x", number, offset=number)]
+            )
+    rows = table(
+        seal(tmp_path / "run", tmp_path / "history"), "SELECT count(DISTINCT op), max(op) FROM operations"
+    )
+    assert rows == [(12, 11_000_000_001)]
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -120,6 +132,16 @@ def test_a_recording_that_is_damaged_elsewhere_is_refused(tmp_path: Path) -> Non
         (b'{"e":"start","version":9,"time":0}\n', "of version 9, and 1 is read here"),
         (b'{"e":"begin"}\n', "with a line 'begin'"),
         (b'{"e":"ok","op":1,"time":1}\n{"e":"fail","op":1,"time":2}\n', "operation 1 ends more than once"),
+        (b'{"e":"ok","op":1,"time":1}\n', "operation 1 ends, and never began"),
+        (b'{"e":"invoke","op":1,"time":1,"process":"p"}\n', "operation 1 has no process or action"),
+        (
+            b'{"e":"invoke","op":1,"time":9,"process":"p","action":"poll"}\n{"e":"ok","op":1,"time":1}\n',
+            "operation 1 ended before it began",
+        ),
+        (
+            b'{"e":"invoke","op":1,"time":9,"process":"p","action":"send","steps":[{"k":"send","v":1}]}\n',
+            "a step of operation 1 is neither a send nor a read",
+        ),
     ],
 )
 def test_what_is_no_recording_is_refused(lines: bytes, told: str, tmp_path: Path) -> None:

@@ -110,6 +110,12 @@ BAD: dict[str, list[Story]] = {
         .ok("r", "poll", rx(2, 0, "k"), rx(1, 2, "k"), rx(7, 3, "j")),
     ],
     "ambiguous-values": [Story().ok("w", "send", x(1, 0)).ok("w", "send", x(1, 1)).ok("r", "poll", rx(1, 0))],
+    "overlapping-operations": [
+        Story()
+        .ok("w", "send", x(1, 0), at=(0, 10))
+        .ok("w", "send", x(2, 1), at=(9, 12))
+        .ok("r", "poll", rx(1, 0), rx(2, 1))
+    ],
     "nothing-acknowledged": [Story().unknown("w", "send", x(1)).ok("r", "poll", rx(1, 0))],
     "nothing-read": [Story().ok("w", "send", x(1, 0))],
 }
@@ -187,6 +193,10 @@ FINE: dict[str, Story] = {
     "the same value under two keys is two records": Story()
     .ok("w", "send", x(1, 0, "a"), x(1, 1, "b"))
     .ok("r", "poll", rx(1, 0, "a"), rx(1, 1, "b")),
+    "an operation may begin when the last one ended": Story()
+    .ok("w", "send", x(1, 0), at=(0, 10))
+    .ok("w", "send", x(2, 1), at=(10, 12))
+    .ok("r", "poll", rx(1, 0), rx(2, 1)),
     "keys of different processes have no order": Story()
     .ok("w", "send", x(1, 1, "k"))
     .ok("v", "send", x(2, 0, "k"))

@@ -57,9 +57,9 @@ class Checking:
     def verdict(self) -> Verdict:
         """Everything that the rules find."""
         facts.derive_sends(self._database)
-        ambiguous = self._ambiguous()
-        if ambiguous:
-            return verdict_of(ambiguous, ["ambiguous-values"])
+        unfit = [*self._ambiguous(), *self._overlapping()]
+        if unfit:
+            return verdict_of(unfit, ["ambiguous-values", "overlapping-operations"])
         facts.derive_reads(self._database)
         for preparation in queries.PREPARATIONS:
             self._database.run(preparation)
@@ -81,6 +81,19 @@ class Checking:
         )
         why = "nothing else was looked at: let the workload send every value to a log, or under a key, once"
         return [Finding("ambiguous-values", Validity.UNKNOWN, len(rows), examples, why)] if rows else []
+
+    def _overlapping(self) -> list[Finding]:
+        self._database.run(f"CREATE TABLE overlapping AS {queries.OVERLAPS}")
+        count = self._database.number("SELECT count(*) FROM overlapping")
+        if not count:
+            return []
+        rows = self._database.rows(
+            "SELECT records, acts, text FROM overlapping ORDER BY weight DESC, acts LIMIT ?",
+            [self._options.examples],
+        )
+        why = "nothing else was looked at: let a process do one thing at a time"
+        name = "overlapping-operations"
+        return [Finding(name, Validity.UNKNOWN, count, self._describer.examples(rows), why)]
 
     def _nothing(self) -> list[Finding]:
         out = []

@@ -63,6 +63,8 @@ class Describer:
         return f"{record.value} at offset {'?' if record.offset is None else record.offset} of {record.log}"
 
     def _records(self, ids: set[int]) -> dict[int, Record]:
+        if not ids:
+            return {}
         rows = self._database.rows(
             """
             SELECT w, l.log, k.key, value, coalesce(s."offset", e."offset"), p.process, s.op, o.began,

@@ -33,7 +33,8 @@ _DERIVATIONS = (
     SELECT o.op, p.id AS process, action, began, ended, outcome, isolation = 'read_committed' AS committed
     FROM operations o JOIN processes p USING (process)""",
     """CREATE TABLE sent AS
-    SELECT row_number() OVER () AS w, s.op, s.step, o.process, l.id AS log, k.id AS key, s.value,
+    SELECT row_number() OVER (ORDER BY s.op, s.step) AS w,
+        s.op, s.step, o.process, l.id AS log, k.id AS key, s.value,
         s."offset", o.outcome, o.action
     FROM steps s JOIN op o USING (op) JOIN logs l USING (log) JOIN keys k ON k.key IS NOT DISTINCT FROM s.key
     WHERE s.kind = 'send'""",

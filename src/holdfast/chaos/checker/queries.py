@@ -150,5 +150,13 @@ _SENDS = """
         FROM writes WHERE outcome <> 'fail' WINDOW sent AS (PARTITION BY process, log ORDER BY op, step)
     ) WHERE idx <> before_idx + 1 AND (op = before_op OR idx <= before_idx)"""
 
+OVERLAPS = """
+    SELECT [] AS records, [before, op] AS acts, 'the second began before the first had ended' AS text,
+           before_ended - began AS weight
+    FROM (SELECT op, began, lag(op) OVER mine AS before, lag(ended) OVER mine AS before_ended
+          FROM op WINDOW mine AS (PARTITION BY process ORDER BY op))
+    WHERE began < before_ended"""
+"""Operations of one process at the same time: the history is not what the rules take it for."""
+
 PREPARATIONS = (_POLLS, _EXPLAINED, "DROP TABLE leap_candidates", _SENDS)
 """Run before the queries."""

@@ -132,6 +132,11 @@ RULES = (
         "the workload sent a value to a log twice, so that its records cannot be told apart",
         HOLDFAST,
     ),
+    Rule(
+        "overlapping-operations",
+        "a process began an operation before its last one had ended, so that its order means nothing",
+        HOLDFAST,
+    ),
     Rule("nothing-acknowledged", "no send was acknowledged", HOLDFAST),
     Rule("nothing-read", "no record was read", HOLDFAST),
 )

@@ -79,5 +79,5 @@ MEMBERS = "SELECT span, op, began, over_ FROM member ORDER BY span, local"
 
 LINKS = """
     SELECT DISTINCT a.span, a.local, b.local, label
-    FROM link JOIN member a ON a.op = u JOIN member b ON b.op = v AND b.span = a.span ORDER BY a.span"""
+    FROM link JOIN member a ON a.op = u JOIN member b ON b.op = v AND b.span = a.span ORDER BY ALL"""
 """The edges inside of spans: span, source, target, label."""

@@ -141,3 +141,16 @@ def verdict_of(
     severity = {Validity.INVALID: 0, Validity.UNKNOWN: 1, Validity.VALID: 2}
     ordered = sorted(findings, key=lambda finding: (severity[finding.validity], finding.rule))
     return Verdict(tuple(ordered), tuple(checked), metrics or {})
+
+
+def merged(verdicts: Iterable[Verdict]) -> Verdict:
+    """One verdict of several, such as of a history, its fold and its invariants."""
+    parts = list(verdicts)
+    metrics: dict[str, Any] = {}
+    for part in parts:
+        metrics.update(part.metrics)
+    return verdict_of(
+        [finding for part in parts for finding in part.findings],
+        [name for part in parts for name in part.checked],
+        metrics,
+    )

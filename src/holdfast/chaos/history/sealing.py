@@ -73,7 +73,9 @@ def seal(
             _read(database, [_whole_lines(file, draft) for file in files], files)
             for shape in _SHAPES:
                 database.run(shape)
+            _check_operations(database, files)
             counts = _write(database, draft)
+            _check_steps(database, draft)
         for leftover in draft.glob(f"*{SUFFIX}"):
             leftover.unlink()
         manifest = {"format": FORMAT, "rows": counts, "recordings": len(files), "about": dict(about or {})}
@@ -157,7 +159,8 @@ def _check_lines(database: Database, originals: list[Path]) -> None:
 
 # Operations are numbered by file and within it, which keeps those of one process in their order without
 # sorting.
-_OP = f"file * {_PER_FILE} + op"
+# Without the type, DuckDB multiplies in 32 bits, which are not enough for a fourth file.
+_OP = f"file::BIGINT * {_PER_FILE} + op"
 _SHAPES = (
     f"""CREATE TABLE begun AS
     SELECT {_OP} AS op, process, action, time AS began FROM lines WHERE e = 'invoke'""",
@@ -197,6 +200,32 @@ _QUERIES = {
         for table in ROWS
     },
 }
+
+
+def _check_operations(database: Database, files: list[Path]) -> None:
+    """What no recorder writes: no query would miss them, and all would be wrong."""
+    problems = {
+        "ends, and never began": "SELECT op FROM over_ ANTI JOIN begun USING (op)",
+        "has no process or action": """
+            SELECT op FROM begun WHERE process IS NULL OR action IS NULL OR began IS NULL""",
+        "ended before it began (all processes have to share one clock)": """
+            SELECT op FROM over_ JOIN begun USING (op) WHERE ended IS NULL OR ended < began""",
+    }
+    for problem, query in problems.items():
+        rows = database.rows(f"{query} LIMIT 1")
+        if rows:
+            file, op = divmod(rows[0][0], _PER_FILE)
+            raise HistoryError(f"{files[file]}: operation {op} {problem}")
+
+
+def _check_steps(database: Database, folder: Path) -> None:
+    rows = database.rows(f"""
+        SELECT op FROM read_parquet({quoted(folder / "steps.parquet")})
+        WHERE kind IS NULL OR kind NOT IN ('send', 'read') OR log IS NULL OR value IS NULL LIMIT 1""")
+    if rows:
+        raise HistoryError(
+            f"a step of operation {rows[0][0]} is neither a send nor a read of a value of a log"
+        )
 
 
 def _write(database: Database, folder: Path) -> dict[str, int]:
