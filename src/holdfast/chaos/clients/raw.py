@@ -30,7 +30,7 @@ from holdfast.runtime.status import StatusPipe, WorkerStatus
 MOST_STEPS = 4
 """Steps of a transaction: Jepsen's number."""
 
-MOST_RECORDS = 8
+MOST_RECORDS = 16
 """Records that one step sends: Jepsen sends one. More of them are what makes load of it."""
 
 ABORT_SHARE = 0.05
@@ -40,7 +40,7 @@ MOVE_SHARE = 1 / 64
 
 _INIT_S = 20.0
 _COMMIT_S = 15.0
-_POLL_S = 0.05
+_POLL_S = 0.02
 _SPACE = 10_000_000
 """Numbers that one process may send: each process has values of its own."""
 
@@ -112,6 +112,7 @@ class RawClient:
         transactional_id = f"{settings.prefix}.{settings.name}"
         self._producer = Producer(producer_config(settings.servers, transactional_id=transactional_id))
         self._consumer = Consumer(consumer_config(settings.servers, f"{settings.prefix}.raw"))
+        self._positions: dict[int, int] = {}
         self.sent = 0
 
     def begin(self) -> None:
@@ -143,9 +144,16 @@ class RawClient:
         """Read other logs, from their beginnings."""
         count = self._chance.randint(1, len(self._logs))
         chosen = sorted(self._chance.sample(range(len(self._logs)), count))
+        self._read_from(dict.fromkeys(chosen, 0))
+
+    def _read_from(self, positions: dict[int, int]) -> None:
+        """Read these logs from these offsets on, and no others."""
         operation = self._recorder.invoke(self._process, "assign")
-        self._consumer.assign([TopicPartition(self._settings.topic, number, 0) for number in chosen])
-        logs = [self._logs[number] for number in chosen]
+        self._positions = dict(positions)
+        self._consumer.assign(
+            [TopicPartition(self._settings.topic, number, at) for number, at in positions.items()]
+        )
+        logs = [self._logs[number] for number in positions]
         operation.ok(assigned=logs, sought=logs)
 
     def _transact(self) -> None:
@@ -153,18 +161,18 @@ class RawClient:
         planned = [self._planned() for _ in range(self._chance.randint(1, MOST_STEPS))]
         sends = [step for steps in planned if steps is not None for step in steps]
         operation = self._recorder.invoke(self._process, "txn", sends)
-        sent, done = _Sent(), list[Step]()
+        sent, done, before = _Sent(), list[Step](), dict(self._positions)
         try:
             self._producer.begin_transaction()
             for steps in planned:
                 done += self._read() if steps is None else self._send(steps, sent)
         except KafkaException as error:
-            self._give_up(operation, done, error)
+            self._give_up(operation, done, before, error)
             return
         if self._chance.random() < ABORT_SHARE:
-            self._give_up(operation, done, None)
+            self._give_up(operation, done, before, None)
         else:
-            self._commit(operation, done, sent)
+            self._commit(operation, done, sent, before)
 
     def _planned(self) -> list[Step] | None:
         """The records of a step that sends; None for one that reads."""
@@ -196,9 +204,10 @@ class RawClient:
             if message.error() is None and value is not None:
                 log = self._logs[message.partition() or 0]
                 steps.append(read(log, int(value), offset=message.offset()))
+                self._positions[message.partition() or 0] = (message.offset() or 0) + 1
         return steps
 
-    def _commit(self, operation: Invoked, done: list[Step], sent: _Sent) -> None:
+    def _commit(self, operation: Invoked, done: list[Step], sent: _Sent, before: dict[int, int]) -> None:
         deadline = time.monotonic() + _COMMIT_S
         while True:
             try:
@@ -209,7 +218,7 @@ class RawClient:
                     continue
                 if cause.txn_requires_abort():
                     # The coordinator knows of no commit: what it was asked to end was not complete.
-                    self._give_up(operation, done, error)
+                    self._give_up(operation, done, before, error)
                     return
                 operation.unknown(cause.str(), _with_offsets(done, sent))
                 raise UnknownError(cause.str()) from error
@@ -218,8 +227,13 @@ class RawClient:
                 self.sent += len(sent.steps)
                 return
 
-    def _give_up(self, operation: Invoked, done: list[Step], error: KafkaException | None) -> None:
-        """Abort. Its commit was never tried, so it has failed for certain, whatever becomes of the abort."""
+    def _give_up(
+        self, operation: Invoked, done: list[Step], before: dict[int, int], error: KafkaException | None
+    ) -> None:
+        """Abort, and go back to where it began: a consumer does not do that by itself.
+
+        Its commit did not happen, so it has failed for certain, whatever becomes of the abort.
+        """
         reason = error.args[0].str() if error is not None else "aborted by choice"
         reads = [step for step in done if step.kind == "read"]
         try:
@@ -228,6 +242,7 @@ class RawClient:
             operation.fail(reason, reads)
             raise UnknownError(failed.args[0].str()) from failed
         operation.fail(reason, reads)
+        self._read_from(before)
 
 
 def _with_offsets(done: list[Step], sent: _Sent) -> list[Step]:
