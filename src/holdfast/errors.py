@@ -32,6 +32,8 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   │   └── LetterRefused      nor the dead letter that was to set it aside
     │   ├── SettingError           a client property is unknown or would break a guarantee
     │   ├── EmbeddedClusterError   the local brokers cannot be started or stopped
+    │   ├── ContainerError         containers, or their images, cannot be made or changed
+    │   │   └── EngineMissing      there is no Docker engine to ask for them
     │   └── Fenced                 a newer owner of the same slot took over
     ├── StateError                 the local store or its changelog
     │   ├── StoreError             the local store cannot be read or written now
@@ -264,6 +266,14 @@ class TopicReplaced(ClusterError):
 
 class EmbeddedClusterError(ClusterError):
     """The local brokers cannot be started, found or stopped."""
+
+
+class ContainerError(ClusterError):
+    """Brokers in containers, or their images, cannot be made, found or changed."""
+
+
+class EngineMissing(ContainerError):
+    """There is no Docker engine that this process could use."""
 
 
 class Fenced(ClusterError):

@@ -11,6 +11,7 @@ import pytest
 from holdfast.local.cluster import EmbeddedCluster
 from tests.conftest import TestCluster
 from tests.support.application import Application
+from tests.support.engine import Engine
 from tests.support.proxy import ProxiedListeners, Proxy
 
 
@@ -56,3 +57,13 @@ def proxy(proxied: TestCluster) -> Iterator[Proxy]:
     """Give a proxy before the brokers of `proxied`."""
     with Proxy(proxied.routes) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[Engine]:
+    """Give a Docker engine, which the project's script installs and starts if there is none.
+
+    It never skips: where that cannot be done, the tests fail with what is missing.
+    """
+    with Engine() as engine:
+        yield engine

@@ -33,9 +33,14 @@ def _addresses(spec: ClusterSpec, node: NodeSpec, data: Path) -> dict[str, str]:
     }
 
 
-def _replication(spec: ClusterSpec) -> dict[str, str]:
-    """Every topic survives the loss of one broker, and stays writable meanwhile."""
-    copies, in_sync = str(spec.replication), str(spec.min_insync)
+def replication_settings(replication: int, min_insync: int) -> dict[str, str]:
+    """Every topic survives the loss of one broker, and stays writable meanwhile.
+
+    Args:
+        replication: copies of each partition.
+        min_insync: copies that must have a record before it is acknowledged.
+    """
+    copies, in_sync = str(replication), str(min_insync)
     return {
         "default.replication.factor": copies,
         "min.insync.replicas": in_sync,
@@ -104,6 +109,11 @@ def _size() -> dict[str, str]:
     }
 
 
+def shared_settings(replication: int, min_insync: int) -> dict[str, str]:
+    """Return what is the same for every node of a cluster, wherever it runs: all but who it is and where."""
+    return replication_settings(replication, min_insync) | _failover() | _size()
+
+
 def server_properties(
     spec: ClusterSpec, node: NodeSpec, data: Path, settings: Mapping[str, str] | None = None
 ) -> str:
@@ -115,8 +125,13 @@ def server_properties(
         data: the node's data folder.
         settings: broker settings that replace ours, for experiments.
     """
-    all_ = _addresses(spec, node, data) | _replication(spec) | _failover() | _size() | dict(settings or {})
-    return "".join(f"{key}={_escape(value)}\n" for key, value in all_.items())
+    shared = shared_settings(spec.replication, spec.min_insync)
+    return properties_text(_addresses(spec, node, data) | shared | dict(settings or {}))
+
+
+def properties_text(settings: Mapping[str, str]) -> str:
+    """Write settings in Java's property format."""
+    return "".join(f"{key}={_escape(value)}\n" for key, value in settings.items())
 
 
 def _escape(value: str) -> str:

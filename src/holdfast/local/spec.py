@@ -57,12 +57,12 @@ class ClusterSpec:
     @property
     def replication(self) -> int:
         """Copies of each partition: three where there are three brokers."""
-        return min(3, len(self.nodes))
+        return copies(len(self.nodes))[0]
 
     @property
     def min_insync(self) -> int:
         """Copies that must have a record before it is acknowledged: one broker may be down."""
-        return max(1, self.replication - 1)
+        return copies(len(self.nodes))[1]
 
     def with_ports(self, replacement: dict[int, int]) -> ClusterSpec:
         """Return the spec with ports exchanged as `replacement` (old to new) says."""
@@ -79,6 +79,15 @@ class ClusterSpec:
         )
 
 
+def copies(nodes: int) -> tuple[int, int]:
+    """Return how many copies of a partition so many nodes keep, and how many must have a record.
+
+    Three where there are three nodes; one of the copies may be down.
+    """
+    replication = min(3, nodes)
+    return replication, max(1, replication - 1)
+
+
 def new_spec(nodes: int, *, keep: bool) -> ClusterSpec:
     """Invent a cluster of `nodes` brokers on free ports.
 
@@ -87,13 +96,13 @@ def new_spec(nodes: int, *, keep: bool) -> ClusterSpec:
     """
     ports = free_ports(2 * nodes)
     return ClusterSpec(
-        cluster_id=_new_cluster_id(),
+        cluster_id=new_cluster_id(),
         nodes=tuple(NodeSpec(i + 1, ports[i], ports[nodes + i]) for i in range(nodes)),
         keep=keep,
     )
 
 
-def _new_cluster_id() -> str:
+def new_cluster_id() -> str:
     """Return a random id in Kafka's form; like Kafka's own it never starts with a dash, as options do."""
     while True:
         text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

