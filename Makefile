@@ -20,7 +20,7 @@ export UV_PROJECT_ENVIRONMENT := .venv
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-unit test-all chaos simulate check format lock clean
+.PHONY: help install run test test-unit test-all chaos containers simulate check format lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ run: $(INSTALLED) ## The main job: start brokers, publish, process exactly-once,
 	@$(BIN)/holdfast demo --set count=5000 $(ARGS)
 
 test: $(INSTALLED) ## All tests but the long ones, on real brokers of their own. ARGS="-k name" for some
-	@$(BIN)/pytest -m "not slow and not chaos" $(ARGS)
+	@$(BIN)/pytest -m "not slow and not chaos and not containers" $(ARGS)
 
 test-unit: $(INSTALLED) ## The tests that need no broker
 	@$(BIN)/pytest tests/unit -m "not slow" $(ARGS)
@@ -39,6 +39,9 @@ test-all: $(INSTALLED) ## Every test, the long and the destructive ones too
 
 chaos: $(INSTALLED) ## The tests that kill brokers and workers
 	@$(BIN)/pytest -m chaos $(ARGS)
+
+containers: $(INSTALLED) ## The tests that need a Docker engine; installs and starts one if there is none
+	@$(BIN)/pytest -m containers $(ARGS)
 
 simulate: $(INSTALLED) ## Thousands of simulated runs under faults. ARGS="--seeds 500" for fewer
 	@$(BIN)/python -m holdfast.testing.simulation --seeds 10000 $(ARGS)
