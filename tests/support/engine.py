@@ -33,7 +33,11 @@ class Engine:
 
     def __enter__(self) -> Self:
         self._was_there = docker("info", check=False).returncode == 0
-        _run_script("engine", "start")
+        try:
+            _run_script("engine", "start")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

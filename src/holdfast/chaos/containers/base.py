@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from holdfast.chaos.containers.engine import engine_errors
 from holdfast.errors import ContainerError
 from holdfast.local.progress import Progress
 
@@ -117,9 +118,10 @@ def _import(client: DockerClient, root: Path) -> None:
     packing = subprocess.Popen([tar, "-C", str(root), "-c", "."], stdout=subprocess.PIPE)
     assert packing.stdout is not None
     repository, tag = BASE.split(":")
-    client.api.import_image_from_stream(
-        packing.stdout, repository=repository, tag=tag, changes=['CMD ["bash"]', "ENV LANG=C.UTF-8"]
-    )
+    with engine_errors(f"making the image {BASE}"):
+        client.api.import_image_from_stream(
+            packing.stdout, repository=repository, tag=tag, changes=['CMD ["bash"]', "ENV LANG=C.UTF-8"]
+        )
     if packing.wait() != 0:
         raise ContainerError(f"cannot pack {root} for {BASE}: tar failed. Is the disk full?")
 

@@ -14,14 +14,13 @@ from enum import StrEnum
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from holdfast.chaos.containers.engine import connect
+from holdfast.chaos.containers.engine import connect, engine_errors
 from holdfast.chaos.containers.images import ensure_kafka_image
 from holdfast.chaos.containers.node import (
     CLIENT_PORT,
     NodeSetup,
     State,
     await_state,
-    engine_errors,
     last_words,
     state_of,
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from holdfast.errors import EngineMissing
+from holdfast.errors import ContainerError, EngineMissing
 from holdfast.extras import with_extra
 
 if TYPE_CHECKING:
@@ -20,8 +22,11 @@ HOW_TO_GET_ONE = (
 )
 
 
-def connect() -> DockerClient:
+def connect(timeout: float = CALL_TIMEOUT_S) -> DockerClient:
     """Return a client of the engine that the environment names; close it after use.
+
+    Args:
+        timeout: seconds without a byte of an answer, after which a call fails.
 
     Raises:
         EngineMissing: the extra is not installed, no engine answers, or this user may not ask it.
@@ -32,7 +37,7 @@ def connect() -> DockerClient:
     except ImportError as error:
         raise EngineMissing(f"containers need packages of their own: {with_extra('containers')}.") from error
     try:
-        client = docker.from_env(timeout=CALL_TIMEOUT_S)
+        client = docker.from_env(timeout=timeout)
         client.ping()
     except DockerException as error:
         raise EngineMissing(_what_is_wrong(error)) from error
@@ -48,3 +53,19 @@ def _what_is_wrong(error: Exception) -> str:
         )
     found = "no Docker engine answers" if shutil.which("dockerd") else "there is no Docker engine"
     return f"{found}: {said}. {HOW_TO_GET_ONE}"
+
+
+@contextlib.contextmanager
+def engine_errors(doing: str) -> Iterator[None]:
+    """Turn what the engine refuses, or does not answer, into an error that says what was being done.
+
+    Raises:
+        ContainerError: it refused.
+    """
+    from docker.errors import DockerException
+    from requests import RequestException
+
+    try:
+        yield
+    except (DockerException, RequestException) as error:
+        raise ContainerError(f"{doing}: the Docker engine said {error}") from error

