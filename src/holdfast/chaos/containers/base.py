@@ -115,14 +115,15 @@ def _sources() -> list[str]:
 
 def _import(client: DockerClient, root: Path) -> None:
     tar = shutil.which("tar") or "tar"
-    packing = subprocess.Popen([tar, "-C", str(root), "-c", "."], stdout=subprocess.PIPE)
-    assert packing.stdout is not None
     repository, tag = BASE.split(":")
-    with engine_errors(f"making the image {BASE}"):
+    with (
+        subprocess.Popen([tar, "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as packing,
+        engine_errors(f"making the image {BASE}"),
+    ):
         client.api.import_image_from_stream(
             packing.stdout, repository=repository, tag=tag, changes=['CMD ["bash"]', "ENV LANG=C.UTF-8"]
         )
-    if packing.wait() != 0:
+    if packing.returncode != 0:
         raise ContainerError(f"cannot pack {root} for {BASE}: tar failed. Is the disk full?")
 
 
