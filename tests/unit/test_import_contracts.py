@@ -28,7 +28,7 @@ FORBIDDEN = {
     ),
     "src/holdfast/chaos/history/model.py": (
         "import holdfast.chaos.checker.verdict",
-        "Of the chaos lab the checker knows the history, and the history nobody",
+        "The parts of the chaos lab know only those below them",
     ),
     "src/holdfast/chaos/checker/verdict.py": (
         "import holdfast.local.cluster",

@@ -29,6 +29,9 @@ from holdfast.errors import ChaosError
 RUNS = Path("chaos-runs")
 """Where runs are kept."""
 
+UNSURE = 3
+"""Exit code where nothing wrong was found, but something could not be told."""
+
 _EXPERIMENT = "experiment.yaml"
 _TELL_S = 5.0
 
@@ -43,7 +46,7 @@ def run_experiment(
 ) -> None:
     """Run an experiment on brokers of its own, and judge what happened.
 
-    Exit code 0 if every claim holds in every run, 1 if one does not, 2 if a run could not tell.
+    Exit code 0 if every claim holds in every run, 1 if one does not, 3 if a run could not tell.
     """
     experiment = load(file)
     _require(experiment)
@@ -171,7 +174,7 @@ def _print(result: RunResult, folder: Path) -> None:
 
 def _exit_code(results: Sequence[RunResult]) -> int:
     found = {result.validity for result in results}
-    return 1 if "invalid" in found else 2 if "unknown" in found else 0
+    return 1 if "invalid" in found else UNSURE if "unknown" in found else 0
 
 
 def register(_app: typer.Typer) -> None:
