@@ -123,7 +123,13 @@ def test_a_worker_frozen_with_an_open_transaction_wakes_up_as_a_zombie(
 @pytest.mark.slow
 def test_a_zombie_that_is_not_fenced_is_found_out(application: Make) -> None:
     """The test of the test above: without the generation, its transaction ended by nobody, it commits."""
-    app = application(commit_interval="3s", session_timeout=SESSION, handler=UNFENCED)
+    # Its client is as patient as by default, and asks nobody: ours would give up what it had begun.
+    patient = {
+        "socket.timeout.ms": 9_900,
+        "request.timeout.ms": 30_000,
+        "topic.metadata.refresh.interval.ms": 300_000,
+    }
+    app = application(commit_interval="3s", session_timeout=SESSION, handler=UNFENCED, kafka=patient)
     left = freeze_with_an_open_transaction(app)
     with pytest.raises(AssertionError, match="applied twice"):
         assert_exactly_once(app)
