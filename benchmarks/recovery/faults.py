@@ -103,6 +103,13 @@ def _kill_leader(lab: Lab, _: int) -> None:
     lab.cluster.kill(_leader(lab))
 
 
+def _freeze_leader(lab: Lab, _: int) -> None:
+    node = lab.cluster.node(_leader(lab))
+    node.signal(signal.SIGSTOP)
+    lab.let_run(FREEZE_S)
+    node.signal(signal.SIGCONT)
+
+
 def _lose_quorum(lab: Lab, _: int) -> None:
     """Two of three brokers are gone for a while; what is measured begins when they are back and serve."""
     leader = _leader(lab)
@@ -161,6 +168,9 @@ FAULTS = {
                 "controller.quorum.fetch.timeout.ms": "1000",
                 "controller.quorum.election.timeout.ms": "500",
             },
+        ),
+        Fault(
+            "broker-frozen", "leader broker SIGSTOP 20 s, then SIGCONT", "", _freeze_leader, _start_brokers
         ),
         Fault("broker-stop", "leader broker SIGTERM", "p95 under 1.5 s", _stop_leader, _start_brokers),
         Fault("quorum", "two of three brokers gone, then back", "5 s from quorum", _lose_quorum),
