@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from holdfast.chaos.experiment.catalogue import KINDS, FaultKind, Parameter
 from holdfast.chaos.experiment.invariants import INVARIANTS, Invariant
-from holdfast.chaos.experiment.load import FOLDER, load
+from holdfast.chaos.experiment.load import FOLDER, build, load
 from holdfast.chaos.experiment.model import (
     Abort,
     Cluster,
@@ -59,6 +59,7 @@ __all__ = [
     "WeightedFault",
     "Workload",
     "brokers_hit",
+    "build",
     "drawn",
     "explain",
     "lacks",

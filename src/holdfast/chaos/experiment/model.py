@@ -91,7 +91,8 @@ class Workload(Declared):
     """`raw`: clients' transactions; `bank`: transfers; `sequence`: counts by key; `application`: yours."""
 
     engine: Engine = "holdfast"
-    """What processes it: Holdfast, or a control (a plain loop that is at-least-once; Faust as it is)."""
+    """What processes it: Holdfast, or a control (the client's own transactions, written by hand; a plain loop
+    that is at-least-once; Faust as it is)."""
 
     rate: Rate = 2_000
     """How many events are offered in a second."""

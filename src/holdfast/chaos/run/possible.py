@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 
+from holdfast.chaos.clients.loop.orders import AT_LEAST_ONCE, CLIENT
 from holdfast.chaos.experiment import Experiment
 from holdfast.chaos.workloads.choice import KINDS
 from holdfast.errors import ChaosError
 from holdfast.extras import with_extra
+
+ENGINES = ("holdfast", CLIENT, AT_LEAST_ONCE)
+"""Engines that can be started."""
 
 
 def require_possible(experiment: Experiment) -> None:
@@ -22,7 +26,7 @@ def require_possible(experiment: Experiment) -> None:
         wrong.append((("cluster", "kind"), f"a cluster of kind `{experiment.cluster.kind}`"))
     if workload.kind not in KINDS:
         wrong.append((("workload", "kind"), f"a workload of kind `{workload.kind}`"))
-    if workload.engine != "holdfast":
+    if workload.engine not in ENGINES:
         wrong.append((("workload", "engine"), f"the engine `{workload.engine}`"))
     if importlib.util.find_spec("duckdb") is None:
         raise ChaosError(f"histories are checked with the package duckdb: {with_extra('chaos')}")

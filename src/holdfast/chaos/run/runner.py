@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from holdfast.chaos.checker.finished import PartitionEnd
+from holdfast.chaos.clients.loop.orders import Control
 from holdfast.chaos.clients.output_watch import OutputWatch
 from holdfast.chaos.experiment import Experiment, PlannedFault, schedule
 from holdfast.chaos.history import Recorder, seal
@@ -32,6 +33,7 @@ from holdfast.chaos.workloads.choice import RECORDINGS, make_workload, processor
 from holdfast.kafka.offsets import OffsetAdmin
 from holdfast.kafka.roles import BrokerRoles
 from holdfast.local.progress import Progress, Silent
+from holdfast.runtime.supervisor import WorkerSpec
 
 FRESH_S = 1.0
 """An output is fresh, for the table of recoveries, when its input was published so many seconds ago."""
@@ -59,11 +61,15 @@ class RunSettings:
         seed: which of its runs.
         folder: where everything of the run is kept.
         command: what repeats it.
+        prefix: begins the names of its topics and groups, so that runs can share brokers.
+        control: what is done on purpose to the engines that are loops.
     """
 
     seed: int
     folder: Path
     command: str
+    prefix: str = ""
+    control: Control = Control()  # noqa: RUF009 # frozen
 
 
 class Runner:
@@ -74,6 +80,7 @@ class Runner:
         settings: how.
         told: told how it goes on.
         progress: told about the start of the brokers.
+        lab: brokers that run, and go on to run: those of `lab_settings`. None for brokers of its own.
     """
 
     def __init__(
@@ -82,15 +89,18 @@ class Runner:
         settings: RunSettings,
         told: Told,
         progress: Progress | None = None,
+        *,
+        lab: EmbeddedLab | None = None,
     ) -> None:
         self._experiment = experiment
         self._settings = settings
         self._told = told
         self._progress = progress or Silent()
+        self._lab = lab
         self._trouble: list[str] = []
 
     def run(self) -> RunResult:
-        """Do it; whatever happens, no fault, broker or worker is left.
+        """Do it; whatever happens, no fault, no worker and no broker of its own is left.
 
         Raises:
             HoldfastError: it could not be run at all; nothing is known then.
@@ -99,8 +109,7 @@ class Runner:
         plan = schedule(self._experiment, self._settings.seed)
         with ExitStack() as stack:
             recorder = stack.enter_context(Recorder(self._settings.folder / RECORDINGS, "runner"))
-            self._told.phase("start the brokers")
-            lab = stack.enter_context(EmbeddedLab(self._lab_settings(plan), self._progress))
+            lab = self._lab or stack.enter_context(self._own_lab())
             course = Course(self._experiment, self._settings, lab, recorder, self._told, self._trouble)
             course.run(plan)
         self._told.phase("check the history")
@@ -109,17 +118,9 @@ class Runner:
         result.save(self._settings.folder)
         return result
 
-    def _lab_settings(self, plan: tuple[PlannedFault, ...]) -> LabSettings:
-        cluster = self._experiment.cluster
-        return LabSettings(
-            brokers=cluster.brokers,
-            isolated=cluster.network == "isolated",
-            small_disks=cluster.disk == "small",
-            clocks=any(each.kind.name.startswith("clock.") for each in plan),
-            workers=tuple(map(worker_name, range(_most_workers(self._experiment)))),
-            overrides={name: str(value) for name, value in cluster.broker_config.items()},
-            seed=self._settings.seed,
-        )
+    def _own_lab(self) -> EmbeddedLab:
+        self._told.phase("start the brokers")
+        return EmbeddedLab(lab_settings(self._experiment, self._settings.seed), self._progress)
 
     def _judge(self, course: Course) -> tuple[InvariantResult, ...]:
         history = seal(
@@ -202,7 +203,14 @@ class Course:
         self._trouble = trouble
         self._servers = lab.cluster.bootstrap_servers
         wanted = experiment.workload
-        self.workload = make_workload(experiment, self._servers, settings.folder, settings.seed)
+        self.workload = make_workload(
+            experiment,
+            self._servers,
+            settings.folder,
+            seed=settings.seed,
+            prefix=settings.prefix,
+            control=settings.control,
+        )
         self._watch = OutputWatch(self._servers, self.workload.outputs[-1], wanted.partitions, FRESH_S)
         names = list(map(worker_name, range(_most_workers(experiment))))
         self.parts = Observation(
@@ -222,10 +230,10 @@ class Course:
         self.counts: dict[str, int] = {}
         self.ends: list[PartitionEnd] = []
 
-    def _specs(self) -> dict[str, Any]:
+    def _specs(self) -> dict[str, WorkerSpec]:
         specs = self.workload.specs(_most_workers(self._experiment))
         if self._lab.network is None:
-            return dict(specs)
+            return specs
         return {
             name: replace(spec, environment={**spec.environment, HOST_VARIABLE: name})
             for name, spec in specs.items()
@@ -301,6 +309,7 @@ class Course:
             topic=self.workload.source,
             group=self.workload.group,
             transactional_id=self.workload.slot_id(worker_name(0)),
+            prefix=self._settings.prefix,
         )
 
     def _heal(self) -> None:
@@ -379,6 +388,20 @@ class Course:
     def samples(self) -> tuple[Any, ...]:
         """What the output was."""
         return self._sampler.samples(self.zero) if self._sampler is not None else ()
+
+
+def lab_settings(experiment: Experiment, seed: int) -> LabSettings:
+    """The brokers that an experiment needs. Other runs of it can have the same ones."""
+    cluster = experiment.cluster
+    return LabSettings(
+        brokers=cluster.brokers,
+        isolated=cluster.network == "isolated",
+        small_disks=cluster.disk == "small",
+        clocks=any(each.kind.name.startswith("clock.") for each in experiment.faults),
+        workers=tuple(map(worker_name, range(_most_workers(experiment)))),
+        overrides={name: str(value) for name, value in cluster.broker_config.items()},
+        seed=seed,
+    )
 
 
 def _most_workers(experiment: Experiment) -> int:

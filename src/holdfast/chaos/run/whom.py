@@ -28,6 +28,7 @@ class Surroundings:
         topic: the workload's input.
         group: the workload's consumer group.
         transactional_id: of worker 0.
+        prefix: begins the names of the workload's topics, which targets do not say.
     """
 
     brokers: Sequence[str]
@@ -37,6 +38,7 @@ class Surroundings:
     topic: str
     group: str
     transactional_id: str
+    prefix: str = ""
 
 
 class Whom:
@@ -91,7 +93,8 @@ class Whom:
                 raise AssertionError(f"{target.role} is no role of one broker")
 
     def _place(self, target: Target) -> TopicPartition:
-        return TopicPartition(target.name or self._in.topic, target.number or 0)
+        topic = f"{self._in.prefix}{target.name}" if target.name else self._in.topic
+        return TopicPartition(topic, target.number or 0)
 
     def workers(self, target: Target, draw: float) -> tuple[str, ...]:
         """The workers that a target means now.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from holdfast.chaos.clients.loop.orders import Control
 from holdfast.chaos.experiment import Experiment
 from holdfast.chaos.workloads.base import Workload
 from holdfast.chaos.workloads.plans import PLANS
@@ -19,7 +20,9 @@ RECORDINGS = "recordings"
 """Folder of a run in which everybody records."""
 
 
-def make_workload(experiment: Experiment, servers: str, folder: Path, seed: int) -> Workload:
+def make_workload(
+    experiment: Experiment, servers: str, folder: Path, *, seed: int, prefix: str, control: Control
+) -> Workload:
     """Make the workload of an experiment.
 
     Args:
@@ -27,6 +30,8 @@ def make_workload(experiment: Experiment, servers: str, folder: Path, seed: int)
         servers: the brokers.
         folder: of the run.
         seed: of the run.
+        prefix: begins the names of its topics and groups.
+        control: what is done on purpose to engines that are loops.
     """
     wanted, application = experiment.workload, folder / "application"
     if wanted.kind == "raw":
@@ -39,6 +44,7 @@ def make_workload(experiment: Experiment, servers: str, folder: Path, seed: int)
             rate=wanted.rate,
             clients=wanted.workers,
             seed=seed,
+            prefix=prefix,
         )
     return ProcessedWorkload(
         PLANS[wanted.kind],
@@ -47,6 +53,10 @@ def make_workload(experiment: Experiment, servers: str, folder: Path, seed: int)
         partitions=wanted.partitions,
         replication=experiment.replication,
         options=processor_options(experiment),
+        engine=wanted.engine,
+        prefix=prefix,
+        seed=seed,
+        control=control,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from holdfast.chaos.clients.load import Offered
@@ -47,6 +47,7 @@ class WorkloadPlan:
         state: key, origin (topic, partition, offset) and state that an output tells.
         initial: a key's state before its first input, for the fold.
         fold: a key's state after an input, given that before and the input's value. Pure.
+        is_bank: whether its outputs are postings.
     """
 
     source: TopicPlan
@@ -59,6 +60,21 @@ class WorkloadPlan:
     state: Callable[[Any], Any]
     initial: Any
     fold: Callable[[Any, Any], Any]
+    is_bank: bool = False
+
+    def prefixed(self, prefix: str) -> WorkloadPlan:
+        """The same on topics whose names begin with `prefix`."""
+
+        def named(topic: TopicPlan) -> TopicPlan:
+            return replace(topic, name=f"{prefix}{topic.name}")
+
+        return replace(
+            self,
+            source=named(self.source),
+            others=tuple(map(named, self.others)),
+            output=named(self.output),
+            input_value={f"{prefix}{topic}": value for topic, value in self.input_value.items()},
+        )
 
     @property
     def inputs(self) -> tuple[TopicPlan, ...]:
@@ -123,6 +139,7 @@ BANK = WorkloadPlan(
     state=lambda posting: posting.balance,
     initial=bank_app.OPENING,
     fold=_moved,
+    is_bank=True,
 )
 
 PLANS: Mapping[str, WorkloadPlan] = {"sequence": SEQUENCE, "bank": BANK}

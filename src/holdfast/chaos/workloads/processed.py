@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from holdfast.chaos.clients.load import Load
+from holdfast.chaos.clients.loop.orders import LOOP, Control, LoopOrders, Stream
 from holdfast.chaos.history import Isolation, Recorder, Step, read
 from holdfast.chaos.lab.workers import Workers, worker_name
 from holdfast.chaos.workloads.plans import PROCESSOR, TopicPlan, WorkloadPlan
@@ -22,6 +24,10 @@ from holdfast.runtime.supervisor import WorkerSpec
 from holdfast.schema import EventDecoder, TopicEncoder
 from holdfast.topology import Topology
 from holdfast.topology.load import load
+from holdfast.topology.model import ProcessorDecl
+
+HOLDFAST = "holdfast"
+"""The engine that is ours; all others are loops."""
 
 _READ_AT_ONCE = 500
 """Records of one poll in the history."""
@@ -37,6 +43,10 @@ class ProcessedWorkload:
         partitions: of every topic.
         replication: of every topic.
         options: keys of the processor.
+        engine: what processes it.
+        prefix: begins the names of its topics and groups, where runs share brokers.
+        seed: of what happens by chance to engines that are loops.
+        control: what is done to those on purpose.
     """
 
     def __init__(
@@ -48,12 +58,20 @@ class ProcessedWorkload:
         partitions: int,
         replication: int,
         options: Mapping[str, Any],
+        engine: str = HOLDFAST,
+        prefix: str = "",
+        seed: int = 0,
+        control: Control = Control(),  # noqa: B008 # frozen
     ) -> None:
-        self.plan = plan
+        self.plan = plan = plan.prefixed(prefix)
+        self._app = f"{prefix}chaos"
         self.partitions = self.shards = partitions
         self.source = plan.source.name
         self.inputs = tuple(topic.name for topic in plan.inputs)
         self.outputs = tuple(topic.name for topic in (*plan.others, plan.output))
+        self._engine = engine
+        self._seed = seed
+        self._control = control
         self._folder = folder
         self._servers = servers
         self.topology = self._write(replication, options)
@@ -61,7 +79,7 @@ class ProcessedWorkload:
     def _write(self, replication: int, options: Mapping[str, Any]) -> Topology:
         plan = self.plan
         declared = {
-            "app": "chaos",
+            "app": self._app,
             "topics": {topic.name: self._topic(topic, replication) for topic in plan.topics},
             "processors": {
                 PROCESSOR: {
@@ -79,8 +97,12 @@ class ProcessedWorkload:
         return load(file)
 
     def _topic(self, topic: TopicPlan, replication: int) -> dict[str, Any]:
-        event = f"{topic.event.__module__}:{topic.event.__name__}"
-        return {"event": event, "key": topic.key, "partitions": self.partitions, "replication": replication}
+        return {
+            "event": _stream(topic).event,
+            "key": topic.key,
+            "partitions": self.partitions,
+            "replication": replication,
+        }
 
     # -- who works
 
@@ -98,10 +120,44 @@ class ProcessedWorkload:
         provision(TopicAdmin(self._servers), self.topology)
 
     def specs(self, workers: int) -> dict[str, WorkerSpec]:
-        """How the workers are started, by their names."""
+        """How the workers of Holdfast's engine are started, by their names."""
         settings = LaunchSettings(self._servers, self._folder / "home", "worker", workers)
         made = worker_specs(self.topology, settings)
         return {worker_name(number): replace(spec) for number, spec in enumerate(made)}
+
+    def _loop_specs(self, workers: int) -> dict[str, WorkerSpec]:
+        plan, [(table, state)] = self.plan, self.plan.tables.items()
+        processor = self.topology.processor(PROCESSOR)
+        assert isinstance(processor, ProcessorDecl)
+        orders = LoopOrders(
+            engine=self._engine,
+            servers=self._servers,
+            worker="",
+            group=self.group,
+            transactional_id="",
+            partitions=self.partitions,
+            handler=f"{plan.module}:handle",
+            state=f"{plan.module}:{state}",
+            inputs=tuple(map(_stream, plan.inputs)),
+            outputs=tuple(map(_stream, (*plan.others, plan.output))),
+            changelog=processor.changelog(table),
+            seed=self._seed,
+            control=self._control,
+        )
+        names = map(worker_name, range(workers))
+        return {
+            name: self._loop_spec(replace(orders, worker=name, transactional_id=self.slot_id(name)))
+            for name in names
+        }
+
+    def _loop_spec(self, orders: LoopOrders) -> WorkerSpec:
+        program = (sys.executable, "-m", LOOP)
+        return WorkerSpec(
+            PROCESSOR,
+            orders.worker,
+            lambda descriptor: [*program, replace(orders, status=descriptor).to_json()],
+            log=self._folder / "home" / "logs" / f"{orders.worker}.log",
+        )
 
     def load(
         self,
@@ -174,7 +230,7 @@ class ProcessedWorkload:
             offset=event.offset,
             state=self.plan.state(event),
         )
-        if self.plan.source.name == "transfers":
+        if self.plan.is_bank:
             recorder.row(
                 "postings",
                 position=message.offset(),
@@ -183,6 +239,10 @@ class ProcessedWorkload:
                 amount=event.amount,
                 balance=event.balance,
             )
+
+
+def _stream(topic: TopicPlan) -> Stream:
+    return Stream(topic.name, f"{topic.event.__module__}:{topic.event.__name__}", topic.key)
 
 
 def _poll(recorder: Recorder, steps: list[Step]) -> None:

@@ -19,7 +19,7 @@ from holdfast.runtime.supervisor import WorkerSpec
 from holdfast.topology import TopicSpec
 
 TOPIC = "logs"
-_PREFIX = "chaos.raw"
+_NAME = "chaos.raw"
 _READ_AT_ONCE = 500
 
 
@@ -35,6 +35,7 @@ class RawWorkload:
         rate: records per second of all clients together.
         clients: how many there are when all is well.
         seed: of what they do.
+        prefix: begins the names of topic, group and transactional ids.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class RawWorkload:
         rate: int,
         clients: int,
         seed: int,
+        prefix: str = "",
     ) -> None:
         self._servers = servers
         self._recordings = recordings
@@ -58,18 +60,19 @@ class RawWorkload:
         self._seed = seed
         self.shards = clients
         self.plan = None
-        self.source = TOPIC
+        self.source = f"{prefix}{TOPIC}"
         self.inputs: Sequence[str] = ()
-        self.outputs: Sequence[str] = (TOPIC,)
-        self.group = f"{_PREFIX}.raw"
+        self.outputs: Sequence[str] = (self.source,)
+        self._name = f"{prefix}{_NAME}"
+        self.group = f"{self._name}.raw"
 
     def slot_id(self, worker: str) -> str:
         """The client's `transactional.id`."""
-        return f"{_PREFIX}.{worker}"
+        return f"{self._name}.{worker}"
 
     def provision(self) -> None:
         """Create the topic."""
-        TopicAdmin(self._servers).create([TopicSpec(TOPIC, self.partitions, self._replication)])
+        TopicAdmin(self._servers).create([TopicSpec(self.source, self.partitions, self._replication)])
 
     def specs(self, workers: int) -> dict[str, WorkerSpec]:
         """How the clients are started."""
@@ -78,10 +81,10 @@ class RawWorkload:
     def _spec(self, name: str, index: int) -> WorkerSpec:
         settings = RawSettings(
             self._servers,
-            TOPIC,
+            self.source,
             self.partitions,
             name,
-            _PREFIX,
+            self._name,
             index,
             self._rate / self.shards,
             self._seed,
@@ -109,11 +112,11 @@ class RawWorkload:
 
     def record_end(self, recorder: Recorder) -> dict[str, int]:
         """Read all logs to their ends."""
-        logs = [f"{TOPIC}-{number}" for number in range(self.partitions)]
+        logs = [f"{self.source}-{number}" for number in range(self.partitions)]
         recorder.invoke("reader", "assign").ok(assigned=logs, sought=logs)
         steps: list[Step] = []
         count = 0
-        for message in LogScanner(self._servers).topic(TOPIC):
+        for message in LogScanner(self._servers).topic(self.source):
             value = message.value()
             assert value is not None, "the clients write no tombstones"
             steps.append(read(logs[message.partition()], int(value), offset=message.offset()))
@@ -122,7 +125,7 @@ class RawWorkload:
                 recorder.invoke("reader", "poll").ok(steps, isolation=Isolation.COMMITTED)
                 steps = []
         recorder.invoke("reader", "poll").ok(steps, isolation=Isolation.COMMITTED)
-        return {TOPIC: count}
+        return {self.source: count}
 
 
 class ClientsWork:
