@@ -113,8 +113,9 @@ BAD: dict[str, list[Story]] = {
     "overlapping-operations": [
         Story()
         .ok("w", "send", x(1, 0), at=(0, 10))
-        .ok("w", "send", x(2, 1), at=(9, 12))
-        .ok("r", "poll", rx(1, 0), rx(2, 1))
+        .ok("w", "txn", x(2, 1), at=(9, 12))
+        .ok("r", "poll", rx(1, 0), rx(2, 1)),
+        Story().ok("w", "send", x(1, 0)).ok("r", "poll", rx(1, 0), at=(5, 9)).ok("r", "poll", at=(8, 12)),
     ],
     "nothing-acknowledged": [Story().unknown("w", "send", x(1)).ok("r", "poll", rx(1, 0))],
     "nothing-read": [Story().ok("w", "send", x(1, 0))],
@@ -196,6 +197,10 @@ FINE: dict[str, Story] = {
     "an operation may begin when the last one ended": Story()
     .ok("w", "send", x(1, 0), at=(0, 10))
     .ok("w", "send", x(2, 1), at=(10, 12))
+    .ok("r", "poll", rx(1, 0), rx(2, 1)),
+    "a producer sends without waiting for the last one": Story()
+    .ok("w", "send", x(1, 0), at=(0, 10))
+    .ok("w", "send", x(2, 1), at=(9, 12))
     .ok("r", "poll", rx(1, 0), rx(2, 1)),
     "keys of different processes have no order": Story()
     .ok("w", "send", x(1, 1, "k"))

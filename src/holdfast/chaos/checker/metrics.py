@@ -50,7 +50,8 @@ _UNSEEN = f"""
 
 
 def _unseen(database: Database) -> list[list[int]]:
-    return [[int(at), int(count or 0)] for at, count in database.rows(_UNSEEN)]
+    # Without any operation there is no time, and so no curve.
+    return [[int(at), int(count or 0)] for at, count in database.rows(_UNSEEN) if at is not None]
 
 
 # After Jepsen's realtime-lag: a poll that has read a log up to index i began so long after i + 1 was known to

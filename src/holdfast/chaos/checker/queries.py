@@ -153,10 +153,13 @@ _SENDS = """
 OVERLAPS = """
     SELECT [] AS records, [before, op] AS acts, 'the second began before the first had ended' AS text,
            before_ended - began AS weight
-    FROM (SELECT op, began, lag(op) OVER mine AS before, lag(ended) OVER mine AS before_ended
+    FROM (SELECT op, began, action, lag(op) OVER mine AS before, lag(ended) OVER mine AS before_ended,
+                 lag(action) OVER mine AS before_action
           FROM op WINDOW mine AS (PARTITION BY process ORDER BY op))
-    WHERE began < before_ended"""
-"""Operations of one process at the same time: the history is not what the rules take it for."""
+    WHERE began < before_ended AND NOT (action = 'send' AND before_action = 'send')"""
+"""Operations of one process at the same time: the history is not what the rules take it for.
+
+Sends may follow one another without waiting: an idempotent producer keeps the order in which they began."""
 
 PREPARATIONS = (_POLLS, _EXPLAINED, "DROP TABLE leap_candidates", _SENDS)
 """Run before the queries."""

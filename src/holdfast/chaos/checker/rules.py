@@ -134,7 +134,7 @@ RULES = (
     ),
     Rule(
         "overlapping-operations",
-        "a process began an operation before its last one had ended, so that its order means nothing",
+        "a process began an operation, other than one send after another, before its last one had ended",
         HOLDFAST,
     ),
     Rule("nothing-acknowledged", "no send was acknowledged", HOLDFAST),

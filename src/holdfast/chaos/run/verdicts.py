@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.chaos.checker import Finding, Verdict, check
+from holdfast.chaos.checker import Finding, Validity, Verdict, check
 from holdfast.chaos.checker.bank import check_bank
 from holdfast.chaos.checker.finished import PartitionEnd, check_finished
 from holdfast.chaos.checker.fold import Fold, check_fold_of
@@ -18,9 +18,6 @@ from holdfast.chaos.run.result import FoundProblem, InvariantResult
 from holdfast.chaos.workloads.bank_app import OPENING
 from holdfast.chaos.workloads.plans import WorkloadPlan
 from holdfast.errors import ChaosError
-
-NOTHING = ("nothing-acknowledged", "nothing-read", "ambiguous-values")
-"""What makes every claim about the history unknown."""
 
 _LOG_RULES: Mapping[str, tuple[str, ...]] = {
     "no-lost-writes": ("lost-write",),
@@ -132,10 +129,11 @@ def _operations(verdict: Verdict) -> str:
 
 
 def _result(name: str, verdict: Verdict, rules: Sequence[str] | None, looked_at: str) -> InvariantResult:
-    """A claim's share of a verdict: of its own rules, and of what makes all unknown."""
-    wanted = None if rules is None else {*rules, *NOTHING, "not-evaluated"}
+    """A claim's share of a verdict: what its own rules found, and whatever leaves all of it unknown."""
     problems = tuple(
-        _problem(finding) for finding in verdict.findings if wanted is None or finding.rule in wanted
+        _problem(finding)
+        for finding in verdict.findings
+        if rules is None or finding.rule in (*rules, "not-evaluated") or finding.validity is Validity.UNKNOWN
     )
     order = ("valid", "unknown", "invalid")
     validity = max((problem.validity for problem in problems), key=order.index, default="valid")

@@ -121,6 +121,8 @@ class ProcessedWorkload:
 
     def specs(self, workers: int) -> dict[str, WorkerSpec]:
         """How the workers of Holdfast's engine are started, by their names."""
+        if self._engine != HOLDFAST:
+            return self._loop_specs(workers)
         settings = LaunchSettings(self._servers, self._folder / "home", "worker", workers)
         made = worker_specs(self.topology, settings)
         return {worker_name(number): replace(spec) for number, spec in enumerate(made)}

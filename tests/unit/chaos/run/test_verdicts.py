@@ -1,0 +1,128 @@
+"""What becomes of an experiment's claims, from a history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from holdfast.chaos.checker.finished import PartitionEnd
+from holdfast.chaos.experiment import Experiment, load
+from holdfast.chaos.history import Recorder, read, seal, send
+from holdfast.chaos.run.result import InvariantResult
+from holdfast.chaos.run.verdicts import Evidence, judge
+from holdfast.chaos.workloads.plans import SEQUENCE
+
+TEXT = """
+name: one
+description: For tests.
+workload: {kind: sequence}
+time_limit: 60s
+faults:
+  - {at: 5s, fault: broker.kill, target: leader, for: 5s}
+invariants: [exactly-once, state-fold, no-lost-writes, per-key-order, transactions-finished]
+"""
+Record = Callable[[Recorder], None]
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Experiment:
+    """An experiment that claims a little of everything."""
+    file = tmp_path / "one.yaml"
+    file.write_text(TEXT)
+    return load(file)
+
+
+def judged(
+    folder: Path, experiment: Experiment, record: Record, ends: tuple[PartitionEnd, ...] | None = None
+) -> dict[str, InvariantResult]:
+    """What becomes of the claims, by name."""
+    with Recorder(folder / "recordings") as recorder:
+        record(recorder)
+    history = seal(folder / "recordings", folder / "history")
+    given = (PartitionEnd("stepped", 0, 5, 5),) if ends is None else ends
+    return {found.name: found for found in judge(Evidence(experiment, history, SEQUENCE, given))}
+
+
+def sends(recorder: Recorder, *numbers: int) -> None:
+    """Steps of one key, sent without waiting for one another, and read at the end."""
+    begun = [recorder.invoke("load-0", "send", [send("steps-0", n, key="k")]) for n in numbers]
+    for offset, (operation, n) in enumerate(zip(begun, numbers, strict=True)):
+        operation.ok([send("steps-0", n, key="k", offset=offset)])
+    recorder.invoke("reader", "assign").ok(assigned=["steps-0"], sought=["steps-0"])
+    steps = [read("steps-0", n, key="k", offset=offset) for offset, n in enumerate(numbers)]
+    recorder.invoke("reader", "poll").ok(steps)
+
+
+def processes(recorder: Recorder, *numbers: int, outputs: tuple[int, ...] = ()) -> None:
+    """Inputs with these numbers, and right outputs for those at the given offsets."""
+    state = {"last": 0, "count": 0, "total": 0}
+    for offset, n in enumerate(numbers):
+        recorder.row("inputs", topic="steps", partition=0, offset=offset, key="k", value=n)
+    for position, offset in enumerate(outputs):
+        n = numbers[offset]
+        state = {"last": n, "count": state["count"] + 1, "total": state["total"] + n}
+        recorder.row(
+            "outputs", position=position, key="k", topic="steps", partition=0, offset=offset, state=state
+        )
+
+
+def test_every_claim_holds_where_all_is_right(tmp_path: Path, experiment: Experiment) -> None:
+    def record(recorder: Recorder) -> None:
+        sends(recorder, 1, 2, 3)
+        processes(recorder, 1, 2, 3, outputs=(0, 1, 2))
+
+    found = judged(tmp_path, experiment, record)
+    assert {one.validity for one in found.values()} == {"valid"}
+    assert found["exactly-once"].looked_at == "3 inputs, 3 outputs"
+    assert found["no-lost-writes"].looked_at == "3 of 3 sends acknowledged, 3 reads"
+
+
+def test_each_claim_is_broken_by_what_it_is_about(tmp_path: Path, experiment: Experiment) -> None:
+    def record(recorder: Recorder) -> None:
+        sends(recorder, 2, 1)
+        processes(recorder, 1, 2, 3, outputs=(0, 2, 2))
+
+    found = judged(tmp_path, experiment, record, (PartitionEnd("stepped", 0, 4, 5),))
+    rules = {name: {problem.rule for problem in one.problems} for name, one in found.items()}
+    assert rules["exactly-once"] == {"fold-lost", "fold-twice"}
+    assert rules["per-key-order"] == set() or rules["per-key-order"] == {"reordered"}
+    assert rules["transactions-finished"] == {"unfinished-transactions"}
+    assert found["exactly-once"].validity == found["transactions-finished"].validity == "invalid"
+    assert found["no-lost-writes"].validity == "valid"
+
+
+def test_what_nobody_could_look_at_holds_for_nothing(tmp_path: Path, experiment: Experiment) -> None:
+    found = judged(tmp_path, experiment, lambda _: None, ())
+    assert found["exactly-once"].validity == "invalid", "not evaluated is not right"
+    assert found["no-lost-writes"].validity == "unknown"
+    assert found["transactions-finished"].validity == "invalid"
+
+
+def test_a_history_that_means_nothing_makes_claims_about_it_unknown(
+    tmp_path: Path, experiment: Experiment
+) -> None:
+    """Here a process does two things at once: whatever its rules are called, no claim may come out valid."""
+
+    def record(recorder: Recorder) -> None:
+        sends(recorder, 1)
+        first = recorder.invoke("p", "poll")
+        recorder.invoke("p", "poll").ok([read("steps-0", 1, key="k", offset=0)])
+        first.ok()
+
+    found = judged(tmp_path, replace(experiment, invariants=("no-lost-writes", "per-key-order")), record)
+    assert {one.validity for one in found.values()} == {"unknown"}
+    assert {problem.rule for problem in found["per-key-order"].problems} == {"overlapping-operations"}
+
+
+def test_a_workload_without_a_fold_keeps_its_claims_about_the_log(
+    tmp_path: Path, experiment: Experiment
+) -> None:
+    with Recorder(tmp_path / "recordings") as recorder:
+        sends(recorder, 1, 2)
+    history = seal(tmp_path / "recordings", tmp_path / "history")
+    claims = replace(experiment, invariants=("no-lost-writes",))
+    [found] = judge(Evidence(claims, history, None, ()))
+    assert found.validity == "valid"
