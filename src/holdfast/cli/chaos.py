@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from holdfast.chaos.experiment import FOLDER, Experiment, PlannedFault, Target, load, needs_of, schedule
 from holdfast.chaos.experiment.fields import Value
+from holdfast.cli import chaos_report
 from holdfast.cli.app import App
 from holdfast.cli.console import out
 from holdfast.cli.rows import AsJson, Column, fitting_table, print_json_lines, print_table, wants_json
@@ -149,4 +150,5 @@ def _with(it: PlannedFault) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add `chaos`."""
+    chaos.command()(chaos_report.report)
     app.add_typer(chaos)
