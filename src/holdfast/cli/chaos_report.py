@@ -43,8 +43,8 @@ def report(
 ) -> None:
     """Write the reports of runs, also anew: a page, junit.xml and summary.json beside each run.json.
 
-    Of several runs it also writes a page over all of them. A run that cannot be read does not hide the others:
-    it is told at the end, and the exit code is 1. The verdicts do not change the exit code.
+    Of several runs it also writes a page over all of them. One that cannot be read hides no other: it is told
+    at the end, and the exit code is 1. The verdicts do not change the exit code.
     """
     runs: list[_Run] = []
     problems: list[str] = []

@@ -120,7 +120,7 @@ def lag(samples: Sequence[Sample], axis: TimeAxis) -> Plot:
     if values:
         most, at = max((value, at) for at, value in total if value is not None)
         text = f"{number(statistics.median(values))} records waited in the median, at most {number(most)}"
-        says = f"{text} at {moment(at)}." if most else f"{text}."
+        says = f"{text} at {moment(at)}." if most else "No sample found a record that waits."
     return Plot(
         "lag",
         "Lag",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from holdfast.chaos.report.amounts import counted
+from holdfast.chaos.report.amounts import counted, listed
 from holdfast.chaos.report.markup import Content, Markup, joined, tag
 from holdfast.chaos.report.tables import Cell, table
 from holdfast.chaos.report.verdict import MARKS, noun_of
@@ -20,8 +20,11 @@ def claims_table(invariants: Iterable[InvariantResult], meanings: dict[str, str]
         invariants: what became of them.
         meanings: what they mean in words, as far as known.
     """
+    known = list(invariants)
+    if not known:
+        return tag("p", "No invariant was looked at.", class_="lead")
     titles = ("claim", "verdict", "looked at", "found")
-    return table("What was claimed, and what became of it", titles, (_row(it, meanings) for it in invariants))
+    return table("What was claimed, and what became of it", titles, (_row(it, meanings) for it in known))
 
 
 def _row(invariant: InvariantResult, meanings: dict[str, str]) -> tuple[Cell, ...]:
@@ -44,21 +47,24 @@ def _judged(problem: FoundProblem) -> str:
 
 
 def problems(invariants: Iterable[InvariantResult]) -> Markup:
-    """Each problem with the records that show it: the worst first."""
+    """Each problem with the records that show it, the worst first; what several found is told once."""
     order = ("invalid", "unknown", "valid")
-    found = [(invariant, problem) for invariant in invariants for problem in invariant.problems]
-    found.sort(key=lambda pair: order.index(pair[1].validity) if pair[1].validity in order else len(order))
-    return joined([_problem(invariant, problem) for invariant, problem in found])
+    found: dict[FoundProblem, list[str]] = {}
+    for invariant in invariants:
+        for problem in invariant.problems:
+            found.setdefault(problem, []).append(invariant.name)
+    worst = sorted(found, key=lambda it: order.index(it.validity) if it.validity in order else len(order))
+    return joined([_problem(problem, found[problem]) for problem in worst])
 
 
-def _problem(invariant: InvariantResult, problem: FoundProblem) -> Markup:
+def _problem(problem: FoundProblem, names: Sequence[str]) -> Markup:
     head: Content = (
         tag(
             "span",
             f"{MARKS.get(problem.validity, '?')} {noun_of(problem)}",
             class_=f"{problem.validity}-text",
         ),
-        tag("small", f"{_judged(problem)}, found by {invariant.name}"),
+        tag("small", f"{_judged(problem)}, found by {listed(names)}"),
     )
     shown = len(problem.examples)
     more = f"{shown:,} of {counted(problem.count, 'case')}" if shown < problem.count else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from holdfast.chaos.report.labels import apart
+from holdfast.chaos.report.labels import RIGHT_END, apart
 from holdfast.chaos.report.markup import Content, Markup, joined, tag
 from holdfast.chaos.report.time_axis import WIDTH, TimeAxis
 from holdfast.chaos.run.result import FaultSpan
@@ -140,7 +140,7 @@ class Frame:
                 tag(
                     "b",
                     i + 1,
-                    class_=f"no {look}{' last' if place > 0.95 else ''}",
+                    class_=f"no {look}{' last' if place > RIGHT_END else ''}",
                     style=f"left:{place * 100:.2f}%",
                     aria_hidden="true",
                 )

@@ -10,6 +10,9 @@ WIDE = 1040.0
 NARROW = 270.0
 """Pixels of a plot in a telephone of 360 pixels."""
 
+RIGHT_END = 0.95
+"""Share of the width beyond which a label ends where it would begin elsewhere."""
+
 CHARACTER = 6.6
 """Pixels of a character of a label, on average."""
 
@@ -39,14 +42,15 @@ def apart(places: Sequence[float], texts: Sequence[str]) -> tuple[str | None, ..
         texts: the labels.
     """
     shown: list[str | None] = []
-    wide_end = narrow_end = float("-inf")
+    ends = {WIDE: float("-inf"), NARROW: float("-inf")}
     for place, text in zip(places, texts, strict=True):
-        pixels = width_of(text)
-        narrow = place * NARROW >= narrow_end and place * WIDE >= wide_end
-        wide = place * WIDE >= wide_end
+        fits = []
+        for room, end in ends.items():
+            left = place * room - (width_of(text) if place > RIGHT_END else 0)
+            fits.append(left >= end)
+        narrow, wide = all(fits), fits[0]
         shown.append("" if narrow else "wide" if wide else None)
-        if narrow:
-            narrow_end = place * NARROW + pixels
-        if wide:
-            wide_end = place * WIDE + pixels
+        for room, drawn in ((WIDE, wide), (NARROW, narrow)):
+            if drawn:
+                ends[room] = place * room + (0 if place > RIGHT_END else width_of(text))
     return tuple(shown)

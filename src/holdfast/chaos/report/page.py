@@ -110,7 +110,7 @@ def _main(result: RunResult, axis: TimeAxis) -> Markup:
     contents: Mapping[str, Callable[[], Content]] = {
         "claims": lambda: claims_table(result.invariants, _MEANINGS),
         "found": lambda: problems(result.invariants),
-        "time": lambda: joined(tag("p", _READ, class_="lead"), plots_of(result, axis)),
+        "time": lambda: plots_of(result, axis),
         "faults": lambda: _faults(result),
         "run": lambda: facts_of(result),
     }

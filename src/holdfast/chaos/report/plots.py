@@ -13,6 +13,10 @@ from holdfast.chaos.report.markup import Markup, tag
 from holdfast.chaos.report.time_axis import TimeAxis
 from holdfast.chaos.run.result import RunResult
 
+_READ = (
+    "Bands are faults, by number. Dashed: time 0, when the steady state had held, and the end of the load."
+)
+
 _MANY = 40
 """With more faults the lines where they begin are faint, so that they do not hide what is drawn."""
 
@@ -23,8 +27,11 @@ def plots_of(result: RunResult, axis: TimeAxis) -> Markup:
     frame = Frame(axis, result.faults, marks)
     shown = list(_plots(result, axis))
     missing = _missing(result)
+    if not shown:
+        return tag("p", missing, class_="says", style="margin-left:0")
     return tag(
         "div",
+        tag("p", _READ, class_="lead"),
         fault_lane(result.faults, result.recovery, axis),
         map(frame.show, shown),
         tag("p", missing, class_="says") if missing else None,

@@ -149,11 +149,21 @@ def _plot(kind: str, found: Sequence[tuple[int, KindRecovery]], runs: Sequence[T
             "div",
             tag("div", [tag("span", text, style=f"top:{top:g}px") for top, text in labels], class_="beside"),
             tag("div", picture, never, class_="area"),
+            tag("div"),
+            tag("div", _days(runs), class_="ticks"),
             class_="rows",
             style=f"--h:{_HEIGHT}px",
         ),
         tag("p", _says(found), class_="says", id=f"{name}-says"),
         class_="plot",
+    )
+
+
+def _days(runs: Sequence[TrendRun]) -> Markup:
+    """When the first of the runs began, and the last, under their places."""
+    ends = [("first", "0", runs[0]), *([("last", "100%", runs[-1])] if len(runs) > 1 else [])]
+    return joined(
+        [tag("span", run.result.began[:10], class_=side, style=f"left:{at}") for side, at, run in ends]
     )
 
 
@@ -191,7 +201,7 @@ def _row(run: TrendRun) -> tuple[Cell, ...]:
     ]
     return (
         Cell(tag("a", began, href=run.page) if run.page else began, head=True, look="nowrap"),
-        Cell(result.experiment),
+        Cell(result.experiment, look="experiment"),
         Cell(result.seed, right=True),
         Cell(
             joined(
