@@ -22,6 +22,10 @@ FORBIDDEN = {
         "import time",
         "Chaos experiments are data: no broker, no process, no clock",
     ),
+    "src/holdfast/chaos/report/page.py": (
+        "import holdfast.chaos.lab.brokers",
+        "Reports of chaos runs are made of results alone: no broker, no process, no clock",
+    ),
     "src/holdfast/resilience/retry.py": (
         "import confluent_kafka",
         "Resilience knows no Kafka and nothing of Holdfast but its errors",

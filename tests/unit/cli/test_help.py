@@ -13,10 +13,10 @@ COMMANDS = [
     *("up", "down", "status", "check", "apply", "topics", "publish", "produce", "run", "groups", "demo"),
     *("state list", "state get", "verify invariants", "verify replicas", "replay", "compare", "switch"),
     *("breakers", "breakers force", "breakers release"),
-    *("chaos list", "chaos plan"),
+    *("chaos list", "chaos plan", "chaos report"),
 ]
 
-WITHOUT_AN_APPLICATION = ("up", "down", "status", "chaos list", "chaos plan")
+WITHOUT_AN_APPLICATION = ("up", "down", "status", "chaos list", "chaos plan", "chaos report")
 """They are about a cluster, or about files of their own."""
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from holdfast.chaos.report.charts import rate
-from holdfast.chaos.report.gantt import BREAKERS, LEADERS, OWNERS
+from holdfast.chaos.report.gantt import BREAKERS, LEADERS, OWNERS, Words
 from holdfast.chaos.report.markup import Markup, clean
 from holdfast.chaos.report.rows import natural
 from holdfast.chaos.report.time_axis import TimeAxis
@@ -31,7 +31,7 @@ def hover_data(result: RunResult, axis: TimeAxis) -> Markup:
         "at": _numbers(it.at for it in samples),
         "values": _values(samples),
         "spans": {
-            words.name: _spans(spans, axis)
+            words.name: _spans(spans, axis, words)
             for spans, words in (
                 (result.owners, OWNERS),
                 (result.leaders, LEADERS),
@@ -73,11 +73,11 @@ def _end(time: float | None, otherwise: float) -> float:
     return round(otherwise if time is None or not math.isfinite(time) else time, 2)
 
 
-def _spans(spans: Sequence[Span], axis: TimeAxis) -> dict[str, Any]:
+def _spans(spans: Sequence[Span], axis: TimeAxis, words: Words) -> dict[str, Any]:
     subjects = {subject: i for i, subject in enumerate(sorted({it.subject for it in spans}, key=natural))}
     states = {state: i for i, state in enumerate(sorted({it.state for it in spans}, key=natural))}
     return {
-        "rows": [clean(subject) for subject in subjects],
+        "rows": [clean(f"{words.subject} {subject}") for subject in subjects],
         "states": [clean(state) for state in states],
         "bars": [
             [subjects[it.subject], states[it.state], _end(it.began, axis.begin), _end(it.ended, axis.end)]

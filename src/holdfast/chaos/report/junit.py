@@ -68,6 +68,8 @@ def _add_itself(suite: ElementTree.Element, result: RunResult) -> None:
     # The whole time is its own: an invariant is looked at in none that could be told apart.
     case = _case(suite, result, ITSELF, result.whole_s)
     wrong = [*result.trouble, *(f"{it.kind} ({it.target}): {it.error}" for it in result.faults if it.error)]
+    if not result.invariants:
+        wrong.append("no invariant was looked at")
     if wrong:
         _outcome(case, "error", wrong[0], "trouble", wrong)
 
