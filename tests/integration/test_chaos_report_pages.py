@@ -32,7 +32,14 @@ RUNS: dict[str, Callable[[], RunResult]] = {
     "empty": empty_run,
     "hostile": hostile_run,
 }
-WINDOWS = [(1280, 900, False), (1280, 900, True), (360, 740, False), (360, 740, True)]
+WINDOWS = [
+    (1280, 900, False),
+    (1280, 900, True),
+    (360, 740, False),
+    (360, 740, True),
+    (768, 1024, False),
+    (1100, 800, False),
+]
 
 _BESIDE = """[...document.querySelectorAll('body *')]
     .filter((it) => it.getClientRects().length && it.getBoundingClientRect().width > 1)
@@ -92,7 +99,7 @@ def test_a_page_fits_its_window_and_begins_with_the_verdict(
 
 
 @pytest.mark.parametrize("name", ["valid", "unknown", "huge"])
-@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("width", [1920, 1280, 1181, 1024, 730, 360])
 def test_labels_do_not_lie_on_each_other(browser: Browser, pages: Path, name: str, width: int) -> None:
     browser.open(pages / f"{name}.html", width=width)
     for selector in (".no", ".ticks span", ".beside span", ".label", ".area .name"):
@@ -153,9 +160,11 @@ def test_a_script_in_the_data_would_not_run(browser: Browser, pages: Path, tmp_p
     assert "Content Security Policy" in " ".join(browser.errors)
 
 
-def test_it_can_be_printed(browser: Browser, pages: Path) -> None:
-    """On white paper, whatever the screen's colours are."""
-    browser.open(pages / "valid.html", dark=True)
+@pytest.mark.parametrize("name", [*RUNS, "trend"])
+def test_it_can_be_printed(browser: Browser, pages: Path, name: str) -> None:
+    """On white paper, whatever the screen's colours are; as wide as A4 with the browser's margins."""
+    browser.open(pages / f"{name}.html", width=718, dark=True, paper=True)
+    assert browser.value("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert browser.value("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     pdf = browser.pdf()
     assert pdf.startswith(b"%PDF")
-    assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") + pdf.count(b"/Type/Page") >= 2

@@ -80,13 +80,20 @@ class Browser:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def open(
-        self, page: Path, *, width: int = 1280, height: int = 900, dark: bool = False, script: bool = True
+        self,
+        page: Path,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        dark: bool = False,
+        script: bool = True,
+        paper: bool = False,
     ) -> None:
-        """Open a file as a window of that size shows it."""
+        """Open a file as a window of that size shows it, or a sheet of paper of that width."""
         self.errors.clear()
         self.asked_for.clear()
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self._call("Emulation.setEmulatedMedia", media="", features=scheme)
+        self._call("Emulation.setEmulatedMedia", media="print" if paper else "", features=scheme)
         self._call("Emulation.setScriptExecutionDisabled", value=not script)
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         self._call("Emulation.setDeviceMetricsOverride", **size)

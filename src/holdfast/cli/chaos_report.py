@@ -19,8 +19,8 @@ from holdfast.cli.rows import AsJson, print_json_lines, wants_json
 from holdfast.cli.words import counted
 from holdfast.errors import ChaosError
 
-INDEX = "index.html"
-"""The page over many runs."""
+INDEX = "chaos-runs.html"
+"""The page over many runs: a name that no other page has, as the folder may be anybody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def report(
         None,
         "--trend",
         metavar="FILE",
-        help="Where the page over all runs goes, if not to index.html in their folder.",
+        help="Where the page over all runs goes, if not to chaos-runs.html in their folder.",
     ),
     as_json: bool = AsJson,
 ) -> None:

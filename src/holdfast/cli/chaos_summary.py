@@ -12,6 +12,7 @@ from rich.table import Table
 from holdfast.chaos.report import (
     KindRecovery,
     clean,
+    first_remarks,
     noun_of,
     recovery_by_kind,
     spread_text,
@@ -61,7 +62,7 @@ def print_run(console: Console, result: RunResult, written: Sequence[Path] = ())
     title = f"{result.experiment}, seed {result.seed}, {result.began[:16].replace('T', ' ')} UTC"
     _say(console, f"[dim]{_safe(title)}[/]")
     _say(console, f"[{COLOURS[verdict.validity]}]{_safe(verdict.headline)}[/]")
-    for remark in verdict.remarks:
+    for remark in first_remarks(verdict):
         _say(console, _safe(remark), lead="  - ")
     console.print()
     for invariant in result.invariants:

@@ -75,7 +75,7 @@ def test_several_runs_of_a_folder_get_a_page_over_all_of_them(tmp_path: Path) ->
     saved(tmp_path / "runs" / "a #1", valid_run())
     saved(tmp_path / "runs" / "deep" / "b", unknown_run())
     report(tmp_path / "runs")
-    page = (tmp_path / "runs" / "index.html").read_text()
+    page = (tmp_path / "runs" / "chaos-runs.html").read_text()
     assert 'href="a%20%231/report.html"' in page
     assert 'href="deep/b/report.html"' in page
 
@@ -83,7 +83,7 @@ def test_several_runs_of_a_folder_get_a_page_over_all_of_them(tmp_path: Path) ->
 def test_runs_that_are_named_one_by_one_get_it_where_they_are(tmp_path: Path) -> None:
     folders = [saved(tmp_path / name, valid_run(Shape(seed=i))) for i, name in enumerate("abc")]
     report(*folders)
-    assert (tmp_path / "index.html").is_file()
+    assert (tmp_path / "chaos-runs.html").is_file()
 
 
 def test_runs_of_several_places_get_it_only_where_it_was_asked_for(
@@ -92,7 +92,7 @@ def test_runs_of_several_places_get_it_only_where_it_was_asked_for(
     folders = [saved(tmp_path / place / "run", valid_run()) for place in ("x", "y")]
     report(*folders)
     assert "The page over all of them: say where, with --trend FILE." in terminal.export_text()
-    assert not list(tmp_path.rglob("index.html"))
+    assert not list(tmp_path.rglob("chaos-runs.html"))
     report(*folders, "--trend", tmp_path / "all.html")
     assert 'href="x/run/report.html"' in (tmp_path / "all.html").read_text()
 
@@ -168,4 +168,4 @@ def test_many_runs_are_a_table_by_time_with_their_kinds_of_faults(
     assert lines[1].split() == ["2026-11-02", "13:45", "random-mix", "1", "VALID"]
     assert lines[2].split()[:6] == ["2026-11-03", "13:45", "random-mix", "2", "VALID", "worker.kill"]
     assert lines[3].split()[0] == "broker.kill"
-    assert lines[-1] == f"all runs  {tmp_path / 'index.html'}" or lines[-2].startswith("all runs  ")
+    assert lines[-1] == f"all runs  {tmp_path / 'chaos-runs.html'}" or lines[-2].startswith("all runs  ")

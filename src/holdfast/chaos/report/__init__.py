@@ -21,7 +21,7 @@ from holdfast.chaos.report.page import run_page
 from holdfast.chaos.report.recovery import KindRecovery, Spread, recovery_by_kind
 from holdfast.chaos.report.summary import summary_of, summary_text
 from holdfast.chaos.report.trend import TrendRun, trend_page, trend_verdict
-from holdfast.chaos.report.verdict import Verdict, noun_of, verdict_of
+from holdfast.chaos.report.verdict import Verdict, first_remarks, noun_of, verdict_of
 from holdfast.chaos.run.result import RunResult
 
 PAGE = "report.html"
@@ -41,6 +41,7 @@ __all__ = [
     "Verdict",
     "clean",
     "files_of",
+    "first_remarks",
     "junit_of",
     "noun_of",
     "recovery_by_kind",

@@ -30,7 +30,7 @@ def _row(index: int, fault: FaultSpan, recovery: Recovery | None) -> tuple[Cell,
     name = joined(tag("code", fault.kind), tag("div", fault.target, class_="evidence"))
     return (
         Cell(index + 1, head=True, look="nowrap"),
-        Cell(name),
+        Cell(name, look="kind"),
         Cell(", ".join(fault.hit) or "nobody"),
         Cell(moment(fault.began), right=True, look="nowrap"),
         Cell(_length(fault), right=True, look="nowrap"),

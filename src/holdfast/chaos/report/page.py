@@ -15,7 +15,7 @@ from holdfast.chaos.report.markup import Content, Markup, joined, tag
 from holdfast.chaos.report.plots import plots_of
 from holdfast.chaos.report.recovery import recovery_by_kind, recovery_of_all, spread
 from holdfast.chaos.report.time_axis import TimeAxis
-from holdfast.chaos.report.verdict import MARKS, Verdict, published, verdict_of
+from holdfast.chaos.report.verdict import MARKS, Verdict, first_remarks, published, verdict_of
 from holdfast.chaos.run.result import RunResult
 
 _MEANINGS = {name: invariant.meaning for name, invariant in INVARIANTS.items()}
@@ -59,7 +59,7 @@ def banner(verdict: Verdict) -> Markup:
         "div",
         tag("span", MARKS[verdict.validity], class_="mark", aria_hidden="true"),
         tag("h1", verdict.headline),
-        tag("ul", [tag("li", remark) for remark in verdict.remarks]) if verdict.remarks else None,
+        tag("ul", [tag("li", remark) for remark in first_remarks(verdict)]) if verdict.remarks else None,
         class_=f"verdict {verdict.validity}",
     )
 

@@ -201,7 +201,7 @@ def _row(run: TrendRun) -> tuple[Cell, ...]:
     ]
     return (
         Cell(tag("a", began, href=run.page) if run.page else began, head=True, look="nowrap"),
-        Cell(result.experiment, look="experiment"),
+        Cell(result.experiment, look="kind"),
         Cell(result.seed, right=True),
         Cell(
             joined(

@@ -40,6 +40,10 @@ _MOST = 4
 """So many kinds of anomalies are told in a headline."""
 
 
+_MOST_REMARKS = 6
+"""So many remarks stand beside a headline; `summary.json` has all of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The verdict on a run.
@@ -73,6 +77,13 @@ def verdict_of(result: RunResult) -> Verdict:
         return Verdict(validity, "UNKNOWN", reasons[0] if reasons else "nobody can tell", more)
     tried = [counted(published(result), "event"), counted(len(result.faults), "fault"), _absent(result)]
     return Verdict(validity, "VALID", ", ".join(tried))
+
+
+def first_remarks(verdict: Verdict) -> tuple[str, ...]:
+    """What stands beside a verdict, cut where it is long."""
+    more = len(verdict.remarks) - _MOST_REMARKS
+    rest = (f"and {counted(more, 'other remark')}",) if more > 0 else ()
+    return (*verdict.remarks[:_MOST_REMARKS], *rest)
 
 
 def published(result: RunResult) -> int:

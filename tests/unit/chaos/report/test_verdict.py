@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from holdfast.chaos.report.verdict import noun_of, published, verdict_of
+from holdfast.chaos.report.verdict import first_remarks, noun_of, published, verdict_of
 from holdfast.chaos.run.result import FoundProblem, InvariantResult, RunResult
 from tests.support.chaos_runs import Shape, empty_run, invalid_run, unknown_run, valid_run
 
@@ -83,3 +83,11 @@ def test_events_are_as_they_were_counted_or_as_the_samples_add_up() -> None:
 def test_one_case_is_told_in_the_singular() -> None:
     assert noun_of(FoundProblem("duplicate", "invalid", 1)) == "1 duplicate"
     assert noun_of(FoundProblem("G1a", "invalid", 1200)) == "1,200 aborted reads (G1a)"
+
+
+def test_many_remarks_are_cut_where_they_are_shown() -> None:
+    run = valid_run(Shape(faults=20))
+    run = replace(run, faults=tuple(replace(fault, error="no such broker") for fault in run.faults))
+    verdict = verdict_of(run)
+    assert len(verdict.remarks) == 19
+    assert first_remarks(verdict) == (*verdict.remarks[:6], "and 13 other remarks")
