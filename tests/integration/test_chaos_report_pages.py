@@ -21,7 +21,7 @@ from tests.support.chaos_runs import (
     valid_run,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 RUNS: dict[str, Callable[[], RunResult]] = {
     "valid": valid_run,
@@ -131,6 +131,17 @@ def test_the_pointer_reads_all_plots_at_once(browser: Browser, pages: Path) -> N
     assert "closed" in read["breakers"]
     assert browser.value("document.getElementById('told').textContent") == "58.0 s"
     assert browser.errors == []
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_nothing_moves_when_the_pointer_reads(browser: Browser, pages: Path, width: int) -> None:
+    browser.open(pages / "valid.html", width=width)
+    heights = "[...document.querySelectorAll('figure')].map((it) => it.getBoundingClientRect().height)"
+    before = browser.value(heights)
+    for time in (-5, 12, 30, 60, 109, 125):
+        browser.value(f"""(() => {{ const it = document.getElementById('at'); it.value = {time};
+            it.dispatchEvent(new Event('input')); }})()""")
+        assert browser.value(heights) == before
 
 
 def test_the_keyboard_reads_them_too(browser: Browser, pages: Path) -> None:

@@ -47,6 +47,7 @@ class Plot:
         over: HTML above the picture.
         more: HTML behind the words, such as a table.
         lines: whether the labels beside it have lines through the picture.
+        pointed: what the script writes under it: what is under the pointer; "" for nothing.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Plot:
     over: Markup = field(default_factory=Markup)
     more: Markup = field(default_factory=Markup)
     lines: bool = True
+    pointed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,17 @@ class Frame:
             "div", [_beside(top, text) for top, text in plot.beside], class_="beside", aria_hidden="true"
         )
         rows = tag("div", beside, area, class_="rows", style=f"--h:{plot.height}px")
-        return tag("figure", caption, rows, words, plot.more, class_="plot", id=plot.name)
+        pointed = tag("p", "at the pointer: ", tag("output", data_value=plot.pointed), class_="pointed")
+        return tag(
+            "figure",
+            caption,
+            rows,
+            pointed if plot.pointed else None,
+            words,
+            plot.more,
+            class_="plot",
+            id=plot.name,
+        )
 
     def _picture(self, plot: Plot) -> Markup:
         height = plot.height

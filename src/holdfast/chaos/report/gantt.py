@@ -90,10 +90,11 @@ def gantt(spans: Sequence[Span], axis: TimeAxis, words: Words) -> Plot:
         plot_height(len(rows)),
         drawing,
         row_labels([short[row.subject] for row in rows]),
-        (*legend, Legend("under the pointer", "none", words.name)),
+        tuple(legend),
         over=_labels(rows, axis, states, height) if height >= 20 else Markup(),
         more=_table(rows, words),
         lines=False,
+        pointed=words.name,
     )
 
 

@@ -53,8 +53,9 @@ def lag_per_shard(samples: Sequence[Sample], axis: TimeAxis) -> Plot:
         plot_height(shards),
         joined(shapes),
         row_labels([f"shard {shard}" for shard in range(shards)]),
-        (*legend, Legend("under the pointer", "none", "shard-lag")),
+        tuple(legend),
         lines=False,
+        pointed="shard-lag",
     )
 
 

@@ -8,6 +8,8 @@
   const slider = document.getElementById("at");
   const told = document.getElementById("told");
   if (!areas.length || !slider) return;
+  document.body.classList.add("live");
+  for (const output of outputs) output.textContent = "–";
   slider.hidden = false;
   slider.min = data.begin;
   slider.max = data.end;

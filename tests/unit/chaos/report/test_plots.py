@@ -86,7 +86,7 @@ def test_bars_tell_who_had_what_and_when_nobody_had() -> None:
     plot = gantt(spans, AXIS, OWNERS)
     assert plot.says == "2 shards, 2 holders, 1 change. Longest without: shard 0, for 6.0 s from 30.0 s."
     assert re.search(r'class="gap" d="M300 [\d.]+h60v', plot.drawing)
-    assert [line.text for line in plot.legend] == ["worker-0", "worker-1", "nobody", "under the pointer"]
+    assert [line.text for line in plot.legend] == ["worker-0", "worker-1", "nobody"]
     assert "worker-0: 0.0 s to 30.0 s; worker-1: 36.0 s to the end" in plot.more
 
 
