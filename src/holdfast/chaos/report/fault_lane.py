@@ -19,45 +19,41 @@ _HINT = "Thin lines: until every partition of the output was fresh again."
 
 
 def fault_lane(faults: Sequence[FaultSpan], recovery: Sequence[Recovery], axis: TimeAxis) -> Markup:
-    """The lane, with the time axis under it."""
+    """The lane, with the time axis under it, and under that a slider that only a script shows."""
     texts = [label_of(i, fault) for i, fault in enumerate(faults)]
     lanes = _packed(faults, axis, [width_of(text) for text in texts])
-    look = ""
-    if max(lanes, default=0) >= _MOST_LANES:
-        look = " dense"
+    dense = max(lanes, default=0) >= _MOST_LANES
+    if dense:
         lanes = [lane % _MOST_LANES for lane in _packed(faults, axis, [0.0] * len(faults))]
-    count = max(lanes, default=0) + 1
+    height = (max(lanes, default=0) + 1) * LANE if faults else 0
     back = {it.fault: it.back_to_normal for it in recovery}
     roomy = _roomy(faults, lanes, axis, texts)
     bars = [
         _bar(fault, texts[i], axis, lane, back.get(i), roomy[i])
         for i, (fault, lane) in enumerate(zip(faults, lanes, strict=True))
     ]
-    ticks = [
-        tag("span", text, class_=_tick_look(i, axis.x(time) / WIDTH), style=f"left:{axis.percent(time)}")
-        for i, (time, text) in enumerate(axis.ticks())
-    ]
-    height = count * LANE if faults else 0
     hint = _HINT if recovery else None
+    area = (
+        tag("div", bars, class_="bars", style=f"height:{height}px", title=hint, aria_hidden="true"),
+        tag("div", _ticks(axis), class_="ticks", aria_hidden="true"),
+        tag(
+            "input", type="range", id="at", step="any", hidden=True, aria_label="Seconds to read all plots at"
+        ),
+        tag("i", class_="cursor"),
+    )
     beside = (
         tag("span", "faults", style=f"top:{LANE / 2}px", aria_hidden="true") if faults else None,
         tag("output", id="told", for_="at", style=f"top:{height + 28}px"),
     )
-    area = (
-        tag("div", bars, class_="bars", style=f"height:{height}px", title=hint, aria_hidden="true"),
-        tag("div", ticks, class_="ticks", aria_hidden="true"),
-        tag(
-            "input",
-            type="range",
-            id="at",
-            step="any",
-            hidden=True,
-            aria_label="Time to read all plots at, in seconds",
-        ),
-        tag("i", class_="cursor"),
-    )
     columns = tag("div", beside, class_="beside"), tag("div", area, class_="area")
-    return tag("div", columns, class_=f"rows lane{look}")
+    return tag("div", columns, class_="rows lane dense" if dense else "rows lane")
+
+
+def _ticks(axis: TimeAxis) -> list[Markup]:
+    return [
+        tag("span", text, class_=_tick_look(i, axis.x(time) / WIDTH), style=f"left:{axis.percent(time)}")
+        for i, (time, text) in enumerate(axis.ticks())
+    ]
 
 
 def _tick_look(index: int, share: float) -> str | None:

@@ -108,55 +108,64 @@ def _plots(runs: Sequence[TrendRun]) -> Markup:
         "Seconds until every partition was fresh again, a bar for each run, the oldest at the left: from "
         "the p50 of its faults to the longest. A cross is a run with a fault after which it was not so again."
     )
-    return joined(tag("p", says, class_="lead"), [_plot(kind, kinds[kind], runs) for kind in sorted(kinds)])
-
-
-def _plot(kind: str, found: Sequence[tuple[int, KindRecovery]], runs: Sequence[TrendRun]) -> Markup:
-    scale = Linear.over((it.back_to_normal.longest for _, it in found if it.back_to_normal), steps=3)
-    places = {i: round((i + 0.5) / len(runs) * WIDTH, 1) for i, _ in found}
-    ranges = [
-        (places[i], scale.share(it.back_to_normal.p50), scale.share(it.back_to_normal.longest))
-        for i, it in found
-        if it.back_to_normal
-    ]
-    bars = "".join(f"M{x:g} {_y(low) + 1.5:g}V{_y(high) - 1.5:g}" for x, low, high in ranges)
-    half = min(10.0, WIDTH / len(runs) * 0.35)
-    ticks = "".join(
-        f"M{x - half:g} {_y(low):g}h{2 * half:g}M{x - half:g} {_y(high):g}h{2 * half:g}"
-        for x, low, high in ranges
+    return joined(
+        tag("p", says, class_="lead"),
+        [_plot(i, kind, kinds[kind], runs) for i, kind in enumerate(sorted(kinds))],
     )
-    never = [
-        tag("b", "✗", class_="never", style=f"left:{places[i] / 10:.2f}%") for i, it in found if it.never
-    ]
+
+
+def _plot(
+    number: int, kind: str, found: Sequence[tuple[int, KindRecovery]], runs: Sequence[TrendRun]
+) -> Markup:
+    scale = Linear.over((it.back_to_normal.longest for _, it in found if it.back_to_normal), steps=3)
     labels = beside(scale, _HEIGHT, (f"{short(tick)} s" for tick in scale.ticks()))
-    grid = "".join(f"M0 {top:g}h{WIDTH}" for top, _ in labels)
-    name = f"kind-{kind}"
+    never = [
+        tag("b", "✗", class_="never", style=f"left:{_x(i, runs) / 10:.2f}%") for i, it in found if it.never
+    ]
+    name = f"kind-{number}"
     picture = tag(
         "svg",
-        tag("path", class_="grid", d=grid),
-        tag("path", class_="range c0", d=bars),
-        tag("path", class_="tick c0", d=ticks),
+        tag("path", class_="grid", d="".join(f"M0 {top:g}h{WIDTH}" for top, _ in labels)),
+        _ranges(found, runs, scale),
         viewBox=f"0 0 {WIDTH} {_HEIGHT}",
         preserveAspectRatio="none",
         role="img",
         aria_labelledby=name,
         aria_describedby=f"{name}-says",
     )
+    rows = (
+        tag("div", [tag("span", text, style=f"top:{top:g}px") for top, text in labels], class_="beside"),
+        tag("div", picture, never, class_="area"),
+        tag("div"),
+        tag("div", _days(runs), class_="ticks"),
+    )
     return tag(
         "figure",
         tag("figcaption", tag("h3", kind, id=name)),
-        tag(
-            "div",
-            tag("div", [tag("span", text, style=f"top:{top:g}px") for top, text in labels], class_="beside"),
-            tag("div", picture, never, class_="area"),
-            tag("div"),
-            tag("div", _days(runs), class_="ticks"),
-            class_="rows",
-            style=f"--h:{_HEIGHT}px",
-        ),
+        tag("div", rows, class_="rows", style=f"--h:{_HEIGHT}px"),
         tag("p", _says(found), class_="says", id=f"{name}-says"),
         class_="plot",
     )
+
+
+def _ranges(found: Sequence[tuple[int, KindRecovery]], runs: Sequence[TrendRun], scale: Linear) -> Markup:
+    """From the p50 to the longest of each run, with a line at each end."""
+    half = min(10.0, WIDTH / len(runs) * 0.35)
+    bars, ends = [], []
+    for i, it in found:
+        if it.back_to_normal:
+            x = _x(i, runs)
+            low, high = (_y(scale.share(time)) for time in (it.back_to_normal.p50, it.back_to_normal.longest))
+            bars.append(f"M{x:g} {low + 1.5:g}V{high - 1.5:g}")
+            ends.append(f"M{x - half:g} {low:g}h{2 * half:g}M{x - half:g} {high:g}h{2 * half:g}")
+    return joined(
+        tag("path", class_="range c0", d="".join(bars)), tag("path", class_="tick c0", d="".join(ends))
+    )
+
+
+def _x(run: int, runs: Sequence[TrendRun]) -> float:
+    """Where a run is, in units from the left."""
+    return round((run + 0.5) / len(runs) * WIDTH, 1)
 
 
 def _days(runs: Sequence[TrendRun]) -> Markup:
