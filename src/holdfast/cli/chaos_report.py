@@ -53,7 +53,7 @@ def report(
             runs.append(_Run(path.parent, _loaded(path)))
         except ChaosError as error:
             problems.append(str(error))
-    written = [_write(run) for run in runs]
+    written = [write_report(run.folder, run.result) for run in runs]
     index = _write_trend(runs, folders, trend)
     if wants_json(as_json):
         print_json_lines(
@@ -99,8 +99,13 @@ def _loaded(path: Path) -> RunResult:
         ) from error
 
 
-def _write(run: _Run) -> list[Path]:
-    return [_write_file(run.folder / name, text) for name, text in files_of(run.result).items()]
+def write_report(folder: Path, result: RunResult) -> list[Path]:
+    """Write the report of a run into its folder; return the files, the page first.
+
+    Raises:
+        ChaosError: one cannot be written.
+    """
+    return [_write_file(folder / name, text) for name, text in files_of(result).items()]
 
 
 def _write_file(path: Path, text: str) -> Path:

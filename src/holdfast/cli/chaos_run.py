@@ -21,9 +21,10 @@ from holdfast.chaos.run.result import RunResult
 from holdfast.chaos.run.runner import Runner, RunSettings
 from holdfast.chaos.workloads.base import Offering
 from holdfast.cli.chaos import chaos
+from holdfast.cli.chaos_report import write_report
+from holdfast.cli.chaos_summary import print_run
 from holdfast.cli.cluster_progress import ClusterProgress
 from holdfast.cli.console import INTERRUPTED, err, out
-from holdfast.cli.words import counted
 from holdfast.errors import ChaosError
 
 RUNS = Path("chaos-runs")
@@ -69,7 +70,7 @@ def replay(
     """
     try:
         before = RunResult.load(run)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ChaosError(f"{run} holds no run that can be repeated: {error}") from error
     experiment = load(run / _EXPERIMENT)
     _require(experiment)
@@ -110,7 +111,7 @@ def _run(experiment: Experiment, settings: RunSettings) -> RunResult:
     except KeyboardInterrupt:
         err.print("[yellow]interrupted;[/] every fault is undone, workers and brokers are stopped.")
         raise typer.Exit(INTERRUPTED) from None
-    _print(result, settings.folder)
+    print_run(out, result, write_report(settings.folder, result))
     return result
 
 
@@ -149,27 +150,6 @@ class _Teller:
         if at - self._told_at >= _TELL_S:
             self._told_at = at
             err.print(f"{'':9} at {at:.0f} s  {load.published:,} published, {lag:,} wait", highlight=False)
-
-
-def _print(result: RunResult, folder: Path) -> None:
-    colour = {"valid": "green", "invalid": "red"}.get(result.validity, "yellow")
-    events = counted(result.counts.get("published", 0), "event")
-    faults = counted(len(result.faults), "fault")
-    out.print(f"[bold {colour}]{result.validity.upper()}[/]  {events}, {faults}", highlight=False)
-    for invariant in result.invariants:
-        out.print(
-            escape(f"  {invariant.validity:8} {invariant.name}  ({invariant.looked_at})"), highlight=False
-        )
-        for problem in invariant.problems:
-            out.print(escape(f"           {problem.rule}: {problem.count} {problem.why}"), highlight=False)
-            for example in problem.examples[:3]:
-                out.print(escape(f"             {example}"), highlight=False)
-    for trouble in result.trouble:
-        out.print(f"  [yellow]{escape(trouble)}[/]", highlight=False)
-    for fault in result.faults:
-        if fault.error:
-            out.print(f"  [yellow]{fault.kind}: {escape(fault.error)}[/]", highlight=False)
-    out.print(escape(f"  {folder}   again: {result.command}"), highlight=False)
 
 
 def _exit_code(results: Sequence[RunResult]) -> int:

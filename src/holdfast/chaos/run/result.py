@@ -206,6 +206,7 @@ class RunResult:
         Raises:
             OSError: the file cannot be read.
             ValueError: it is no result of a run, or one of another format.
+            KeyError, TypeError, AttributeError: parts of it are missing or of other kinds.
         """
         path = path / FILE_NAME if path.is_dir() else path
         raw = json.loads(path.read_text(encoding="utf-8"))
