@@ -9,16 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.chaos.experiment import load
 from holdfast.chaos.lab.clocks import find_library
-from holdfast.chaos.run.result import RunResult
-from holdfast.chaos.run.runner import Runner, RunSettings
+from tests.support.experiments import run
 from tests.support.packages import install
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
-
-LOAD = "rate: 1000, keys: 500, partitions: 4, workers: 2"
-STEADY = "{fresh_within: 3s, for: 2s, reached_within: 90s}"
 
 KILLS = """
 workload: {kind: bank, LOAD, standby: 1}
@@ -60,24 +55,6 @@ faults:
   - {at: 36s, fault: clock.jump, target: leader, offset: -120s, for: 6s}
 invariants: [exactly-once, state-fold, conservation, no-lost-writes, transactions-finished]
 """
-
-
-def run(folder: Path, name: str, text: str) -> RunResult:
-    """Run an experiment that is given without what all have."""
-    head = f"name: {name}\ndescription: A short one for every change.\nsteady_state: {STEADY}\n"
-    file = folder / f"{name}.yaml"
-    file.write_text(head + text.replace("LOAD", LOAD))
-    return Runner(load(file), RunSettings(1, folder / "run", "pytest"), Silent()).run()
-
-
-class Silent:
-    """Listens to nothing."""
-
-    def phase(self, name: str) -> None:
-        """Whatever begins."""
-
-    def tick(self, *_: object) -> None:
-        """However it is."""
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,20 @@ class ContainerCluster:
         """The id of a node's container, for what only the engine's own commands can do."""
         return str(self._container(node_id).id)
 
+    def started_at(self, node_id: int) -> str:
+        """When the present life of a node's container began, as the engine says it."""
+        container = self._container(node_id)
+        with engine_errors(f"looking at node {node_id}"):
+            container.reload()
+        return str(container.attrs["State"]["StartedAt"])
+
+    def networks(self, node_id: int) -> list[str]:
+        """Names of the networks that a node is on."""
+        container = self._container(node_id)
+        with engine_errors(f"looking at node {node_id}"):
+            container.reload()
+        return sorted(container.attrs["NetworkSettings"]["Networks"])
+
     def log(self, node_id: int) -> str:
         """What a node has written so far."""
         return str(self._container(node_id).logs(), errors="replace")

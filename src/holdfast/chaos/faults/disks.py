@@ -7,8 +7,8 @@ import threading
 import time
 
 from holdfast.chaos.faults.fault import Evidence, Fault
-from holdfast.chaos.faults.ports import Members
 from holdfast.chaos.lab.disks import Disk
+from holdfast.chaos.lab.ports import Members
 from holdfast.chaos.undo.actions import Action, Delete, Thaw, set_frozen
 from holdfast.errors import FaultFailed
 

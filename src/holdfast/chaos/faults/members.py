@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from holdfast.chaos.faults.fault import Evidence, Fault, seen
-from holdfast.chaos.faults.ports import Members, Supervised
+from holdfast.chaos.lab.ports import Members, Supervised
 from holdfast.chaos.undo.actions import Action
 from holdfast.errors import FaultFailed
 

@@ -104,6 +104,11 @@ class EmbeddedLab:
         self._progress = progress
         self._stack = ExitStack()
 
+    @property
+    def bootstrap_servers(self) -> str:
+        """The value for ``bootstrap.servers``."""
+        return self.cluster.bootstrap_servers
+
     def __enter__(self) -> Self:
         try:
             self._open()

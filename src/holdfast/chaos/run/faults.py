@@ -8,12 +8,14 @@ from typing import Any
 
 from holdfast.chaos.experiment import PlannedFault, Target
 from holdfast.chaos.faults.clocks import ClockJump
+from holdfast.chaos.faults.containers import Disconnected
 from holdfast.chaos.faults.disks import DiskFull, DiskSlow
 from holdfast.chaos.faults.fault import Fault
 from holdfast.chaos.faults.members import Crashed, Ended, Rolled, Suspended
 from holdfast.chaos.faults.network import Disturbed
+from holdfast.chaos.lab.base import Lab
 from holdfast.chaos.lab.brokers import node_of
-from holdfast.chaos.lab.embedded import EmbeddedLab
+from holdfast.chaos.lab.containers import ContainerBrokers
 from holdfast.chaos.lab.workers import Workers
 from holdfast.chaos.network.isolated import between
 from holdfast.chaos.network.links import LinkRule
@@ -36,7 +38,7 @@ class Aimed:
 
 
 class FaultMaker:
-    """Makes faults on an embedded lab.
+    """Makes faults on a lab.
 
     Args:
         lab: the brokers and what they live in.
@@ -44,7 +46,7 @@ class FaultMaker:
         whom: finds out whom targets mean.
     """
 
-    def __init__(self, lab: EmbeddedLab, workers: Workers, whom: Whom) -> None:
+    def __init__(self, lab: Lab, workers: Workers, whom: Whom) -> None:
         self._lab = lab
         self._workers = workers
         self._whom = whom
@@ -106,6 +108,13 @@ class FaultMaker:
         return Aimed(Added(self._workers, more), more)
 
     def _of_network(self, what: str, planned: PlannedFault) -> Aimed:
+        if what == "disconnect":
+            names = self._whom.brokers(_target(planned), planned.draw)
+            containers = self._lab.brokers
+            assert isinstance(containers, ContainerBrokers), (
+                "the experiment was checked: there are containers"
+            )
+            return Aimed(Disconnected(containers, names), names)
         network = self._lab.network
         assert network is not None, "the experiment was checked: its network is isolated"
         rule = _rule(what, planned)
@@ -136,8 +145,8 @@ class FaultMaker:
         clocks = self._lab.clocks
         assert clocks is not None, "the lab has clocks where the experiment sets one"
         if self._clocks is None:
-            nodes = [node.id for node in self._lab.cluster.nodes]
-            self._clocks = BrokerClocks(self._lab.cluster.bootstrap_servers, nodes)
+            nodes = [node_of(name) for name in self._lab.brokers.names]
+            self._clocks = BrokerClocks(self._lab.bootstrap_servers, nodes)
         asked = self._clocks
         names = self._whom.brokers(_target(planned), planned.draw)
         node = node_of(names[0])

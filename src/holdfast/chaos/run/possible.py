@@ -22,7 +22,7 @@ def require_possible(experiment: Experiment) -> None:
     """
     source, workload = experiment.source, experiment.workload
     wrong = []
-    if experiment.cluster.kind != "embedded":
+    if experiment.cluster.kind == "external":
         wrong.append((("cluster", "kind"), f"a cluster of kind `{experiment.cluster.kind}`"))
     if workload.kind not in KINDS:
         wrong.append((("workload", "kind"), f"a workload of kind `{workload.kind}`"))

@@ -15,6 +15,8 @@ from holdfast.chaos.clients.loop.orders import Control
 from holdfast.chaos.clients.output_watch import OutputWatch
 from holdfast.chaos.experiment import Experiment, PlannedFault, schedule
 from holdfast.chaos.history import Recorder, seal
+from holdfast.chaos.lab.base import Lab
+from holdfast.chaos.lab.containers import ContainerLab
 from holdfast.chaos.lab.embedded import EmbeddedLab, LabSettings
 from holdfast.chaos.lab.workers import Workers, worker_name
 from holdfast.chaos.network.hosts import HOST_VARIABLE
@@ -90,7 +92,7 @@ class Runner:
         told: Told,
         progress: Progress | None = None,
         *,
-        lab: EmbeddedLab | None = None,
+        lab: Lab | None = None,
     ) -> None:
         self._experiment = experiment
         self._settings = settings
@@ -118,8 +120,12 @@ class Runner:
         result.save(self._settings.folder)
         return result
 
-    def _own_lab(self) -> EmbeddedLab:
+    def _own_lab(self) -> Lab:
         self._told.phase("start the brokers")
+        cluster = self._experiment.cluster
+        if cluster.kind == "containers":
+            overrides = {name: str(value) for name, value in cluster.broker_config.items()}
+            return ContainerLab(cluster.brokers, overrides, self._progress)
         return EmbeddedLab(lab_settings(self._experiment, self._settings.seed), self._progress)
 
     def _judge(self, course: Course) -> tuple[InvariantResult, ...]:
@@ -190,7 +196,7 @@ class Course:
         self,
         experiment: Experiment,
         settings: RunSettings,
-        lab: EmbeddedLab,
+        lab: Lab,
         recorder: Recorder,
         told: Told,
         trouble: list[str],
@@ -201,7 +207,7 @@ class Course:
         self._recorder = recorder
         self._told = told
         self._trouble = trouble
-        self._servers = lab.cluster.bootstrap_servers
+        self._servers = lab.bootstrap_servers
         wanted = experiment.workload
         self.workload = make_workload(
             experiment,

@@ -1,0 +1,124 @@
+"""Brokers in containers, as faults see them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from holdfast.chaos.containers.cluster import ContainerCluster
+from holdfast.chaos.containers.node import State
+from holdfast.chaos.lab.brokers import broker_name, node_of
+from holdfast.chaos.undo.actions import Action, Run
+from holdfast.chaos.undo.guard import Guard
+from holdfast.chaos.undo.journal import Journal
+from holdfast.local.progress import Progress
+
+
+class ContainerBrokers:
+    """Brokers in containers, by the names ``broker-1``, ``broker-2``, ...
+
+    Args:
+        cluster: a cluster that runs: its containers end with us, however we end.
+    """
+
+    def __init__(self, cluster: ContainerCluster) -> None:
+        self.cluster = cluster
+
+    @property
+    def names(self) -> Sequence[str]:
+        """All brokers."""
+        return tuple(map(broker_name, self.cluster.node_ids))
+
+    def incarnation(self, name: str) -> str | None:
+        """Its container and when that began."""
+        node = node_of(name)
+        if self.cluster.state(node) not in (State.RUNNING, State.PAUSED):
+            return None
+        return f"container {self.cluster.container(node)[:12]} since {self.cluster.started_at(node)}"
+
+    def is_suspended(self, name: str) -> bool:
+        """Whether it is paused."""
+        return self.cluster.state(node_of(name)) is State.PAUSED
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to its container."""
+        self.cluster.kill(node_of(name))
+
+    def stop(self, name: str) -> None:
+        """SIGTERM, and SIGKILL after a time."""
+        self.cluster.stop_node(node_of(name))
+
+    def start(self, name: str) -> None:
+        """Start it again, if it is down."""
+        if self.incarnation(name) is None:
+            self.cluster.start_node(node_of(name))
+
+    def suspend(self, name: str) -> None:
+        """Pause its container."""
+        self.cluster.pause(node_of(name))
+
+    def resume(self, name: str) -> None:
+        """Let it go on."""
+        self.cluster.unpause(node_of(name))
+
+    def undo_of_suspend(self, name: str) -> Action | None:
+        """``docker unpause``."""
+        container = self.cluster.container(node_of(name))
+        return Run(command=("docker", "unpause", container), done=("is not paused", "No such container"))
+
+    def undo_of_end(self, _name: str) -> Action | None:
+        """Nothing: the containers end with us."""
+        return None
+
+    def wait_until_whole(self, timeout: float) -> None:
+        """Wait until every broker is registered and the cluster serves."""
+        self.cluster.wait_ready(timeout)
+
+
+class ContainerLab:
+    """A cluster of containers to be broken. Use it in a ``with`` statement.
+
+    Args:
+        nodes: how many brokers.
+        overrides: broker settings that replace those of the embedded cluster.
+        progress: told about the steps of a start.
+
+    Attributes:
+        brokers: the brokers as faults see them.
+        journal: what is under way.
+    """
+
+    brokers: ContainerBrokers
+    journal: Journal
+    network = disks = clocks = None
+
+    def __init__(
+        self, nodes: int, overrides: Mapping[str, str] | None = None, progress: Progress | None = None
+    ) -> None:
+        self._cluster = ContainerCluster(nodes, overrides=overrides, progress=progress)
+        self._stack = ExitStack()
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The value for ``bootstrap.servers``."""
+        return self._cluster.bootstrap_servers
+
+    def __enter__(self) -> Self:
+        try:
+            folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-lab-")))
+            self.journal = Journal(folder / "faults.jsonl")
+            self._stack.enter_context(Guard(self.journal.path))
+            self.brokers = ContainerBrokers(self._stack.enter_context(self._cluster))
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()

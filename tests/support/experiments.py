@@ -1,0 +1,30 @@
+"""Short chaos experiments, written into a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from holdfast.chaos.experiment import load
+from holdfast.chaos.run.result import RunResult
+from holdfast.chaos.run.runner import Runner, RunSettings
+
+LOAD = "rate: 1000, keys: 500, partitions: 4, workers: 2"
+STEADY = "{fresh_within: 3s, for: 2s, reached_within: 90s}"
+
+
+class Silent:
+    """Listens to nothing."""
+
+    def phase(self, name: str) -> None:
+        """Whatever begins."""
+
+    def tick(self, *_: object) -> None:
+        """However it is."""
+
+
+def run(folder: Path, name: str, text: str) -> RunResult:
+    """Run an experiment that is given without what all have; `LOAD` in it stands for a load."""
+    head = f"name: {name}\ndescription: A short one for every change.\nsteady_state: {STEADY}\n"
+    file = folder / f"{name}.yaml"
+    file.write_text(head + text.replace("LOAD", LOAD))
+    return Runner(load(file), RunSettings(1, folder / "run", "pytest"), Silent()).run()
