@@ -56,6 +56,14 @@ def test_a_pages_application_and_its_tests_work(name: str, tmp_path: Path) -> No
     run_tests_of(tmp_path)
 
 
+@pytest.mark.integration
+@pytest.mark.timeout(400)
+def test_the_tests_of_the_page_on_chaos_pass(tmp_path: Path) -> None:
+    """With the plugin that comes with Holdfast: the page's tests break brokers and workers of their own."""
+    write_files_of(GUIDE / "chaos-testing.md", tmp_path)
+    run_tests_of(tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.integration
 def test_the_faust_example_counts_what_is_published(

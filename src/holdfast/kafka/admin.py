@@ -103,6 +103,22 @@ class TopicAdmin:
         configs = self._configs(there)
         return {name: _state(name, partitions, configs.get(name, {})) for name, partitions in there.items()}
 
+    def delete(self, names: Collection[str]) -> None:
+        """Delete topics with all that they hold; one that does not exist is as good as deleted.
+
+        Raises:
+            BrokersUnreachable: the brokers do not answer.
+            ClusterError: they refuse it.
+        """
+        if not names:
+            return
+        with mapped(f"deleting topics on {self._servers}"):
+            answers = self._client.delete_topics(list(names), request_timeout=self._timeout)
+        for name, answer in answers.items():
+            error = self._error(answer)
+            if error is not None and error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise translate(error, f"deleting topic {name}")
+
     def create(self, specs: Collection[TopicSpec], *, validate_only: bool = False) -> None:
         """Create topics, and return when every broker knows them; one that exists is left as it is.
 

@@ -1,0 +1,1 @@
+"""For tests of one's own: brokers that may be broken, an application on them, faults, a history."""

@@ -1,0 +1,157 @@
+"""An application under test: its topics on the brokers, its workers, what it wrote."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from holdfast.chaos.lab.base import Lab
+from holdfast.chaos.lab.workers import Workers, worker_name
+from holdfast.chaos.network.hosts import HOST_VARIABLE
+from holdfast.engine.plan import check_handler
+from holdfast.errors import ChaosError
+from holdfast.kafka.admin import TopicAdmin
+from holdfast.kafka.drain import DrainWatch, group_inputs
+from holdfast.kafka.producer import Producer
+from holdfast.kafka.provision import provision
+from holdfast.kafka.scan import LogScanner
+from holdfast.kafka.settings import checked
+from holdfast.kafka.topic_reader import ClusterTopicReader
+from holdfast.runtime.launch import LaunchSettings, worker_specs
+from holdfast.schema import Event
+from holdfast.sinks.check import check_sink_here
+from holdfast.topology import ResolvedTopology, check_file
+
+READY_S = 60.0
+"""Seconds for workers to run all shards."""
+
+
+class ApplicationUnderTest:
+    """The application of a topology file on the brokers of a test.
+
+    Args:
+        file: the topology file.
+        lab: the brokers.
+        home: for the workers' data and logs.
+
+    Raises:
+        TopologyError: the file holds mistakes.
+        ClusterError: its topics cannot be created.
+    """
+
+    def __init__(self, file: Path, lab: Lab, home: Path) -> None:
+        self.resolved: ResolvedTopology = check_file(
+            file, check_handler, checked, check_sink_here, running=()
+        )
+        self._lab = lab
+        self._home = home
+        self.topology = self.resolved.topology
+        self._workers: Workers | None = None
+        provision(TopicAdmin(lab.bootstrap_servers), self.topology)
+
+    @property
+    def group(self) -> str:
+        """The group of its first processor, which roles such as `group coordinator` are about."""
+        return next(iter(self.topology.native.values())).group_id
+
+    @property
+    def input(self) -> str:
+        """The first topic that its first processor reads, which the role `leader` is about."""
+        return next(iter(self.topology.native.values())).reads[0]
+
+    @property
+    def workers(self) -> Workers:
+        """Its workers, while they run.
+
+        Raises:
+            ChaosError: none do.
+        """
+        if self._workers is None:
+            raise ChaosError("the application has no workers: use `with topology.running(workers=2):`")
+        return self._workers
+
+    @contextmanager
+    def running(self, workers: int = 2) -> Iterator[Workers]:
+        """Run so many workers of each processor while the block lasts; they own all shards when it begins.
+
+        Raises:
+            FaultFailed: they do not own all shards in time.
+        """
+        settings = LaunchSettings(self._lab.bootstrap_servers, self._home, "worker", workers)
+        specs = worker_specs(self.topology, settings)
+        named = {
+            worker_name(number): replace(
+                spec, environment={**spec.environment, HOST_VARIABLE: worker_name(number)}
+            )
+            for number, spec in enumerate(specs)
+        }
+        shards = sum(self.topology.partitions(name) for name in self.topology.native)
+        with Workers(named, shards) as made:
+            self._workers = made
+            try:
+                for name in made.names:
+                    made.start(name)
+                made.wait_until_whole(READY_S)
+                yield made
+            finally:
+                self._workers = None
+
+    def publish(self, *events: Event) -> None:
+        """Publish events to the topics that declare them, and wait for their acknowledgement.
+
+        Raises:
+            PublishError: one was not delivered.
+        """
+        with Producer.for_topics(
+            self.resolved.topics.values(),
+            self._lab.bootstrap_servers,
+            source=self.topology.app,
+            properties=self.topology.kafka,
+        ) as producer:
+            for event in events:
+                producer.publish(event)
+
+    def wait_until_drained(self, within: float = 60.0) -> None:
+        """Wait until every processor has handled and committed all that is there.
+
+        Raises:
+            ChaosError: not in time; tells what waits.
+        """
+        began = time.monotonic()
+        with DrainWatch(self._lab.bootstrap_servers, group_inputs(self.topology)) as watch:
+            while not watch.is_drained(began):
+                if time.monotonic() - began > within:
+                    lag: Mapping[str, int] = watch.last.found.lag if watch.last else {}
+                    raise ChaosError(f"not all is processed within {within:.0f} s; to go: {dict(lag)}")
+                time.sleep(0.1)
+
+    def events(self, topic: str) -> list[Any]:
+        """The committed events of a topic, in order within each partition."""
+        return [recorded.event for recorded in self._reader().events(topic)]
+
+    def check(self) -> None:
+        """Check what the topology file declares under `checks`.
+
+        Raises:
+            AssertionError: one does not hold; tells what is wrong.
+            ChaosError: it declares none.
+        """
+        if not self.resolved.checks:
+            raise ChaosError(f"{self.topology.source.path} declares no `checks`")
+        reader = self._reader()
+        found = [check(reader) for check in self.resolved.checks.values()]
+        broken = [f"{one.name}: {example}" for one in found if not one.ok for example in one.examples]
+        if broken:
+            raise AssertionError("\n".join(broken))
+
+    def delete(self) -> None:
+        """Delete all topics but Kafka's own, for the next test: the brokers are this session's."""
+        admin = TopicAdmin(self._lab.bootstrap_servers)
+        admin.delete(list(admin.topics()))
+
+    def _reader(self) -> ClusterTopicReader:
+        return ClusterTopicReader(self.resolved, LogScanner(self._lab.bootstrap_servers))

@@ -1,0 +1,185 @@
+"""Faults and whole experiments from a test."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from holdfast.chaos.experiment import KINDS, Experiment, explain, load, schedule
+from holdfast.chaos.kit.application import ApplicationUnderTest
+from holdfast.chaos.lab.base import Lab
+from holdfast.chaos.lab.workers import Workers, worker_name
+from holdfast.chaos.run.facts import facts_of_this_machine
+from holdfast.chaos.run.faults import FaultMaker
+from holdfast.chaos.run.nemesis import Done, Nemesis
+from holdfast.chaos.run.parts import Holders, Observation
+from holdfast.chaos.run.possible import require_possible
+from holdfast.chaos.run.result import RunResult
+from holdfast.chaos.run.runner import Runner, RunSettings
+from holdfast.chaos.run.whom import Surroundings, Whom
+from holdfast.chaos.workloads.base import Offering
+from holdfast.errors import ChaosError, FaultFailed
+from holdfast.kafka.roles import BrokerRoles
+
+BEGIN_S = 30.0
+"""Seconds for a fault to have happened: its target is looked up, and it proves itself."""
+
+_LOOK_S = 0.02
+_LONGEST = "1h"
+
+
+class Chaos:
+    """Breaks the brokers and workers of a test, and undoes it.
+
+    Args:
+        lab: starts the brokers, when the first fault needs them.
+        folder: for experiments and their results.
+        application: the application under test, for targets such as `leader`; None if there is none.
+    """
+
+    def __init__(
+        self, lab: Callable[[], Lab], folder: Path, application: Callable[[], ApplicationUnderTest | None]
+    ) -> None:
+        self._lab = lab
+        self._folder = folder
+        self._application = application
+        self._made = 0
+
+    def run(self, experiment: Path | str | Mapping[str, Any], *, seed: int = 0) -> RunResult:
+        """Run a whole experiment, on brokers of its own.
+
+        Args:
+            experiment: a file, or what it would hold; name and description are not needed there.
+            seed: which of its runs.
+
+        Raises:
+            ExperimentErrors: it holds mistakes.
+            ChaosError: it cannot be run here; says what is missing.
+        """
+        loaded = load(Path(experiment)) if isinstance(experiment, str | Path) else self._loaded(experiment)
+        missing = explain(loaded, facts_of_this_machine())
+        if missing:
+            raise ChaosError(missing)
+        require_possible(loaded)
+        place = self._place()
+        return Runner(loaded, RunSettings(seed, place, f"pytest, results in {place}"), _Silent()).run()
+
+    @contextmanager
+    def fault(self, kind: str, target: str | None = None, **parameters: object) -> Iterator[Done]:
+        """Let a fault last while the block does.
+
+        Args:
+            kind: as experiments name it: `broker.kill`, `network.partition`, ...
+            target: whom it hits: `leader`, `broker-2`, `owner of shard 3`, ...
+            parameters: the kind's own keys: `delay="50ms"`, ...
+
+        Yields:
+            What was done: whom it hit, and the evidence.
+
+        Raises:
+            ExperimentErrors: there is no such fault or role.
+            FaultFailed: it did not happen, or could not be undone.
+        """
+        [planned] = schedule(self._loaded(self._one(kind, target, parameters)), 0)
+        lab, application = self._lab(), self._application()
+        with self._surroundings(lab, application) as surroundings:
+            maker = FaultMaker(lab, surroundings.workers, Whom(surroundings))
+            with Nemesis([planned], maker, lab.journal, time.monotonic()) as nemesis:
+                done = _await_begin(nemesis)
+                yield done
+        if done.error:
+            raise FaultFailed(done.error)
+
+    def _one(self, kind: str, target: str | None, parameters: Mapping[str, object]) -> dict[str, Any]:
+        known = KINDS.get(kind)
+        fault: dict[str, Any] = {"at": "0s", "fault": kind, **parameters}
+        if target is not None:
+            fault["target"] = target
+        if known is None or known.lasts:
+            # It ends with the block; this is only what the file has to say.
+            fault["for"] = _LONGEST
+        cluster = dict([known.setting]) if known is not None and known.setting is not None else {}
+        return {
+            "cluster": cluster,
+            "workload": {"kind": "sequence"},
+            "time_limit": "2h",
+            "faults": [fault],
+            "invariants": ["exactly-once"],
+        }
+
+    def _loaded(self, content: Mapping[str, Any]) -> Experiment:
+        file = self._place() / "experiment.yaml"
+        head = {"name": "test", "description": "An experiment of a test."}
+        file.write_text(json.dumps({**head, **content}, indent=1), encoding="utf-8")
+        return load(file)
+
+    def _place(self) -> Path:
+        self._made += 1
+        place = self._folder / f"chaos-{self._made}"
+        place.mkdir(parents=True)
+        return place
+
+    @contextmanager
+    def _surroundings(self, lab: Lab, application: ApplicationUnderTest | None) -> Iterator[Surroundings]:
+        servers, workers = lab.bootstrap_servers, Workers({}, 0)
+        if application is None:
+            yield Surroundings(lab.brokers.names, workers, BrokerRoles(servers), Holders(), "", "", "")
+            return
+        topology = application.topology
+        decl = next(iter(topology.native.values()))
+        running = application.workers
+        names = {decl.slot_id(name): name for name in map(worker_name, range(len(running.names)))}
+        partitions = topology.partitions(decl.name)
+        asked = {
+            "servers": servers,
+            "group": application.group,
+            "workers": names,
+            "topic": application.input,
+            "inputs": [[application.input, partitions]],
+        }
+        with Observation(asked) as seen:
+            _await_owners(seen, partitions)
+            yield Surroundings(
+                lab.brokers.names,
+                running,
+                BrokerRoles(servers),
+                seen.owners,
+                application.input,
+                application.group,
+                decl.slot_id("worker-0"),
+            )
+
+
+def _await_owners(seen: Observation, shards: int) -> None:
+    """Wait until the owner of every shard is known: targets may be about them."""
+    deadline = time.monotonic() + BEGIN_S
+    while len(seen.owners.spans) < shards and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
+
+
+def _await_begin(nemesis: Nemesis) -> Done:
+    deadline = time.monotonic() + BEGIN_S
+    while True:
+        if nemesis.done:
+            done = nemesis.done[0]
+            if done.error:
+                raise FaultFailed(done.error)
+            if "begin" in done.evidence:
+                return done
+        if time.monotonic() > deadline:
+            raise FaultFailed(f"the fault had not begun after {BEGIN_S:.0f} s")
+        time.sleep(_LOOK_S)
+
+
+class _Silent:
+    """Tells nobody how a run goes on."""
+
+    def phase(self, name: str) -> None:
+        """Whatever begins."""
+
+    def tick(self, at: float, load: Offering, done: list[Done], lag: int) -> None:
+        """However it is."""
