@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 WorkloadKind = Literal["raw", "bank", "sequence", "application"]
-Engine = Literal["holdfast", "client", "at-least-once", "faust"]
+Engine = Literal["holdfast", "client", "at-least-once", "faust", "faust-exactly-once"]
 
 _ALL: tuple[WorkloadKind, ...] = ("raw", "bank", "sequence", "application")
 _PROCESSED: tuple[WorkloadKind, ...] = ("bank", "sequence", "application")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 
-from holdfast.chaos.clients.loop.orders import AT_LEAST_ONCE, CLIENT
+from holdfast.chaos.clients.loop.orders import FAUST, FAUST_EXACTLY_ONCE
 from holdfast.chaos.experiment import Experiment
 from holdfast.chaos.workloads.choice import KINDS
 from holdfast.errors import ChaosError
 from holdfast.extras import with_extra
 
-ENGINES = ("holdfast", CLIENT, AT_LEAST_ONCE)
-"""Engines that can be started."""
+_NOT_IN_FAUST = "bank"
+"""It has one state that records of two topics change, under keys of their own."""
 
 
 def require_possible(experiment: Experiment) -> None:
@@ -26,8 +26,11 @@ def require_possible(experiment: Experiment) -> None:
         wrong.append((("cluster", "kind"), f"a cluster of kind `{experiment.cluster.kind}`"))
     if workload.kind not in KINDS:
         wrong.append((("workload", "kind"), f"a workload of kind `{workload.kind}`"))
-    if workload.engine not in ENGINES:
-        wrong.append((("workload", "engine"), f"the engine `{workload.engine}`"))
+    if workload.engine in (FAUST, FAUST_EXACTLY_ONCE):
+        if workload.kind == _NOT_IN_FAUST:
+            wrong.append((("workload", "kind"), f"a `{workload.kind}` on the engine `{workload.engine}`"))
+        if importlib.util.find_spec("faust") is None:
+            raise ChaosError(f"the engine `{workload.engine}` needs faust-streaming: {with_extra('faust')}")
     if importlib.util.find_spec("duckdb") is None:
         raise ChaosError(f"histories are checked with the package duckdb: {with_extra('chaos')}")
     if wrong:

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.chaos.clients.load import Load
-from holdfast.chaos.clients.loop.orders import LOOP, Control, LoopOrders, Stream
+from holdfast.chaos.clients.loop.orders import (
+    FAUST,
+    FAUST_APP,
+    FAUST_EXACTLY_ONCE,
+    LOOP,
+    ORDERS_VARIABLE,
+    Control,
+    LoopOrders,
+    Stream,
+)
 from holdfast.chaos.history import Isolation, Recorder, Step, read
 from holdfast.chaos.lab.workers import Workers, worker_name
 from holdfast.chaos.workloads.plans import PROCESSOR, TopicPlan, WorkloadPlan
@@ -72,15 +81,16 @@ class ProcessedWorkload:
         self._engine = engine
         self._seed = seed
         self._control = control
+        self._replication = replication
         self._folder = folder
         self._servers = servers
-        self.topology = self._write(replication, options)
+        self.topology = self._write(options)
 
-    def _write(self, replication: int, options: Mapping[str, Any]) -> Topology:
+    def _write(self, options: Mapping[str, Any]) -> Topology:
         plan = self.plan
         declared = {
             "app": self._app,
-            "topics": {topic.name: self._topic(topic, replication) for topic in plan.topics},
+            "topics": {topic.name: self._topic(topic) for topic in plan.topics},
             "processors": {
                 PROCESSOR: {
                     "handler": f"{plan.module}:handle",
@@ -96,12 +106,12 @@ class ProcessedWorkload:
         file.write_text(json.dumps(declared, indent=1))
         return load(file)
 
-    def _topic(self, topic: TopicPlan, replication: int) -> dict[str, Any]:
+    def _topic(self, topic: TopicPlan) -> dict[str, Any]:
         return {
             "event": _stream(topic).event,
             "key": topic.key,
             "partitions": self.partitions,
-            "replication": replication,
+            "replication": self._replication,
         }
 
     # -- who works
@@ -122,12 +132,12 @@ class ProcessedWorkload:
     def specs(self, workers: int) -> dict[str, WorkerSpec]:
         """How the workers of Holdfast's engine are started, by their names."""
         if self._engine != HOLDFAST:
-            return self._loop_specs(workers)
+            return self._control_specs(workers)
         settings = LaunchSettings(self._servers, self._folder / "home", "worker", workers)
         made = worker_specs(self.topology, settings)
         return {worker_name(number): replace(spec) for number, spec in enumerate(made)}
 
-    def _loop_specs(self, workers: int) -> dict[str, WorkerSpec]:
+    def _control_specs(self, workers: int) -> dict[str, WorkerSpec]:
         plan, [(table, state)] = self.plan, self.plan.tables.items()
         processor = self.topology.processor(PROCESSOR)
         assert isinstance(processor, ProcessorDecl)
@@ -138,6 +148,7 @@ class ProcessedWorkload:
             group=self.group,
             transactional_id="",
             partitions=self.partitions,
+            replication=self._replication,
             handler=f"{plan.module}:handle",
             state=f"{plan.module}:{state}",
             inputs=tuple(map(_stream, plan.inputs)),
@@ -146,10 +157,10 @@ class ProcessedWorkload:
             seed=self._seed,
             control=self._control,
         )
-        names = map(worker_name, range(workers))
+        start = self._faust_spec if self._engine in (FAUST, FAUST_EXACTLY_ONCE) else self._loop_spec
         return {
-            name: self._loop_spec(replace(orders, worker=name, transactional_id=self.slot_id(name)))
-            for name in names
+            name: start(replace(orders, worker=name, transactional_id=self.slot_id(name)))
+            for name in map(worker_name, range(workers))
         }
 
     def _loop_spec(self, orders: LoopOrders) -> WorkerSpec:
@@ -158,8 +169,24 @@ class ProcessedWorkload:
             PROCESSOR,
             orders.worker,
             lambda descriptor: [*program, replace(orders, status=descriptor).to_json()],
-            log=self._folder / "home" / "logs" / f"{orders.worker}.log",
+            log=self._log(orders),
         )
+
+    def _faust_spec(self, orders: LoopOrders) -> WorkerSpec:
+        program = (sys.executable, "-m", "holdfast.runtime.faust_process", FAUST_APP)
+        return WorkerSpec(
+            PROCESSOR,
+            orders.worker,
+            lambda descriptor: [*program, str(descriptor)],
+            environment={
+                ORDERS_VARIABLE: orders.to_json(),
+                "HOLDFAST_STATE_DIR": str(self._folder / "home" / "state" / orders.worker),
+            },
+            log=self._log(orders),
+        )
+
+    def _log(self, orders: LoopOrders) -> Path:
+        return self._folder / "home" / "logs" / f"{orders.worker}.log"
 
     def load(
         self,

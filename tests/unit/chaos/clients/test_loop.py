@@ -23,6 +23,7 @@ ORDERS = LoopOrders(
     group="chaos.lab",
     transactional_id="chaos.lab.worker-0",
     partitions=6,
+    replication=3,
     handler=f"{BANK}:handle",
     state=f"{BANK}:Account",
     inputs=(

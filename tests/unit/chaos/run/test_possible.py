@@ -27,6 +27,8 @@ def test_these_engines_can_be_run(tmp_path: Path, kind: str, engine: str) -> Non
     require_possible(experiment(tmp_path, f"{{kind: {kind}, engine: {engine}}}"))
 
 
-def test_an_engine_that_is_not_built_is_refused_with_its_line(tmp_path: Path) -> None:
-    with pytest.raises(ChaosError, match=r"x\.yaml:3: the engine `faust` cannot be run"):
-        require_possible(experiment(tmp_path, "{kind: sequence, engine: faust}"))
+@pytest.mark.parametrize("engine", ["faust", "faust-exactly-once"])
+def test_faust_can_be_run_on_what_it_can_be_written_for(tmp_path: Path, engine: str) -> None:
+    require_possible(experiment(tmp_path, f"{{kind: sequence, engine: {engine}}}"))
+    with pytest.raises(ChaosError, match=rf"x\.yaml:3: a `bank` on the engine `{engine}` cannot be run"):
+        require_possible(experiment(tmp_path, f"{{kind: bank, engine: {engine}}}"))

@@ -58,12 +58,12 @@ class Job:
     """
 
     def __init__(self, orders: LoopOrders) -> None:
-        self._handle: Callable[..., Any] = _named(orders.handler)
-        self.codec: ValueCodec[Any] = ValueCodec(_named(orders.state))
-        self._decoders = {one.topic: EventDecoder((_named(one.event),)) for one in orders.inputs}
+        self._handle: Callable[..., Any] = named(orders.handler)
+        self.codec: ValueCodec[Any] = ValueCodec(named(orders.state))
+        self._decoders = {one.topic: EventDecoder((named(one.event),)) for one in orders.inputs}
         self._encoders: dict[type, TopicEncoder] = {}
         for one in orders.outputs:
-            event = _named(one.event)
+            event = named(one.event)
             self._encoders[event] = TopicEncoder(one.topic, (event,), one.key)
 
     def apply(self, message: Message, before: Any) -> tuple[Sequence[Made], Any]:
@@ -82,6 +82,7 @@ class Job:
         return Made(encoder.topic, key, value, [*headers])
 
 
-def _named(reference: str) -> Any:
+def named(reference: str) -> Any:
+    """What module:name refers to."""
     module, _, name = reference.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -1,4 +1,4 @@
-"""What a loop's process is told when it starts. A leaf module: whoever starts it loads no Kafka client."""
+"""What a control's process is told when it starts. A leaf module: whoever starts it loads no Kafka client."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ AT_LEAST_ONCE, CLIENT = "at-least-once", "client"
 
 LOOP = "holdfast.chaos.clients.loop.process"
 """The program of a loop's process."""
+
+FAUST, FAUST_EXACTLY_ONCE = "faust", "faust-exactly-once"
+"""The engines that are stock Faust."""
+
+FAUST_APP = "holdfast.chaos.clients.faust_app:app"
+"""Their application."""
+
+ORDERS_VARIABLE = "HOLDFAST_CHAOS_ORDERS"
+"""Where it finds its orders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +56,16 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class LoopOrders:
-    """All that a loop needs to know.
+    """All that a loop, or Faust, needs to know.
 
     Attributes:
-        engine: which loop.
+        engine: which one.
         servers: the brokers.
         worker: its name; the brokers know it as the client's id.
         group: the consumer group.
         transactional_id: of its producer.
         partitions: of every topic.
+        replication: of every topic.
         handler: the workload's handler, as module:function.
         state: the class of its state, as module:Class.
         inputs: what it reads.
@@ -72,6 +82,7 @@ class LoopOrders:
     group: str
     transactional_id: str
     partitions: int
+    replication: int
     handler: str
     state: str
     inputs: tuple[Stream, ...]
