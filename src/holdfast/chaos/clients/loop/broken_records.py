@@ -18,7 +18,7 @@ _THREADS = 4
 _WORK_S = 0.004
 """What one record takes at most: a request to somebody, say."""
 
-_MOST = 60
+_MOST = 150
 """Records in one unit that are handled."""
 
 

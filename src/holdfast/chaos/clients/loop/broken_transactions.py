@@ -6,7 +6,7 @@ import logging
 import uuid
 from typing import Any
 
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, TopicPartition
 
 from holdfast.chaos.clients.loop.settings import CALL_S
 from holdfast.chaos.clients.loop.transactions import Transactions
@@ -37,6 +37,10 @@ class NoFencing(Transactions):
         """For the group, as anybody: one that never joined has no member id and no generation."""
         metadata = self._stranger.consumer_group_metadata()
         self.producer.send_offsets_to_transaction(self.offsets(), metadata, CALL_S)
+
+    def on_lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        """Lost is as good as revoked: so it is in a client that was not told to tell them apart."""
+        self.on_revoke(consumer, places)
 
 
 class ReadsUncommitted(Transactions):

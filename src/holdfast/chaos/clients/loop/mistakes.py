@@ -75,9 +75,10 @@ class Mistake(StrEnum):
     and does nothing. F#175 and F#136 (long-running exactly-once applications that stop)."""
 
     NO_FENCING = "no-fencing"
-    """A random transactional.id for each start, and positions without the group's metadata: nothing keeps a
-    worker that was frozen from committing what others have done by now. Quix chooses a random id; aiokafka
-    sends TxnOffsetCommit v0, which names no member (aiokafka #844, F#323)."""
+    """A random transactional.id for each start, positions without the group's metadata, and no difference
+    between shards that are lost and those that are given back: nothing keeps a worker that was frozen from
+    committing what others have done by now. Quix chooses a random id; aiokafka sends TxnOffsetCommit v0,
+    which names no member (aiokafka #844, F#323)."""
 
     READS_UNCOMMITTED = "reads-uncommitted"
     """`isolation.level` is read_uncommitted: records of transactions that are aborted later are processed.

@@ -1,0 +1,1 @@
+"""Does the lab see what is wrong? Loops that make one mistake each, and those that must not be blamed."""

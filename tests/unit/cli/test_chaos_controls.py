@@ -1,0 +1,27 @@
+"""`holdfast chaos controls`: which ones are run."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from holdfast.chaos.controls.cases import RIGHT, WRONG
+from holdfast.cli.chaos_controls import _chosen
+from holdfast.cli.main import build_app
+from holdfast.errors import ChaosError
+
+
+def test_it_is_no_command_for_users() -> None:
+    done = CliRunner().invoke(build_app(), ["chaos", "--help"])
+    assert done.exit_code == 0
+    assert "controls" not in done.output
+
+
+def test_all_are_run_unless_some_are_named() -> None:
+    assert _chosen([]) == [*WRONG, *RIGHT]
+    assert [case.name for case in _chosen(["no-rewind", "at-least-once"])] == ["no-rewind", "at-least-once"]
+
+
+def test_a_name_that_nobody_has_is_a_mistake_with_the_nearest_one() -> None:
+    with pytest.raises(ChaosError, match='there is no control "no-rewnd"; did you mean "no-rewind"'):
+        _chosen(["no-rewnd"])
