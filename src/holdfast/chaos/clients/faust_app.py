@@ -14,6 +14,9 @@ import faust
 from holdfast.chaos.clients.loop.job import Place, Value, named
 from holdfast.chaos.clients.loop.orders import FAUST_EXACTLY_ONCE, ORDERS_VARIABLE, LoopOrders
 
+SESSION_S = 6.0
+"""As Holdfast has it: after what silence the group gives a worker's partitions to others."""
+
 _orders = LoopOrders.from_json(os.environ[ORDERS_VARIABLE])
 [_input], [_output] = _orders.inputs, _orders.outputs
 _handle, _state, _event = named(_orders.handler), named(_orders.state), named(_input.event)
@@ -29,6 +32,9 @@ app = faust.App(
     topic_partitions=_orders.partitions,
     topic_replication_factor=_orders.replication,
     topic_disable_leader=True,
+    # By default a worker that died keeps its partitions for a minute.
+    broker_session_timeout=SESSION_S,
+    broker_heartbeat_interval=SESSION_S / 6,
     web_enabled=False,
     worker_redirect_stdouts=False,
 )

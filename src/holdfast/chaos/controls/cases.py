@@ -6,7 +6,7 @@ What is right runs in the same experiments, where nothing may be found.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,9 @@ FROZEN_LONG = "frozen-long"
 
 LEADER = "leader"
 """The broker that leads the first input partition is killed, and comes back."""
+
+IN_BATCHES = (AWAY, FROZEN)
+"""Where mistakes are looked for in the loop that gathers batches."""
 
 _FAULTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     CRASHES: ("28s", {"at": "3s", "fault": "worker.crash", "target": "all", "times": 6, "every": "4s"}),
@@ -132,7 +135,7 @@ def _wrong(
     aborts: float = 0.0,
     lost_answers: float = 0.0,
 ) -> Case:
-    control = Control(mistake, aborts, lost_answers)
+    control = Control(mistake, aborts=aborts, lost_answers=lost_answers)
     return Case(mistake.value, CLIENT, workload, situation, rule, control)
 
 
@@ -172,9 +175,14 @@ def _right(engine: str, workload: str, situation: str, control: Control = Contro
 def _rights() -> tuple[Case, ...]:
     """What is right, in every experiment in which a mistake is looked for."""
     pairs = dict.fromkeys((case.workload, case.situation) for case in WRONG)
-    injected = Control(None, ABORTS, LOST_ANSWERS)
+    injected = Control(aborts=ABORTS, lost_answers=LOST_ANSWERS)
+    batches = replace(injected, batches=True)
     return (
         *(_right(CLIENT, workload, situation, injected) for workload, situation in pairs),
+        *(
+            replace(_right(CLIENT, "sequence", it, batches), name=f"batches-sequence-{it}")
+            for it in IN_BATCHES
+        ),
         *(_right(HOLDFAST, workload, situation) for workload, situation in pairs),
     )
 

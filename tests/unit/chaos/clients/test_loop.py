@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from holdfast.chaos.clients.loop.at_least_once import AtLeastOnce
+from holdfast.chaos.clients.loop.batches import Batches
 from holdfast.chaos.clients.loop.broken import BROKEN
 from holdfast.chaos.clients.loop.job import Job
 from holdfast.chaos.clients.loop.mistakes import Mistake
@@ -72,6 +73,7 @@ def test_orders_survive_the_command_line() -> None:
 
 def test_the_engine_and_the_mistake_decide_which_loop_it_is() -> None:
     assert loop_of(ORDERS) is Transactions
+    assert loop_of(replace(ORDERS, control=Control(batches=True))) is Batches
     assert loop_of(replace(ORDERS, engine=AT_LEAST_ONCE)) is AtLeastOnce
     for mistake, loop in BROKEN.items():
         assert loop_of(replace(ORDERS, control=Control(mistake))) is loop

@@ -1,4 +1,4 @@
-"""What all loops share: records one by one, a commit every tenth of a second, rebalances, states."""
+"""What all loops share: records, units of them that are committed together, rebalances, states."""
 
 from __future__ import annotations
 
@@ -21,9 +21,6 @@ from holdfast.runtime.status import Reporter, WorkerStatus
 
 log = logging.getLogger(__name__)
 
-COMMIT_S = 0.1
-"""From the first record of a unit to its commit."""
-
 _POLL_S = 0.05
 
 
@@ -43,6 +40,8 @@ class Loop(ABC):
     """
 
     isolation = "read_committed"
+    commit_s = 0.1
+    """From the first record of a unit to its commit."""
 
     def __init__(self, orders: LoopOrders, reporter: Reporter) -> None:
         self.orders = orders
@@ -138,7 +137,7 @@ class Loop(ABC):
         try:
             if not self.is_open:
                 self.begin()
-                self.is_open, self._due = True, time.monotonic() + COMMIT_S
+                self.is_open, self._due = True, time.monotonic() + self.commit_s
             self.handle(message)
         except KafkaException as error:
             self.failed(error)

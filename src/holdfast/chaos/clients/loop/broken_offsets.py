@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from confluent_kafka import OFFSET_END, Consumer, Message, TopicPartition
 
+from holdfast.chaos.clients.loop.batches import Batches
 from holdfast.chaos.clients.loop.transactions import Transactions
 
 _EVERY = 10
 """Records from one commit of positions to the next."""
+
+_OUTSIDE_S = 1.0
+"""Seconds from one commit of positions to the next, where they are not in the transaction."""
 
 
 class OffsetsFirst(Transactions):
@@ -22,23 +27,43 @@ class OffsetsFirst(Transactions):
         super().handle(message)
         self._since += 1
         if self._since == _EVERY:
-            self._since = 0
-            self.consumer.commit(offsets=self.offsets(), asynchronous=True)
+            self.send_offsets()
 
     def send_offsets(self) -> None:
-        """They are committed, or will be."""
+        """By the consumer."""
+        self._since = 0
+        self.consumer.commit(offsets=self.offsets(), asynchronous=True)
 
 
 class OffsetsOutside(Transactions):
-    """Commits the transaction, and then the positions."""
+    """Commits positions once in a second, whatever was committed until then."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._done: dict[tuple[str, int], int] = {}
+        self._next = 0.0
 
     def send_offsets(self) -> None:
         """Not here."""
 
-    def end_transaction(self) -> None:
-        """By the consumer, as a loop without transactions would."""
-        super().end_transaction()
-        self.consumer.commit(offsets=self.offsets(), asynchronous=False)
+    def committed(self) -> None:
+        """Soon; at once if the shards are about to go."""
+        super().committed()
+        self._done = dict(self.positions)
+        if not self.assigned:
+            self._commit()
+
+    def turn(self) -> None:
+        """As a loop without transactions would."""
+        super().turn()
+        if self._done and time.monotonic() >= self._next:
+            self._commit()
+
+    def _commit(self) -> None:
+        self._next = time.monotonic() + _OUTSIDE_S
+        offsets = [TopicPartition(*place, offset) for place, offset in self._done.items()]
+        self._done = {}
+        self.consumer.commit(offsets=offsets, asynchronous=False)
 
 
 class AutoCommit(Transactions):
@@ -65,32 +90,29 @@ class StartsAtEnd(Transactions):
         return int(OFFSET_END)
 
 
-class ForgetsAtRebalance(Transactions):
-    """Takes records in batches, and forgets half of what it has in hand when a rebalance comes."""
+class ForgetsAtRebalance(Batches):
+    """Forgets half of what it has in hand when a rebalance comes."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self._in_hand: list[Message] = []
+        self._read: dict[tuple[str, int], int] = {}
 
     def handle(self, message: Message) -> None:
-        """Later; but it counts as read."""
-        self._in_hand.append(message)
-        self.ahead[message.topic() or "", message.partition() or 0] = (message.offset() or 0) + 1
+        """It counts as read."""
+        super().handle(message)
+        self._read[message.topic() or "", message.partition() or 0] = (message.offset() or 0) + 1
 
-    def commit(self) -> None:
-        """Handle the batch."""
-        read, batch, self._in_hand = dict(self.ahead), self._in_hand, []
-        for message in batch:
-            super().handle(message)
-        self.ahead.update(read)
-        super().commit()
+    def send_offsets(self) -> None:
+        """Of all that was read."""
+        self.ahead.update(self._read)
+        super().send_offsets()
 
     def on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         """There is no time for all of it."""
-        del self._in_hand[len(self._in_hand) // 2 :]
+        del self.in_hand[len(self.in_hand) // 2 :]
         super().on_revoke(consumer, places)
 
-    def rewind(self) -> None:
-        """All that is in hand is read again."""
-        self._in_hand = []
-        super().rewind()
+    def close_unit(self) -> None:
+        """All of it is done, or read again."""
+        self._read.clear()
+        super().close_unit()

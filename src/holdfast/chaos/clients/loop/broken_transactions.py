@@ -8,6 +8,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
+from holdfast.chaos.clients.loop.batches import Batches
 from holdfast.chaos.clients.loop.settings import CALL_S
 from holdfast.chaos.clients.loop.transactions import Transactions
 
@@ -22,7 +23,7 @@ class KeepsDeadProducer(Transactions):
         log.warning("the producer is kept")
 
 
-class NoFencing(Transactions):
+class NoFencing(Batches):
     """Is nobody in particular."""
 
     def __init__(self, *given: Any) -> None:

@@ -22,8 +22,9 @@ class Mistake(StrEnum):
     `ACK_FIRST`."""
 
     OFFSETS_OUTSIDE = "offsets-outside"
-    """Positions are committed by the consumer, after the transaction. Who dies in between, or was replaced,
-    leaves results whose records are read again. F#177: parts of the work outside of the transaction."""
+    """Positions are committed by the consumer, now and then, after the transactions. Who dies in between,
+    or was replaced, leaves results whose records are read again. F#177: parts of the work outside of the
+    transaction."""
 
     AUTO_COMMIT = "auto-commit"
     """`enable.auto.commit` is left on, as it is by default: positions are committed by a clock, whatever

@@ -30,11 +30,13 @@ class Control:
 
     Attributes:
         mistake: the one that it makes; None for none.
+        batches: whether the right loop gathers batches before it handles them.
         aborts: the chance that a transaction is aborted at its end, as brokers may have it.
         lost_answers: the chance that a transaction is committed, and the loop does not hear of it.
     """
 
     mistake: Mistake | None = None
+    batches: bool = False
     aborts: float = 0.0
     lost_answers: float = 0.0
 

@@ -10,6 +10,7 @@ import traceback
 
 from holdfast.chaos.clients.loop.at_least_once import AtLeastOnce
 from holdfast.chaos.clients.loop.base import Loop
+from holdfast.chaos.clients.loop.batches import Batches
 from holdfast.chaos.clients.loop.broken import BROKEN
 from holdfast.chaos.clients.loop.orders import AT_LEAST_ONCE, LoopOrders
 from holdfast.chaos.clients.loop.transactions import Transactions
@@ -22,8 +23,10 @@ def loop_of(orders: LoopOrders) -> type[Loop]:
     """Which loop is meant."""
     if orders.engine == AT_LEAST_ONCE:
         return AtLeastOnce
-    mistake = orders.control.mistake
-    return Transactions if mistake is None else BROKEN[mistake]
+    control = orders.control
+    if control.mistake is not None:
+        return BROKEN[control.mistake]
+    return Batches if control.batches else Transactions
 
 
 def main(orders: LoopOrders) -> int:
