@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from holdfast.chaos.clients.load import Load
 from holdfast.chaos.controls.cases import Case
 from holdfast.chaos.lab.embedded import EmbeddedLab
 from holdfast.chaos.run.nemesis import Done
 from holdfast.chaos.run.result import RunResult
 from holdfast.chaos.run.runner import Runner, RunSettings, lab_settings
+from holdfast.chaos.workloads.base import Offering
 from holdfast.local.progress import Progress
 
 
@@ -110,5 +110,5 @@ class _Untold:
     def phase(self, _name: str) -> None:
         """Nothing."""
 
-    def tick(self, _at: float, _load: Load, _done: list[Done], _lag: int) -> None:
+    def tick(self, _at: float, _load: Offering, _done: list[Done], _lag: int) -> None:
         """Nothing."""
