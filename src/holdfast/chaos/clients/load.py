@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from holdfast.chaos.history import Invoked, Recorder, send
 from holdfast.kafka.partitioner import partition_of
@@ -115,7 +114,7 @@ class Load:
         is_broken = threading.Event()
         while not self._end.is_set() and not is_broken.is_set():
             due = int((time.monotonic() - began) * self._rate)
-            while made < due and not self._end.is_set():
+            while made < due and not self._end.is_set() and not is_broken.is_set():
                 self._publish(producer, process, next(self._events), is_broken.set)
                 made += 1
             producer.poll(BURST_S)
@@ -133,12 +132,20 @@ class Load:
         step = send(f"{self._encoder.topic}-{number}", offered.value, key=offered.key)
         operation = self._recorder.invoke(process, "send", [step])
         delivered = partial(self._delivered, operation, offered, give_up)
-        while True:
-            with suppress(BufferError):
+        while not self._end.is_set():
+            try:
                 producer.produce(self._encoder.topic, value, key, headers=headers, on_delivery=delivered)
+            except BufferError:
+                producer.poll(BURST_S)
+            except KafkaException as error:
+                # The client is in a state that it does not leave: the next one goes on.
+                operation.fail(str(error))
+                give_up()
+                return
+            else:
                 self.published += 1
                 return
-            producer.poll(BURST_S)
+        operation.fail("there was no room in the client's queue until the end")
 
     def _delivered(
         self,

@@ -44,7 +44,7 @@ _INVARIANTS: tuple[Invariant, ...] = (
     Invariant("no-unseen-writes", "what was acknowledged has been read by the end (unseen)"),
     Invariant("no-duplicates", "no value is at two offsets (duplicate)"),
     Invariant("consistent-offsets", "all who read an offset read the same there (inconsistent-offsets)"),
-    Invariant("no-aborted-reads", "nothing is read that was aborted (G1a)", transactions=True),
+    Invariant("no-aborted-reads", "nothing is read that was aborted (G1a)", ("raw",), transactions=True),
     Invariant(
         "no-precommitted-reads",
         "no transaction reads what it has itself written (precommitted-read)",

@@ -123,7 +123,7 @@ class SteadyState(Declared):
     """What "it works" means. It is waited for before the first fault, and again after the last one."""
 
     fresh_within_ms: Lasting = Field(5_000, alias="fresh_within")
-    """How old the newest committed output may be."""
+    """How old the newest committed output of every partition may be."""
 
     for_ms: Lasting = Field(10_000, alias="for")
     """For how long that has to hold."""

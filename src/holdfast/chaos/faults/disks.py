@@ -35,7 +35,10 @@ class DiskFull(Fault):
     def begin(self) -> Evidence:
         """Fill them; each is seen to have no byte left."""
         taken = {name: disk.fill() for name, disk in self._disks.items()}
-        return {"filled": taken, "free": {name: disk.free for name, disk in self._disks.items()}}
+        left = {name: disk.free for name, disk in self._disks.items()}
+        if any(left.values()):
+            raise FaultFailed(f"bytes are still free: {left}")
+        return {"filled": taken, "free": left}
 
     def end(self) -> Evidence:
         """Delete what filled them, and start the brokers that ended."""
@@ -84,7 +87,8 @@ class DiskSlow(Fault):
     def end(self) -> Evidence:
         """Thaw them, and tell for how long they stood still."""
         self._over.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         self._freeze(frozen=False)
         if self._error is not None:
             raise FaultFailed(f"a disk could not be made to wait again: {self._error}")

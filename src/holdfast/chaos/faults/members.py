@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -26,6 +27,7 @@ class _OnMembers(Fault):
         self._members = members
         self._names = tuple(names)
         self._before: dict[str, str] = {}
+        self._begun: list[str] = []
 
     def _require_alive(self) -> None:
         for name in self._names:
@@ -71,6 +73,7 @@ class Ended(_OnMembers):
         """End them; the process of each is seen to be gone."""
         self._require_alive()
         for name in self._names:
+            self._begun.append(name)
             self._end(name)
         for name in self._names:
             seen(partial(self._is_gone, name), f"{name} is gone")
@@ -78,11 +81,11 @@ class Ended(_OnMembers):
 
     def end(self) -> Evidence:
         """Start them; each is seen to be another process."""
-        for name in self._names:
+        for name in self._begun:
             self._members.start(name)
-        for name in self._names:
-            seen(partial(self._is_up, name), f"{name} is back")
-        return {"started": {name: self._members.incarnation(name) for name in self._names}}
+        for name in self._begun:
+            seen(partial(self._is_new, name), f"{name} is back")
+        return {"started": {name: self._members.incarnation(name) for name in self._begun}}
 
 
 class Crashed(_OnMembers):
@@ -101,6 +104,7 @@ class Crashed(_OnMembers):
         """Kill them; each is seen to be gone."""
         self._require_alive()
         for name in self._names:
+            self._begun.append(name)
             self._crash(name)
         for name in self._names:
             seen(partial(self._is_gone, name), f"{name} is gone")
@@ -108,9 +112,9 @@ class Crashed(_OnMembers):
 
     def end(self) -> Evidence:
         """Wait until each was started again, which takes longer after each of several crashes in a row."""
-        for name in self._names:
-            seen(partial(self._is_up, name), f"{name} is back", WHOLE_S)
-        return {"started": {name: self._members.incarnation(name) for name in self._names}}
+        for name in self._begun:
+            seen(partial(self._is_new, name), f"{name} is back", WHOLE_S)
+        return {"started": {name: self._members.incarnation(name) for name in self._begun}}
 
 
 class Suspended(_OnMembers):
@@ -124,6 +128,7 @@ class Suspended(_OnMembers):
         """Suspend them; each is seen suspended."""
         self._require_alive()
         for name in self._names:
+            self._begun.append(name)
             self._members.suspend(name)
         for name in self._names:
             seen(partial(self._members.is_suspended, name), f"{name} stands still")
@@ -131,11 +136,11 @@ class Suspended(_OnMembers):
 
     def end(self) -> Evidence:
         """Let them go on. One that did not live through it has been replaced, which is told."""
-        for name in self._names:
+        for name in self._begun:
             self._members.resume(name)
-        for name in self._names:
+        for name in self._begun:
             seen(partial(self._goes_on, name), f"{name} goes on")
-        now = {name: self._members.incarnation(name) for name in self._names}
+        now = {name: self._members.incarnation(name) for name in self._begun}
         return {"resumed": now, "replaced": [name for name in now if now[name] != self._before[name]]}
 
 
@@ -145,22 +150,22 @@ class Rolled(_OnMembers):
     Args:
         members: the servers.
         names: those that it happens to, in this order.
-        between: called for each before it is started again, such as to give it a newer version.
+        pause_s: seconds from when all serve again to the next restart.
     """
 
-    def __init__(
-        self, members: Members, names: Sequence[str], between: Callable[[str], None] = lambda _: None
-    ) -> None:
+    def __init__(self, members: Members, names: Sequence[str], pause_s: float = 0.0) -> None:
         super().__init__(members, names)
-        self._between = between
+        self._pause_s = pause_s
 
     def begin(self) -> Evidence:
         """Restart each in turn."""
         self._require_alive()
         seconds = {}
-        for name in self._names:
+        for number, name in enumerate(self._names):
+            if number:
+                time.sleep(self._pause_s)
             self._members.stop(name)
-            self._between(name)
+            self._begun.append(name)
             self._members.start(name)
             took = seen(partial(self._is_new, name), f"{name} is back", WHOLE_S)
             self._members.wait_until_whole(WHOLE_S)
@@ -168,5 +173,8 @@ class Rolled(_OnMembers):
         return {"restarted": seconds}
 
     def end(self) -> Evidence:
-        """It is over when it has happened."""
+        """It is over when it has happened; one that failed in between is started."""
+        for name in self._names:
+            if not self._is_up(name):
+                self._members.start(name)
         return {}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from holdfast.chaos.faults.fault import Evidence, Fault
 from holdfast.chaos.network.isolated import IsolatedNetwork, Pair
 from holdfast.chaos.network.links import LinkCount, LinkRule
+from holdfast.errors import FaultFailed
 
 
 class Disturbed(Fault):
@@ -28,12 +29,18 @@ class Disturbed(Fault):
 
     def begin(self) -> Evidence:
         """Impose the rules. That packets suffered from them is told at the end: they come when they come."""
+        if not self._rules:
+            raise FaultFailed("both sides of the links are the same ones now: there is no link between them")
         self._before = self._network.counts()
         self._network.impose(self._name, self._rules)
         return {"links": [f"{source} -> {target}" for source, target in self._rules]}
 
     def end(self) -> Evidence:
-        """Lift the rules; packets that were dropped or held meanwhile are the proof that it happened."""
+        """Lift the rules; packets that were dropped or held meanwhile are the proof that it happened.
+
+        Raises:
+            FaultFailed: no packet met them.
+        """
         found = self._network.counts()
         self._network.lift(self._name)
         changed = {
@@ -41,6 +48,8 @@ class Disturbed(Fault):
             for pair in self._rules
             if pair in found
         }
+        if not any(count.dropped or count.held for count in changed.values()):
+            raise FaultFailed(f"no packet met it on any of {len(self._rules)} links")
         return {
             "dropped": sum(count.dropped for count in changed.values()),
             "held": sum(count.held for count in changed.values()),

@@ -25,8 +25,11 @@ from holdfast.chaos.workloads.base import Offering
 from holdfast.errors import ChaosError, FaultFailed
 from holdfast.kafka.roles import BrokerRoles
 
-BEGIN_S = 30.0
+BEGIN_S = 60.0
 """Seconds for a fault to have happened: its target is looked up, and it proves itself."""
+
+ROLL_S = 600.0
+"""The same for one that has happened when all servers were restarted, one after the other."""
 
 _LOOK_S = 0.02
 _LONGEST = "1h"
@@ -88,8 +91,9 @@ class Chaos:
         lab, application = self._lab(), self._application()
         with self._surroundings(lab, application) as surroundings:
             maker = FaultMaker(lab, surroundings.workers, Whom(surroundings))
-            with Nemesis([planned], maker, lab.journal, time.monotonic()) as nemesis:
-                done = _await_begin(nemesis)
+            plan, now = [planned], time.monotonic()
+            with Nemesis(plan, maker, lab.journal, now, until_stopped=True) as nemesis:
+                done = _await_begin(nemesis, ROLL_S if planned.kind.open_end else BEGIN_S)
                 yield done
         if done.error:
             raise FaultFailed(done.error)
@@ -105,7 +109,7 @@ class Chaos:
         cluster = dict([known.setting]) if known is not None and known.setting is not None else {}
         return {
             "cluster": cluster,
-            "workload": {"kind": "sequence"},
+            "workload": {"kind": "sequence", "workers": 99, "partitions": 999},
             "time_limit": "2h",
             "faults": [fault],
             "invariants": ["exactly-once"],
@@ -161,8 +165,8 @@ def _await_owners(seen: Observation, shards: int) -> None:
         time.sleep(_LOOK_S)
 
 
-def _await_begin(nemesis: Nemesis) -> Done:
-    deadline = time.monotonic() + BEGIN_S
+def _await_begin(nemesis: Nemesis, within: float) -> Done:
+    deadline = time.monotonic() + within
     while True:
         if nemesis.done:
             done = nemesis.done[0]
@@ -171,7 +175,7 @@ def _await_begin(nemesis: Nemesis) -> Done:
             if "begin" in done.evidence:
                 return done
         if time.monotonic() > deadline:
-            raise FaultFailed(f"the fault had not begun after {BEGIN_S:.0f} s")
+            raise FaultFailed(f"the fault had not begun after {within:.0f} s")
         time.sleep(_LOOK_S)
 
 

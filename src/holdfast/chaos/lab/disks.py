@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from holdfast.errors import ChaosError
 
 DISK_BYTES = 1024 * 1024 * 1024
 """Size of a disk. Its file is sparse: it takes what is written to it."""
+
+FILL_S = 30.0
+"""Seconds for filling a disk."""
 
 _BALLAST = "ballast"
 
@@ -47,7 +51,8 @@ class Disk:
         """Take all that is free, and return how many bytes that was."""
         with self.ballast.open("ab") as file:
             # What the file system needs to note it all cannot be taken at once, and brokers write meanwhile.
-            while (free := self.free) > 0:
+            deadline = time.monotonic() + FILL_S
+            while (free := self.free) > 0 and time.monotonic() < deadline:
                 with contextlib.suppress(OSError):
                     os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, free)
                     continue

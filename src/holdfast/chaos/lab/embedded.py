@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -139,16 +140,20 @@ class EmbeddedLab:
             housing=LabHousing(self.network, self.clocks),
         )
         self.brokers = EmbeddedBrokers(self.cluster)
+        # Before the first thing that may fail: its folder is to be deleted, and its disks unmounted.
+        self._stack.callback(shutil.rmtree, self.cluster.folder, ignore_errors=True)
+        self._stack.callback(self._stop)
         if wanted.small_disks:
             self.disks = Disks(self.cluster.folder, nodes, self.journal)
-        self._stack.callback(self._stop)
         self.cluster.start()
 
     def _stop(self) -> None:
         """Stop the brokers, then take their disks away, then delete the rest."""
-        if self.cluster.is_running:
-            for name in self.brokers.names:
-                self.brokers.kill(name)
-        if self.disks is not None:
-            self.disks.close()
-        self.cluster.stop()
+        with ExitStack() as steps:
+            # The last is done first, and each is done whatever becomes of the others.
+            steps.callback(self.cluster.stop)
+            if self.disks is not None:
+                steps.callback(self.disks.close)
+            if self.cluster.is_running:
+                for name in self.brokers.names:
+                    steps.callback(self.brokers.kill, name)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -44,6 +46,8 @@ class IsolatedNetwork(Housing):
 
     def __init__(self, hosts: Hosts, seed: int = 0) -> None:
         self.hosts = hosts
+        # Faults begin and end on threads of their own, and a question belongs to its answer.
+        self._lock = threading.Lock()
         self._faults: dict[str, Mapping[Pair, LinkRule]] = {}
         who = {"brokers": list(hosts.brokers), "workers": list(hosts.workers), "seed": seed}
         self._switch = _Helper("switch", who)
@@ -114,17 +118,20 @@ class IsolatedNetwork(Housing):
             raise ChaosError(
                 f"not on the network: {', '.join(sorted(unknown))}. There are: {', '.join(self._namespaces)}."
             )
-        self._faults[fault] = rules
-        self._apply()
+        with self._lock:
+            self._faults[fault] = rules
+            self._apply()
 
     def lift(self, fault: str) -> None:
         """End a fault; nothing happens if there is none of this name."""
-        if self._faults.pop(fault, None) is not None:
-            self._apply()
+        with self._lock:
+            if self._faults.pop(fault, None) is not None:
+                self._apply()
 
     def counts(self) -> dict[Pair, LinkCount]:
         """What happened on each link since the beginning."""
-        answer = self._switch.ask({"counts": True})
+        with self._lock:
+            answer = self._switch.ask({"counts": True})
         return {(source, target): LinkCount(**count) for source, target, count in answer["counts"]}
 
     def _apply(self) -> None:
@@ -196,7 +203,8 @@ class _Helper:
         """End it, and wait for that."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +52,8 @@ class FaultMaker:
         self._lab = lab
         self._workers = workers
         self._whom = whom
-        self._made = 0
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
         self._clocks: BrokerClocks | None = None
 
     def make(self, planned: PlannedFault) -> Aimed:
@@ -60,7 +63,6 @@ class FaultMaker:
             ClusterError: a role cannot be looked up at the moment.
             FaultFailed: nobody has the role, or the lab has no such fault.
         """
-        self._made += 1
         area, _, what = planned.kind.name.partition(".")
         makers: Mapping[str, Callable[[str, PlannedFault], Aimed]] = {
             "broker": self._of_brokers,
@@ -79,8 +81,10 @@ class FaultMaker:
         match what:
             case "freeze":
                 return Aimed(Suspended(brokers, names), names)
-            case "restart" | "rolling":
+            case "restart":
                 return Aimed(Rolled(brokers, names), names)
+            case "rolling":
+                return Aimed(Rolled(brokers, names, _number(planned, "pause") / 1000), names)
             case _:
                 return Aimed(Ended(brokers, names, orderly=what == "stop"), names)
 
@@ -94,8 +98,10 @@ class FaultMaker:
                 return Aimed(Suspended(workers, names), names)
             case "crash":
                 return Aimed(Crashed(workers, names), names)
-            case "restart" | "rolling":
+            case "restart":
                 return Aimed(Rolled(workers, names), names)
+            case "rolling":
+                return Aimed(Rolled(workers, names, _number(planned, "pause") / 1000), names)
             case _:
                 return Aimed(Ended(workers, names, orderly=what == "stop"), names)
 
@@ -116,7 +122,8 @@ class FaultMaker:
             )
             return Aimed(Disconnected(containers, names), names)
         network = self._lab.network
-        assert network is not None, "the experiment was checked: its network is isolated"
+        if network is None:
+            raise FaultFailed(f"{planned.kind.name} takes brokers on an isolated network")
         rule = _rule(what, planned)
         here = self._whom.hosts(_target(planned), planned.draw)
         peers = planned.parameters["peers"]
@@ -130,11 +137,12 @@ class FaultMaker:
             **(between(there, here, rule) if direction in ("to", "both") else {}),
             **(between(here, there, rule) if direction in ("from", "both") else {}),
         }
-        return Aimed(Disturbed(network, f"fault {self._made}", rules), here)
+        return Aimed(Disturbed(network, f"fault {next(self._numbers)}", rules), here)
 
     def _of_disks(self, what: str, planned: PlannedFault) -> Aimed:
         disks = self._lab.disks
-        assert disks is not None, "the experiment was checked: its disks are small"
+        if disks is None:
+            raise FaultFailed(f"{planned.kind.name} takes brokers with small disks of their own")
         names = self._whom.brokers(_target(planned), planned.draw)
         hit = {name: disks.disk(node_of(name)) for name in names}
         if what == "full":
@@ -143,10 +151,12 @@ class FaultMaker:
 
     def _of_clocks(self, _what: str, planned: PlannedFault) -> Aimed:
         clocks = self._lab.clocks
-        assert clocks is not None, "the lab has clocks where the experiment sets one"
-        if self._clocks is None:
-            nodes = [node_of(name) for name in self._lab.brokers.names]
-            self._clocks = BrokerClocks(self._lab.bootstrap_servers, nodes)
+        if clocks is None:
+            raise FaultFailed("clock.jump takes brokers whose clocks can be set")
+        with self._lock:
+            if self._clocks is None:
+                nodes = [node_of(name) for name in self._lab.brokers.names]
+                self._clocks = BrokerClocks(self._lab.bootstrap_servers, nodes)
         asked = self._clocks
         names = self._whom.brokers(_target(planned), planned.draw)
         node = node_of(names[0])

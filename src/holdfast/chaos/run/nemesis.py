@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 from holdfast.chaos.experiment import PlannedFault
+from holdfast.chaos.experiment.catalogue import Alters
 from holdfast.chaos.run.faults import Aimed, FaultMaker
 from holdfast.chaos.undo.journal import Entry, Journal
-from holdfast.errors import HoldfastError
+from holdfast.errors import FaultFailed, HoldfastError
+
+LEAST_SHARE = 0.5
+"""A fault that lasted for less than this share of its time is told as one that failed."""
+
+_ADD_UP = frozenset({Alters.LINK, Alters.DELAY, Alters.LOSS, Alters.RATE})
+"""What several faults may do to one target at once."""
+
+_SAME = {Alters.WORKERS: Alters.WORKER}
+"""A worker that is added or taken away is started and stopped like any other."""
 
 
 @dataclass(slots=True)
@@ -22,10 +33,11 @@ class Done:
     Attributes:
         planned: what was to happen.
         hit: whom it hit; empty if that could not be looked up.
-        began: when it had happened, or had failed to.
+        began: when it was begun.
         ended: when it was undone; None if it was not.
         evidence: what was seen of it.
         error: what went wrong, in words.
+        held_by_another: whom another fault was doing the same to, so that nothing was done; else empty.
     """
 
     planned: PlannedFault
@@ -34,6 +46,12 @@ class Done:
     ended: float | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
     error: str = ""
+    held_by_another: str = ""
+
+    def fail(self, error: Exception) -> None:
+        """Take what went wrong; a later mistake is told beside the first one."""
+        text = str(error) if isinstance(error, HoldfastError) else f"{type(error).__name__}: {error}"
+        self.error = f"{self.error}; then {text}" if self.error else text
 
 
 class Nemesis:
@@ -44,18 +62,27 @@ class Nemesis:
         maker: puts them together.
         journal: where it stands what undoes them, for strangers.
         zero: when the plan's time 0 is, on the monotonic clock.
+        until_stopped: faults last until the end of the block, whatever the plan says.
 
     Attributes:
         done: what was tried, in the order of the beginnings.
     """
 
     def __init__(
-        self, plan: Sequence[PlannedFault], maker: FaultMaker, journal: Journal, zero: float
+        self,
+        plan: Sequence[PlannedFault],
+        maker: FaultMaker,
+        journal: Journal,
+        zero: float,
+        *,
+        until_stopped: bool = False,
     ) -> None:
         self._maker = maker
         self._journal = journal
         self._zero = zero
+        self._until_stopped = until_stopped
         self._lock = threading.Lock()
+        self._claims: set[tuple[Alters, str]] = set()
         self._over = threading.Event()
         self._threads = [
             threading.Thread(target=self._do, args=(each,), name=each.kind.name, daemon=True) for each in plan
@@ -72,11 +99,6 @@ class Nemesis:
     ) -> None:
         self.stop()
 
-    @property
-    def is_over(self) -> bool:
-        """Whether every fault has been undone."""
-        return not any(thread.is_alive() for thread in self._threads)
-
     def stop(self) -> None:
         """Undo what is under way, begin nothing more, and wait until that is done."""
         self._over.set()
@@ -90,16 +112,42 @@ class Nemesis:
     def _do(self, planned: PlannedFault) -> None:
         if not self._wait_until(self._zero + planned.at_ms / 1000):
             return
-        done = Done(planned)
+        done = Done(planned, began=time.monotonic())
         with self._lock:
             self.done.append(done)
+        # Whatever goes wrong is told: a fault that did not happen, and that nobody knows of, makes a verdict
+        # worthless.
         try:
             aimed = self._maker.make(planned)
             done.hit = aimed.hit
-            self._run(aimed, done)
-        except HoldfastError as error:
-            done.error = str(error)
-            done.began = done.began or time.monotonic()
+            if not aimed.hit:
+                raise FaultFailed(f"{planned.kind.name} {planned.target or ''}: nobody is meant now")
+            with self._claimed(planned.kind.alters, aimed.hit) as taken:
+                if taken:
+                    done.held_by_another = ", ".join(taken)
+                else:
+                    self._run(aimed, done)
+        except Exception as error:  # noqa: BLE001
+            done.fail(error)
+
+    @contextmanager
+    def _claimed(self, alters: Alters, names: Sequence[str]) -> Iterator[list[str]]:
+        """Keep two faults, which turn out to be aimed at the same one, from undoing each other.
+
+        Yields:
+            Names that another fault does the same to; then nothing was claimed.
+        """
+        wanted = set() if alters in _ADD_UP else {(_SAME.get(alters, alters), name) for name in names}
+        with self._lock:
+            taken = sorted(name for _, name in wanted & self._claims)
+            if not taken:
+                self._claims |= wanted
+        try:
+            yield taken
+        finally:
+            if not taken:
+                with self._lock:
+                    self._claims -= wanted
 
     def _run(self, aimed: Aimed, done: Done) -> None:
         what = f"{done.planned.kind.name} of {', '.join(aimed.hit)}"
@@ -107,10 +155,23 @@ class Nemesis:
         try:
             done.began = time.monotonic()
             done.evidence["begin"] = dict(aimed.fault.begin())
-            self._wait_until(time.monotonic() + (done.planned.for_ms or 0) / 1000)
-        finally:
+            self._last(done)
+        except Exception as error:  # noqa: BLE001 - it is told, after what was begun is ended
+            done.fail(error)
+        try:
             # Also one that failed half way may have done a part.
             done.evidence["end"] = dict(aimed.fault.end())
             done.ended = time.monotonic()
-            for entry in reversed(entries):
-                self._journal.end(entry)
+        except Exception as error:  # noqa: BLE001
+            done.fail(error)
+        for entry in reversed(entries):
+            self._journal.end(entry)
+
+    def _last(self, done: Done) -> None:
+        """Let it last as long as it is planned to."""
+        begun, wanted = time.monotonic(), (done.planned.for_ms or 0) / 1000
+        if self._wait_until(begun + wanted) or self._until_stopped:
+            return
+        lasted = time.monotonic() - begun
+        if lasted < wanted * LEAST_SHARE:
+            raise FaultFailed(f"it lasted {lasted:.1f} s of {wanted:.1f} s: the run ended before")

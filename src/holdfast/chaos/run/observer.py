@@ -60,7 +60,7 @@ class Looks:
             while True:
                 group = admin.describe(self._group)
                 if group.state == "stable":
-                    found = {
+                    found = {str(number): NOBODY for number in range(self._shards)} | {
                         str(place.partition): self._workers.get(member.instance_id or "", member.client_id)
                         for member in group.members
                         for place in member.partitions

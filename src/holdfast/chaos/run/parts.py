@@ -45,9 +45,16 @@ class Holders:
         return None if place is None else self.spans[place][1]
 
     def changed(self, since: float, until: float) -> float | None:
-        """When something first got a new holder, other than nobody, within some time."""
-        found = [began for _, holder, began, _ in self.spans if since < began <= until and holder != NOBODY]
-        return min(found, default=None)
+        """When something that somebody had first went to somebody else, within some time."""
+        last: dict[str, str] = {}
+        for subject, holder, began, _ in self.spans:
+            before = last.get(subject)
+            if holder == NOBODY:
+                continue
+            last[subject] = holder
+            if before is not None and before != holder and since < began <= until:
+                return began
+        return None
 
     def as_spans(self, zero: float) -> tuple[Span, ...]:
         """The intervals for the report, in seconds since `zero`."""

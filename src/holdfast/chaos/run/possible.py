@@ -6,6 +6,7 @@ import importlib.util
 
 from holdfast.chaos.clients.loop.orders import FAUST, FAUST_EXACTLY_ONCE
 from holdfast.chaos.experiment import Experiment
+from holdfast.chaos.run.verdicts import of_user
 from holdfast.chaos.workloads.choice import KINDS
 from holdfast.errors import ChaosError
 from holdfast.extras import with_extra
@@ -18,10 +19,10 @@ def require_possible(experiment: Experiment) -> None:
     """Refuse an experiment that this version cannot run.
 
     Raises:
-        ChaosError: says what of it.
+        ChaosError: says what of it; or a function that it names cannot be found.
     """
     source, workload = experiment.source, experiment.workload
-    wrong = []
+    wrong: list[tuple[tuple[str, ...], str]] = []
     if experiment.cluster.kind == "external":
         wrong.append((("cluster", "kind"), f"a cluster of kind `{experiment.cluster.kind}`"))
     if workload.kind not in KINDS:
@@ -29,8 +30,15 @@ def require_possible(experiment: Experiment) -> None:
     if workload.engine in (FAUST, FAUST_EXACTLY_ONCE):
         if workload.kind == _NOT_IN_FAUST:
             wrong.append((("workload", "kind"), f"a `{workload.kind}` on the engine `{workload.engine}`"))
-        if importlib.util.find_spec("faust") is None:
-            raise ChaosError(f"the engine `{workload.engine}` needs faust-streaming: {with_extra('faust')}")
+        wrong += [
+            (("faults",), f"{fault.kind.name} with `upgrade_from`")
+            for fault in experiment.faults
+            if fault.parameters.get("upgrade_from") is not None
+        ]
+    for invariant in experiment.own_invariants:
+        of_user(invariant)
+    if importlib.util.find_spec("faust") is None:
+        raise ChaosError(f"the engine `{workload.engine}` needs faust-streaming: {with_extra('faust')}")
     if importlib.util.find_spec("duckdb") is None:
         raise ChaosError(f"histories are checked with the package duckdb: {with_extra('chaos')}")
     if wrong:

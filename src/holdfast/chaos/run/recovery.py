@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from holdfast.chaos.clients.output_watch import Interval
 from holdfast.chaos.run.parts import Holders
@@ -15,10 +15,10 @@ PAUSE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Blow:
-    """When a fault happened and when it was undone, on the clock of the intervals."""
+    """A fault that happened: its place among all, and when it began, on the clock of the intervals."""
 
+    place: int
     began: float
-    ended: float
 
 
 def recoveries(
@@ -35,22 +35,27 @@ def recoveries(
         gaps: silences of partitions.
         stale: times when a partition was not fresh.
         holders: who had which part.
-        end: when the last fault's consequences end to be looked for.
+        end: when the load ended: what is silent from then on is so for want of events.
     """
-    gaps, troubles = list(gaps), _joined(stale)
+    gaps = [_clipped(gap, end) for gap in gaps if gap.began < end]
+    troubles = _joined(_clipped(one, end) for one in stale if one.began < end)
     found = []
     for number, blow in enumerate(blows):
         until = min([other.began for other in blows[number + 1 :] if other.began > blow.began], default=end)
         changes = [at for each in holders if (at := each.changed(blow.began, until)) is not None]
         found.append(
             Recovery(
-                number,
+                blow.place,
                 min(changes) - blow.began if changes else None,
                 max((_within(gap, blow.began, until) for gap in gaps), default=0.0),
                 _back(blow, troubles, until),
             )
         )
     return tuple(found)
+
+
+def _clipped(interval: Interval, end: float) -> Interval:
+    return replace(interval, ended=min(interval.ended, end))
 
 
 def _within(gap: Interval, began: float, until: float) -> float:
@@ -62,7 +67,7 @@ def _back(blow: Blow, troubles: Sequence[tuple[float, float]], until: float) -> 
     """Seconds until all was fresh again after the first trouble; 0 if there was none."""
     for began, ended in troubles:
         if blow.began < ended and began < until:
-            return ended - blow.began if ended <= until else None
+            return ended - blow.began if ended < until else None
     return 0.0
 
 

@@ -24,7 +24,7 @@ class FaultSpan:
         kind: such as `broker.kill`.
         target: whom it was aimed at, as the experiment says it.
         hit: who that was: brokers, workers, links, sinks.
-        began: when it had happened.
+        began: when it was begun.
         ended: when it was undone; equal to `began` for an instant, None if it was not undone in order.
         evidence: what shows that it happened, and that it is over.
         error: why it did not happen, or could not be undone; empty if all went well.
@@ -90,8 +90,9 @@ class Recovery:
             of a partition); None if nobody took over.
         longest_gap: the longest time that a partition of the output showed nothing, in seconds, of those
             times that touch the fault or what followed it until the next one.
-        back_to_normal: seconds from the fault's begin until every partition was fresh again, and stayed so;
-            None if it did not become so before the next fault or the end.
+        back_to_normal: seconds from the fault's begin until every partition was fresh again, and stayed so
+            for a second; None if it did not become so before the next fault or the end. What comes later,
+            such as when a broker that was killed comes back, shows in `longest_gap`.
     """
 
     fault: int
@@ -190,7 +191,8 @@ class RunResult:
         found = {invariant.validity for invariant in self.invariants}
         if "invalid" in found:
             return "invalid"
-        unsure = self.trouble or "unknown" in found or not found or any(fault.error for fault in self.faults)
+        failed = any(fault.error or not fault.evidence or fault.ended is None for fault in self.faults)
+        unsure = self.trouble or "unknown" in found or not found or failed
         return "unknown" if unsure else "valid"
 
     def save(self, folder: Path) -> Path:

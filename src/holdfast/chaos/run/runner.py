@@ -32,10 +32,11 @@ from holdfast.chaos.run.verdicts import Evidence, judge
 from holdfast.chaos.run.whom import Surroundings, Whom
 from holdfast.chaos.workloads.base import Offering
 from holdfast.chaos.workloads.choice import RECORDINGS, make_workload, processor_options
+from holdfast.errors import HoldfastError
 from holdfast.kafka.offsets import OffsetAdmin
 from holdfast.kafka.roles import BrokerRoles
 from holdfast.local.progress import Progress, Silent
-from holdfast.runtime.supervisor import WorkerSpec
+from holdfast.runtime.supervisor import WorkerSpec, WorkerState
 
 FRESH_S = 1.0
 """An output is fresh, for the table of recoveries, when its input was published so many seconds ago."""
@@ -134,7 +135,10 @@ class Runner:
             self._settings.folder / HISTORY,
             about={"experiment": self._experiment.name, "seed": self._settings.seed},
         )
-        return judge(Evidence(self._experiment, history, course.workload.plan, course.ends))
+        evidence = Evidence(
+            self._experiment, history, course.workload.plan, course.ends, is_complete=course.is_complete
+        )
+        return judge(evidence)
 
     def _result(
         self, course: Course, invariants: tuple[InvariantResult, ...], wall: datetime, whole_s: float
@@ -190,6 +194,7 @@ class Course:
         load_s: for how long events were offered from then on.
         counts: of events and records.
         ends: ends of all output partitions, after the workers have stopped.
+        is_complete: whether all that was offered was processed and read.
     """
 
     def __init__(
@@ -235,6 +240,8 @@ class Course:
         self.load_s = 0.0
         self.counts: dict[str, int] = {}
         self.ends: list[PartitionEnd] = []
+        self.is_complete = False
+        self._load_ended = 0.0
 
     def _specs(self) -> dict[str, WorkerSpec]:
         specs = self.workload.specs(_most_workers(self._experiment))
@@ -259,8 +266,14 @@ class Course:
                 self._workers.start(worker_name(number))
             self._workers.wait_until_whole(_START_S)
             self._under_load(plan)
+            self._note_failed_workers()
         self._told.phase("read everything")
-        self._read_all()
+        try:
+            self._read_all()
+        except HoldfastError as error:
+            # What was recorded is judged all the same; what nobody could read is no loss.
+            self.is_complete = False
+            self._trouble.append(f"not everything could be read: {error}")
 
     def _under_load(self, plan: tuple[PlannedFault, ...]) -> None:
         wanted = self._experiment.workload
@@ -283,9 +296,9 @@ class Course:
                 "unknown": load.unknown,
             }
             self._told.phase("process what is left")
-            stopped = time.monotonic()
+            self._load_ended = stopped = time.monotonic()
             within = self._experiment.drain_ms / 1000
-            self._until(lambda: parts.is_drained(stopped), within, "all processed")
+            self.is_complete = self._until(lambda: parts.is_drained(stopped), within, "all processed")
 
     def _break(self, plan: tuple[PlannedFault, ...], load: Offering) -> None:
         self.zero = time.monotonic()
@@ -301,10 +314,29 @@ class Course:
                     self._trouble.append(f"given up after {now - self.zero:.0f} s: {reason}")
                     break
                 time.sleep(_LOOK_S)
+        self._note_collisions(len(plan))
         self._told.phase("heal")
         self.load_s = time.monotonic() - self.zero
         self._heal()
         self._steady("after the last fault")
+
+    def _note_collisions(self, planned: int) -> None:
+        """Faults that were not done, as they turned out to be aimed at whom another one had.
+
+        Where faults come by chance that is chance, too, and counted; on a time line it is a mistake.
+        """
+        assert self._nemesis is not None
+        held = [done for done in self._nemesis.done if done.held_by_another]
+        if held and self._experiment.mix is not None:
+            self.counts["faults left out, as another had their target"] = len(held)
+        for done in held if self._experiment.mix is None else ():
+            self._trouble.append(
+                f"{done.planned.kind.name} at {done.planned.at_ms / 1000:g} s was not done: another fault "
+                f"was doing the same to {done.held_by_another}"
+            )
+        missing = planned - len(self._nemesis.done)
+        if missing and not self._trouble:
+            self._trouble.append(f"{missing} of {planned} planned faults were not begun")
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(
@@ -323,6 +355,18 @@ class Course:
             self._lab.brokers.start(name)
         for number in range(self._experiment.workload.workers):
             self._workers.start(worker_name(number))
+        try:
+            self._workers.wait_until_whole(self._experiment.steady_state.reached_within_ms / 1000)
+        except HoldfastError as error:
+            self._trouble.append(f"after the last fault: {error}")
+
+    def _note_failed_workers(self) -> None:
+        """A worker that gave up, or a shard that stopped, is told even where nothing is lost."""
+        for name, view in self._workers.views().items():
+            if view.state is WorkerState.FAILED:
+                self._trouble.append(f"{name} cannot go on: {view.error}")
+            for shard, why in view.shard_failures.items():
+                self._trouble.append(f"{name}: shard {shard} stopped: {why}")
 
     def _steady(self, when: str) -> bool:
         """Wait for the steady state; False, and trouble, if it does not come."""
@@ -368,7 +412,9 @@ class Course:
         return tuple(self._span(done) for done in self._done())
 
     def _done(self) -> list[Done]:
-        return sorted(self._nemesis.done, key=lambda done: done.began) if self._nemesis else []
+        """What was done; without what another fault was doing already."""
+        tried = self._nemesis.done if self._nemesis else []
+        return sorted((done for done in tried if not done.held_by_another), key=lambda done: done.began)
 
     def _span(self, done: Done) -> FaultSpan:
         ended = None if done.ended is None else round(done.ended - self.zero, 3)
@@ -386,10 +432,9 @@ class Course:
 
     def recovery(self) -> tuple[Any, ...]:
         """How the output went through it."""
-        end = self.zero + self.load_s + self._experiment.steady_state.reached_within_ms / 1000
-        blows = [Blow(done.began, done.ended or done.began) for done in self._done()]
+        blows = [Blow(place, done.began) for place, done in enumerate(self._done()) if not done.error]
         holders = (self.parts.owners, self.parts.leaders)
-        return recoveries(blows, self._watch.gaps(), self._watch.stale(), holders, end)
+        return recoveries(blows, self._watch.gaps(), self._watch.stale(), holders, self._load_ended)
 
     def samples(self) -> tuple[Any, ...]:
         """What the output was."""

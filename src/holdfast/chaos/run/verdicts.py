@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from holdfast.chaos.checker import Finding, Validity, Verdict, check
@@ -18,6 +18,8 @@ from holdfast.chaos.run.result import FoundProblem, InvariantResult
 from holdfast.chaos.workloads.bank_app import OPENING
 from holdfast.chaos.workloads.plans import WorkloadPlan
 from holdfast.errors import ChaosError
+
+_ORDER = ("valid", "unknown", "invalid")
 
 _LOG_RULES: Mapping[str, tuple[str, ...]] = {
     "no-lost-writes": ("lost-write",),
@@ -46,12 +48,14 @@ class Evidence:
         history: what happened.
         plan: what the workload's records mean to the fold, if there is one.
         ends: of all output partitions.
+        is_complete: whether all that was offered was processed and read; what is missing else is no loss.
     """
 
     experiment: Experiment
     history: History
     plan: WorkloadPlan | None
     ends: Sequence[PartitionEnd]
+    is_complete: bool = True
 
 
 def judge(evidence: Evidence) -> tuple[InvariantResult, ...]:
@@ -75,31 +79,50 @@ class _Judges:
 
     def judge(self, name: str) -> InvariantResult:
         """What became of a built-in claim."""
+        if name == "per-key-order" and self._evidence.plan is not None:
+            # Of the events as they were published, and of what was made of them.
+            published = _result(name, self._log(), _LOG_RULES[name], _operations(self._log()))
+            made = _result(name, self._fold(), ("fold-order",), _records(self._fold()))
+            return _both(published, made)
         if name in _LOG_RULES:
-            verdict = self._once("log", lambda: check(self._evidence.history))
-            return _result(name, verdict, _LOG_RULES[name], _operations(verdict))
-        if name in _FOLD_RULES and (plan := self._evidence.plan) is not None:
-            fold = Fold(plan.initial, plan.fold)
-            verdict = self._once("fold", lambda: check_fold_of(self._evidence.history, fold))
-            seen = verdict.metrics["fold"]
-            return _result(
-                name, verdict, _FOLD_RULES[name], f"{seen['inputs']:,} inputs, {seen['outputs']:,} outputs"
-            )
+            return _result(name, self._log(), _LOG_RULES[name], _operations(self._log()))
+        if name in _FOLD_RULES and self._evidence.plan is not None:
+            return _result(name, self._fold(), _FOLD_RULES[name], _records(self._fold()))
         if name == "conservation":
             verdict = self._once(
                 "bank", lambda: check_bank(self._evidence.history, opening=OPENING, minimum=0)
             )
+            # Money that is on its way to an account is missing until it arrives.
+            verdict = verdict if self._evidence.is_complete else _unsure(verdict, "bank-total")
             return _result(name, verdict, None, f"{verdict.metrics['bank']['postings']:,} postings")
         if name == "transactions-finished":
             verdict = self._once("finished", lambda: check_finished(self._evidence.ends))
             return _result(name, verdict, None, f"{len(self._evidence.ends)} partitions")
         raise ChaosError(f"the invariant {name} cannot be judged for this workload")
 
+    def _log(self) -> Verdict:
+        verdict = self._once("log", lambda: check(self._evidence.history))
+        return verdict if self._evidence.is_complete else _unsure(verdict, "lost-write", "unseen")
+
+    def _fold(self) -> Verdict:
+        plan = self._evidence.plan
+        assert plan is not None, "only asked for where there is a fold"
+        fold = Fold(plan.initial, plan.fold)
+        verdict = self._once("fold", lambda: check_fold_of(self._evidence.history, fold))
+        return verdict if self._evidence.is_complete else _unsure(verdict, "fold-lost")
+
     def own(self, invariants: Iterable[OwnInvariant]) -> Iterable[InvariantResult]:
         """What became of the experiment's own claims, each by itself."""
         for invariant in invariants:
-            verdict = check_invariants(self._evidence.history, [_of_user(invariant)])
-            yield _result(invariant.name, verdict, None, "")
+            try:
+                verdict = check_invariants(self._evidence.history, [of_user(invariant)])
+            except Exception as error:  # noqa: BLE001 - the user's query or function; the others are judged
+                text = f"it cannot be evaluated: {error}"
+                yield InvariantResult(
+                    invariant.name, "unknown", "", (FoundProblem("not-evaluated", "unknown", 1, (text,)),)
+                )
+            else:
+                yield _result(invariant.name, verdict, None, "")
 
     def _once(self, name: str, make: Callable[[], Verdict]) -> Verdict:
         if name not in self._verdicts:
@@ -107,7 +130,12 @@ class _Judges:
         return self._verdicts[name]
 
 
-def _of_user(invariant: OwnInvariant) -> SqlInvariant | PythonInvariant:
+def of_user(invariant: OwnInvariant) -> SqlInvariant | PythonInvariant:
+    """An invariant of an experiment's own, ready to be evaluated.
+
+    Raises:
+        ChaosError: its function cannot be found.
+    """
     if invariant.sql is not None:
         return SqlInvariant(invariant.name, invariant.sql, "operations")
     assert invariant.check is not None, "it is one of the two"
@@ -118,6 +146,28 @@ def _of_user(invariant: OwnInvariant) -> SqlInvariant | PythonInvariant:
         raise ChaosError(
             f"the invariant {invariant.name}: {invariant.check} cannot be found: {error}"
         ) from error
+
+
+def _unsure(verdict: Verdict, *rules: str) -> Verdict:
+    """A verdict in which what these rules found is not known: what is missing may have come later."""
+    why = "not all was processed and read in time"
+    findings = (
+        replace(finding, validity=Validity.UNKNOWN, why=why) if finding.rule in rules else finding
+        for finding in verdict.findings
+    )
+    return replace(verdict, findings=tuple(findings))
+
+
+def _both(one: InvariantResult, other: InvariantResult) -> InvariantResult:
+    """A claim that two checks are about."""
+    problems = tuple(dict.fromkeys((*one.problems, *other.problems)))
+    looked_at = ", ".join(filter(None, (one.looked_at, other.looked_at)))
+    return InvariantResult(one.name, max(one.validity, other.validity, key=_ORDER.index), looked_at, problems)
+
+
+def _records(verdict: Verdict) -> str:
+    seen = verdict.metrics["fold"]
+    return f"{seen['inputs']:,} inputs, {seen['outputs']:,} outputs"
 
 
 def _operations(verdict: Verdict) -> str:
@@ -135,8 +185,7 @@ def _result(name: str, verdict: Verdict, rules: Sequence[str] | None, looked_at:
         for finding in verdict.findings
         if rules is None or finding.rule in (*rules, "not-evaluated") or finding.validity is Validity.UNKNOWN
     )
-    order = ("valid", "unknown", "invalid")
-    validity = max((problem.validity for problem in problems), key=order.index, default="valid")
+    validity = max((problem.validity for problem in problems), key=_ORDER.index, default="valid")
     return InvariantResult(name, validity, looked_at, problems)
 
 

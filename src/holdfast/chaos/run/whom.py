@@ -112,8 +112,8 @@ class Whom:
                 return (f"worker-{target.number}",)
             case Role.SHARD_OWNER:
                 owner = self._in.owners.holder(str(target.number))
-                if owner is None:
-                    raise FaultFailed(f"shard {target.number} has no owner")
+                if owner is None or owner not in self._in.workers.names:
+                    raise FaultFailed(f"shard {target.number} has no owner now")
                 return (owner,)
             case _:
                 raise FaultFailed(f"this workload has no {target}")

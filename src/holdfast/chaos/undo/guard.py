@@ -2,7 +2,7 @@
 
 ``python -m holdfast.chaos.undo.guard JOURNAL`` waits until its standard input closes. The runner holds the
 other end of that pipe and nobody else does, so the kernel closes it however the runner ends. What is open in
-the journal then is undone. If the guard is killed as well, the next run or ``holdfast chaos heal`` does it.
+the journal then is undone. Who kills the guard as well, or the whole machine, has to undo it by hand.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from types import TracebackType
 from typing import Self
 
 from holdfast.chaos.undo.journal import Journal
+from holdfast.errors import FaultFailed
+
+UNDO_S = 60.0
+"""Seconds for the guard to undo everything, before it is given up."""
 
 
 class Guard:
@@ -25,6 +29,7 @@ class Guard:
     """
 
     def __init__(self, journal: Path) -> None:
+        self._journal = journal
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(journal)],
             stdin=subprocess.PIPE,
@@ -48,11 +53,22 @@ class Guard:
         self.close()
 
     def close(self) -> None:
-        """Let it undo what is open, and wait until it has."""
+        """Let it undo what is open, and wait until it has.
+
+        Raises:
+            FaultFailed: something could not be undone; tells what.
+        """
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        self._process.wait()
+        try:
+            code = self._process.wait(UNDO_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        if code != 0:
+            left = [f"{entry.fault} ({entry.action!r})" for entry in Journal(self._journal).open_entries()]
+            raise FaultFailed(f"could not be undone, and has to be by hand: {'; '.join(left)}")
 
 
 def main() -> None:

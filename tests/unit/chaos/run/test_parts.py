@@ -36,7 +36,7 @@ def test_a_change_to_nobody_is_no_takeover() -> None:
 
 def test_a_fault_is_over_when_every_partition_is_fresh_again() -> None:
     [found] = recoveries(
-        [Blow(10.0, 12.0)],
+        [Blow(0, 10.0)],
         gaps=[Interval(0, 9.9, 13.0), Interval(1, 10.5, 16.0), Interval(2, 1.0, 9.0)],
         stale=[Interval(0, 11.0, 13.0), Interval(1, 11.5, 16.5)],
         holders=[seen((1.0, {"0": "a"}), (13.5, {"0": "b"}))],
@@ -46,14 +46,14 @@ def test_a_fault_is_over_when_every_partition_is_fresh_again() -> None:
 
 
 def test_a_fault_that_the_output_does_not_notice_takes_no_time() -> None:
-    [found] = recoveries([Blow(10.0, 12.0)], [], [], [Holders()], end=60.0)
+    [found] = recoveries([Blow(0, 10.0)], [], [], [Holders()], end=60.0)
     assert (found.detection, found.longest_gap, found.back_to_normal) == (None, 0.0, 0.0)
 
 
 def test_trouble_that_comes_back_after_a_pause_is_not_part_of_the_recovery() -> None:
     """Such as when the broker that was killed comes back and leads again; the longest gap tells of it."""
     [found] = recoveries(
-        [Blow(10.0, 20.0)],
+        [Blow(0, 10.0)],
         gaps=[Interval(0, 10.0, 14.0), Interval(0, 21.0, 26.0)],
         stale=[Interval(0, 11.0, 14.0), Interval(0, 22.0, 26.0)],
         holders=[],
@@ -64,14 +64,28 @@ def test_trouble_that_comes_back_after_a_pause_is_not_part_of_the_recovery() -> 
 
 def test_short_pauses_between_troubles_do_not_end_them() -> None:
     [found] = recoveries(
-        [Blow(10.0, 20.0)], [], [Interval(0, 11.0, 14.0), Interval(3, 14.5, 19.0)], [], end=60.0
+        [Blow(0, 10.0)], [], [Interval(0, 11.0, 14.0), Interval(3, 14.5, 19.0)], [], end=60.0
     )
     assert found.back_to_normal == 9.0
 
 
 def test_a_fault_whose_trouble_lasts_into_the_next_has_no_recovery() -> None:
-    first, second = recoveries(
-        [Blow(10.0, 20.0), Blow(30.0, 31.0)], [], [Interval(0, 11.0, 35.0)], [], end=60.0
-    )
+    first, second = recoveries([Blow(0, 10.0), Blow(1, 30.0)], [], [Interval(0, 11.0, 35.0)], [], end=60.0)
     assert first.back_to_normal is None
     assert second.back_to_normal == 5.0
+
+
+def test_silence_after_the_load_has_ended_is_nobodys() -> None:
+    [found] = recoveries(
+        [Blow(3, 10.0)],
+        [Interval(0, 19.0, 90.0), Interval(1, 25.0, 90.0)],
+        [Interval(0, 12.0, 13.0)],
+        [],
+        end=20.0,
+    )
+    assert (found.fault, found.longest_gap, found.back_to_normal) == (3, 1.0, 3.0)
+
+
+def test_who_gets_back_what_nobody_had_meanwhile_has_not_taken_over() -> None:
+    holders = seen((1.0, {"t/0": "a"}), (2.0, {"t/0": NOBODY}), (3.0, {"t/0": "a", "t/1": "b"}))
+    assert holders.changed(1.5, 10.0) is None

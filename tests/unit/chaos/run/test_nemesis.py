@@ -1,0 +1,154 @@
+"""Faults happen at their times, are undone whatever happens, and what goes wrong is told."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from holdfast.chaos.experiment import PlannedFault, load, schedule
+from holdfast.chaos.faults.fault import Evidence, Fault
+from holdfast.chaos.run.faults import Aimed
+from holdfast.chaos.run.nemesis import Done, Nemesis
+from holdfast.chaos.undo.actions import Action, Delete
+from holdfast.chaos.undo.journal import Journal
+from holdfast.errors import FaultFailed
+
+HEAD = """
+name: one
+description: For tests.
+workload: {kind: sequence}
+time_limit: 60s
+invariants: [exactly-once]
+faults:
+"""
+
+
+class Recorded(Fault):
+    """A fault that does nothing but tell."""
+
+    def __init__(self, undone: Path, *, begin: Exception | None = None, end: Exception | None = None) -> None:
+        self.undone = undone
+        self._begin, self._end = begin, end
+        self.calls: list[str] = []
+
+    def undo(self) -> tuple[Action, ...]:
+        return (Delete(path=self.undone),)
+
+    def begin(self) -> Evidence:
+        self.calls.append("begin")
+        self.undone.touch()
+        if self._begin is not None:
+            raise self._begin
+        return {"done": True}
+
+    def end(self) -> Evidence:
+        self.calls.append("end")
+        if self._end is not None:
+            raise self._end
+        return {"undone": True}
+
+
+class Maker:
+    """Gives faults that are made by the test."""
+
+    def __init__(self, make: Callable[[PlannedFault], Aimed]) -> None:
+        self.make = make
+
+
+def planned(tmp_path: Path, *faults: str) -> tuple[PlannedFault, ...]:
+    """The plan of some faults."""
+    file = tmp_path / "one.yaml"
+    file.write_text(HEAD + "".join(f"  - {fault}\n" for fault in faults))
+    return schedule(load(file), 0)
+
+
+KILL = "{at: 0s, fault: broker.kill, target: leader, for: 1s}"
+
+
+def run(tmp_path: Path, maker: Maker, *faults: str, seconds: float = 0.3, **options: bool) -> list[Done]:
+    """Run a plan for a time, and return what was done."""
+    plan, journal = planned(tmp_path, *faults), Journal(tmp_path / "journal")
+    nemesis = Nemesis(plan, maker, journal, time.monotonic(), **options)  # type: ignore[arg-type]
+    with nemesis:
+        time.sleep(seconds)
+    assert journal.open_entries() == ()
+    return nemesis.done
+
+
+def test_a_fault_is_begun_and_ended_and_what_was_seen_is_told(tmp_path: Path) -> None:
+    fault = Recorded(tmp_path / "ballast")
+    [done] = run(tmp_path, Maker(lambda _: Aimed(fault, ("broker-1",))), KILL, seconds=1.2)
+    assert fault.calls == ["begin", "end"]
+    assert done.evidence == {"begin": {"done": True}, "end": {"undone": True}}
+    assert done.error == ""
+    assert done.ended is not None
+    assert done.ended - done.began >= 1.0
+
+
+@pytest.mark.parametrize("error", [FaultFailed("it takes root"), KeyError("broker-1"), OSError(28, "full")])
+def test_a_fault_that_does_not_happen_is_told_whatever_it_raises(tmp_path: Path, error: Exception) -> None:
+    """And what it did until then is undone."""
+    fault = Recorded(tmp_path / "ballast", begin=error)
+    [done] = run(tmp_path, Maker(lambda _: Aimed(fault, ("broker-1",))), KILL)
+    assert fault.calls == ["begin", "end"]
+    assert str(error) in done.error
+    assert "begin" not in done.evidence
+    assert not fault.undone.exists()
+
+
+def test_the_first_mistake_is_told_before_the_one_that_follows_from_it(tmp_path: Path) -> None:
+    fault = Recorded(tmp_path / "ballast", begin=FaultFailed("first"), end=RuntimeError("second"))
+    [done] = run(tmp_path, Maker(lambda _: Aimed(fault, ("broker-1",))), KILL)
+    assert done.error == "first; then RuntimeError: second"
+    assert done.ended is None
+    assert not fault.undone.exists()
+
+
+def test_a_role_that_nobody_has_is_told(tmp_path: Path) -> None:
+    def nobody(_: PlannedFault) -> Aimed:
+        raise FaultFailed("steps/0 has no leader")
+
+    [done] = run(tmp_path, Maker(nobody), KILL)
+    assert done.error == "steps/0 has no leader"
+    [done] = run(tmp_path, Maker(lambda _: Aimed(Recorded(tmp_path / "b"), ())), KILL)
+    assert done.error == "broker.kill leader: nobody is meant now"
+
+
+def test_a_fault_that_was_cut_short_is_told(tmp_path: Path) -> None:
+    fault = Recorded(tmp_path / "ballast")
+    [done] = run(tmp_path, Maker(lambda _: Aimed(fault, ("broker-1",))), KILL, seconds=0.2)
+    assert "of 1.0 s: the run ended before" in done.error
+    assert done.evidence["end"] == {"undone": True}
+
+
+def test_a_fault_that_lasts_until_it_is_stopped_is_not_cut_short(tmp_path: Path) -> None:
+    fault = Recorded(tmp_path / "ballast")
+    maker = Maker(lambda _: Aimed(fault, ("broker-1",)))
+    [done] = run(tmp_path, maker, KILL, seconds=0.2, until_stopped=True)
+    assert done.error == ""
+
+
+def test_two_faults_on_the_same_one_do_not_undo_each_other(tmp_path: Path) -> None:
+    """A leader that is the controller, too: only the one that comes first is done."""
+    begun, made = threading.Event(), []
+
+    class Waits(Recorded):
+        def begin(self) -> Evidence:
+            begun.set()
+            return super().begin()
+
+    def make(fault: PlannedFault) -> Aimed:
+        if fault.target is not None and fault.target.text == "controller":
+            assert begun.wait(5)
+        made.append(Waits(tmp_path / f"ballast-{len(made)}"))
+        return Aimed(made[-1], ("broker-1",))
+
+    freeze = "{at: 0s, fault: broker.freeze, target: controller, for: 1s}"
+    first, second = run(tmp_path, Maker(make), KILL, freeze, seconds=1.3)
+    held = first if first.planned.kind.name == "broker.freeze" else second
+    assert held.held_by_another == "broker-1"
+    assert sum(len(fault.calls) for fault in made) == 2
