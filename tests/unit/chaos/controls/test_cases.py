@@ -36,7 +36,7 @@ def result(*problems: FoundProblem, trouble: tuple[str, ...] = (), error: str = 
         counts={"published": 7},
         invariants=(InvariantResult("exactly-once", validity, "", problems),),
         trouble=trouble,
-        faults=(FaultSpan("worker.kill", "any", (), 0.0, 1.0, {}, error),),
+        faults=(FaultSpan("worker.kill", "any", ("worker-0",), 0.0, 1.0, {"begin": {}}, error),),
     )
 
 
