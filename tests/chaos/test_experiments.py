@@ -12,6 +12,7 @@ import pytest
 from holdfast.chaos.lab.clocks import find_library
 from tests.support.experiments import run
 from tests.support.packages import install
+from tests.support.privileges import as_root
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
@@ -62,8 +63,8 @@ invariants: [exactly-once, state-fold, conservation, no-lost-writes, transaction
     [
         ("kills", KILLS, 3),
         ("zombies", ZOMBIES, 2),
-        ("partitions", PARTITIONS, 3),
-        ("disks-and-clocks", DISKS_AND_CLOCKS, 3),
+        pytest.param("partitions", PARTITIONS, 3, marks=as_root),
+        pytest.param("disks-and-clocks", DISKS_AND_CLOCKS, 3, marks=as_root),
     ],
 )
 def test_nothing_is_lost_doubled_wrong_or_reordered(

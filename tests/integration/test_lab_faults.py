@@ -32,8 +32,9 @@ from holdfast.kafka.settings import producer_config
 from holdfast.record import TopicPartition
 from holdfast.topology import TopicSpec
 from tests.support.packages import install
+from tests.support.privileges import as_root
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180), as_root]
 
 TOPIC = "faults"
 BROKERS = ("broker-1", "broker-2", "broker-3")
