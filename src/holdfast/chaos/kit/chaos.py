@@ -109,7 +109,7 @@ class Chaos:
         cluster = dict([known.setting]) if known is not None and known.setting is not None else {}
         return {
             "cluster": cluster,
-            "workload": {"kind": "sequence", "workers": 99, "partitions": 999},
+            "workload": {"kind": "sequence", "workers": 64, "partitions": 9_999},
             "time_limit": "2h",
             "faults": [fault],
             "invariants": ["exactly-once"],
