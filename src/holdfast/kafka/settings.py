@@ -202,7 +202,8 @@ def producer_config(
             # The client refuses a record that could outlive its transaction.
             "delivery.timeout.ms": transaction_ms,
         }
-        ours |= {"socket.timeout.ms": SILENT_MS}
+        # The client takes no patience that is longer than its transactions.
+        ours |= {"socket.timeout.ms": min(SILENT_MS, transaction_ms)}
     return _merge(ours, common_config(bootstrap_servers, _not_of_groups(properties)), fixed)
 
 

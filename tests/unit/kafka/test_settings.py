@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+from confluent_kafka import Producer
 
 from holdfast.errors import SettingError
 from holdfast.kafka.settings import admin_config, client_log, consumer_config, producer_config
@@ -120,3 +121,10 @@ def test_the_clients_lines_about_one_broker_are_limited(caplog: pytest.LogCaptur
     client_log.error("%s [%s] %s", "FAIL", "x#consumer-1", refused.format(7901, 1, "No route to host"))
     client_log.error("a line of another shape")
     assert len(caplog.messages) == 5, caplog.messages
+
+
+@pytest.mark.parametrize("transaction_ms", [1_000, 3_500, 10_000, 60_000])
+def test_a_producer_with_transactions_of_any_length_can_be_made(transaction_ms: int) -> None:
+    """The client refuses a socket timeout that is longer than its transactions."""
+    config = producer_config("localhost:1", transactional_id="one", transaction_ms=transaction_ms)
+    Producer({**config, "log_level": 0})
