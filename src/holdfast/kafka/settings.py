@@ -66,10 +66,11 @@ this. It is also how soon a topic is noticed that was created, or made anew, und
 soon an admin client turns to another broker when the one that it takes for the controller has died."""
 
 SILENT_MS = 5_000
-"""How long a producer waits for the answer of a broker that may be suspended or cut off, in milliseconds. By
-itself it waits for half a minute, and for as long as a transaction lives (10 s) inside of one. Each wait
-that is given up costs a new producer and the transaction again, so it is longer than what a busy broker
-takes."""
+"""How long a producer without transactions waits for the answer of a broker that may be suspended or cut off,
+in milliseconds, before it asks again; by itself it waits for half a minute.
+
+One with transactions waits for as long as these live: the client would repeat the request that ends one, and
+the first, if it is only late, could end the next one (see docs/adr/0010)."""
 
 TRANSACTION_TIMEOUT_MS = 10_000
 """How long a transaction may be open, as in Kafka Streams."""
@@ -183,8 +184,6 @@ def producer_config(
         "linger.ms": 10,
         "compression.type": "lz4",
         "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
-        # A silent leader is left for its successor after this, not after 30 s; retries are idempotent.
-        "request.timeout.ms": SILENT_MS,
         # Bounds the memory of a producer whose brokers do not answer; beyond it, publish() waits.
         "queue.buffering.max.messages": 200_000,
         "queue.buffering.max.kbytes": 65_536,
@@ -195,15 +194,16 @@ def producer_config(
         "partitioner": PARTITIONER,
         "allow.auto.create.topics": False,
     }
-    if transactional_id is not None:
+    if transactional_id is None:
+        # A silent leader is left for its successor after this, not after 30 s; retries are idempotent.
+        ours["request.timeout.ms"] = SILENT_MS
+    else:
         fixed |= {
             "transactional.id": transactional_id,
             "transaction.timeout.ms": transaction_ms,
             # The client refuses a record that could outlive its transaction.
             "delivery.timeout.ms": transaction_ms,
         }
-        # The client takes no patience that is longer than its transactions.
-        ours |= {"socket.timeout.ms": min(SILENT_MS, transaction_ms)}
     return _merge(ours, common_config(bootstrap_servers, _not_of_groups(properties)), fixed)
 
 
