@@ -196,7 +196,8 @@ def producer_config(
     }
     if transactional_id is None:
         # A silent leader is left for its successor after this, not after 30 s; retries are idempotent.
-        ours["request.timeout.ms"] = SILENT_MS
+        # The second is for its questions: else it asks the silent one, if it knows no other, who leads now.
+        ours |= {"request.timeout.ms": SILENT_MS, "socket.timeout.ms": SILENT_MS}
     else:
         fixed |= {
             "transactional.id": transactional_id,
