@@ -22,6 +22,7 @@ from holdfast.chaos.faults.members import Ended, Rolled, Suspended
 from holdfast.chaos.faults.network import Disturbed
 from holdfast.chaos.lab.clocks import find_library
 from holdfast.chaos.lab.embedded import EmbeddedLab, LabSettings
+from holdfast.chaos.network.hosts import HOST_VARIABLE
 from holdfast.chaos.network.isolated import IsolatedNetwork, between
 from holdfast.chaos.network.links import LinkRule
 from holdfast.errors import ChaosError, ClusterError, FaultFailed
@@ -224,7 +225,7 @@ def test_one_worker_is_cut_off_and_the_others_are_not(lab: EmbeddedLab, network:
         "AdminClient({'bootstrap.servers': sys.argv[1], 'log_level': 0}).list_topics(timeout=3)"
     )
     command = [sys.executable, "-c", script, lab.cluster.bootstrap_servers]
-    as_worker = {**os.environ, **network.worker_environment("worker-0")}
+    as_worker = {**os.environ, HOST_VARIABLE: "worker-0"}
     assert subprocess.run(command, env=as_worker, check=False).returncode == 0
     fault.begin()
     assert subprocess.run(command, env=as_worker, check=False, capture_output=True).returncode != 0

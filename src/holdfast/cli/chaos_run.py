@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -25,6 +23,7 @@ from holdfast.cli.chaos_report import write_report
 from holdfast.cli.chaos_summary import print_run
 from holdfast.cli.cluster_progress import ClusterProgress
 from holdfast.cli.console import INTERRUPTED, err, out
+from holdfast.cli.orderly_end import orderly_signals
 from holdfast.errors import ChaosError
 
 RUNS = Path("chaos-runs")
@@ -106,25 +105,13 @@ def _new_folder(folder: Path, name: str, seed: int) -> Path:
 def _run(experiment: Experiment, settings: RunSettings) -> RunResult:
     err.print(escape(f"{experiment.name}, seed {settings.seed}, in {settings.folder}"), highlight=False)
     try:
-        with _orderly_signals(), ClusterProgress() as progress:
+        with orderly_signals(), ClusterProgress() as progress:
             result = Runner(experiment, settings, _Teller(), progress).run()
     except KeyboardInterrupt:
         err.print("[yellow]interrupted;[/] every fault is undone, workers and brokers are stopped.")
         raise typer.Exit(INTERRUPTED) from None
     print_run(out, result, write_report(settings.folder, result))
     return result
-
-
-@contextmanager
-def _orderly_signals() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal end the run in the same order as Ctrl-C."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Teller:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from holdfast.cli.console import INTERRUPTED, err, out
 from holdfast.cli.demo_report import DemoResult, ProcessorResult, print_report
 from holdfast.cli.demo_view import DemoView, Moment
 from holdfast.cli.feed import Arguments, Feed, SetOption, parse_arguments
+from holdfast.cli.orderly_end import orderly_signals
 from holdfast.cli.scan_progress import ScanProgress
 from holdfast.cli.topology import TopologyFile
 from holdfast.cli.workers_option import Workers
@@ -68,7 +68,7 @@ def demo(
     arguments = parse_arguments(settings or (), resolved.producers)
     view = DemoView(err)
     try:
-        with _orderly_signals(), _cluster(bootstrap_servers, view) as servers:
+        with orderly_signals(), _cluster(bootstrap_servers, view) as servers:
             result = Demo(resolved, servers, view, workers=workers, timeout=timeout).run(arguments)
     except KeyboardInterrupt:
         err.print("[yellow]interrupted;[/] workers and brokers are stopped.")
@@ -76,18 +76,6 @@ def demo(
     result.times = view.times
     if not print_report(out, result):
         raise typer.Exit(1)
-
-
-@contextlib.contextmanager
-def _orderly_signals() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal end the demo in the same order as Ctrl-C."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from holdfast.chaos.lab.base import Lab
 from holdfast.chaos.lab.workers import Workers, worker_name
-from holdfast.chaos.network.hosts import HOST_VARIABLE
 from holdfast.engine.plan import check_handler
 from holdfast.errors import ChaosError
 from holdfast.kafka.admin import TopicAdmin
@@ -83,12 +81,7 @@ class ApplicationUnderTest:
         """
         settings = LaunchSettings(self._lab.bootstrap_servers, self._home, "worker", workers)
         specs = worker_specs(self.topology, settings)
-        named = {
-            worker_name(number): replace(
-                spec, environment={**spec.environment, HOST_VARIABLE: worker_name(number)}
-            )
-            for number, spec in enumerate(specs)
-        }
+        named = {worker_name(number): spec for number, spec in enumerate(specs)}
         shards = sum(self.topology.partitions(name) for name in self.topology.native)
         with Workers(named, shards) as made:
             self._workers = made

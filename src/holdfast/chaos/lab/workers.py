@@ -15,17 +15,22 @@ from typing import Self
 import psutil
 
 from holdfast.chaos.lab import processes
+from holdfast.chaos.network.hosts import HOST_VARIABLE
 from holdfast.chaos.undo.actions import Action
 from holdfast.errors import FaultFailed
 from holdfast.runtime.supervisor import STOP_TIMEOUT_S, Supervisor, WorkerSpec, WorkerView
 
 _POLL_S = 0.05
-_GONE_S = 10.0
 
 
 def worker_name(index: int) -> str:
     """The name of a worker."""
     return f"worker-{index}"
+
+
+def on_host(spec: WorkerSpec, name: str) -> WorkerSpec:
+    """A worker that is the host `name` on an isolated network; on a plain one that means nothing."""
+    return replace(spec, environment={**spec.environment, HOST_VARIABLE: name})
 
 
 class Workers:
@@ -37,7 +42,7 @@ class Workers:
     """
 
     def __init__(self, specs: Mapping[str, WorkerSpec], shards: int) -> None:
-        self._slots = {name: _Slot(name, spec) for name, spec in specs.items()}
+        self._slots = {name: _Slot(name, on_host(spec, name)) for name, spec in specs.items()}
         self._shards = shards
 
     def __enter__(self) -> Self:

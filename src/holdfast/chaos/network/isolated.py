@@ -15,7 +15,6 @@ from holdfast.chaos.network.hosts import (
     BROKER_PORT,
     CLIENTS,
     CONTROLLER_PORT,
-    HOST_VARIABLE,
     Hosts,
     broker,
     broker_address,
@@ -97,10 +96,6 @@ class IsolatedNetwork(Housing):
     def command(self, node: NodeSpec, command: Sequence[str]) -> list[str]:
         """Start a broker in its namespace."""
         return ["nsenter", f"--net={self._namespace(broker(node.id))}", "--", *command]
-
-    def worker_environment(self, name: str) -> dict[str, str]:
-        """Variables that make a process the host `name` on this network."""
-        return {HOST_VARIABLE: name}
 
     def _namespace(self, host: str) -> str:
         return f"/proc/{self._switch.pid}/fd/{self._namespaces[host]}"

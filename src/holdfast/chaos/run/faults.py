@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from holdfast.chaos.faults.network import Disturbed
 from holdfast.chaos.lab.base import Lab
 from holdfast.chaos.lab.brokers import node_of
 from holdfast.chaos.lab.containers import ContainerBrokers
+from holdfast.chaos.lab.ports import Members
 from holdfast.chaos.lab.workers import Workers
 from holdfast.chaos.network.isolated import between
 from holdfast.chaos.network.links import LinkRule
@@ -77,33 +78,15 @@ class FaultMaker:
 
     def _of_brokers(self, what: str, planned: PlannedFault) -> Aimed:
         names = self._whom.brokers(_target(planned), planned.draw)
-        brokers = self._lab.brokers
-        match what:
-            case "freeze":
-                return Aimed(Suspended(brokers, names), names)
-            case "restart":
-                return Aimed(Rolled(brokers, names), names)
-            case "rolling":
-                return Aimed(Rolled(brokers, names, _number(planned, "pause") / 1000), names)
-            case _:
-                return Aimed(Ended(brokers, names, orderly=what == "stop"), names)
+        return Aimed(_of_members(what, planned, self._lab.brokers, names), names)
 
     def _of_workers(self, what: str, planned: PlannedFault) -> Aimed:
-        workers = self._workers
         if what == "scale":
             return self._scaled(int(_number(planned, "to")))
         names = self._whom.workers(_target(planned), planned.draw)
-        match what:
-            case "freeze":
-                return Aimed(Suspended(workers, names), names)
-            case "crash":
-                return Aimed(Crashed(workers, names), names)
-            case "restart":
-                return Aimed(Rolled(workers, names), names)
-            case "rolling":
-                return Aimed(Rolled(workers, names, _number(planned, "pause") / 1000), names)
-            case _:
-                return Aimed(Ended(workers, names, orderly=what == "stop"), names)
+        if what == "crash":
+            return Aimed(Crashed(self._workers, names), names)
+        return Aimed(_of_members(what, planned, self._workers, names), names)
 
     def _scaled(self, count: int) -> Aimed:
         running, names = self._workers.running, self._workers.names
@@ -187,6 +170,19 @@ class Added(Fault):
         for name in self._names:
             self._workers.stop(name)
         return {"stopped": list(self._names)}
+
+
+def _of_members(what: str, planned: PlannedFault, members: Members, names: Sequence[str]) -> Fault:
+    """What happens to brokers and workers alike."""
+    match what:
+        case "freeze":
+            return Suspended(members, names)
+        case "restart":
+            return Rolled(members, names)
+        case "rolling":
+            return Rolled(members, names, _number(planned, "pause") / 1000)
+        case _:
+            return Ended(members, names, orderly=what == "stop")
 
 
 def _target(planned: PlannedFault) -> Target:

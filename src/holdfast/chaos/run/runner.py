@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +19,6 @@ from holdfast.chaos.lab.base import Lab
 from holdfast.chaos.lab.containers import ContainerLab
 from holdfast.chaos.lab.embedded import EmbeddedLab, LabSettings
 from holdfast.chaos.lab.workers import Workers, worker_name
-from holdfast.chaos.network.hosts import HOST_VARIABLE
 from holdfast.chaos.run.aborting import Limits
 from holdfast.chaos.run.faults import FaultMaker
 from holdfast.chaos.run.machine import describe_machine, versions
@@ -36,7 +35,7 @@ from holdfast.errors import HoldfastError
 from holdfast.kafka.offsets import OffsetAdmin
 from holdfast.kafka.roles import BrokerRoles
 from holdfast.local.progress import Progress, Silent
-from holdfast.runtime.supervisor import WorkerSpec, WorkerState
+from holdfast.runtime.supervisor import WorkerState
 
 FRESH_S = 1.0
 """An output is fresh, for the table of recoveries, when its input was published so many seconds ago."""
@@ -233,7 +232,7 @@ class Course:
                 "inputs": [[topic, wanted.partitions] for topic in self.workload.inputs],
             }
         )
-        self._workers = Workers(self._specs(), self.workload.shards)
+        self._workers = Workers(self.workload.specs(_most_workers(experiment)), self.workload.shards)
         self._sampler: Sampler | None = None
         self._nemesis: Nemesis | None = None
         self.zero = time.monotonic()
@@ -242,15 +241,6 @@ class Course:
         self.ends: list[PartitionEnd] = []
         self.is_complete = False
         self._load_ended = 0.0
-
-    def _specs(self) -> dict[str, WorkerSpec]:
-        specs = self.workload.specs(_most_workers(self._experiment))
-        if self._lab.network is None:
-            return specs
-        return {
-            name: replace(spec, environment={**spec.environment, HOST_VARIABLE: name})
-            for name, spec in specs.items()
-        }
 
     def run(self, plan: tuple[PlannedFault, ...]) -> None:
         """Everything from the first topic to the last record.

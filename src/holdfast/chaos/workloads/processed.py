@@ -21,8 +21,9 @@ from holdfast.chaos.clients.loop.orders import (
     LoopOrders,
     Stream,
 )
-from holdfast.chaos.history import Isolation, Recorder, Step, read
+from holdfast.chaos.history import Recorder, read
 from holdfast.chaos.lab.workers import Workers, worker_name
+from holdfast.chaos.workloads.last_reader import LastReader
 from holdfast.chaos.workloads.plans import PROCESSOR, TopicPlan, WorkloadPlan
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.provision import provision
@@ -37,9 +38,6 @@ from holdfast.topology.model import ProcessorDecl
 
 HOLDFAST = "holdfast"
 """The engine that is ours; all others are loops."""
-
-_READ_AT_ONCE = 500
-"""Records of one poll in the history."""
 
 
 class ProcessedWorkload:
@@ -221,22 +219,15 @@ class ProcessedWorkload:
     ) -> Iterator[tuple[Message, Any]]:
         """The committed records of a topic. Reading the load's topic is in the history, as polls."""
         decode: Callable[..., Any] = EventDecoder((topic.event,)).decode
-        is_source = topic is self.plan.source
-        logs = [f"{topic.name}-{number}" for number in range(self.partitions)]
-        if is_source:
-            recorder.invoke("reader", "assign").ok(assigned=logs, sought=logs)
-        steps: list[Step] = []
+        reader = LastReader(recorder, topic.name, self.partitions) if topic is self.plan.source else None
         for message in scanner.topic(topic.name):
             event = decode(message.value(), message.headers(), message.key())
-            if is_source:
-                log = f"{topic.name}-{message.partition()}"
-                steps.append(read(log, event.n, key=getattr(event, topic.key), offset=message.offset()))
-                if len(steps) == _READ_AT_ONCE:
-                    _poll(recorder, steps)
-                    steps = []
+            if reader is not None:
+                log, key = reader.logs[message.partition()], getattr(event, topic.key)
+                reader.take(read(log, event.n, key=key, offset=message.offset()))
             yield message, event
-        if steps:
-            _poll(recorder, steps)
+        if reader is not None:
+            reader.end_poll()
 
     def _note(self, topic: TopicPlan, message: Message, event: Any, recorder: Recorder) -> None:
         key = getattr(event, topic.key)
@@ -272,7 +263,3 @@ class ProcessedWorkload:
 
 def _stream(topic: TopicPlan) -> Stream:
     return Stream(topic.name, f"{topic.event.__module__}:{topic.event.__name__}", topic.key)
-
-
-def _poll(recorder: Recorder, steps: list[Step]) -> None:
-    recorder.invoke("reader", "poll").ok(steps, isolation=Isolation.COMMITTED)

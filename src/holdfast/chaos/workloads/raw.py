@@ -11,8 +11,9 @@ from types import TracebackType
 from typing import Self
 
 from holdfast.chaos.clients.raw import RawSettings
-from holdfast.chaos.history import Isolation, Recorder, Step, read
+from holdfast.chaos.history import Recorder, read
 from holdfast.chaos.lab.workers import Workers, worker_name
+from holdfast.chaos.workloads.last_reader import LastReader
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.scan import LogScanner
 from holdfast.runtime.supervisor import WorkerSpec
@@ -20,7 +21,6 @@ from holdfast.topology import TopicSpec
 
 TOPIC = "logs"
 _NAME = "chaos.raw"
-_READ_AT_ONCE = 500
 
 
 class RawWorkload:
@@ -112,19 +112,14 @@ class RawWorkload:
 
     def record_end(self, recorder: Recorder) -> dict[str, int]:
         """Read all logs to their ends."""
-        logs = [f"{self.source}-{number}" for number in range(self.partitions)]
-        recorder.invoke("reader", "assign").ok(assigned=logs, sought=logs)
-        steps: list[Step] = []
+        reader = LastReader(recorder, self.source, self.partitions)
         count = 0
         for message in LogScanner(self._servers).topic(self.source):
             value = message.value()
             assert value is not None, "the clients write no tombstones"
-            steps.append(read(logs[message.partition()], int(value), offset=message.offset()))
+            reader.take(read(reader.logs[message.partition()], int(value), offset=message.offset()))
             count += 1
-            if len(steps) == _READ_AT_ONCE:
-                recorder.invoke("reader", "poll").ok(steps, isolation=Isolation.COMMITTED)
-                steps = []
-        recorder.invoke("reader", "poll").ok(steps, isolation=Isolation.COMMITTED)
+        reader.end_poll()
         return {self.source: count}
 
 
