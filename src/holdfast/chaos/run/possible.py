@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 from holdfast.chaos.clients.loop.orders import FAUST, FAUST_EXACTLY_ONCE
 from holdfast.chaos.experiment import Experiment
 from holdfast.chaos.run.verdicts import of_user
 from holdfast.chaos.workloads.choice import KINDS
 from holdfast.errors import ChaosError
-from holdfast.extras import with_extra
+from holdfast.extras import is_installed, with_extra
 
 _NOT_IN_FAUST = "bank"
 """It has one state that records of two topics change, under keys of their own."""
@@ -28,6 +26,8 @@ def require_possible(experiment: Experiment) -> None:
     if workload.kind not in KINDS:
         wrong.append((("workload", "kind"), f"a workload of kind `{workload.kind}`"))
     if workload.engine in (FAUST, FAUST_EXACTLY_ONCE):
+        if not is_installed("faust"):
+            raise ChaosError(f"the engine `{workload.engine}` needs faust-streaming: {with_extra('faust')}")
         if workload.kind == _NOT_IN_FAUST:
             wrong.append((("workload", "kind"), f"a `{workload.kind}` on the engine `{workload.engine}`"))
         wrong += [
@@ -37,9 +37,7 @@ def require_possible(experiment: Experiment) -> None:
         ]
     for invariant in experiment.own_invariants:
         of_user(invariant)
-    if importlib.util.find_spec("faust") is None:
-        raise ChaosError(f"the engine `{workload.engine}` needs faust-streaming: {with_extra('faust')}")
-    if importlib.util.find_spec("duckdb") is None:
+    if not is_installed("duckdb"):
         raise ChaosError(f"histories are checked with the package duckdb: {with_extra('chaos')}")
     if wrong:
         lines = (

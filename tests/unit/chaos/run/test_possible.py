@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,18 @@ def test_faust_can_be_run_on_what_it_can_be_written_for(tmp_path: Path, engine: 
     require_possible(experiment(tmp_path, f"{{kind: sequence, engine: {engine}}}"))
     with pytest.raises(ChaosError, match=rf"x\.yaml:3: a `bank` on the engine `{engine}` cannot be run"):
         require_possible(experiment(tmp_path, f"{{kind: bank, engine: {engine}}}"))
+
+
+@pytest.mark.parametrize("engine", ["holdfast", "faust"])
+def test_a_process_that_uses_faust_can_run_experiments(tmp_path: Path, engine: str) -> None:
+    importlib.import_module("faust")
+
+    require_possible(experiment(tmp_path, f"{{kind: sequence, engine: {engine}}}"))
+
+
+def test_only_the_engine_faust_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast.chaos.run.possible.is_installed", lambda package: package != "faust")
+
+    require_possible(experiment(tmp_path, "{kind: sequence, engine: holdfast}"))
+    with pytest.raises(ChaosError, match="the engine `faust` needs faust-streaming"):
+        require_possible(experiment(tmp_path, "{kind: sequence, engine: faust}"))
