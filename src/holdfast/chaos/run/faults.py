@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,9 +43,12 @@ class FaultMaker:
     """Makes faults on a lab.
 
     Args:
-        lab: the brokers and what they live in.
+        lab: the brokers, all of which run, and what they live in.
         workers: the workload's workers.
         whom: finds out whom targets mean.
+
+    Raises:
+        ClusterError: the brokers cannot be asked for their time, where their clocks can be set.
     """
 
     def __init__(self, lab: Lab, workers: Workers, whom: Whom) -> None:
@@ -54,8 +56,8 @@ class FaultMaker:
         self._workers = workers
         self._whom = whom
         self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
-        self._clocks: BrokerClocks | None = None
+        # Now, while all brokers are there: what asks for their time has a partition on each.
+        self._broker_clocks = _broker_clocks(lab) if lab.clocks is not None else None
 
     def make(self, planned: PlannedFault) -> Aimed:
         """Look up whom a fault hits now, and put it together.
@@ -136,11 +138,8 @@ class FaultMaker:
         clocks = self._lab.clocks
         if clocks is None:
             raise FaultFailed("clock.jump takes brokers whose clocks can be set")
-        with self._lock:
-            if self._clocks is None:
-                nodes = [node_of(name) for name in self._lab.brokers.names]
-                self._clocks = BrokerClocks(self._lab.bootstrap_servers, nodes)
-        asked = self._clocks
+        asked = self._broker_clocks
+        assert asked is not None, "clocks that can be set can be asked"
         names = self._whom.brokers(_target(planned), planned.draw)
         node = node_of(names[0])
         offset_s = _number(planned, "offset") / 1000
@@ -183,6 +182,10 @@ def _of_members(what: str, planned: PlannedFault, members: Members, names: Seque
             return Rolled(members, names, _number(planned, "pause") / 1000)
         case _:
             return Ended(members, names, orderly=what == "stop")
+
+
+def _broker_clocks(lab: Lab) -> BrokerClocks:
+    return BrokerClocks(lab.bootstrap_servers, [node_of(name) for name in lab.brokers.names])
 
 
 def _target(planned: PlannedFault) -> Target:

@@ -22,8 +22,17 @@ LEAST_SHARE = 0.5
 _ADD_UP = frozenset({Alters.LINK, Alters.DELAY, Alters.LOSS, Alters.RATE})
 """What several faults may do to one target at once."""
 
-_SAME = {Alters.WORKERS: Alters.WORKER}
-"""A worker that is added or taken away is started and stopped like any other."""
+_SAME = {
+    Alters.WORKERS: Alters.WORKER,
+    Alters.CLOCK: Alters.BROKER,
+    Alters.SPACE: Alters.BROKER,
+    Alters.STALLS: Alters.BROKER,
+}
+"""What cannot be done, or shown, to one that something else is done to.
+
+A worker that is added or taken away is started and stopped like any other; the clock and the disk of a broker
+that does not run are nobody's.
+"""
 
 
 @dataclass(slots=True)

@@ -9,6 +9,9 @@ from holdfast.chaos.clients.output_watch import Interval
 from holdfast.chaos.run.parts import Holders
 from holdfast.chaos.run.result import Recovery
 
+FRESH_S = 1.0
+"""An output is fresh, for the table of recoveries, when its input was published so many seconds ago."""
+
 PAUSE_S = 1.0
 """Times without freshness that are nearer to each other than that are one."""
 
@@ -48,7 +51,7 @@ def recoveries(
                 blow.place,
                 min(changes) - blow.began if changes else None,
                 max((_within(gap, blow.began, until) for gap in gaps), default=0.0),
-                _back(blow, troubles, until),
+                _back(blow, troubles, until, end),
             )
         )
     return tuple(found)
@@ -59,16 +62,24 @@ def _clipped(interval: Interval, end: float) -> Interval:
 
 
 def _within(gap: Interval, began: float, until: float) -> float:
-    """The length of a gap that was there in some time; 0 if it was not."""
-    return gap.ended - gap.began if began < gap.ended and gap.began < until else 0.0
+    """The length of a gap, if it was there in some time.
+
+    Of one that is there for less than `PAUSE_S` only that: it is the last output before the next fault, or
+    the first one after the last.
+    """
+    share = min(gap.ended, until) - max(gap.began, began)
+    return gap.ended - gap.began if share >= PAUSE_S else max(share, 0.0)
 
 
-def _back(blow: Blow, troubles: Sequence[tuple[float, float]], until: float) -> float | None:
-    """Seconds until all was fresh again after the first trouble; 0 if there was none."""
+def _back(blow: Blow, troubles: Sequence[tuple[float, float]], until: float, end: float) -> float | None:
+    """Seconds until all was fresh again after the first trouble; 0 if there was none.
+
+    None if the next fault came before trouble could show.
+    """
     for began, ended in troubles:
         if blow.began < ended and began < until:
             return ended - blow.began if ended < until else None
-    return 0.0
+    return 0.0 if until == end or until - blow.began >= PAUSE_S + FRESH_S else None
 
 
 def _joined(stale: Iterable[Interval]) -> list[tuple[float, float]]:

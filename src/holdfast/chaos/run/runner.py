@@ -24,7 +24,7 @@ from holdfast.chaos.run.faults import FaultMaker
 from holdfast.chaos.run.machine import describe_machine, versions
 from holdfast.chaos.run.nemesis import Done, Nemesis
 from holdfast.chaos.run.parts import Observation
-from holdfast.chaos.run.recovery import Blow, recoveries
+from holdfast.chaos.run.recovery import FRESH_S, Blow, recoveries
 from holdfast.chaos.run.result import FaultSpan, InvariantResult, RunResult
 from holdfast.chaos.run.sampling import Sampler
 from holdfast.chaos.run.verdicts import Evidence, judge
@@ -36,9 +36,6 @@ from holdfast.kafka.offsets import OffsetAdmin
 from holdfast.kafka.roles import BrokerRoles
 from holdfast.local.progress import Progress, Silent
 from holdfast.runtime.supervisor import WorkerState
-
-FRESH_S = 1.0
-"""An output is fresh, for the table of recoveries, when its input was published so many seconds ago."""
 
 HISTORY = "history"
 _LOOK_S = 0.1

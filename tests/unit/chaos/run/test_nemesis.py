@@ -152,3 +152,22 @@ def test_two_faults_on_the_same_one_do_not_undo_each_other(tmp_path: Path) -> No
     held = first if first.planned.kind.name == "broker.freeze" else second
     assert held.held_by_another == "broker-1"
     assert sum(len(fault.calls) for fault in made) == 2
+
+
+def test_nothing_is_done_to_the_clock_of_a_broker_that_does_not_run(tmp_path: Path) -> None:
+    killed, made = threading.Event(), []
+
+    class Kills(Recorded):
+        def begin(self) -> Evidence:
+            killed.set()
+            return super().begin()
+
+    def make(fault: PlannedFault) -> Aimed:
+        if fault.kind.name == "clock.jump":
+            assert killed.wait(5)
+        made.append(Kills(tmp_path / f"ballast-{len(made)}"))
+        return Aimed(made[-1], ("broker-1",))
+
+    jump = "{at: 0s, fault: clock.jump, target: any, offset: 2h, for: 1s}"
+    held = [done for done in run(tmp_path, Maker(make), KILL, jump, seconds=1.3) if done.held_by_another]
+    assert [done.planned.kind.name for done in held] == ["clock.jump"]

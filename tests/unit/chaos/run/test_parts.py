@@ -89,3 +89,16 @@ def test_silence_after_the_load_has_ended_is_nobodys() -> None:
 def test_who_gets_back_what_nobody_had_meanwhile_has_not_taken_over() -> None:
     holders = seen((1.0, {"t/0": "a"}), (2.0, {"t/0": NOBODY}), (3.0, {"t/0": "a", "t/1": "b"}))
     assert holders.changed(1.5, 10.0) is None
+
+
+def test_the_last_output_before_the_next_fault_is_no_part_of_its_gap() -> None:
+    """A partition was seen last just before the second fault: all of its silence is the second one's."""
+    first, second = recoveries([Blow(0, 10.0), Blow(1, 30.0)], [Interval(0, 29.8, 47.0)], [], [], end=60.0)
+    assert round(first.longest_gap, 3) == 0.2
+    assert round(second.longest_gap, 3) == 17.2
+
+
+def test_what_followed_from_a_fault_is_not_known_if_the_next_one_came_at_once() -> None:
+    first, second = recoveries([Blow(0, 10.0), Blow(1, 10.5)], [], [Interval(0, 12.0, 16.0)], [], end=60.0)
+    assert first.back_to_normal is None
+    assert second.back_to_normal == 5.5
