@@ -1,0 +1,1 @@
+"""The series behind docs/reliability.md: every fault by chance, on every workload, with many seeds."""

@@ -1,0 +1,118 @@
+"""From the runs of a series to the tables of docs/reliability.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.chaos.plan import Kind
+from holdfast.chaos.report.recovery import spread
+from holdfast.chaos.run.result import RunResult
+
+_NONE = "–"
+
+
+@dataclass
+class Series:
+    """All runs of one workload on one engine.
+
+    Attributes:
+        kind: the workload and the engine.
+        runs: what they were, by seed.
+    """
+
+    kind: Kind
+    runs: dict[int, RunResult] = field(default_factory=dict)
+
+    def count(self, validity: str) -> int:
+        """How many runs have that verdict."""
+        return sum(run.validity == validity for run in self.runs.values())
+
+    @property
+    def events(self) -> int:
+        """Published in all runs."""
+        return sum(run.counts.get("published", 0) for run in self.runs.values())
+
+    @property
+    def faults(self) -> int:
+        """Done in all runs."""
+        return sum(not fault.error for run in self.runs.values() for fault in run.faults)
+
+    @property
+    def unknown_sends(self) -> int:
+        """Sends whose fate their clients do not know."""
+        return sum(run.counts.get("unknown", 0) for run in self.runs.values())
+
+
+Times = Mapping[str, Sequence[float]]
+"""Seconds by fault."""
+
+
+def read(home: Path, kinds: Iterable[Kind]) -> list[Series]:
+    """The runs that are there; of runs with the same seed the last one."""
+    found = []
+    for kind in kinds:
+        series = Series(kind)
+        for path in sorted(home.glob(f"chaos-runs/{kind.name}-2*-seed-*/run.json")):
+            result = RunResult.load(path)
+            series.runs[result.seed] = result
+        if series.runs:
+            found.append(series)
+    return found
+
+
+def verdicts(found: Iterable[Series]) -> str:
+    """What became of the runs, as Markdown."""
+    lines = [
+        "| workload | engine | runs | valid | invalid | unknown | events | faults | sends of unknown fate |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for one in found:
+        counts = (one.count(validity) for validity in ("valid", "invalid", "unknown"))
+        figures = (len(one.runs), *counts, one.events, one.faults, one.unknown_sends)
+        texts = (one.kind.workload, one.kind.engine, *(f"{figure:,}" for figure in figures))
+        lines.append(f"| {' | '.join(texts)} |")
+    return "\n".join(lines)
+
+
+def recovery(found: Sequence[Series], *, by: str) -> str:
+    """Back to normal and longest gap of each fault, one column for each series, as Markdown.
+
+    Args:
+        found: the series.
+        by: what tells them apart: `workload` or `engine`.
+    """
+    names = [getattr(one.kind, by) for one in found]
+    back, gaps = (
+        [_times(one, "back_to_normal") for one in found],
+        [_times(one, "longest_gap") for one in found],
+    )
+    head = [
+        "fault",
+        *(f"{name}: back to normal" for name in names),
+        *(f"{name}: longest gap" for name in names),
+    ]
+    lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
+    for fault in sorted({fault for times in gaps for fault in times}):
+        cells = [_cell(times.get(fault, ())) for times in (*back, *gaps)]
+        lines.append(f"| `{fault}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _times(series: Series, what: str) -> Times:
+    times: dict[str, list[float]] = {}
+    for run in series.runs.values():
+        for each in run.recovery:
+            fault = run.faults[each.fault]
+            found = times.setdefault(f"{fault.kind} {fault.target}".strip(), [])
+            if (seconds := getattr(each, what)) is not None:
+                found.append(seconds)
+    return times
+
+
+def _cell(times: Sequence[float]) -> str:
+    found = spread(times)
+    if found is None:
+        return _NONE
+    return f"{found.p50:.1f} / {found.p95:.1f} / {found.longest:.1f} ({found.count})"
