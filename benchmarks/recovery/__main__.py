@@ -18,8 +18,8 @@ from rich.table import Table
 from benchmarks import report
 from benchmarks.compare import RESULTS
 from benchmarks.recovery.faults import FAULTS, Fault
-from benchmarks.recovery.gaps import OutputWatch
 from benchmarks.recovery.lab import Lab
+from holdfast.chaos.clients.output_watch import OutputWatch
 from holdfast.local.cluster import EmbeddedCluster
 from tests.support.fold import assert_exactly_once
 from tests.support.load import Load
@@ -75,36 +75,35 @@ def measure(fault: Fault, runs: int, rate: int, fresh_s: float) -> Series:
             lab.start(0, 1)
             lab.fill(fault.keys)
             with Load(lab.app, rate=rate, keys=fault.keys, tick=BURST_S), lab.watch(fresh_s) as watch:
-                gaps = [_one(lab, watch, fault, number) for number in range(runs)]
+                gaps = [_one(lab, watch, fault, number, fresh_s) for number in range(runs)]
             lab.until(lambda: lab.app.lag() == 0, "everything is processed")
         finally:
             lab.stop_all()
         return Series(fault.name, fault.title, fault.bar, gaps, assert_exactly_once(lab.app))
 
 
-def _one(lab: Lab, watch: OutputWatch, fault: Fault, number: int) -> float:
-    _settle(lab, watch)
+def _one(lab: Lab, watch: OutputWatch, fault: Fault, number: int, fresh_s: float) -> float:
+    _settle(lab, watch, fresh_s)
     lab.let_run(QUIET_S)
     lab.until(lab.is_warm, "warm standbys")
-    lab.begin = watch.begin
-    watch.begin()
+    lab.begin()
     fault.act(lab, number)
-    _settle(lab, watch)
-    gap = watch.longest()
+    _settle(lab, watch, fresh_s)
+    gap = watch.longest_gap(lab.began)
     console.print(f"{fault.name} {number + 1}: {gap:.2f} s")
     fault.mend(lab, number)
     return gap
 
 
-def _settle(lab: Lab, watch: OutputWatch) -> None:
+def _settle(lab: Lab, watch: OutputWatch, fresh_s: float) -> None:
     """Wait until the output is fresh, and stays so for a while."""
     since = time.monotonic()
 
     def steady() -> bool:
         nonlocal since
-        if not watch.is_fresh():
+        if not watch.fresh_within(fresh_s):
             since = time.monotonic()
-        return time.monotonic() - since >= watch.fresh_s + STEADY_S
+        return time.monotonic() - since >= fresh_s + STEADY_S
 
     lab.until(steady, "fresh output")
 

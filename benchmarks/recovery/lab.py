@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.recovery.gaps import OutputWatch
+from holdfast.chaos.clients.output_watch import OutputWatch
 from holdfast.local.cluster import EmbeddedCluster
 from holdfast.runtime.supervisor import Supervisor
 from tests.support.application import Application
@@ -33,7 +33,7 @@ class Lab:
         options: keys of the processor.
 
     Attributes:
-        begin: begins the measured time anew, for faults of which only the end is measured.
+        began: since when the output is measured, on the monotonic clock.
     """
 
     def __init__(self, cluster: EmbeddedCluster, folder: Path, name: str, **options: object) -> None:
@@ -44,9 +44,13 @@ class Lab:
         )
         self.app.provision()
         self.workers: dict[int, Supervisor] = {}
-        self.begin: Callable[[], None] = lambda: None
+        self.began = time.monotonic()
         self._copies = SHARDS * int(str(options.get("standby", 0)))
         self._specs = self.app.specs("worker", SLOTS)
+
+    def begin(self) -> None:
+        """Measure from now on; once more for faults of which only the end is measured."""
+        self.began = time.monotonic()
 
     def watch(self, fresh_s: float) -> OutputWatch:
         """Watch the output, which is fresh when its input is so many seconds old, or fewer."""
