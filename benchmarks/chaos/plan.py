@@ -56,6 +56,10 @@ class Kind:
         workload, invariants = WORKLOADS[self.workload]
         if self.engine != "holdfast":
             workload = {**workload, "engine": self.engine}
+        if self.workload == "raw":
+            # Its clients assign partitions to themselves.
+            mix = declared["random"]
+            mix["choose"] = [one for one in mix["choose"] if one.get("target") != "group coordinator"]
         declared |= {"name": self.name, "workload": workload, "invariants": invariants}
         path = folder / f"{self.name}.yaml"
         path.write_text(yaml.safe_dump(declared, sort_keys=False, width=100), encoding="utf-8")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from threading import Lock, Thread
@@ -23,6 +23,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from holdfast.errors import ClusterError, OutputRefused
+from holdfast.kafka.departures import Departures
 from holdfast.kafka.errors import FENCED, mapped, translate
 from holdfast.kafka.lost_requests import LostRequests
 from holdfast.kafka.positions import NoteOf, no_note, noted
@@ -56,8 +57,11 @@ _OF_TOPIC = frozenset(
 """Answers that another try does not change, but which are about the topic, or who writes to it."""
 _REPORTED_UNITS = 64
 """Units after a refused one of which every record is reported: in one of them it is found which it was."""
+_LONG_S = 1.0
+"""Seconds after which the acknowledgement of records takes long: is a broker gone? That is asked then."""
 _OFFSETS_S = 2.0
-"""Seconds after which the answer to a unit's offsets takes long, if a connection was lost."""
+"""Seconds after which the answer to a unit's offsets, or to its commit, takes long, if a connection was lost
+or a broker is gone."""
 _SILENT_S = 8.0
 """Seconds after which it takes long in any case: most of what a transaction lives for."""
 _REPLACEMENTS = 3
@@ -77,7 +81,7 @@ class _Asked:
     def __init__(self) -> None:
         self._lock = Lock()
         self._since = math.inf
-        self._is_committing = False
+        self._committing_since = math.inf
         self._is_unawaited = False
 
     def __enter__(self) -> None:
@@ -91,6 +95,11 @@ class _Asked:
         """Seconds since the offsets were asked for; negative outside of the block."""
         return time.monotonic() - self._since
 
+    @property
+    def waited_for_commit(self) -> float:
+        """Seconds since the commit was asked for; negative before that."""
+        return time.monotonic() - self._committing_since
+
     def commit(self) -> None:
         """The commit is what comes next.
 
@@ -100,12 +109,12 @@ class _Asked:
         with self._lock:
             if self._is_unawaited:
                 raise _Unawaited
-            self._is_committing = True
+            self._committing_since = time.monotonic()
 
     def stop_waiting(self) -> bool:
         """Have the unit end with `_Unawaited`, without a commit; False when that was asked for already."""
         with self._lock:
-            self._is_unawaited = not self._is_committing
+            self._is_unawaited = self._committing_since == math.inf
             return self._is_unawaited
 
 
@@ -124,6 +133,8 @@ class TransactionalWriter(ClientWriter):
             whether to ask for a report of every record, so that the first refusal names its topic already.
         unless: why the transactional id must not be taken over any more; asked again and again, on another
             thread, until it was. Whoever has a successor by then would fence it.
+        present: asks which brokers there are; with it, a unit that waits for one that has left the cluster is
+            given up.
 
     Raises:
         ClusterError: the client refuses the settings.
@@ -138,7 +149,9 @@ class TransactionalWriter(ClientWriter):
         replaces: bool = True,
         tells_refused: bool = False,
         unless: Callable[[], object] | None = None,
+        present: Callable[[], Collection[int]] | None = None,
     ) -> None:
+        self._present = present
         self._tells_refused = tells_refused
         self._final = OF_RECORD | _OF_TOPIC if tells_refused else OF_RECORD
         self._reported_units = 0
@@ -154,7 +167,12 @@ class TransactionalWriter(ClientWriter):
     def _connect(self) -> Producer:
         self._lost = LostRequests(client_log)
         self._settings = self._lost.settings(self._settings)
+        self._departures = None if self._present is None else Departures(self._present)
         return super()._connect()
+
+    def _who_left(self) -> str:
+        """Which broker has left the cluster since the client was made; asked when something takes long."""
+        return "" if self._departures is None else self._departures.look()
 
     def _forget(self) -> None:
         """Begin with a unit of which nothing was refused."""
@@ -259,9 +277,17 @@ class TransactionalWriter(ClientWriter):
         """Wait until each record of the unit is acknowledged or given up, or a connection is lost.
 
         Then the unit is done again whatever becomes of its records. While the partitions of a broker that is
-        gone have no leader yet, a new client can begin to end the transaction.
+        gone have no leader yet, a new client can begin to end the transaction. One that is suspended keeps
+        its connections: that it has left the cluster counts as much.
         """
-        flush(client, self._timeout, unless=lambda: lost.reason)
+        began, left = time.monotonic(), self._departures
+
+        def hopeless() -> str:
+            if not lost.reason and left is not None and time.monotonic() - began > _LONG_S:
+                lost.reason = left.look()
+            return lost.reason
+
+        flush(client, self._timeout, unless=hopeless)
 
     def stop_waiting(self, *, is_late: bool = False) -> Ending | None:
         """Give up the unit if its offsets are not answered for long: 2 s after a lost connection, else 8 s.
@@ -271,13 +297,20 @@ class TransactionalWriter(ClientWriter):
         new one is only when something changes about its other connections (2.16.0,
         `rd_kafka_coord_req_fsm`). Not every such loss is in its log.
 
+        A broker that has left the cluster counts as a lost connection. If the commit was asked for by then,
+        its outcome is unknown, as it would be when the client gave up.
+
         A unit that is late is given up too unless its commit was asked for: were it only called unknown,
         shards could be restored from before it, and it be committed after that.
         """
         waited = self._asked.waited
+        if self._asked.waited_for_commit >= _OFFSETS_S and not is_late and (left := self._who_left()):
+            self._lost.reason = self._lost.reason or left
+            return Ending(Outcome.UNKNOWN, left)
         if waited < _OFFSETS_S and not is_late:
             return None
         serve(self._client)  # logs are handed out by the client's calls
+        self._lost.reason = self._lost.reason or self._who_left()
         is_silent = waited >= _SILENT_S or is_late
         if not (is_silent or self._lost.reason) or not self._asked.stop_waiting():
             return None
@@ -339,6 +372,8 @@ class TransactionalWriter(ClientWriter):
             ending.set_exception(error)
         else:
             ending.set_result(is_ours)
+            if (left := self._departures) is not None and client is self._client:
+                left.note()
 
     def _abort(self, client: Producer, cause: KafkaException | None) -> Ending:
         failure = cause.args[0] if cause else None

@@ -68,6 +68,9 @@ def _failover() -> dict[str, str]:
         "replica.fetch.backoff.ms": "100",
         # A broker that hangs without closing its connections leaves the in-sync set after 5 s, not 30 s.
         "replica.lag.time.max.ms": "5000",
+        # Nor does it hold up the end of transactions: their coordinator waits so long for it to take the
+        # markers before it asks who leads now, and refuses the next transaction of the same id meanwhile.
+        "request.timeout.ms": "5000",
         # The first consumer of a group starts at once; joiners later rebalance as usual.
         "group.initial.rebalance.delay.ms": "0",
         # Tests of failover ask for short sessions; the default floor is 6 s.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from holdfast.engine.processor_plan import ProcessorPlan
 from holdfast.kafka.at_least_once import AtLeastOnceWriter
 from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
 from holdfast.kafka.control_log import ControlLog
+from holdfast.kafka.departures import present_brokers
 from holdfast.kafka.group_settings import set_session
 from holdfast.kafka.groups import GroupAdmin, partitions_of
 from holdfast.kafka.members import Group
@@ -100,7 +102,8 @@ def build_worker(
     notes = OwnerNotes(topics.id_of, owner=owner, changelogs=changelogs)
     late = _LateConsumer(notes)
     writer_settings = _writer_settings(decl, identity, {**record_sizes(declared, decl), **declared.kafka})
-    writer = _writer(decl, writer_settings, late)
+    present = partial(present_brokers, identity.bootstrap_servers, declared.kafka, decl.reads[0])
+    writer = _writer(decl, writer_settings, late, present)
 
     def connect(listener: OwnershipListener) -> ShardConsumer:
         late.consumer = ShardConsumer(settings, decl.reads[0], listener)
@@ -263,10 +266,15 @@ def _writer_settings(
     }
 
 
-def _writer(decl: ProcessorDecl, settings: Mapping[str, Any], late: _LateConsumer) -> UnitWriter:
+def _writer(
+    decl: ProcessorDecl,
+    settings: Mapping[str, Any],
+    late: _LateConsumer,
+    present: Callable[[], frozenset[int]],
+) -> UnitWriter:
     if decl.guarantee == "at-least-once":
         return AtLeastOnceWriter(settings, CALL_TIMEOUT_S, late)
-    return TransactionalWriter(settings, CALL_TIMEOUT_S, late.note_of)
+    return TransactionalWriter(settings, CALL_TIMEOUT_S, late.note_of, present=present)
 
 
 def _predecessors(

@@ -39,3 +39,10 @@ def test_nobody_waits_for_offsets_outside_of_the_block() -> None:
     with asked:
         assert asked.waited >= 0
     assert asked.waited < 0
+
+
+def test_the_wait_for_a_commit_begins_when_it_is_asked_for() -> None:
+    asked = _Asked()
+    assert asked.waited_for_commit < 0
+    asked.commit()
+    assert asked.waited_for_commit >= 0

@@ -181,8 +181,8 @@ def offsets_outside() -> list[Patch]:
 
     original = assembly._writer
 
-    def writer(decl: Any, settings: Any, late: Any) -> Any:
-        made = original(decl, settings, late)
+    def writer(decl: Any, settings: Any, late: Any, present: Any) -> Any:
+        made = original(decl, settings, late, present)
         made.__class__ = Outside
         made.late = late  # type: ignore[attr-defined]
         return made
