@@ -268,6 +268,10 @@ class EmbeddedClusterError(ClusterError):
     """The local brokers cannot be started, found or stopped."""
 
 
+class JavaProgramError(HoldfastError):
+    """A Java program of ours cannot be built or run here: a JDK, Maven or one of its libraries is missing."""
+
+
 class ContainerError(ClusterError):
     """Brokers in containers, or their images, cannot be made, found or changed."""
 
