@@ -124,6 +124,19 @@ def noted(positions: Mapping[TopicPartition, int], note_of: NoteOf) -> list[Clie
     ]
 
 
+def note_beside(position: ClientPartition) -> str | None:
+    """What is noted beside a position that the client read; None if it is another program's and unreadable.
+
+    The client takes notes for C strings. It writes the final zero of its own, but those of a Java client have
+    none, and it reads on into the memory behind them (https://github.com/confluentinc/librdkafka/issues/4649).
+    """
+    try:
+        note: str | None = position.metadata
+    except UnicodeDecodeError:
+        return None
+    return note
+
+
 def read(offset: int, metadata: str | None, id_: str | None) -> Committed:
     """A position as the brokers keep it.
 

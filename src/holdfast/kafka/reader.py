@@ -23,7 +23,7 @@ from holdfast.errors import ClusterError
 from holdfast.kafka.ends import EndsQuestion
 from holdfast.kafka.errors import mapped, translate
 from holdfast.kafka.members import GroupQuestion
-from holdfast.kafka.positions import Committed, TopicId, read
+from holdfast.kafka.positions import Committed, TopicId, note_beside, read
 from holdfast.kafka.probe import PROBE_NAME
 from holdfast.kafka.settings import GROUP_PROTOCOL
 from holdfast.record import Message, TopicPartition
@@ -129,7 +129,7 @@ class PartitionReader:
         for each in found:
             place = TopicPartition(each.topic, each.partition)
             id_ = topic_id(each.topic) if topic_id is not None else None
-            standing[place] = read(each.offset, each.metadata, id_)
+            standing[place] = read(each.offset, note_beside(each), id_)
             if each.offset >= 0 and standing[place].offset is None:
                 log.warning("%s: offset %d is of an earlier topic of that name", place, each.offset)
         return standing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.kafka.positions import Committed, Note, Role, noted, read
+from holdfast.kafka.positions import Committed, Note, Role, note_beside, noted, read
 from holdfast.record import TopicPartition
 
 PLACE = TopicPartition("orders", 3)
@@ -50,6 +50,20 @@ def test_a_replay_that_is_over_is_not_noted() -> None:
 def test_other_notes_say_nothing(metadata: str | None) -> None:
     """The position counts as it is, and nobody knows whether the group may be live."""
     assert read(7, metadata, ID) == Committed(7, 0, role=Role.UNKNOWN)
+
+
+class OfAJavaClient:
+    """A position whose note has no end, as the client gives it: what was in memory behind it follows."""
+
+    @property
+    def metadata(self) -> str:
+        return b"AgAAAaFzzs2L\xd4\x01".decode()
+
+
+def test_a_note_that_the_client_cannot_read_is_as_good_as_none() -> None:
+    assert note_beside(OfAJavaClient()) is None
+    [written] = noted({PLACE: 7}, lambda _: Note(ID))
+    assert note_beside(written) == written.metadata
 
 
 def test_a_note_of_the_first_form_is_understood() -> None:
