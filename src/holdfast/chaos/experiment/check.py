@@ -7,7 +7,11 @@ from collections.abc import Iterator
 
 from holdfast.chaos.experiment.draft import Draft
 from holdfast.chaos.experiment.fault_check import fault_problems
-from holdfast.chaos.experiment.invariants import INVARIANTS, WITHOUT_TRANSACTIONS
+from holdfast.chaos.experiment.invariants import (
+    INVARIANTS,
+    WITH_PROCESSOR_SETTINGS,
+    WITHOUT_TRANSACTIONS,
+)
 from holdfast.chaos.experiment.mix_check import mix_problems
 from holdfast.chaos.experiment.model import Cluster, Workload
 from holdfast.chaos.experiment.overlap import overlaps
@@ -93,14 +97,21 @@ def _workload(workload: Workload) -> Iterator[Problem]:
         yield Problem(at, f"only an `application` has a topology, not `{workload.kind}`; remove it")
     if workload.kind == "raw":
         return
-    if workload.engine != "holdfast" and not reasons:
-        for key in ("standby", "processor"):
-            if key in given:
-                text = f"it is a setting of Holdfast's engine, and `{workload.engine}` works here; remove it"
-                yield Problem(("workload", key), text)
-    elif workload.standby >= workload.workers:
+    if not reasons:
+        yield from _not_of_the_engine(workload)
+    if workload.engine in WITH_PROCESSOR_SETTINGS and workload.standby >= workload.workers:
         text = f"{workload.standby} warm copies need as many other workers, of {workload.workers} in all"
         yield Problem(("workload", "standby"), text)
+
+
+def _not_of_the_engine(workload: Workload) -> Iterator[Problem]:
+    text = f"it is a setting of Holdfast's engine, and `{workload.engine}` works here; remove it"
+    if workload.engine not in WITH_PROCESSOR_SETTINGS:
+        for key in ("standby", "processor"):
+            if key in workload.model_fields_set:
+                yield Problem(("workload", key), text)
+    elif workload.engine != "holdfast" and "cache_entries" in workload.processor.model_fields_set:
+        yield Problem(("workload", "processor", "cache_entries"), text)
 
 
 def _copies(draft: Draft) -> Iterator[Problem]:

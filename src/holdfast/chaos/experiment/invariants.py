@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 WorkloadKind = Literal["raw", "bank", "sequence", "application"]
-Engine = Literal["holdfast", "client", "at-least-once", "faust", "faust-exactly-once"]
+Engine = Literal["holdfast", "client", "at-least-once", "faust", "faust-exactly-once", "kafka-streams"]
 
 _ALL: tuple[WorkloadKind, ...] = ("raw", "bank", "sequence", "application")
 _PROCESSED: tuple[WorkloadKind, ...] = ("bank", "sequence", "application")
@@ -78,3 +78,6 @@ INVARIANTS: Mapping[str, Invariant] = {invariant.name: invariant for invariant i
 
 WITHOUT_TRANSACTIONS: tuple[Engine, ...] = ("at-least-once", "faust")
 """Engines that write none: the loop, and Faust as it is installed."""
+
+WITH_PROCESSOR_SETTINGS: tuple[Engine, ...] = ("holdfast", "kafka-streams")
+"""Engines that a processor's settings and warm copies mean something to: ours, and Kafka Streams."""

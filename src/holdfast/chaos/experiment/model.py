@@ -72,7 +72,7 @@ class Cluster(Declared):
 
 
 class Processor(Declared):
-    """How Holdfast's own engine is set where it is the one that works."""
+    """How Holdfast's own engine is set where it is the one that works, and Kafka Streams as far as it can."""
 
     commit_interval_ms: CommitInterval = Field(100, alias="commit_interval")
     """How often outputs, state and positions are committed together."""
@@ -81,7 +81,7 @@ class Processor(Declared):
     """After what silence the group gives a worker's shards to others."""
 
     cache_entries: Count = 50_000
-    """How many values of each table a worker keeps decoded in memory."""
+    """How many values of each table a worker of Holdfast keeps decoded in memory."""
 
 
 class Workload(Declared):
@@ -92,7 +92,7 @@ class Workload(Declared):
 
     engine: Engine = "holdfast"
     """What processes it: Holdfast, or a control (the client's own transactions, written by hand; a plain loop
-    that is at-least-once; Faust as it is)."""
+    that is at-least-once; Faust as it is; Kafka Streams)."""
 
     rate: Rate = 2_000
     """How many events are offered in a second."""
@@ -113,7 +113,7 @@ class Workload(Declared):
     """On how many other workers each shard's state is kept warm."""
 
     processor: Processor = Field(default_factory=lambda: Processor.model_validate({}))
-    """Settings of Holdfast's engine."""
+    """Settings of Holdfast's engine, and of Kafka Streams."""
 
     topology: Text | None = None
     """The application's topology file, seen from the experiment's file."""

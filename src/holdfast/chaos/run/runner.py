@@ -224,7 +224,7 @@ class Course:
             {
                 "servers": self._servers,
                 "group": self.workload.group,
-                "workers": {self.workload.slot_id(name): name for name in names},
+                "workers": {one: name for name in names for one in self.workload.instance_ids(name)},
                 "topic": self.workload.source,
                 "inputs": [[topic, wanted.partitions] for topic in self.workload.inputs],
             }
@@ -333,7 +333,7 @@ class Course:
             owners=self.parts.owners,
             topic=self.workload.source,
             group=self.workload.group,
-            transactional_id=self.workload.slot_id(worker_name(0)),
+            transactional_id=self.workload.transactional_id(worker_name(0)),
             prefix=self._settings.prefix,
         )
 

@@ -79,8 +79,12 @@ class Workload(Protocol):
         """The consumer group."""
         ...
 
-    def slot_id(self, worker: str) -> str:
-        """The `transactional.id`, and `group.instance.id` if it has one, of a worker."""
+    def instance_ids(self, worker: str) -> Sequence[str]:
+        """Each `group.instance.id` that a worker may have."""
+        ...
+
+    def transactional_id(self, worker: str) -> str:
+        """The `transactional.id` of a worker that was started."""
         ...
 
     def provision(self) -> None:

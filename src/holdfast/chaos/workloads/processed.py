@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import json
 import random
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from holdfast.chaos.clients.load import Load
-from holdfast.chaos.clients.loop.orders import (
-    FAUST,
-    FAUST_APP,
-    FAUST_EXACTLY_ONCE,
-    LOOP,
-    ORDERS_VARIABLE,
-    Control,
-    LoopOrders,
-    Stream,
-)
+from holdfast.chaos.clients.loop.orders import Control
 from holdfast.chaos.history import Recorder, read
 from holdfast.chaos.lab.workers import Workers, worker_name
+from holdfast.chaos.workloads.controls import ControlWorkers, stream
 from holdfast.chaos.workloads.last_reader import LastReader
 from holdfast.chaos.workloads.plans import PROCESSOR, TopicPlan, WorkloadPlan
 from holdfast.kafka.admin import TopicAdmin
@@ -37,7 +28,7 @@ from holdfast.topology.load import load
 from holdfast.topology.model import ProcessorDecl
 
 HOLDFAST = "holdfast"
-"""The engine that is ours; all others are loops."""
+"""The engine that is ours; all others are controls."""
 
 
 class ProcessedWorkload:
@@ -106,7 +97,7 @@ class ProcessedWorkload:
 
     def _topic(self, topic: TopicPlan) -> dict[str, Any]:
         return {
-            "event": _stream(topic).event,
+            "event": stream(topic).event,
             "key": topic.key,
             "partitions": self.partitions,
             "replication": self._replication,
@@ -119,8 +110,16 @@ class ProcessedWorkload:
         """The processor's consumer group."""
         return self.topology.processor(PROCESSOR).group_id
 
-    def slot_id(self, worker: str) -> str:
-        """The `transactional.id` and `group.instance.id` of a worker."""
+    def instance_ids(self, worker: str) -> Sequence[str]:
+        """The `group.instance.id` that a worker may have."""
+        if self._engine != HOLDFAST:
+            return self._controls().instance_ids(worker)
+        return [self.topology.processor(PROCESSOR).slot_id(worker)]
+
+    def transactional_id(self, worker: str) -> str:
+        """The `transactional.id` of a worker that was started."""
+        if self._engine != HOLDFAST:
+            return self._controls().transactional_id(worker)
         return self.topology.processor(PROCESSOR).slot_id(worker)
 
     def provision(self) -> None:
@@ -130,61 +129,26 @@ class ProcessedWorkload:
     def specs(self, workers: int) -> dict[str, WorkerSpec]:
         """How the workers of Holdfast's engine are started, by their names."""
         if self._engine != HOLDFAST:
-            return self._control_specs(workers)
+            controls = self._controls()
+            return {name: controls.spec(name) for name in map(worker_name, range(workers))}
         settings = LaunchSettings(self._servers, self._folder / "home", "worker", workers)
         made = worker_specs(self.topology, settings)
         return {worker_name(number): replace(spec) for number, spec in enumerate(made)}
 
-    def _control_specs(self, workers: int) -> dict[str, WorkerSpec]:
-        plan, [(table, state)] = self.plan, self.plan.tables.items()
+    def _controls(self) -> ControlWorkers:
         processor = self.topology.processor(PROCESSOR)
         assert isinstance(processor, ProcessorDecl)
-        orders = LoopOrders(
+        return ControlWorkers(
             engine=self._engine,
+            plan=self.plan,
+            processor=processor,
             servers=self._servers,
-            worker="",
-            group=self.group,
-            transactional_id="",
             partitions=self.partitions,
             replication=self._replication,
-            handler=f"{plan.module}:handle",
-            state=f"{plan.module}:{state}",
-            inputs=tuple(map(_stream, plan.inputs)),
-            outputs=tuple(map(_stream, (*plan.others, plan.output))),
-            changelog=processor.changelog(table),
+            home=self._folder / "home",
             seed=self._seed,
             control=self._control,
         )
-        start = self._faust_spec if self._engine in (FAUST, FAUST_EXACTLY_ONCE) else self._loop_spec
-        return {
-            name: start(replace(orders, worker=name, transactional_id=self.slot_id(name)))
-            for name in map(worker_name, range(workers))
-        }
-
-    def _loop_spec(self, orders: LoopOrders) -> WorkerSpec:
-        program = (sys.executable, "-m", LOOP)
-        return WorkerSpec(
-            PROCESSOR,
-            orders.worker,
-            lambda descriptor: [*program, replace(orders, status=descriptor).to_json()],
-            log=self._log(orders),
-        )
-
-    def _faust_spec(self, orders: LoopOrders) -> WorkerSpec:
-        program = (sys.executable, "-m", "holdfast.runtime.faust_process", FAUST_APP)
-        return WorkerSpec(
-            PROCESSOR,
-            orders.worker,
-            lambda descriptor: [*program, str(descriptor)],
-            environment={
-                ORDERS_VARIABLE: orders.to_json(),
-                "HOLDFAST_STATE_DIR": str(self._folder / "home" / "state" / orders.worker),
-            },
-            log=self._log(orders),
-        )
-
-    def _log(self, orders: LoopOrders) -> Path:
-        return self._folder / "home" / "logs" / f"{orders.worker}.log"
 
     def load(
         self,
@@ -259,7 +223,3 @@ class ProcessedWorkload:
                 amount=event.amount,
                 balance=event.balance,
             )
-
-
-def _stream(topic: TopicPlan) -> Stream:
-    return Stream(topic.name, f"{topic.event.__module__}:{topic.event.__name__}", topic.key)

@@ -66,8 +66,12 @@ class RawWorkload:
         self._name = f"{prefix}{_NAME}"
         self.group = f"{self._name}.raw"
 
-    def slot_id(self, worker: str) -> str:
-        """The client's `transactional.id`."""
+    def instance_ids(self, worker: str) -> Sequence[str]:  # noqa: ARG002 - clients are in no group
+        """None."""
+        return []
+
+    def transactional_id(self, worker: str) -> str:
+        """The client's."""
         return f"{self._name}.{worker}"
 
     def provision(self) -> None:

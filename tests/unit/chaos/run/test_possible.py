@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.chaos.experiment import Experiment, load
 from holdfast.chaos.run.possible import require_possible
-from holdfast.errors import ChaosError
+from holdfast.errors import ChaosError, JavaProgramError
 
 
 def experiment(folder: Path, workload: str) -> Experiment:
@@ -48,3 +48,33 @@ def test_only_the_engine_faust_needs_it(tmp_path: Path, monkeypatch: pytest.Monk
     require_possible(experiment(tmp_path, "{kind: sequence, engine: holdfast}"))
     with pytest.raises(ChaosError, match="the engine `faust` needs faust-streaming"):
         require_possible(experiment(tmp_path, "{kind: sequence, engine: faust}"))
+
+
+@pytest.fixture
+def without_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine where the program for Kafka Streams cannot be built."""
+
+    def missing() -> list[str]:
+        raise JavaProgramError("no JDK found")
+
+    monkeypatch.setattr("holdfast.chaos.clients.streams.command", missing)
+
+
+@pytest.mark.usefixtures("without_java")
+def test_only_the_engine_kafka_streams_needs_java(tmp_path: Path) -> None:
+    require_possible(experiment(tmp_path, "{kind: sequence, engine: client}"))
+    with pytest.raises(ChaosError, match="the engine `kafka-streams` cannot work here: no JDK found"):
+        require_possible(experiment(tmp_path, "{kind: sequence, engine: kafka-streams}"))
+
+
+@pytest.mark.usefixtures("without_java")
+def test_what_is_not_written_for_kafka_streams_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    with pytest.raises(ChaosError, match="a `bank` on the engine `kafka-streams` cannot be run"):
+        require_possible(experiment(tmp_path, "{kind: bank, engine: kafka-streams}"))
+
+
+def test_kafka_streams_can_be_run_where_its_program_can_be_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.chaos.clients.streams.command", lambda: ["java"])
+    require_possible(experiment(tmp_path, "{kind: sequence, engine: kafka-streams, standby: 1}"))
