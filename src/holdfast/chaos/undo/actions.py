@@ -32,6 +32,11 @@ class Action(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @property
+    def longest_s(self) -> float:
+        """Seconds that it may take by itself."""
+        return 0.0
+
     def perform(self) -> None:
         """Do it; raises OSError or SubprocessError if it cannot be done now. It may be tried again."""
         raise NotImplementedError
@@ -120,15 +125,24 @@ class Run(Action):
     Attributes:
         command: what to run; its exit code must be 0, or its output hold one of `done`.
         done: words of an answer that say that nothing is left to be undone.
+        timeout_s: seconds that it may take.
     """
 
     kind: Literal["run"] = "run"
     command: tuple[str, ...]
     done: tuple[str, ...] = ()
+    timeout_s: float = 30.0
+
+    @property
+    def longest_s(self) -> float:
+        """The command's time."""
+        return self.timeout_s
 
     def perform(self) -> None:
         """Run it."""
-        answer = subprocess.run(self.command, capture_output=True, text=True, timeout=30, check=False)
+        answer = subprocess.run(
+            self.command, capture_output=True, text=True, timeout=self.timeout_s, check=False
+        )
         output = answer.stdout + answer.stderr
         if answer.returncode != 0 and not any(words in output for words in self.done):
             raise OSError(f"{' '.join(self.command)}: {output.strip() or answer.returncode}")
@@ -138,6 +152,18 @@ AnyAction = Annotated[Continue | Delete | Write | Thaw | Unmount | Run, Field(di
 
 adapter: TypeAdapter[AnyAction] = TypeAdapter(AnyAction)
 """Reads an action of any kind."""
+
+
+def depends(one: Action, other: Action) -> bool:
+    """Whether two actions have an order: they are about the same file, or one is inside the other's place.
+
+    A file on a frozen disk cannot be deleted before that is thawed, and a disk that is taken away cannot be
+    thawed any more.
+    """
+    about_files = (Delete, Write, Thaw, Unmount)
+    if not isinstance(one, about_files) or not isinstance(other, about_files):
+        return False
+    return one.path.is_relative_to(other.path) or other.path.is_relative_to(one.path)
 
 
 def set_frozen(mount: Path, *, frozen: bool) -> None:

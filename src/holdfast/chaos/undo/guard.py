@@ -20,6 +20,9 @@ from holdfast.errors import FaultFailed
 UNDO_S = 60.0
 """Seconds for the guard to undo everything, before it is given up."""
 
+_END_S = 5.0
+"""Seconds for a guard that was killed to be gone: one that hangs in the system never is."""
+
 
 class Guard:
     """The runner's end of the pipe.
@@ -65,7 +68,9 @@ class Guard:
             code = self._process.wait(UNDO_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            code = self._process.wait()
+            code = 1
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_END_S)
         if code != 0:
             left = [f"{entry.fault} ({entry.action!r})" for entry in Journal(self._journal).open_entries()]
             raise FaultFailed(f"could not be undone, and has to be by hand: {'; '.join(left)}")

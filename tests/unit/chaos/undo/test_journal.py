@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import psutil
 import pytest
 
 from holdfast.chaos.undo import journal as module
-from holdfast.chaos.undo.actions import Continue, Delete, Run, Thaw, Unmount, Write
+from holdfast.chaos.undo.actions import Action, Continue, Delete, Run, Thaw, Unmount, Write, depends
 from holdfast.chaos.undo.guard import Guard
 from holdfast.chaos.undo.journal import Journal
 from holdfast.errors import FaultFailed
@@ -60,6 +61,62 @@ def test_faults_are_undone_in_the_reverse_order(tmp_path: Path) -> None:
     assert journal.undo_all() == ()
     assert file.read_text() == "as it was"
     assert journal.open_entries() == ()
+
+
+def fifo(folder: Path) -> Path:
+    """A file whose opening hangs, as anything does on a frozen file system."""
+    path = folder / "fifo.new"
+    os.mkfifo(path)
+    return path.with_suffix("")
+
+
+def test_one_that_hangs_keeps_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TRY_FOR_S", 0.5)
+    journal, file = Journal(tmp_path / "journal"), tmp_path / "file"
+    file.touch()
+    journal.begin("file", Delete(path=file))
+    stuck = journal.begin("clock", Write(path=fifo(tmp_path), text="hangs"))
+    began = time.monotonic()
+    [failure] = journal.undo_all()
+    assert time.monotonic() - began < 5.0
+    assert failure == "clock is not undone after 0.5 s: it hangs"
+    assert not file.exists()
+    assert Journal(tmp_path / "journal").open_entries() == (stuck,)
+
+
+def test_one_that_hangs_because_of_another_is_undone_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file on a disk that is frozen: the last in the journal, and it cannot be the first that is undone."""
+    monkeypatch.setattr(module, "ORDER_S", 0.3)
+    journal, path = Journal(tmp_path / "journal"), fifo(tmp_path)
+    thawed = threading.Event()
+    monkeypatch.setattr(Thaw, "perform", lambda _self: thawed.set())
+    monkeypatch.setattr(Delete, "perform", lambda _self: thawed.wait(5) or pytest.fail("it hangs"))
+    journal.begin("frozen", Thaw(path=tmp_path))
+    journal.begin("full", Delete(path=path))
+    assert journal.undo_all() == ()
+    assert journal.open_entries() == ()
+
+
+def test_an_undoing_that_takes_its_time_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TRY_FOR_S", 0.1)
+    journal = Journal(tmp_path / "journal")
+    journal.begin("topics", Run(command=("sleep", "1"), timeout_s=10.0))
+    assert journal.undo_all() == ()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (Delete(path=Path("/disk/ballast")), Thaw(path=Path("/disk")), True),
+        (Unmount(path=Path("/disk")), Thaw(path=Path("/disk")), True),
+        (Thaw(path=Path("/disk-1")), Thaw(path=Path("/disk")), False),
+        (Thaw(path=Path("/disk")), Continue(pid=1, created=0.0), False),
+    ],
+)
+def test_only_what_is_about_the_same_place_has_an_order(one: Action, other: Action, expected: bool) -> None:
+    assert depends(one, other) is depends(other, one) is expected
 
 
 def test_what_cannot_be_undone_is_told_and_stays_open(
