@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import subprocess
-import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+from holdfast.chaos.network.helper import Helper
 from holdfast.chaos.network.hosts import (
     BROKER_PORT,
     CLIENTS,
@@ -29,7 +26,6 @@ Pair = tuple[str, str]
 """One direction: from which host to which."""
 
 _INNER_PORT = 9094
-_END_S = 5.0
 
 
 class IsolatedNetwork(Housing):
@@ -49,9 +45,9 @@ class IsolatedNetwork(Housing):
         self._lock = threading.Lock()
         self._faults: dict[str, Mapping[Pair, LinkRule]] = {}
         who = {"brokers": list(hosts.brokers), "workers": list(hosts.workers), "seed": seed}
-        self._switch = _Helper("switch", who)
+        self._switch = Helper("switch", who)
         self._namespaces: dict[str, int] = self._switch.first["namespaces"]
-        self._relay: _Helper | None = None
+        self._relay: Helper | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -91,7 +87,7 @@ class IsolatedNetwork(Housing):
             "brokers": {str(n.id): [n.port, broker_address(n.id)] for n in spec.nodes},
             "hosts": self.hosts.addresses,
         }
-        self._relay = _Helper("relay", places)
+        self._relay = Helper("relay", places)
 
     def command(self, node: NodeSpec, command: Sequence[str]) -> list[str]:
         """Start a broker in its namespace."""
@@ -141,68 +137,3 @@ def between(ones: Iterable[str], others: Iterable[str], rule: LinkRule) -> dict[
     """Rules for everything that goes from one side to the other, in this direction only."""
     others = tuple(others)
     return {(one, other): rule for one in ones for other in others if one != other}
-
-
-class _Helper:
-    """A process of the network, spoken to in lines of JSON. It ends when we do, however we end.
-
-    Attributes:
-        first: what it said when it was ready.
-    """
-
-    def __init__(self, module: str, settings: dict[str, Any]) -> None:
-        self._name = module
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", f"holdfast.chaos.network.{module}", json.dumps(settings)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            # Ctrl-C is for its owner, who may need the network to end in order.
-            start_new_session=True,
-        )
-        try:
-            self.first = self._read()
-        except BaseException:
-            self.end()
-            raise
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
-    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Send a line, and return the answer.
-
-        Raises:
-            ChaosError: it refuses or has ended.
-        """
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(question).encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError:
-            """It has ended; what it said before is read below."""
-        return self._read()
-
-    def _read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise ChaosError(f"the {self._name} of the lab's network has ended (pid {self.pid}).")
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise ChaosError(answer["error"])
-        return answer
-
-    def end(self) -> None:
-        """End it, and wait for that."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
