@@ -59,6 +59,7 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   └── SinkStuck              it does not return from a call: only a new process can begin anew
     ├── ChaosError                 the chaos lab cannot do what it was asked for
     │   ├── ExperimentErrors       an experiment holds mistakes; all of them, one report
+    │   ├── NotFairGame            a cluster is not marked as one that may be loaded
     │   ├── FaultFailed            a fault did not happen, or cannot be undone
     │   └── HistoryError           the history of a run cannot be written, sealed, read or checked
     ├── MetricsError               metrics cannot be served where they were asked for
@@ -416,6 +417,10 @@ class ExperimentErrors(ChaosError):
     def __init__(self, problems: tuple[str, ...]) -> None:
         self.problems = problems
         super().__init__("\n".join(problems))
+
+
+class NotFairGame(ChaosError):
+    """A cluster is not marked as one that experiments may load."""
 
 
 class FaultFailed(ChaosError):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 import shutil
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
@@ -22,15 +24,21 @@ from holdfast.cli.chaos import chaos
 from holdfast.cli.chaos_report import write_report
 from holdfast.cli.chaos_summary import print_run
 from holdfast.cli.cluster_progress import ClusterProgress
-from holdfast.cli.console import INTERRUPTED, err, out
-from holdfast.cli.orderly_end import orderly_signals
-from holdfast.errors import ChaosError
+from holdfast.cli.console import INTERRUPTED, err, out, print_error
+from holdfast.cli.orderly_end import orderly_once
+from holdfast.errors import ChaosError, HoldfastError, NotFairGame
 
 RUNS = Path("chaos-runs")
 """Where runs are kept."""
 
+MISTAKEN = 2
+"""Exit code where nothing was run: the experiment, or what it needs, is not as it has to be."""
+
 UNSURE = 3
 """Exit code where nothing wrong was found, but something could not be told."""
+
+ORDERLY_S = 150.0
+"""Seconds for an end in order after Ctrl-C: faults are undone, workers and brokers are stopped."""
 
 _EXPERIMENT = "experiment.yaml"
 _TELL_S = 5.0
@@ -46,13 +54,16 @@ def run_experiment(
 ) -> None:
     """Run an experiment on brokers of its own, and judge what happened.
 
-    Exit code 0 if every claim holds in every run, 1 if one does not, 3 if a run could not tell.
+    Exit code 0 if every claim holds in every run, 1 if one does not, 3 if a run could not tell or be brought
+    to its end, 2 if nothing was run for a mistake that its message tells.
     """
-    experiment = load(file)
-    _require(experiment)
+    with _before_a_run():
+        experiment = load(file)
+        _require(experiment)
     results = []
     for number in range(seed, seed + runs):
-        place = _new_folder(folder, experiment.name, number)
+        with _before_a_run():
+            place = _new_folder(folder, experiment.name, number)
         shutil.copyfile(file, place / _EXPERIMENT)
         command = f"holdfast chaos run {shlex.quote(str(file))} --seed {number}"
         results.append(_run(experiment, RunSettings(number, place, command)))
@@ -67,19 +78,34 @@ def replay(
 
     The plan is the same. What the machine makes of it may differ.
     """
-    try:
-        before = RunResult.load(run)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ChaosError(f"{run} holds no run that can be repeated: {error}") from error
-    experiment = load(run / _EXPERIMENT)
-    _require(experiment)
-    place = _new_folder(folder, experiment.name, before.seed)
+    with _before_a_run():
+        before = _loaded(run)
+        experiment = load(run / _EXPERIMENT)
+        _require(experiment)
+        place = _new_folder(folder, experiment.name, before.seed)
     shutil.copyfile(run / _EXPERIMENT, place / _EXPERIMENT)
     command = f"holdfast chaos replay {shlex.quote(str(run))}"
     result = _run(experiment, RunSettings(before.seed, place, command))
-    if result.validity != before.validity:
+    if result is not None and result.validity != before.validity:
         out.print(f"The run that was repeated had been {before.validity}.", highlight=False)
     raise typer.Exit(_exit_code([result]))
+
+
+@contextmanager
+def _before_a_run() -> Iterator[None]:
+    """Give the mistakes of a user an exit code that is no verdict."""
+    try:
+        yield
+    except HoldfastError as error:
+        print_error(error)
+        raise typer.Exit(MISTAKEN) from error
+
+
+def _loaded(run: Path) -> RunResult:
+    try:
+        return RunResult.load(run)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ChaosError(f"{run} holds no run that can be repeated: {error}") from error
 
 
 def _require(experiment: Experiment) -> None:
@@ -102,11 +128,24 @@ def _new_folder(folder: Path, name: str, seed: int) -> Path:
     return place
 
 
-def _run(experiment: Experiment, settings: RunSettings) -> RunResult:
+def _run(experiment: Experiment, settings: RunSettings) -> RunResult | None:
+    """Run it once; None, with the reason told, if it could not be brought to its end."""
     err.print(escape(f"{experiment.name}, seed {settings.seed}, in {settings.folder}"), highlight=False)
     try:
-        with orderly_signals(), ClusterProgress() as progress:
+        with orderly_once(ORDERLY_S), ClusterProgress() as progress:
             result = Runner(experiment, settings, _Teller(), progress).run()
+    except NotFairGame as error:
+        print_error(error)
+        raise typer.Exit(MISTAKEN) from error
+    except HoldfastError as error:
+        print_error(error)
+        return None
+    except Exception:  # noqa: BLE001 - Python's own exit code for it is that of a broken claim
+        err.print(escape(traceback.format_exc()), highlight=False, soft_wrap=True)
+        err.print(
+            "[bold red]error:[/] this is a mistake of Holdfast; the run could not be brought to its end."
+        )
+        return None
     except KeyboardInterrupt:
         err.print("[yellow]interrupted;[/] every fault is undone, workers and brokers are stopped.")
         raise typer.Exit(INTERRUPTED) from None
@@ -139,8 +178,8 @@ class _Teller:
             err.print(f"{'':9} at {at:.0f} s  {load.published:,} published, {lag:,} wait", highlight=False)
 
 
-def _exit_code(results: Sequence[RunResult]) -> int:
-    found = {result.validity for result in results}
+def _exit_code(results: Sequence[RunResult | None]) -> int:
+    found = {result.validity if result is not None else "unknown" for result in results}
     return 1 if "invalid" in found else UNSURE if "unknown" in found else 0
 
 

@@ -10,6 +10,9 @@ import os
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
+
+from holdfast.errors import HoldfastError
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C or SIGTERM, as shells expect it."""
@@ -28,6 +31,11 @@ out = PlainConsole()
 
 err = PlainConsole(stderr=True)
 """Progress, warnings and errors."""
+
+
+def print_error(error: HoldfastError) -> None:
+    """Say what went wrong, without a traceback."""
+    err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
 
 
 def is_live(console: Console) -> bool:

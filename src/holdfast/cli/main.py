@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 import typer
-from rich.markup import escape
 
 from holdfast import __version__
 from holdfast.cli import (
@@ -30,7 +29,7 @@ from holdfast.cli import (
     verify,
 )
 from holdfast.cli.app import App
-from holdfast.cli.console import err
+from holdfast.cli.console import print_error
 from holdfast.errors import HoldfastError
 
 AREAS = (
@@ -78,7 +77,7 @@ def main() -> None:
     try:
         build_app()()
     except HoldfastError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        print_error(error)
         sys.exit(1)
 
 

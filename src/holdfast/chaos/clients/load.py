@@ -13,6 +13,7 @@ from typing import Self
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from holdfast.chaos.history import Invoked, Recorder, send
+from holdfast.errors import ChaosError
 from holdfast.kafka.partitioner import partition_of
 from holdfast.kafka.settings import producer_config
 from holdfast.schema import Event, TopicEncoder
@@ -23,6 +24,12 @@ work for brokers, not load for the application."""
 
 CLOSE_S = 60.0
 """Seconds for the last events to be acknowledged."""
+
+HURRY_S = 5.0
+"""The same where the run was interrupted: nobody will look at what became of them."""
+
+_END_S = 10.0
+"""Seconds beyond that for the client to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,7 @@ class Load:
         self._recorder = recorder
         self._settings = producer_config(servers, {"delivery.timeout.ms": 120_000})
         self._lives = 0
+        self._close_s = CLOSE_S
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
         self._error: BaseException | None = None
@@ -88,8 +96,12 @@ class Load:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:
+            self._close_s = HURRY_S
         self._end.set()
-        self._thread.join()
+        self._thread.join(self._close_s + _END_S)
+        if self._thread.is_alive() and self._error is None:
+            self._error = ChaosError(f"the load had not ended {self._close_s + _END_S:g} s after its end")
         if error is None:
             self.check()
 
@@ -119,7 +131,7 @@ class Load:
                 made += 1
             producer.poll(BURST_S)
             self._end.wait(max(0.0, BURST_S - (time.monotonic() - began) % BURST_S))
-        producer.flush(CLOSE_S)
+        producer.flush(self._close_s)
         producer.purge()
         producer.flush(1.0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -20,7 +21,13 @@ _LOOK_S = 0.02
 
 
 class Fault(ABC):
-    """One fault on targets that are chosen. It is begun once and ended once."""
+    """One fault on targets that are chosen. It is begun once and ended once.
+
+    Attributes:
+        over: set when the run is over: a fault that takes long to begin stops where it can.
+    """
+
+    over: threading.Event = threading.Event()
 
     def undo(self) -> tuple[Action, ...]:
         """What a stranger would do to end it, written down before it begins; nothing if all ends with us."""

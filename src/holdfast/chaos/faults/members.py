@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -158,12 +157,12 @@ class Rolled(_OnMembers):
         self._pause_s = pause_s
 
     def begin(self) -> Evidence:
-        """Restart each in turn."""
+        """Restart each in turn, until the run is over."""
         self._require_alive()
-        seconds = {}
+        seconds: dict[str, float] = {}
         for number, name in enumerate(self._names):
-            if number:
-                time.sleep(self._pause_s)
+            if self.over.wait(self._pause_s if number else 0.0):
+                raise FaultFailed(f"the run ended when {number} of {len(self._names)} had been restarted")
             self._members.stop(name)
             self._begun.append(name)
             self._members.start(name)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.chaos.history.database import Database, quoted
-from holdfast.chaos.history.tables import COLUMNS
+from holdfast.chaos.history.tables import COLUMNS, VIEWS
 from holdfast.errors import HistoryError
 
 FORMAT = 1
@@ -57,3 +57,5 @@ class History:
                 database.run(f"CREATE VIEW {table} AS SELECT * FROM read_parquet({file})")
             except database.failure as error:
                 raise HistoryError(f"{self.folder / f'{table}.parquet'} cannot be read: {error}") from error
+        for name, query in VIEWS.items():
+            database.run(f"CREATE VIEW {name} AS {query}")

@@ -4,6 +4,8 @@
     steps        op, step, kind, log, key, value, offset
     marks        op, kind, log           kind: assigned | sought | rebalanced
     events       time, kind, data        faults, samples, notes
+    faults       name, target, began, ended, evidence        a view of those events: whom it hit, such as
+    "broker-1, broker-3"; `ended` is null if it was not undone; `evidence` is JSON
     inputs       topic, partition, offset, key, value                        what a stateful processor was
     given
     outputs      position, key, topic, partition, offset, state              what it made of the input at
@@ -67,6 +69,15 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     },
 }
 """Each table's columns, with their SQL types."""
+
+VIEWS: Mapping[str, str] = {
+    "faults": """
+        SELECT data->>'name' AS name, data->>'target' AS target, CAST(data->>'began' AS BIGINT) AS began,
+               CAST(data->>'ended' AS BIGINT) AS ended, data->>'evidence' AS evidence
+        FROM events WHERE kind = 'fault'
+    """,
+}
+"""What is asked for like a table, and is made of one; with the query that makes it."""
 
 ROWS = ("inputs", "outputs", "postings")
 """The tables that a recorder writes row by row."""

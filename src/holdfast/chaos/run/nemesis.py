@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -12,12 +13,21 @@ from typing import Any, Self
 
 from holdfast.chaos.experiment import PlannedFault
 from holdfast.chaos.experiment.catalogue import Alters
+from holdfast.chaos.history import Recorder
 from holdfast.chaos.run.faults import Aimed, FaultMaker
 from holdfast.chaos.undo.journal import Entry, Journal
 from holdfast.errors import FaultFailed, HoldfastError
 
 LEAST_SHARE = 0.5
 """A fault that lasted for less than this share of its time is told as one that failed."""
+
+STOP_S = 120.0
+"""Seconds for all faults to be over, once the run is: a server that is started again has 90 s to serve."""
+
+HURRY_S = 30.0
+"""The same where the run was interrupted: what is not over then is left to the guard."""
+
+_NS = 1_000_000_000
 
 _ADD_UP = frozenset({Alters.LINK, Alters.DELAY, Alters.LOSS, Alters.RATE})
 """What several faults may do to one target at once."""
@@ -61,6 +71,14 @@ class Done:
         """Take what went wrong; a later mistake is told beside the first one."""
         text = str(error) if isinstance(error, HoldfastError) else f"{type(error).__name__}: {error}"
         self.error = f"{self.error}; then {text}" if self.error else text
+
+    def note_in(self, recorder: Recorder) -> None:
+        """Put it into the history, for invariants that ask for it; one that did not begin was no fault."""
+        if "begin" not in self.evidence:
+            return
+        ended = None if self.ended is None else round(self.ended * _NS)
+        evidence = json.dumps(self.evidence, default=str)
+        recorder.fault(self.planned.kind.name, ", ".join(self.hit), round(self.began * _NS), ended, evidence)
 
 
 class Nemesis:
@@ -106,13 +124,24 @@ class Nemesis:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        is_interrupted = kind is not None and not issubclass(kind, Exception)
+        self.stop(HURRY_S if is_interrupted else STOP_S)
 
-    def stop(self) -> None:
-        """Undo what is under way, begin nothing more, and wait until that is done."""
+    def stop(self, within: float = STOP_S) -> None:
+        """Undo what is under way, begin nothing more, and wait until that is done.
+
+        Args:
+            within: seconds; a fault that is not over then is told, and what undoes it stays in the journal.
+        """
         self._over.set()
+        deadline = time.monotonic() + within
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if not any(thread.is_alive() for thread in self._threads):
+            return
+        for done in self.done:
+            if done.ended is None and not done.error and not done.held_by_another:
+                done.fail(FaultFailed(f"it was not over {within:g} s after the run"))
 
     def _wait_until(self, at: float) -> bool:
         """Wait until a moment; False if everything is over before."""
@@ -128,6 +157,7 @@ class Nemesis:
         # worthless.
         try:
             aimed = self._maker.make(planned)
+            aimed.fault.over = self._over
             done.hit = aimed.hit
             if not aimed.hit:
                 raise FaultFailed(f"{planned.kind.name} {planned.target or ''}: nobody is meant now")

@@ -302,6 +302,8 @@ class Course:
                     break
                 time.sleep(_LOOK_S)
         self._note_collisions(len(plan))
+        for done in self._done():
+            done.note_in(self._recorder)
         self._told.phase("heal")
         self.load_s = time.monotonic() - self.zero
         self._heal()

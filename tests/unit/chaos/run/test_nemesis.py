@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.chaos.checker.invariants import SqlInvariant, check_invariants
 from holdfast.chaos.experiment import PlannedFault, load, schedule
 from holdfast.chaos.faults.fault import Evidence, Fault
+from holdfast.chaos.faults.members import Rolled
+from holdfast.chaos.history import Recorder, seal
 from holdfast.chaos.run.faults import Aimed
 from holdfast.chaos.run.nemesis import Done, Nemesis
 from holdfast.chaos.undo.actions import Action, Delete
@@ -171,3 +174,82 @@ def test_nothing_is_done_to_the_clock_of_a_broker_that_does_not_run(tmp_path: Pa
     jump = "{at: 0s, fault: clock.jump, target: any, offset: 2h, for: 1s}"
     held = [done for done in run(tmp_path, Maker(make), KILL, jump, seconds=1.3) if done.held_by_another]
     assert [done.planned.kind.name for done in held] == ["clock.jump"]
+
+
+class Slow(Fault):
+    """A fault that is not over when it should be."""
+
+    def __init__(self, let_go: threading.Event) -> None:
+        self._let_go = let_go
+
+    def begin(self) -> Evidence:
+        return {}
+
+    def end(self) -> Evidence:
+        self._let_go.wait(30)
+        return {}
+
+
+def test_a_fault_that_does_not_end_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    let_go, journal = threading.Event(), Journal(tmp_path / "journal")
+    maker = Maker(lambda _: Aimed(Slow(let_go), ("broker-1",)))
+    nemesis = Nemesis(planned(tmp_path, KILL), maker, journal, time.monotonic(), until_stopped=True)  # type: ignore[arg-type]
+    nemesis.__enter__()
+    began = time.monotonic()
+    nemesis.stop(0.5)
+    assert time.monotonic() - began < 5
+    [done] = nemesis.done
+    assert done.error == "it was not over 0.5 s after the run"
+    let_go.set()
+
+
+class Servers:
+    """Servers of which each start is another process."""
+
+    names = ("broker-1", "broker-2", "broker-3")
+
+    def __init__(self) -> None:
+        self.lives = dict.fromkeys(self.names, 0)
+
+    def incarnation(self, name: str) -> str | None:
+        return f"life {self.lives[name]}"
+
+    def stop(self, _name: str) -> None:
+        """It is gone with the next start."""
+
+    def start(self, name: str) -> None:
+        self.lives[name] += 1
+
+    def wait_until_whole(self, _timeout: float) -> None:
+        """They always are."""
+
+
+def test_a_rolling_restart_stops_between_two_servers_when_the_run_is_over(tmp_path: Path) -> None:
+    servers = Servers()
+    fault = Rolled(servers, servers.names, pause_s=20.0)  # type: ignore[arg-type]
+    began = time.monotonic()
+    rolling = "{at: 0s, fault: broker.rolling, pause: 20s}"
+    [done] = run(tmp_path, Maker(lambda _: Aimed(fault, servers.names)), rolling)
+    assert time.monotonic() - began < 5
+    assert done.error == "the run ended when 1 of 3 had been restarted"
+    assert servers.lives == {"broker-1": 1, "broker-2": 0, "broker-3": 0}
+
+
+def test_own_invariants_can_ask_for_the_faults_of_a_run(tmp_path: Path) -> None:
+    good = Recorded(tmp_path / "ballast")
+    faults = {"leader": Aimed(good, ("broker-1", "broker-3")), "controller": Aimed(good, ())}
+    freeze = "{at: 0s, fault: broker.freeze, target: controller, for: 1s}"
+    made = run(tmp_path, Maker(lambda it: faults[str(it.target)]), KILL, freeze, seconds=1.3)
+    with Recorder(tmp_path / "recordings") as recorder:
+        recorder.invoke("reader", "poll").ok()
+        for done in made:
+            done.note_in(recorder)
+    history = seal(tmp_path / "recordings", tmp_path / "history")
+    sql = """
+        SELECT name, target, ended - began >= 1e9 AS long, evidence->>'$.begin.done' AS done FROM faults
+        ORDER BY began
+    """
+    verdict = check_invariants(history, [SqlInvariant("no-faults", sql, "operations")])
+    [finding] = verdict.findings
+    shown = "name broker.kill, target broker-1, broker-3, long True, done true"
+    assert [str(it) for it in finding.examples] == [f"no-faults: {shown}"]

@@ -1,0 +1,99 @@
+"""`holdfast chaos run`: its exit code says whether a claim was broken, and nothing else looks like that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from holdfast.cli import chaos_run
+from holdfast.cli.main import build_app
+from holdfast.errors import BrokersUnreachable, FaultFailed, HoldfastError, NotFairGame
+
+TEXT = """
+name: one
+description: For tests.
+workload: {kind: sequence}
+time_limit: 60s
+faults:
+  - {at: 5s, fault: worker.kill, target: any, for: 5s}
+invariants: [exactly-once]
+"""
+
+Runs = Callable[..., None]
+
+
+@pytest.fixture
+def comes(monkeypatch: pytest.MonkeyPatch) -> Runs:
+    """Say what comes of each run: the validity of its result, or what it raises."""
+
+    def says(*outcomes: str | Exception) -> None:
+        left: Iterator[str | Exception] = iter(outcomes)
+
+        def run(_: object) -> SimpleNamespace:
+            outcome = next(left)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return SimpleNamespace(validity=outcome)
+
+        monkeypatch.setattr(chaos_run.Runner, "run", run)
+        monkeypatch.setattr(chaos_run, "print_run", lambda *_: None)
+        monkeypatch.setattr(chaos_run, "write_report", lambda *_: None)
+
+    return says
+
+
+def code(folder: Path, *options: str, text: str = TEXT) -> tuple[int, str]:
+    """Run the experiment; the exit code and what was said."""
+    file = folder / "one.yaml"
+    file.write_text(text)
+    done = CliRunner().invoke(
+        build_app(), ["chaos", "run", str(file), "--folder", str(folder / "runs"), *options]
+    )
+    return done.exit_code, done.stderr
+
+
+@pytest.mark.parametrize(("validity", "expected"), [("valid", 0), ("invalid", 1), ("unknown", 3)])
+def test_the_verdict_decides(tmp_path: Path, comes: Runs, validity: str, expected: int) -> None:
+    comes(validity)
+    assert code(tmp_path)[0] == expected
+
+
+@pytest.mark.parametrize("error", [FaultFailed("a disk hangs"), BrokersUnreachable("no answer")])
+def test_a_run_that_could_not_be_brought_to_its_end_could_not_tell(
+    tmp_path: Path, comes: Runs, error: HoldfastError
+) -> None:
+    comes(error)
+    found, said = code(tmp_path)
+    assert found == 3
+    assert f"error: {error}" in said
+
+
+def test_a_mistake_of_holdfast_is_no_broken_claim(tmp_path: Path, comes: Runs) -> None:
+    comes(KeyError("shard"))
+    found, said = code(tmp_path)
+    assert found == 3
+    assert "KeyError: 'shard'" in said
+    assert "this is a mistake of Holdfast" in said
+
+
+def test_one_that_could_not_does_not_keep_the_others_from_being_run(tmp_path: Path, comes: Runs) -> None:
+    comes(FaultFailed("a disk hangs"), "invalid")
+    assert code(tmp_path, "--runs", "2")[0] == 1
+
+
+def test_a_mistake_of_the_user_is_no_verdict(tmp_path: Path, comes: Runs) -> None:
+    comes(NotFairGame("it is not marked"))
+    assert code(tmp_path)[0] == 2
+    found, said = code(tmp_path, text=TEXT.replace("worker.kill", "worker.kil"))
+    assert found == 2
+    assert "worker.kil" in said
+
+
+def test_nothing_to_be_repeated_is_a_mistake(tmp_path: Path) -> None:
+    done = CliRunner().invoke(build_app(), ["chaos", "replay", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "holds no run that can be repeated" in done.stderr
