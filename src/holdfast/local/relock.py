@@ -2,7 +2,8 @@
 
 Resolves the class path of that Kafka release with jgo, downloads every jar and pins its
 size and SHA-256. Run it when the embedded release changes, read the difference, run the
-integration tests, commit the file.
+integration tests, commit the file. With ``--older`` it writes the lock file of a release that brokers
+can be upgraded from, beside that of the embedded one.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from pathlib import Path
 
 from jgo.maven import Dependency, MavenContext, PythonResolver
 
-from holdfast.local.jars import LOCK_NAME, Jar, format_lock
+from holdfast.local.jars import Jar, format_lock, lock_name
 
 HEADER = """\
-# Class path of the embedded Apache Kafka {version}: sha256 size group:artifact:version
-# Written by `python -m holdfast.local.relock {version}`.
+# Class path of {what} Apache Kafka {version}: sha256 size group:artifact:version
+# Written by `python -m holdfast.local.relock {arguments}`.
 """
 
 
@@ -49,13 +50,18 @@ def _pin(artifact: object) -> Jar:
 
 def main() -> None:
     """Write the lock file beside this module."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m holdfast.local.relock KAFKA_VERSION")
-    version = sys.argv[1]
+    match sys.argv[1:]:
+        case [version]:
+            name, what = lock_name(), "the embedded"
+        case [version, "--older"]:
+            name, what = lock_name(version), "the older"
+        case _:
+            sys.exit("usage: python -m holdfast.local.relock KAFKA_VERSION [--older]")
     with tempfile.TemporaryDirectory() as repository:
         jars = resolve(version, Path(repository))
-    file = Path(__file__).with_name(LOCK_NAME)
-    file.write_text(HEADER.format(version=version) + format_lock(jars), encoding="utf-8")
+    header = HEADER.format(version=version, what=what, arguments=" ".join(sys.argv[1:]))
+    file = Path(__file__).with_name(name)
+    file.write_text(header + format_lock(jars), encoding="utf-8")
     print(f"{file}: {len(jars)} jars, {sum(jar.size for jar in jars) / 1e6:.1f} MB")
 
 

@@ -18,7 +18,6 @@ import psutil
 from holdfast.errors import BrokersUnreachable, EmbeddedClusterError
 from holdfast.kafka.probe import wait_until_ready
 from holdfast.local.housing import Housing
-from holdfast.local.jars import kafka_version
 from holdfast.local.jvm import Kafka
 from holdfast.local.node import Node, wait_until_gone
 from holdfast.local.ports import free_ports, is_free
@@ -165,7 +164,7 @@ class Startup:
             for node in nodes:
                 node.configure(spec, self.overrides, self.housing)
             self._format(spec, tuple(node for node in nodes if not node.is_formatted()))
-            self.progress.step(f"Starting Apache Kafka {kafka_version()}: {counted(len(nodes), 'broker')}")
+            self.progress.step(f"Starting Apache Kafka {self.kafka.version}: {counted(len(nodes), 'broker')}")
             self.housing.prepare(spec)
             for node in nodes:
                 node.launch(self.kafka, self.housing)

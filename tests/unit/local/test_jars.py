@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 
 from holdfast.errors import EmbeddedClusterError
-from holdfast.local.jars import Jar, JarCache, format_lock, kafka_version, parse_lock, pinned_jars
+from holdfast.local.jars import (
+    Jar,
+    JarCache,
+    format_lock,
+    kafka_version,
+    older_releases,
+    parse_lock,
+    pinned_jars,
+    release_of,
+)
 
 
 class Repository:
@@ -217,3 +226,23 @@ def test_the_shipped_lock_pins_kafka_and_a_log_binding() -> None:
     assert len(set(names)) == len(names)
     assert any(jar.artifact == "log4j-slf4j-impl" for jar in jars)
     assert all(len(jar.sha256) == 64 and jar.size > 0 for jar in jars)
+
+
+def test_each_older_release_is_pinned_as_the_embedded_one_is() -> None:
+    """And is that which its lock file is called after: brokers would begin with another one."""
+    assert "4.2.1" in older_releases()
+    for release in older_releases():
+        jars = pinned_jars(release)
+        assert release_of(jar.filename for jar in jars) == release
+        assert any(jar.artifact == "log4j-slf4j-impl" for jar in jars)
+        assert all(len(jar.sha256) == 64 and jar.size > 0 for jar in jars)
+
+
+def test_a_release_that_is_not_pinned_is_told_with_those_that_are() -> None:
+    with pytest.raises(EmbeddedClusterError, match=r"Apache Kafka 3\.9\.1 are not pinned; .* are: 4\.2\.1"):
+        pinned_jars("3.9.1")
+
+
+def test_the_release_of_a_class_path_is_that_of_its_broker() -> None:
+    assert release_of(["/libs/kafka-clients-4.3.1.jar", "/libs/kafka_2.13-4.2.0.jar"]) == "4.2.0"
+    assert release_of(["/libs/kafka-clients-4.3.1.jar"]) is None

@@ -331,6 +331,12 @@ class Experiment:
         return (*(it.fault for it in self.time_line), *(it.fault for it in self.choices))
 
     @property
+    def upgrade_from(self) -> str | None:
+        """The older Kafka that the brokers begin with; None where they begin with the embedded one."""
+        found = (fault.parameters.get("upgrade_from") for fault in self.faults)
+        return next((str(release) for release in found if release is not None), None)
+
+    @property
     def replication(self) -> int:
         """On how many brokers topics are kept."""
         return self.workload.replication or min(COPIES, self.cluster.brokers)

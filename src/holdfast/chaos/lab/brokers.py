@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from holdfast.chaos.undo.actions import Action
 from holdfast.errors import FaultFailed
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.local.cluster import EmbeddedCluster
+from holdfast.local.jars import release_of
 
 _PREFIX = "broker-"
 _LOOK_S = 0.1
@@ -74,6 +76,19 @@ class EmbeddedBrokers:
     def undo_of_end(self, _name: str) -> Action | None:
         """Nothing: the brokers end with us."""
         return None
+
+    def release(self, name: str) -> str | None:
+        """The release of Kafka that its process runs, by its command line; None if it is down."""
+        process = self._process(name)
+        if process is None:
+            return None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return release_of(jar for part in process.cmdline() for jar in part.split(":"))
+        return None
+
+    def upgrade(self) -> None:
+        """Let brokers that are started from now on run the release that Holdfast embeds."""
+        self._cluster.upgrade()
 
     def wait_until_whole(self, timeout: float) -> None:
         """Wait until every broker is registered, the cluster serves, and every copy is in sync.

@@ -37,6 +37,7 @@ class LabSettings:
         workers: names of workers that are hosts of the network.
         overrides: broker settings that replace the built-in ones.
         seed: of what the network throws for.
+        release: the older Kafka that the brokers begin with; None for the embedded one.
     """
 
     brokers: int = 3
@@ -46,6 +47,7 @@ class LabSettings:
     workers: tuple[str, ...] = ()
     overrides: Overrides | None = None
     seed: int = 0
+    release: str | None = None
 
 
 class LabHousing(Housing):
@@ -138,6 +140,7 @@ class EmbeddedLab:
             overrides=wanted.overrides,
             progress=self._progress,
             housing=LabHousing(self.network, self.clocks),
+            release=wanted.release,
         )
         self.brokers = EmbeddedBrokers(self.cluster)
         # Before the first thing that may fail: its folder is to be deleted, and its disks unmounted.

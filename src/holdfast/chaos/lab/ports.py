@@ -64,6 +64,22 @@ class Members(Protocol):
         ...
 
 
+class Upgradable(Members, Protocol):
+    """Servers that begin with an older release, and that another start brings to the present one."""
+
+    def release(self, name: str) -> str | None:
+        """The release that a member runs; None if it is down."""
+        ...
+
+    def upgrade(self) -> None:
+        """Let members that are started from now on run the present release.
+
+        Raises:
+            HoldfastError: it cannot be had.
+        """
+        ...
+
+
 class Supervised(Members, Protocol):
     """Servers that somebody starts again when they die."""
 

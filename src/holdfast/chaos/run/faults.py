@@ -14,8 +14,9 @@ from holdfast.chaos.faults.disks import DiskFull, DiskSlow
 from holdfast.chaos.faults.fault import Fault
 from holdfast.chaos.faults.members import Crashed, Ended, Rolled, Suspended
 from holdfast.chaos.faults.network import Disturbed
+from holdfast.chaos.faults.upgrade import Upgraded
 from holdfast.chaos.lab.base import Lab
-from holdfast.chaos.lab.brokers import node_of
+from holdfast.chaos.lab.brokers import EmbeddedBrokers, node_of
 from holdfast.chaos.lab.containers import ContainerBrokers
 from holdfast.chaos.lab.ports import Members
 from holdfast.chaos.lab.workers import Workers
@@ -80,6 +81,11 @@ class FaultMaker:
 
     def _of_brokers(self, what: str, planned: PlannedFault) -> Aimed:
         names = self._whom.brokers(_target(planned), planned.draw)
+        release = planned.parameters.get("upgrade_from")
+        if release is not None:
+            brokers = self._lab.brokers
+            assert isinstance(brokers, EmbeddedBrokers), "the experiment was checked: they are embedded"
+            return Aimed(Upgraded(brokers, names, str(release), _number(planned, "pause") / 1000), names)
         return Aimed(_of_members(what, planned, self._lab.brokers, names), names)
 
     def _of_workers(self, what: str, planned: PlannedFault) -> Aimed:

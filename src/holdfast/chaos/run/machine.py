@@ -9,8 +9,6 @@ from pathlib import Path
 
 import psutil
 
-from holdfast.local.jars import kafka_version
-
 _PACKAGES = ("holdfast", "confluent-kafka", "rocksdict", "pydantic")
 
 
@@ -29,9 +27,13 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def versions() -> dict[str, str]:
-    """Versions of what was tested."""
-    found = {"python": platform.python_version(), "kafka": kafka_version()}
+def versions(kafka: str) -> dict[str, str]:
+    """Versions of what was tested.
+
+    Args:
+        kafka: what is known of the brokers' release.
+    """
+    found = {"python": platform.python_version(), "kafka": kafka}
     for package in _PACKAGES:
         try:
             found[package] = version(package)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from holdfast.chaos.clients import streams
 from holdfast.chaos.clients.loop.orders import FAUST, FAUST_EXACTLY_ONCE
 from holdfast.chaos.clients.streams import KAFKA_STREAMS
 from holdfast.chaos.experiment import Experiment
 from holdfast.chaos.run.verdicts import of_user
 from holdfast.chaos.workloads.choice import KINDS
+from holdfast.declaration.source import Location
 from holdfast.errors import ChaosError, HoldfastError
 from holdfast.extras import is_installed, with_extra
+from holdfast.local.jars import older_releases
 
 _ONLY_OURS = "bank"
 """It has one state that records of two topics change, under keys of their own. Faust has no such thing, and
@@ -23,21 +27,16 @@ def require_possible(experiment: Experiment) -> None:
         ChaosError: says what of it, or what its engine lacks; or a function that it names cannot be found.
     """
     source, workload = experiment.source, experiment.workload
-    wrong: list[tuple[tuple[str, ...], str]] = []
+    wrong: list[tuple[Location, str]] = []
     if experiment.cluster.kind == "external":
         wrong.append((("cluster", "kind"), f"a cluster of kind `{experiment.cluster.kind}`"))
     if workload.kind not in KINDS:
         wrong.append((("workload", "kind"), f"a workload of kind `{workload.kind}`"))
     if workload.engine in (FAUST, FAUST_EXACTLY_ONCE, KAFKA_STREAMS) and workload.kind == _ONLY_OURS:
         wrong.append((("workload", "kind"), f"a `{workload.kind}` on the engine `{workload.engine}`"))
-    if workload.engine in (FAUST, FAUST_EXACTLY_ONCE):
-        if not is_installed("faust"):
-            raise ChaosError(f"the engine `{workload.engine}` needs faust-streaming: {with_extra('faust')}")
-        wrong += [
-            (("faults",), f"{fault.kind.name} with `upgrade_from`")
-            for fault in experiment.faults
-            if fault.parameters.get("upgrade_from") is not None
-        ]
+    if workload.engine in (FAUST, FAUST_EXACTLY_ONCE) and not is_installed("faust"):
+        raise ChaosError(f"the engine `{workload.engine}` needs faust-streaming: {with_extra('faust')}")
+    wrong += _upgrades(experiment)
     for invariant in experiment.own_invariants:
         of_user(invariant)
     if not is_installed("duckdb"):
@@ -56,3 +55,16 @@ def _require_kafka_streams() -> None:
         streams.command()
     except HoldfastError as error:
         raise ChaosError(f"the engine `{KAFKA_STREAMS}` cannot work here: {error}") from error
+
+
+def _upgrades(experiment: Experiment) -> Iterator[tuple[Location, str]]:
+    """Upgrades from a release whose jars are not pinned, or from a second one: brokers begin with one."""
+    known = older_releases()
+    for number, fault in enumerate(experiment.faults):
+        release, at = fault.parameters.get("upgrade_from"), ("faults", number, "upgrade_from")
+        if release is None:
+            continue
+        if release not in known:
+            yield at, f"an upgrade from Kafka {release} (there is one from {' and '.join(known)})"
+        elif release != experiment.upgrade_from:
+            yield at, f"an upgrade from Kafka {release} beside one from {experiment.upgrade_from}"

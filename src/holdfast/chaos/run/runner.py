@@ -34,6 +34,7 @@ from holdfast.chaos.workloads.choice import RECORDINGS, make_workload, processor
 from holdfast.errors import HoldfastError
 from holdfast.kafka.offsets import OffsetAdmin
 from holdfast.kafka.roles import BrokerRoles
+from holdfast.local.jars import kafka_version
 from holdfast.local.progress import Progress, Silent
 from holdfast.runtime.supervisor import WorkerState
 
@@ -136,6 +137,11 @@ class Runner:
         )
         return judge(evidence)
 
+    def _kafka(self) -> str:
+        """Which Kafka was run, in words."""
+        older = self._experiment.upgrade_from
+        return f"{older}, upgraded to {kafka_version()}" if older else kafka_version()
+
     def _result(
         self, course: Course, invariants: tuple[InvariantResult, ...], wall: datetime, whole_s: float
     ) -> RunResult:
@@ -148,7 +154,7 @@ class Runner:
             command=self._settings.command,
             began=wall.isoformat(timespec="seconds"),
             machine=describe_machine(),
-            versions=versions(),
+            versions=versions(self._kafka()),
             workload={
                 "kind": workload.kind,
                 "engine": workload.engine,
@@ -441,6 +447,7 @@ def lab_settings(experiment: Experiment, seed: int) -> LabSettings:
         workers=tuple(map(worker_name, range(_most_workers(experiment)))),
         overrides={name: str(value) for name, value in cluster.broker_config.items()},
         seed=seed,
+        release=experiment.upgrade_from,
     )
 
 

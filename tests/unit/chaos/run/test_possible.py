@@ -10,6 +10,7 @@ import pytest
 from holdfast.chaos.experiment import Experiment, load
 from holdfast.chaos.run.possible import require_possible
 from holdfast.errors import ChaosError, JavaProgramError
+from holdfast.local.jars import older_releases
 
 
 def experiment(folder: Path, workload: str) -> Experiment:
@@ -78,3 +79,36 @@ def test_kafka_streams_can_be_run_where_its_program_can_be_built(
 ) -> None:
     monkeypatch.setattr("holdfast.chaos.clients.streams.command", lambda: ["java"])
     require_possible(experiment(tmp_path, "{kind: sequence, engine: kafka-streams, standby: 1}"))
+
+
+def with_cluster(folder: Path, cluster: str, *faults: str) -> Experiment:
+    """An experiment on a cluster, with faults."""
+    file = folder / "x.yaml"
+    file.write_text(
+        f"name: x\ndescription: x\ncluster: {cluster}\nworkload: {{kind: sequence}}\n"
+        "time_limit: 200s\nfaults:\n"
+        + "".join(f"  - {fault}\n" for fault in faults)
+        + "invariants: [exactly-once]\n"
+    )
+    return load(file)
+
+
+def test_an_upgrade_is_one_from_a_release_that_is_pinned(tmp_path: Path) -> None:
+    older = older_releases()[-1]
+    rolling = "{{at: {at}, fault: broker.rolling, upgrade_from: {release}}}"
+    good, bad = rolling.format(at="1s", release=older), rolling.format(at="60s", release="3.9.1")
+    require_possible(with_cluster(tmp_path, "{brokers: 3}", good))
+    with pytest.raises(
+        ChaosError, match=rf"x\.yaml:7: an upgrade from Kafka 3\.9\.1 \(there is one from .*{older}\)"
+    ):
+        require_possible(with_cluster(tmp_path, "{brokers: 3}", bad))
+    with pytest.raises(ChaosError, match=r"x\.yaml:8: an upgrade from Kafka 3\.9\.1"):
+        require_possible(with_cluster(tmp_path, "{brokers: 3}", good, bad))
+
+
+def test_brokers_begin_with_one_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast.chaos.run.possible.older_releases", lambda: ("4.1.0", "4.2.0"))
+    rolling = "{{at: {at}, fault: broker.rolling, upgrade_from: {release}}}"
+    two = (rolling.format(at="1s", release="4.1.0"), rolling.format(at="60s", release="4.2.0"))
+    with pytest.raises(ChaosError, match=r"x\.yaml:8: an upgrade from Kafka 4\.2\.0 beside one from 4\.1\.0"):
+        require_possible(with_cluster(tmp_path, "{brokers: 3}", *two))
