@@ -10,6 +10,7 @@ from holdfast import __version__
 from holdfast.cli import (
     breakers,
     chaos,
+    chaos_allow,
     chaos_controls,
     chaos_run,
     cluster,
@@ -34,7 +35,7 @@ from holdfast.errors import HoldfastError
 
 AREAS = (
     *(cluster, topology, publish, produce, run, groups, state, state_compare, replay, compare, switch),
-    *(leader, breakers, dlq, verify, chaos, chaos_run, chaos_controls, demo),
+    *(leader, breakers, dlq, verify, chaos, chaos_run, chaos_allow, chaos_controls, demo),
 )
 """Modules of this package that register commands, in the order of `--help`."""
 

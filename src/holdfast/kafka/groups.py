@@ -13,8 +13,10 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from types import TracebackType
 
+from confluent_kafka import KafkaError, KafkaException
+
 from holdfast.errors import BrokersUnreachable
-from holdfast.kafka.errors import mapped
+from holdfast.kafka.errors import kafka_error, mapped, translate
 from holdfast.kafka.members import Group, GroupQuestion
 from holdfast.kafka.offsets import CALL_S, OffsetAdmin, silence
 from holdfast.kafka.reader import PartitionReader, reader_settings
@@ -122,6 +124,29 @@ class GroupAdmin(OffsetAdmin):
             ClusterError: this user may not see the group.
         """
         return GroupQuestion(self._client, group_id, self._timeout).wait()
+
+    def delete(self, group_id: str) -> bool:
+        """Delete a group with its positions; False if it still has members. One that is not there is deleted.
+
+        Raises:
+            BrokersUnreachable: the coordinator does not answer.
+            ClusterError: it refuses.
+        """
+        doing = f"deleting the group {group_id}"
+        with mapped(doing):
+            answers = self._client.delete_consumer_groups([group_id], request_timeout=self._timeout)
+        try:
+            answers[group_id].result(self._timeout + 1.0)
+        except KafkaException as error:
+            code = kafka_error(error).code()
+            if code == KafkaError.GROUP_ID_NOT_FOUND:
+                return True
+            if code == KafkaError.NON_EMPTY_GROUP:
+                return False
+            raise translate(error, doing) from error
+        except FutureTimeout as error:
+            raise silence(doing, self._timeout) from error
+        return True
 
     def committed(self, group_id: str, places: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
         """A group's positions, after every transaction that may still change them has ended.

@@ -28,9 +28,10 @@ def require_possible(experiment: Experiment) -> None:
     """
     source, workload = experiment.source, experiment.workload
     wrong: list[tuple[Location, str]] = []
-    if experiment.cluster.kind == "external":
-        wrong.append((("cluster", "kind"), f"a cluster of kind `{experiment.cluster.kind}`"))
-    if workload.kind not in KINDS:
+    if experiment.cluster.kind == "external" and workload.kind == "application":
+        # Its topology names its topics and groups: nobody could tell them from those of others.
+        wrong.append((("workload", "kind"), "an `application` on a cluster of kind `external`"))
+    elif workload.kind not in KINDS:
         wrong.append((("workload", "kind"), f"a workload of kind `{workload.kind}`"))
     if workload.engine in (FAUST, FAUST_EXACTLY_ONCE, KAFKA_STREAMS) and workload.kind == _ONLY_OURS:
         wrong.append((("workload", "kind"), f"a `{workload.kind}` on the engine `{workload.engine}`"))

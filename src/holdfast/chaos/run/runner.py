@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from holdfast.chaos.history import Recorder, seal
 from holdfast.chaos.lab.base import Lab
 from holdfast.chaos.lab.containers import ContainerLab
 from holdfast.chaos.lab.embedded import EmbeddedLab, LabSettings
+from holdfast.chaos.lab.external import ExternalLab
 from holdfast.chaos.lab.workers import Workers, worker_name
 from holdfast.chaos.run.aborting import Limits
 from holdfast.chaos.run.faults import FaultMaker
@@ -110,6 +111,8 @@ class Runner:
         with ExitStack() as stack:
             recorder = stack.enter_context(Recorder(self._settings.folder / RECORDINGS, "runner"))
             lab = self._lab or stack.enter_context(self._own_lab())
+            if isinstance(lab, ExternalLab):
+                self._adapt(lab)
             course = Course(self._experiment, self._settings, lab, recorder, self._told, self._trouble)
             course.run(plan)
         self._told.phase("check the history")
@@ -124,7 +127,17 @@ class Runner:
         if cluster.kind == "containers":
             overrides = {name: str(value) for name, value in cluster.broker_config.items()}
             return ContainerLab(cluster.brokers, overrides, self._progress)
+        if cluster.kind == "external":
+            assert cluster.bootstrap_servers is not None, "the experiment was checked"
+            session_s = self._experiment.workload.processor.session_timeout_ms / 1000
+            return ExternalLab(cluster.bootstrap_servers, session_s)
         return EmbeddedLab(lab_settings(self._experiment, self._settings.seed), self._progress)
+
+    def _adapt(self, lab: ExternalLab) -> None:
+        """Take from a cluster of others how many brokers it has, and give all names the lab's prefix."""
+        self._settings = replace(self._settings, prefix=lab.prefix)
+        found = self._experiment.cluster.model_copy(update={"brokers": len(lab.brokers.names)})
+        self._experiment = replace(self._experiment, cluster=found)
 
     def _judge(self, course: Course) -> tuple[InvariantResult, ...]:
         history = seal(
@@ -139,6 +152,8 @@ class Runner:
 
     def _kafka(self) -> str:
         """Which Kafka was run, in words."""
+        if self._experiment.cluster.kind == "external":
+            return f"that of {self._experiment.cluster.bootstrap_servers}"
         older = self._experiment.upgrade_from
         return f"{older}, upgraded to {kafka_version()}" if older else kafka_version()
 

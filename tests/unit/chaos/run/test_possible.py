@@ -93,6 +93,22 @@ def with_cluster(folder: Path, cluster: str, *faults: str) -> Experiment:
     return load(file)
 
 
+def test_a_cluster_of_others_can_be_run_on(tmp_path: Path) -> None:
+    theirs = "{kind: external, bootstrap_servers: 'a:9092', fair_game: true}"
+    require_possible(with_cluster(tmp_path, theirs, "{at: 1s, fault: worker.kill, target: any, for: 5s}"))
+
+
+def test_an_application_is_not_run_where_others_may_have_its_topics(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text(
+        "name: x\ndescription: x\ncluster: {kind: external, bootstrap_servers: 'a:9092', fair_game: true}\n"
+        "workload: {kind: application, topology: t.yaml}\ntime_limit: 60s\n"
+        "faults: [{at: 1s, fault: worker.kill, target: any, for: 5s}]\ninvariants: [application-checks]\n"
+    )
+    with pytest.raises(ChaosError, match=r"x\.yaml:4: an `application` on a cluster of kind `external`"):
+        require_possible(load(file))
+
+
 def test_an_upgrade_is_one_from_a_release_that_is_pinned(tmp_path: Path) -> None:
     older = older_releases()[-1]
     rolling = "{{at: {at}, fault: broker.rolling, upgrade_from: {release}}}"
