@@ -12,11 +12,13 @@ records only and is run when the processors have caught up with their inputs::
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
+from holdfast.errors import HoldfastError
 from holdfast.record import Message, Position
 
 EXAMPLES_KEPT = 5
@@ -105,3 +107,20 @@ class CheckResult:
 
 Check = Callable[[TopicReader], CheckResult]
 """A function named under `checks:`."""
+
+
+def run_checks(checks: Mapping[str, Check], log: TopicReader) -> Iterator[CheckResult]:
+    """Run checks one after the other; one that raises has failed, and the others are run all the same.
+
+    Raises:
+        HoldfastError: the data could not be read, so that nothing can be said.
+    """
+    for name, check in checks.items():
+        try:
+            yield check(log)
+        except HoldfastError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything; its failure is the result
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            text = f"the check raised {error!r} at {place.filename}:{place.lineno}"
+            yield CheckResult(name, False, {}, 1, (text,))

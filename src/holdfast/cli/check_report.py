@@ -1,18 +1,17 @@
-"""Runs an application's checks and shows what they found; shared by `verify` and `demo`."""
+"""Chooses among an application's checks and shows what they found; shared by `verify` and `demo`."""
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from holdfast.checks import Check, CheckResult, TopicReader
+from holdfast.checks import Check, CheckResult
 from holdfast.cli.words import counted
 from holdfast.declaration.source import did_you_mean
-from holdfast.errors import HoldfastError, TopologyError
+from holdfast.errors import TopologyError
 
 
 def choose_checks(declared: Mapping[str, Check], names: Collection[str] = ()) -> dict[str, Check]:
@@ -30,23 +29,6 @@ def choose_checks(declared: Mapping[str, Check], names: Collection[str] = ()) ->
                 f'no check is called "{name}"{did_you_mean(name, by_name)} (declared: {", ".join(by_name)})'
             )
     return {name: by_name[name] for name in names or by_name}
-
-
-def run_checks(checks: Mapping[str, Check], log: TopicReader) -> Iterator[CheckResult]:
-    """Run checks one after the other; one that raises has failed, and the others are run all the same.
-
-    Raises:
-        HoldfastError: the data could not be read, so that nothing can be said.
-    """
-    for name, check in checks.items():
-        try:
-            yield check(log)
-        except HoldfastError:
-            raise
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything; its failure is the result
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            text = f"the check raised {error!r} at {place.filename}:{place.lineno}"
-            yield CheckResult(name, False, {}, 1, (text,))
 
 
 def print_result(console: Console, result: CheckResult) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import typer
 
-from holdfast.checks import CheckResult
-from holdfast.cli.check_report import choose_checks, run_checks
+from holdfast.checks import CheckResult, run_checks
+from holdfast.cli.check_report import choose_checks
 from holdfast.cli.cluster_progress import ClusterProgress
 from holdfast.cli.console import INTERRUPTED, err, out
 from holdfast.cli.demo_report import DemoResult, ProcessorResult, print_report
 from holdfast.cli.demo_view import DemoView, Moment
-from holdfast.cli.feed import Arguments, Feed, SetOption, parse_arguments
+from holdfast.cli.feed import Feed, SetOption, parse_arguments
 from holdfast.cli.orderly_end import orderly_signals
 from holdfast.cli.scan_progress import ScanProgress
 from holdfast.cli.topology import TopologyFile
@@ -32,6 +32,7 @@ from holdfast.kafka.topic_reader import ClusterTopicReader
 from holdfast.local.cluster import EmbeddedCluster
 from holdfast.local.scratch import ScratchFolder
 from holdfast.runtime.launch import LaunchSettings, worker_specs
+from holdfast.runtime.sources import Arguments
 from holdfast.runtime.supervisor import Supervisor, WorkerState, WorkerView
 from holdfast.sinks.check import check_sink_here
 from holdfast.topology import ResolvedTopology, check_file

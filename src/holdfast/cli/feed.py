@@ -5,19 +5,16 @@ from __future__ import annotations
 import inspect
 import threading
 import time
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import typer
 import yaml
-from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from holdfast.declaration.source import did_you_mean
-from holdfast.engine.handler import To
-from holdfast.errors import HoldfastError, PublishError
+from holdfast.errors import HoldfastError
 from holdfast.kafka.producer import Producer
-from holdfast.schema.explain import explain_fields
+from holdfast.runtime.sources import Arguments, events_of, failure, fitted, is_typed, missing, parameters_of
 from holdfast.topology import ResolvedProducer, Topology
 
 SetOption = typer.Option(
@@ -26,9 +23,6 @@ SetOption = typer.Option(
     metavar="[PRODUCER.]NAME=VALUE",
     help="An argument of the producers, such as --set count=500; may be repeated.",
 )
-
-Arguments = Mapping[str, Mapping[str, Any]]
-"""Keyword arguments of each producer."""
 
 
 def parse_arguments(given: Iterable[str], producers: Mapping[str, ResolvedProducer]) -> Arguments:
@@ -41,7 +35,7 @@ def parse_arguments(given: Iterable[str], producers: Mapping[str, ResolvedProduc
             is not a pair, or an argument without a default is not given.
     """
     found: dict[str, dict[str, Any]] = {name: {} for name in producers}
-    takes = {name: _parameters(producer) for name, producer in producers.items()}
+    takes = {name: parameters_of(producer) for name, producer in producers.items()}
     for text in given:
         target, equals, value = text.partition("=")
         if not equals:
@@ -55,59 +49,24 @@ def parse_arguments(given: Iterable[str], producers: Mapping[str, ResolvedProduc
             )
         for name in chosen:
             found[name][argument] = _value(text, value, name, takes[name][argument])
-    _require(found, takes)
-    return found
-
-
-def _parameters(producer: ResolvedProducer) -> Mapping[str, inspect.Parameter]:
-    """Return the parameters that can be given by name, with their annotations evaluated if they can be."""
-    try:
-        signature = inspect.signature(producer.source, eval_str=True)
-    except Exception:  # noqa: BLE001 - annotations are expressions: evaluating them can fail in any way
-        signature = inspect.signature(producer.source)
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {name: each for name, each in signature.parameters.items() if each.kind in named}
-
-
-def _require(found: Arguments, takes: Mapping[str, Mapping[str, inspect.Parameter]]) -> None:
     for name, parameters in takes.items():
-        for parameter in parameters.values():
-            if parameter.default is parameter.empty and parameter.name not in found[name]:
-                raise typer.BadParameter(
-                    f"producer {name} needs {parameter.name}; give it with --set {parameter.name}=VALUE"
-                )
+        for argument in missing(parameters, found[name]):
+            raise typer.BadParameter(f"producer {name} needs {argument}; give it with --set {argument}=VALUE")
+    return found
 
 
 def _value(text: str, value: str, producer: str, parameter: inspect.Parameter) -> Any:
     """Return the value for a parameter; as text where YAML's reading of it does not fit (`sku=007`)."""
-    adapter = _adapter(parameter.annotation)
     try:
         read = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        if adapter is None:
+        if not is_typed(parameter):
             raise typer.BadParameter(f"{text!r} cannot be read as YAML; put the value in quotes") from error
         read = value
-    if adapter is None:
-        return read
-    for candidate in (read, value):
-        try:
-            return adapter.validate_python(candidate)
-        except ValidationError as error:
-            refused = error
-    shown = inspect.formatannotation(parameter.annotation)
-    raise typer.BadParameter(
-        f"{text!r}: producer {producer} takes {parameter.name}: {shown}; {explain_fields(refused)}"
-    )
-
-
-def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
-    """Return what converts to an annotation; None if it says nothing that text can be converted to."""
-    if annotation is inspect.Parameter.empty or isinstance(annotation, str):
-        return None
     try:
-        return TypeAdapter(annotation)
-    except PydanticUserError:
-        return None
+        return fitted(parameter, read, value)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: producer {producer} {error}") from None
 
 
 class Feed(threading.Thread):
@@ -162,10 +121,7 @@ class Feed(threading.Thread):
         if isinstance(self.error, HoldfastError):
             raise self.error
         if self.error is not None:
-            place = traceback.extract_tb(self.error.__traceback__)[-1]
-            raise PublishError(
-                f"a producer of the application raised {self.error!r} at {place.filename}:{place.lineno}"
-            ) from self.error
+            raise failure(self.error) from self.error
 
     def _publish(self, declared: ResolvedProducer) -> None:
         arguments = self._arguments.get(declared.decl.name, {})
@@ -173,11 +129,8 @@ class Feed(threading.Thread):
             declared.writes, self._servers, source=self._topology.app, properties=self._topology.kafka
         ) as client:
             client.check()
-            for event in declared.source(**arguments):
+            for event, topic in events_of(declared, arguments):
                 if self._stopping.is_set():
                     return
-                if isinstance(event, To):
-                    client.publish(event.event, event.topic)
-                else:
-                    client.publish(event)
+                client.publish(event, topic)
                 self.published += 1

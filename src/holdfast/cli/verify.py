@@ -7,9 +7,9 @@ from pathlib import Path
 
 import typer
 
-from holdfast.checks import CheckResult
+from holdfast.checks import CheckResult, run_checks
 from holdfast.cli.app import App
-from holdfast.cli.check_report import as_row, choose_checks, print_result, print_verdict, run_checks
+from holdfast.cli.check_report import as_row, choose_checks, print_result, print_verdict
 from holdfast.cli.cluster_option import BootstrapServers, resolve_bootstrap_servers
 from holdfast.cli.console import err, out
 from holdfast.cli.rows import print_json_lines

@@ -30,6 +30,7 @@ from holdfast.errors import ClusterError, EventRefused, PublishError, SettingErr
 from holdfast.kafka.deliveries import Deliveries, DeliveryFailure
 from holdfast.kafka.errors import describe, kafka_error, mapped
 from holdfast.kafka.probe import require_brokers
+from holdfast.kafka.routing import encoder_of, encoders_for
 from holdfast.kafka.serving import SLICE_S, flush, serve
 from holdfast.kafka.settings import SERVERS_VARIABLE, Properties, named_servers, producer_config
 from holdfast.schema import Event, Tombstone, TopicEncoder, WireHeaders
@@ -143,16 +144,7 @@ class Producer:
             SettingError: a property is unknown or would break a guarantee.
         """
         topics = tuple(topics)
-        encoders = [
-            TopicEncoder(
-                topic.decl.name,
-                topic.events,
-                topic.decl.key,
-                cloudevents=topic.decl.cloudevents,
-                source=source,
-            )
-            for topic in topics
-        ]
+        encoders = encoders_for(topics, source)
         limits = [int(topic.decl.config.get(MAX_BYTES, BROKER_MAX_BYTES)) for topic in topics]
         # A broker measures whole batches, so none may be larger than the smallest limit allows.
         sizes = {"message.max.bytes": max(limits), "batch.size": min(1_000_000, *limits)}
@@ -308,7 +300,7 @@ class Producer:
         """Publish by the general way, with waiting and with every error explained."""
         if self._closed:
             raise PublishError("the producer is closed; publish inside its `with` block.")
-        encoder = self._encoder_of(event, topic)
+        encoder = encoder_of(self._encoders, event, topic)
         key, value, headers = encoder.encode(event)
         deadline = monotonic() + self._room_timeout
         while True:
@@ -327,25 +319,6 @@ class Producer:
             else:
                 self._sent += 1
                 return
-
-    def _encoder_of(self, event: Event | Tombstone, topic: str | None) -> TopicEncoder:
-        if topic is not None:
-            if topic not in self._encoders:
-                raise EventRefused(
-                    f"topic {topic} is not declared; this producer writes to {', '.join(self._encoders)}."
-                )
-            return self._encoders[topic]
-        kind = event.event_type if isinstance(event, Tombstone) else type(event)
-        found = [encoder for encoder in self._encoders.values() if kind in encoder.by_class]
-        if len(found) == 1:
-            return found[0]
-        name = getattr(kind, "__event_name__", kind and kind.__name__)
-        if found:
-            topics = ", ".join(encoder.topic for encoder in found)
-            raise EventRefused(f"{name} may go to {topics}; say which: publish(event, topic=...).")
-        raise EventRefused(
-            f"no topic of this producer declares {name}; it writes to {', '.join(self._encoders)}."
-        )
 
     def _refuse(self, error: KafkaException, topic: str, event: Event | Tombstone, size: int) -> NoReturn:
         kind = event.event_type if isinstance(event, Tombstone) else type(event)
