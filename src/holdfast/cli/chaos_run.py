@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -80,7 +81,7 @@ def replay(
     """
     with _before_a_run():
         before = _loaded(run)
-        experiment = load(run / _EXPERIMENT)
+        experiment = _as_before(load(run / _EXPERIMENT), before)
         _require(experiment)
         place = _new_folder(folder, experiment.name, before.seed)
     shutil.copyfile(run / _EXPERIMENT, place / _EXPERIMENT)
@@ -106,6 +107,14 @@ def _loaded(run: Path) -> RunResult:
         return RunResult.load(run)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ChaosError(f"{run} holds no run that can be repeated: {error}") from error
+
+
+def _as_before(experiment: Experiment, before: RunResult) -> Experiment:
+    """The experiment of a run's folder: the file of its application is where it was, not beside the copy."""
+    topology = before.workload.get("topology")
+    if topology is None:
+        return experiment
+    return replace(experiment, workload=experiment.workload.model_copy(update={"topology": topology}))
 
 
 def _require(experiment: Experiment) -> None:

@@ -18,7 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from holdfast.errors import MetricsError
-from holdfast.runtime.status import RETRYING
+from holdfast.runtime.status import LEADING, RETRYING
 from holdfast.runtime.supervisor import WorkerState, WorkerView
 
 WORKER = ("processor", "slot")
@@ -131,7 +131,7 @@ def _leadership(candidates: Sequence[WorkerView]) -> Iterator[Metric]:
     leads = GaugeMetricFamily("holdfast_leader", "1 for the candidate that leads, else 0.", labels=("slot",))
     runs = CounterMetricFamily("holdfast_leader_runs", "Runs of leader tasks that ended.", labels=("slot",))
     for view in candidates:
-        leads.add_metric([view.spec.slot], float(view.status.role.startswith("leading")))
+        leads.add_metric([view.spec.slot], float(view.status.role.startswith(LEADING)))
         runs.add_metric([view.spec.slot], view.records)
     yield leads
     yield runs

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from holdfast.errors import Fenced, HoldfastError
 from holdfast.kafka.consumer import OwnershipListener, ShardConsumer
-from holdfast.runtime.status import Reporter, WorkerStatus
+from holdfast.runtime.status import LEADING, Reporter, WorkerStatus
 from holdfast.runtime.term import NotOurTurn, Term
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class Candidate(OwnershipListener):
             return "being elected" if self._is_owner else "candidate"
         failing = f"; failing: {', '.join(term.failing)}" if term.failing else ""
         ahead = f"; clocks disagree: {', '.join(term.ahead)}" if term.ahead else ""
-        return f"leading (token {term.token}){failing}{ahead}"
+        return f"{LEADING} (token {term.token}){failing}{ahead}"
 
     def _why(self, term: Term | None) -> str:
         if not self._lacks_topic(term):

@@ -26,6 +26,9 @@ IMPORTING = "it imported what {} names"
 RETRYING = "retrying"
 """The state of a shard at a record that its handler is called for again; beside those of `ShardState`."""
 
+LEADING = "leading"
+"""How the role of a candidate begins that leads."""
+
 CONNECTING = "it connected to its brokers, and its sink if it has one"
 
 

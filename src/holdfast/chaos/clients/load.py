@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -15,8 +15,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from holdfast.chaos.history import Invoked, Recorder, send
 from holdfast.errors import ChaosError
 from holdfast.kafka.partitioner import partition_of
-from holdfast.kafka.settings import producer_config
-from holdfast.schema import Event, TopicEncoder
+from holdfast.kafka.settings import Properties, producer_config
+from holdfast.schema import Encoded, Event, TopicEncoder
 
 BURST_S = 0.05
 """Seconds from one burst of events to the next. Each takes a request for every partition: many more would be
@@ -47,41 +47,66 @@ class Offered:
     value: int
 
 
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record to be published.
+
+    Attributes:
+        topic: where to.
+        partition: which of its partitions.
+        record: its key, value and headers.
+        key: its key as text, as the history has it; None if it has none.
+        value: an integer by which the history knows it: its partition and key have it once.
+    """
+
+    topic: str
+    partition: int
+    record: Encoded
+    key: str | None
+    value: int
+
+
+def encoded(encoder: TopicEncoder, partitions: int, events: Iterable[Offered]) -> Iterator[Outgoing]:
+    """Encode events for a topic with so many partitions."""
+    for offered in events:
+        record = encoder.encode(offered.event)
+        number = partition_of(record[0] or b"", partitions)
+        yield Outgoing(encoder.topic, number, record, offered.key, offered.value)
+
+
 class Load:
-    """Publishes events of one topic at a steady rate, from a thread of its own, while its block lasts.
+    """Publishes records at a steady rate, from a thread of its own, while its block lasts.
 
     What cannot be published at its time is published as soon as that is possible, as a service whose
     requests wait would.
 
     Args:
         servers: the brokers.
-        encoder: of the topic.
-        partitions: of the topic.
-        events: what to publish, without end.
-        rate: events per second.
+        records: what to publish.
+        rate: records per second.
         recorder: takes the history.
+        properties: more librdkafka properties.
 
     Attributes:
         published: events that the client took.
         acknowledged: those that all in-sync replicas have.
         unknown: those whose fate is not known.
+        has_ended: whether there is nothing more to publish.
     """
 
     def __init__(
         self,
         servers: str,
-        encoder: TopicEncoder,
-        partitions: int,
-        events: Iterator[Offered],
+        records: Iterator[Outgoing],
         rate: int,
         recorder: Recorder,
+        properties: Properties | None = None,
     ) -> None:
-        self._encoder = encoder
-        self._partitions = partitions
-        self._events = events
+        self._records = records
         self._rate = rate
         self._recorder = recorder
-        self._settings = producer_config(servers, {"delivery.timeout.ms": 120_000})
+        self._settings = producer_config(servers, {**(properties or {}), "delivery.timeout.ms": 120_000})
+        self.has_ended = False
         self._lives = 0
         self._close_s = CLOSE_S
         self._end = threading.Event()
@@ -112,7 +137,7 @@ class Load:
 
     def _run(self) -> None:
         try:
-            while not self._end.is_set():
+            while not self._end.is_set() and not self.has_ended:
                 self._live()
         except BaseException as error:  # noqa: BLE001 - raised again by `check`
             self._error = error
@@ -124,10 +149,14 @@ class Load:
         self._lives += 1
         began, made = time.monotonic(), 0
         is_broken = threading.Event()
-        while not self._end.is_set() and not is_broken.is_set():
+        while not self._end.is_set() and not is_broken.is_set() and not self.has_ended:
             due = int((time.monotonic() - began) * self._rate)
             while made < due and not self._end.is_set() and not is_broken.is_set():
-                self._publish(producer, process, next(self._events), is_broken.set)
+                outgoing = next(self._records, None)
+                if outgoing is None:
+                    self.has_ended = True
+                    break
+                self._publish(producer, process, outgoing, is_broken.set)
                 made += 1
             producer.poll(BURST_S)
             self._end.wait(max(0.0, BURST_S - (time.monotonic() - began) % BURST_S))
@@ -136,17 +165,17 @@ class Load:
         producer.flush(1.0)
 
     def _publish(
-        self, producer: Producer, process: str, offered: Offered, give_up: Callable[[], None]
+        self, producer: Producer, process: str, outgoing: Outgoing, give_up: Callable[[], None]
     ) -> None:
-        key, value, wire = self._encoder.encode(offered.event)
+        topic, number = outgoing.topic, outgoing.partition
+        key, value, wire = outgoing.record
         headers: list[tuple[str, str | bytes | None]] = [*wire]
-        number = partition_of(key or b"", self._partitions)
-        step = send(f"{self._encoder.topic}-{number}", offered.value, key=offered.key)
+        step = send(f"{topic}-{number}", outgoing.value, key=outgoing.key)
         operation = self._recorder.invoke(process, "send", [step])
-        delivered = partial(self._delivered, operation, offered, give_up)
+        delivered = partial(self._delivered, operation, outgoing, give_up)
         while not self._end.is_set():
             try:
-                producer.produce(self._encoder.topic, value, key, headers=headers, on_delivery=delivered)
+                producer.produce(topic, value, key, number, headers=headers, on_delivery=delivered)
             except BufferError:
                 producer.poll(BURST_S)
             except KafkaException as error:
@@ -162,7 +191,7 @@ class Load:
     def _delivered(
         self,
         operation: Invoked,
-        offered: Offered,
+        outgoing: Outgoing,
         give_up: Callable[[], None],
         error: KafkaError | None,
         message: Message,
@@ -170,7 +199,7 @@ class Load:
         if error is None:
             self.acknowledged += 1
             log = f"{message.topic()}-{message.partition()}"
-            operation.ok([send(log, offered.value, key=offered.key, offset=message.offset())])
+            operation.ok([send(log, outgoing.value, key=outgoing.key, offset=message.offset())])
             return
         # What the client gave up may have been written all the same: only the log can tell.
         self.unknown += 1

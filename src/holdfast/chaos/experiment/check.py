@@ -31,6 +31,14 @@ _NOT_OF_AN_APPLICATION = {
     "standby": "its topology says it of each processor",
     "processor": "its topology says it of each processor",
 }
+_OF_KNOWN_PROCESSORS = ("exactly-once", "state-fold", "conservation")
+"""Invariants that take a processor whose outputs the lab itself can work out."""
+
+_ONLY_APPLICATION = {
+    "topology": "a topology",
+    "output": "outputs to choose from",
+    "arguments": "producers",
+}
 _ONLY_EMBEDDED = ("network", "disk", "broker_config")
 _ONLY_EXTERNAL = ("bootstrap_servers", "fair_game")
 
@@ -93,8 +101,10 @@ def _workload(workload: Workload) -> Iterator[Problem]:
     at: Location = ("workload", "topology")
     if workload.kind == "application" and workload.topology is None:
         yield Problem(at, "missing: the application's topology file, seen from this file")
-    elif workload.kind != "application" and workload.topology is not None:
-        yield Problem(at, f"only an `application` has a topology, not `{workload.kind}`; remove it")
+    for key, what in _ONLY_APPLICATION.items():
+        if workload.kind != "application" and key in given:
+            text = f"only an `application` has {what}, not `{workload.kind}`; remove it"
+            yield Problem(("workload", key), text)
     if workload.kind == "raw":
         return
     if not reasons:
@@ -185,6 +195,11 @@ def _never_evaluated(draft: Draft, workload: Workload) -> Iterator[Problem]:
             text = (
                 f"it never evaluates for `{workload.kind}`: {invariant.meaning}; a history of {fits} can tell"
             )
+            if workload.kind == "application" and name in _OF_KNOWN_PROCESSORS:
+                text += (
+                    ". What an application's outputs have to be only its own `checks` know: say "
+                    "`application-checks`"
+                )
             yield Problem(at, text)
         elif invariant.transactions and workload.kind != "raw" and workload.engine in WITHOUT_TRANSACTIONS:
             text = f"it never evaluates: the engine `{workload.engine}` writes no transactions"

@@ -105,7 +105,8 @@ def _in_workload(at: Location, fault: Fault, workload: Workload) -> Iterator[Pro
 def _against_workload(target: Target, workload: Workload) -> Iterator[str]:
     number = target.number or 0
     workers = f"there {'is 1 worker' if workload.workers == 1 else f'are {workload.workers} workers'}"
-    if target.role is Role.WORKER and number >= workload.workers:
+    # How many an application has, only its topology says.
+    if target.role is Role.WORKER and workload.kind != "application" and number >= workload.workers:
         yield f"there is no {target.text}: {workers}, counted from 0"
     if target.role is Role.APP_LEADER and workload.kind != "application":
         yield f"`{workload.kind}` has no leader tasks, so nobody leads; only an `application` may have"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, StrictBool
@@ -40,6 +41,7 @@ from holdfast.topology.fields import (
     SessionTimeout,
     Standbys,
     Text,
+    TopicName,
 )
 
 COPIES = 3
@@ -117,6 +119,12 @@ class Workload(Declared):
 
     topology: Text | None = None
     """The application's topology file, seen from the experiment's file."""
+
+    output: TopicName | None = None
+    """The application's topic that is watched: the last one that nobody in it reads, unless given."""
+
+    arguments: Mapping[Name, Mapping[str, Any]] = {}
+    """What the application's producers are given: arguments by the producer's name."""
 
 
 class SteadyState(Declared):
@@ -335,6 +343,12 @@ class Experiment:
         """The older Kafka that the brokers begin with; None where they begin with the embedded one."""
         found = (fault.parameters.get("upgrade_from") for fault in self.faults)
         return next((str(release) for release in found if release is not None), None)
+
+    @property
+    def topology_file(self) -> Path | None:
+        """The application's topology file, if it is about an application."""
+        topology = self.workload.topology
+        return None if topology is None else self.source.path.parent / topology
 
     @property
     def replication(self) -> int:

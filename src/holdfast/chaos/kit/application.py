@@ -9,20 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.chaos.lab.base import Lab
-from holdfast.chaos.lab.workers import Workers, worker_name
-from holdfast.engine.plan import check_handler
+from holdfast.chaos.lab.workers import Workers
+from holdfast.chaos.workloads.application_parts import (
+    first_of,
+    groups_of,
+    load_application,
+    shards_of,
+    specs_of,
+)
+from holdfast.chaos.workloads.groups import GroupPlan
+from holdfast.checks import run_checks
 from holdfast.errors import ChaosError
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.drain import DrainWatch, group_inputs
 from holdfast.kafka.producer import Producer
 from holdfast.kafka.provision import provision
 from holdfast.kafka.scan import LogScanner
-from holdfast.kafka.settings import checked
 from holdfast.kafka.topic_reader import ClusterTopicReader
-from holdfast.runtime.launch import LaunchSettings, worker_specs
 from holdfast.schema import Event
-from holdfast.sinks.check import check_sink_here
-from holdfast.topology import ResolvedTopology, check_file
+from holdfast.topology import ResolvedTopology
 
 READY_S = 60.0
 """Seconds for workers to run all shards."""
@@ -42,24 +47,23 @@ class ApplicationUnderTest:
     """
 
     def __init__(self, file: Path, lab: Lab, home: Path) -> None:
-        self.resolved: ResolvedTopology = check_file(
-            file, check_handler, checked, check_sink_here, running=()
-        )
+        self.resolved: ResolvedTopology = load_application(file)
         self._lab = lab
         self._home = home
         self.topology = self.resolved.topology
         self._workers: Workers | None = None
+        self._groups: tuple[GroupPlan, ...] = ()
         provision(TopicAdmin(lab.bootstrap_servers), self.topology)
 
     @property
     def group(self) -> str:
         """The group of its first processor, which roles such as `group coordinator` are about."""
-        return next(iter(self.topology.native.values())).group_id
+        return first_of(self.topology).group_id
 
     @property
     def input(self) -> str:
         """The first topic that its first processor reads, which the role `leader` is about."""
-        return next(iter(self.topology.native.values())).reads[0]
+        return first_of(self.topology).reads[0]
 
     @property
     def workers(self) -> Workers:
@@ -72,26 +76,30 @@ class ApplicationUnderTest:
             raise ChaosError("the application has no workers: use `with topology.running(workers=2):`")
         return self._workers
 
+    @property
+    def groups(self) -> tuple[GroupPlan, ...]:
+        """Its groups, while it has workers."""
+        return self._groups
+
     @contextmanager
     def running(self, workers: int = 2) -> Iterator[Workers]:
         """Run so many workers of each processor while the block lasts; they own all shards when it begins.
 
+        There are as many candidates if the application has leader tasks, and one of them leads.
+
         Raises:
             FaultFailed: they do not own all shards in time.
         """
-        settings = LaunchSettings(self._lab.bootstrap_servers, self._home, "worker", workers)
-        specs = worker_specs(self.topology, settings)
-        named = {worker_name(number): spec for number, spec in enumerate(specs)}
-        shards = sum(self.topology.partitions(name) for name in self.topology.native)
-        with Workers(named, shards) as made:
-            self._workers = made
+        specs = specs_of(self.topology, self._lab.bootstrap_servers, self._home, workers)
+        with Workers(specs, shards_of(self.topology)) as made:
+            self._workers, self._groups = made, groups_of(self.topology, workers)
             try:
                 for name in made.names:
                     made.start(name)
                 made.wait_until_whole(READY_S)
                 yield made
             finally:
-                self._workers = None
+                self._workers, self._groups = None, ()
 
     def publish(self, *events: Event) -> None:
         """Publish events to the topics that declare them, and wait for their acknowledgement.
@@ -135,8 +143,7 @@ class ApplicationUnderTest:
         """
         if not self.resolved.checks:
             raise ChaosError(f"{self.topology.source.path} declares no `checks`")
-        reader = self._reader()
-        found = [check(reader) for check in self.resolved.checks.values()]
+        found = run_checks(self.resolved.checks, self._reader())
         broken = [f"{one.name}: {example}" for one in found if not one.ok for example in one.examples]
         if broken:
             raise AssertionError("\n".join(broken))

@@ -12,15 +12,16 @@ from typing import Any
 from holdfast.chaos.experiment import KINDS, Experiment, explain, load, schedule
 from holdfast.chaos.kit.application import ApplicationUnderTest
 from holdfast.chaos.lab.base import Lab
-from holdfast.chaos.lab.workers import Workers, worker_name
+from holdfast.chaos.lab.workers import Workers
 from holdfast.chaos.run.facts import facts_of_this_machine
 from holdfast.chaos.run.faults import FaultMaker
 from holdfast.chaos.run.nemesis import Done, Nemesis
-from holdfast.chaos.run.parts import Holders, Observation
+from holdfast.chaos.run.parts import Holders, Observation, asked_of
 from holdfast.chaos.run.possible import require_possible
 from holdfast.chaos.run.result import RunResult
 from holdfast.chaos.run.runner import Runner, RunSettings
 from holdfast.chaos.run.whom import Surroundings, Whom
+from holdfast.chaos.workloads.application_parts import SLOT, first_of
 from holdfast.chaos.workloads.base import Offering
 from holdfast.errors import ChaosError, FaultFailed
 from holdfast.kafka.roles import BrokerRoles
@@ -129,24 +130,13 @@ class Chaos:
 
     @contextmanager
     def _surroundings(self, lab: Lab, application: ApplicationUnderTest | None) -> Iterator[Surroundings]:
-        servers, workers = lab.bootstrap_servers, Workers({}, 0)
+        servers, workers = lab.bootstrap_servers, Workers({}, {})
         if application is None:
             yield Surroundings(lab.brokers.names, workers, BrokerRoles(servers), Holders(), "", "", "")
             return
-        topology = application.topology
-        decl = next(iter(topology.native.values()))
-        running = application.workers
-        names = {decl.slot_id(name): name for name in map(worker_name, range(len(running.names)))}
-        partitions = topology.partitions(decl.name)
-        asked = {
-            "servers": servers,
-            "group": application.group,
-            "workers": names,
-            "topic": application.input,
-            "inputs": [[application.input, partitions]],
-        }
-        with Observation(asked) as seen:
-            _await_owners(seen, partitions)
+        running, groups = application.workers, application.groups
+        with Observation(asked_of(servers, application.input, groups)) as seen:
+            _await_owners(seen, sum(group.source.partitions for group in groups if group.members))
             yield Surroundings(
                 lab.brokers.names,
                 running,
@@ -154,7 +144,8 @@ class Chaos:
                 seen.owners,
                 application.input,
                 application.group,
-                decl.slot_id("worker-0"),
+                first_of(application.topology).slot_id(f"{SLOT}-0"),
+                label=groups[0].label,
             )
 
 

@@ -18,6 +18,7 @@ from holdfast.chaos.lab import processes
 from holdfast.chaos.network.hosts import HOST_VARIABLE
 from holdfast.chaos.undo.actions import Action
 from holdfast.errors import FaultFailed
+from holdfast.runtime.status import LEADING
 from holdfast.runtime.supervisor import STOP_TIMEOUT_S, Supervisor, WorkerSpec, WorkerView
 
 _POLL_S = 0.05
@@ -38,10 +39,12 @@ class Workers:
 
     Args:
         specs: how each is started, by its name. Those that are not started stay down until `start`.
-        shards: how many shards they run together when all is well.
+        shards: how many shards the workers of each processor run together when all is well. Of a processor
+            that is not named, somebody has to work: Faust hands its partitions out as it likes, and only
+            one candidate leads.
     """
 
-    def __init__(self, specs: Mapping[str, WorkerSpec], shards: int) -> None:
+    def __init__(self, specs: Mapping[str, WorkerSpec], shards: Mapping[str, int]) -> None:
         self._slots = {name: _Slot(name, on_host(spec, name)) for name, spec in specs.items()}
         self._shards = shards
 
@@ -77,9 +80,19 @@ class Workers:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the workers run all shards together, each of them some."""
-        counts = [view.status.shards.get("running", 0) for view in self.views().values()]
-        return sum(counts) == self._shards and all(counts)
+        """Whether the workers run all shards together, each of them some if there are enough."""
+        counts = self._running_shards()
+        return self._shards.keys() <= counts.keys() and all(
+            _is_whole(each, self._shards.get(processor)) for processor, each in counts.items()
+        )
+
+    def _running_shards(self) -> dict[str, list[int]]:
+        """How many shards each supervised worker runs, by processor; a leader has one."""
+        found: dict[str, list[int]] = {}
+        for view in self.views().values():
+            leads = view.status.role.startswith(LEADING)
+            found.setdefault(view.spec.processor, []).append(view.status.shards.get("running", int(leads)))
+        return found
 
     def incarnation(self, name: str) -> str | None:
         """Its pid and when it began."""
@@ -130,15 +143,28 @@ class Workers:
         deadline = time.monotonic() + timeout
         while not self.is_whole:
             if time.monotonic() > deadline:
-                raise FaultFailed(f"not all {self._shards} shards run within {timeout:.0f} s: {self._told()}")
+                shards = sum(self._shards.values())
+                raise FaultFailed(f"not all {shards} shards run within {timeout:.0f} s: {self._told()}")
             time.sleep(_POLL_S)
 
     def _told(self) -> str:
         states = (
-            f"{name} {view.state}, shards {dict(view.status.shards)}{', ' if view.error else ''}{view.error}"
+            f"{name} ({view.spec.processor}) {view.state}, {view.status.role or _shards_of(view)}"
+            f"{', ' if view.error else ''}{view.error}"
             for name, view in self.views().items()
         )
         return "; ".join(states) or "no worker is up"
+
+
+def _is_whole(counts: Sequence[int], shards: int | None) -> bool:
+    """Whether workers with so many shards each are all of a processor's."""
+    if shards is None:
+        return any(counts)
+    return sum(counts) == shards and sum(map(bool, counts)) == min(len(counts), shards)
+
+
+def _shards_of(view: WorkerView) -> str:
+    return f"shards {dict(view.status.shards)}"
 
 
 class _Slot:

@@ -27,9 +27,16 @@ def level_of(waiting: int) -> int:
     return min(len(str(waiting)), len(_LEVELS) - 1) if waiting > 0 else 0
 
 
-def lag_per_shard(samples: Sequence[Sample], axis: TimeAxis) -> Plot:
-    """The plot; the number of shards is the largest that any sample tells."""
+def lag_per_shard(samples: Sequence[Sample], axis: TimeAxis, names: Sequence[str] = ()) -> Plot:
+    """The plot; the number of shards is the largest that any sample tells.
+
+    Args:
+        samples: what to draw.
+        axis: the time.
+        names: of the shards, where they are not called by their numbers.
+    """
     shards = max(len(sample.lag) for sample in samples)
+    called = shard_names(names, shards)
     cells = _cells(samples, axis, shards)
     height = row_height(shards)
     paths: dict[int, list[str]] = {}
@@ -49,10 +56,10 @@ def lag_per_shard(samples: Sequence[Sample], axis: TimeAxis) -> Plot:
         "lag-per-shard",
         "Lag per shard",
         "records that wait, a row for each shard",
-        _says(samples, shards),
+        _says(samples, called),
         plot_height(shards),
         joined(shapes),
-        row_labels([f"shard {shard}" for shard in range(shards)]),
+        row_labels(called),
         tuple(legend),
         lines=False,
         pointed="shard-lag",
@@ -73,9 +80,14 @@ def _cells(samples: Sequence[Sample], axis: TimeAxis, shards: int) -> list[list[
     return cells
 
 
-def _says(samples: Sequence[Sample], shards: int) -> str:
+def shard_names(names: Sequence[str], shards: int) -> list[str]:
+    """What so many shards are called."""
+    return list(names) if len(names) == shards else [f"shard {shard}" for shard in range(shards)]
+
+
+def _says(samples: Sequence[Sample], names: Sequence[str]) -> str:
     most, shard, at = max((waiting, shard, it.at) for it in samples for shard, waiting in enumerate(it.lag))
-    text = f"{counted(shards, 'shard')}. "
+    text = f"{counted(len(names), 'shard')}. "
     if not most:
         return f"{text}No sample found a record that waits."
-    return f"{text}Furthest behind was shard {shard}, with {number(most)} records at {moment(at)}."
+    return f"{text}Furthest behind was {names[shard]}, with {number(most)} records at {moment(at)}."

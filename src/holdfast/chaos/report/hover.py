@@ -13,6 +13,7 @@ from typing import Any
 
 from holdfast.chaos.report.charts import rate
 from holdfast.chaos.report.gantt import BREAKERS, LEADERS, OWNERS, Words
+from holdfast.chaos.report.heat import shard_names
 from holdfast.chaos.report.markup import Markup, clean
 from holdfast.chaos.report.rows import natural
 from holdfast.chaos.report.time_axis import TimeAxis
@@ -30,6 +31,10 @@ def hover_data(result: RunResult, axis: TimeAxis) -> Markup:
         "end": round(axis.end, 3),
         "at": _numbers(it.at for it in samples),
         "values": _values(samples),
+        "shards": [
+            clean(name)
+            for name in shard_names(result.shards, max((len(it.lag) for it in samples), default=0))
+        ],
         "spans": {
             words.name: _spans(spans, axis, words)
             for spans, words in (

@@ -32,7 +32,7 @@
     published: (value) => `${whole(value)}/s`,
     committed: (value) => `${whole(value)}/s`,
     silent: (value) => `${value.toFixed(1)} s`,
-    "shard-lag": (value, i) => `shard ${value} is furthest behind: ${whole(data.values.worst[i])}`,
+    "shard-lag": (value, i) => `${data.shards[value]} is furthest behind: ${whole(data.values.worst[i])}`,
   };
   const inSpans = (name, time, row) => {
     const { rows, states, bars } = spans[name];

@@ -47,7 +47,7 @@ def _plots(result: RunResult, axis: TimeAxis) -> Iterator[Plot]:
         yield silence(samples, axis)
     if any(sample.lag for sample in samples):
         yield lag(samples, axis)
-        yield lag_per_shard(samples, axis)
+        yield lag_per_shard(samples, axis, result.shards)
     for spans, words in ((result.owners, OWNERS), (result.leaders, LEADERS), (result.breakers, BREAKERS)):
         if spans:
             yield gantt(spans, axis, words)

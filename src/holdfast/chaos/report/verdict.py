@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from holdfast.chaos.report.amounts import counted, listed
-from holdfast.chaos.run.result import FoundProblem, InvariantResult, RunResult
+from holdfast.chaos.run.result import OWN_CHECK, FoundProblem, InvariantResult, RunResult
 
 MARKS: Mapping[str, str] = {"valid": "✓", "unknown": "?", "invalid": "✗"}
 """A sign for each validity, beside its colour and its word."""
@@ -95,6 +95,8 @@ def noun_of(problem: FoundProblem) -> str:
     """What a rule found, with its number: ``3 lost writes``."""
     if problem.rule in _NOUNS:
         return counted(problem.count, *_NOUNS[problem.rule])
+    if problem.rule.startswith(OWN_CHECK):
+        return f"{counted(problem.count, 'violation')} of: {problem.rule.removeprefix(OWN_CHECK)}"
     return f"{counted(problem.count, 'case')} of {problem.rule}"
 
 

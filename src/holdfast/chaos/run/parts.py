@@ -6,14 +6,32 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
 
 from holdfast.chaos.run.result import Span
+from holdfast.chaos.workloads.groups import GroupPlan
 
 NOBODY = "nobody"
+
+
+def subject_of(label: str, shard: int) -> str:
+    """What a shard of a group is called: its number, after the group's label if there are several."""
+    return f"{label} {shard}" if label else str(shard)
+
+
+def asked_of(servers: str, source: str, groups: Sequence[GroupPlan]) -> dict[str, Any]:
+    """What an observer is asked: the leaders of a topic, and the owners and the lag of some groups."""
+    return {"servers": servers, "topic": source, "groups": [asdict(group) for group in groups]}
+
+
+def shards_of(groups: Sequence[GroupPlan]) -> tuple[str, ...]:
+    """The shards that a look at the lag tells of, in its order."""
+    busy = (group for group in groups if group.inputs)
+    return tuple(subject_of(group.label, shard) for group in busy for shard in range(group.source.partitions))
 
 
 class Holders:
@@ -68,7 +86,7 @@ class Observation:
     """What an observer sees, kept up by a thread of its own. Use it in a ``with`` statement.
 
     Args:
-        asked: what the observer is to look at; see `observer.Looks`.
+        asked: what the observer is to look at; see `asked_of`.
 
     Attributes:
         owners: who had which shard.
@@ -102,7 +120,7 @@ class Observation:
 
     def is_drained(self, since: float) -> bool:
         """Whether a look that began after `since` (monotonic) saw nothing left to be handled."""
-        return not self._asked["inputs"] or self._drained_since >= since
+        return not any(group["inputs"] for group in self._asked["groups"]) or self._drained_since >= since
 
     def _observe(self) -> None:
         while True:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from holdfast.chaos.clients import streams
 from holdfast.chaos.clients.loop.orders import FAUST, FAUST_EXACTLY_ONCE
 from holdfast.chaos.clients.streams import KAFKA_STREAMS
-from holdfast.chaos.experiment import Experiment
+from holdfast.chaos.experiment import Experiment, Group
 from holdfast.chaos.run.verdicts import of_user
-from holdfast.chaos.workloads.choice import KINDS
+from holdfast.chaos.workloads.application_check import application_problems
+from holdfast.chaos.workloads.choice import APPLICATION, application_of
 from holdfast.declaration.source import Location
-from holdfast.errors import ChaosError, HoldfastError
+from holdfast.errors import ChaosError, ExperimentErrors, HoldfastError
 from holdfast.extras import is_installed, with_extra
 from holdfast.local.jars import older_releases
 
@@ -25,14 +26,17 @@ def require_possible(experiment: Experiment) -> None:
 
     Raises:
         ChaosError: says what of it, or what its engine lacks; or a function that it names cannot be found.
+        ExperimentErrors: what it asks of its application that this has not got.
+        TopologyErrors: whatever is wrong in the application's file.
     """
     source, workload = experiment.source, experiment.workload
     wrong: list[tuple[Location, str]] = []
-    if experiment.cluster.kind == "external" and workload.kind == "application":
+    if experiment.cluster.kind == "external" and workload.kind == APPLICATION:
         # Its topology names its topics and groups: nobody could tell them from those of others.
         wrong.append((("workload", "kind"), "an `application` on a cluster of kind `external`"))
-    elif workload.kind not in KINDS:
-        wrong.append((("workload", "kind"), f"a workload of kind `{workload.kind}`"))
+    elif workload.kind == APPLICATION:
+        _require_application(experiment)
+    wrong += [(("faults",), fault.kind.name) for fault in experiment.faults if fault.kind.group is Group.SINK]
     if workload.engine in (FAUST, FAUST_EXACTLY_ONCE, KAFKA_STREAMS) and workload.kind == _ONLY_OURS:
         wrong.append((("workload", "kind"), f"a `{workload.kind}` on the engine `{workload.engine}`"))
     if workload.engine in (FAUST, FAUST_EXACTLY_ONCE) and not is_installed("faust"):
@@ -69,3 +73,15 @@ def _upgrades(experiment: Experiment) -> Iterator[tuple[Location, str]]:
             yield at, f"an upgrade from Kafka {release} (there is one from {' and '.join(known)})"
         elif release != experiment.upgrade_from:
             yield at, f"an upgrade from Kafka {release} beside one from {experiment.upgrade_from}"
+
+
+def _require_application(experiment: Experiment) -> None:
+    """Refuse what does not fit the application.
+
+    Raises:
+        TopologyErrors: whatever is wrong in its file.
+        ExperimentErrors: what the experiment asks of it that it has not got.
+    """
+    problems = list(application_problems(experiment, application_of(experiment)))
+    if problems:
+        raise ExperimentErrors(experiment.source.report(problems))

@@ -9,9 +9,6 @@ from holdfast.chaos.clients.output_watch import Interval
 from holdfast.chaos.run.parts import Holders
 from holdfast.chaos.run.result import Recovery
 
-FRESH_S = 1.0
-"""An output is fresh, for the table of recoveries, when its input was published so many seconds ago."""
-
 PAUSE_S = 1.0
 """Times without freshness that are nearer to each other than that are one."""
 
@@ -30,6 +27,7 @@ def recoveries(
     stale: Iterable[Interval],
     holders: Sequence[Holders],
     end: float,
+    fresh_s: float = 1.0,
 ) -> tuple[Recovery, ...]:
     """Say of each fault what followed from it, until the next one begins or everything ends.
 
@@ -39,6 +37,7 @@ def recoveries(
         stale: times when a partition was not fresh.
         holders: who had which part.
         end: when the load ended: what is silent from then on is so for want of events.
+        fresh_s: how old an input may be whose output counts as fresh: so long after a fault nothing shows.
     """
     gaps = [_clipped(gap, end) for gap in gaps if gap.began < end]
     troubles = _joined(_clipped(one, end) for one in stale if one.began < end)
@@ -51,7 +50,7 @@ def recoveries(
                 blow.place,
                 min(changes) - blow.began if changes else None,
                 max((_within(gap, blow.began, until) for gap in gaps), default=0.0),
-                _back(blow, troubles, until, end),
+                _back(blow, troubles, until, known=until == end or until - blow.began >= PAUSE_S + fresh_s),
             )
         )
     return tuple(found)
@@ -71,15 +70,15 @@ def _within(gap: Interval, began: float, until: float) -> float:
     return gap.ended - gap.began if share >= PAUSE_S else max(share, 0.0)
 
 
-def _back(blow: Blow, troubles: Sequence[tuple[float, float]], until: float, end: float) -> float | None:
+def _back(blow: Blow, troubles: Sequence[tuple[float, float]], until: float, *, known: bool) -> float | None:
     """Seconds until all was fresh again after the first trouble; 0 if there was none.
 
-    None if the next fault came before trouble could show.
+    None if the next fault came before trouble was `known` to be none.
     """
     for began, ended in troubles:
         if blow.began < ended and began < until:
             return ended - blow.began if ended < until else None
-    return 0.0 if until == end or until - blow.began >= PAUSE_S + FRESH_S else None
+    return 0.0 if known else None
 
 
 def _joined(stale: Iterable[Interval]) -> list[tuple[float, float]]:

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any, Self
 
 FILE_NAME = "run.json"
+OWN_CHECK = "check: "
+"""How the rule of a problem begins that a check of the application's own found; its name follows."""
+
 FORMAT = 1
 """Of the file: raised when an older reader would misread it."""
 
@@ -162,6 +165,7 @@ class RunResult:
         owners: who had which shard.
         leaders: who led which partition of the input.
         breakers: states of circuit breakers.
+        shards: whose lag the samples tell, in their order; empty for shards 0, 1, ... of the only group.
     """
 
     experiment: str
@@ -184,6 +188,7 @@ class RunResult:
     owners: tuple[Span, ...] = ()
     leaders: tuple[Span, ...] = ()
     breakers: tuple[Span, ...] = ()
+    shards: tuple[str, ...] = ()
 
     @property
     def validity(self) -> str:
@@ -225,7 +230,7 @@ class RunResult:
         for name, kind in lists.items():
             raw[name] = tuple(kind(**_tuples(one)) for one in raw[name])
         raw["invariants"] = tuple(_invariant(one) for one in raw["invariants"])
-        return cls(**{**raw, "trouble": tuple(raw["trouble"])})
+        return cls(**{**raw, "trouble": tuple(raw["trouble"]), "shards": tuple(raw.get("shards", ()))})
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,19 +19,20 @@ from holdfast.chaos.lab.base import Lab
 from holdfast.chaos.lab.containers import ContainerLab
 from holdfast.chaos.lab.embedded import EmbeddedLab, LabSettings
 from holdfast.chaos.lab.external import ExternalLab
-from holdfast.chaos.lab.workers import Workers, worker_name
+from holdfast.chaos.lab.workers import Workers
 from holdfast.chaos.run.aborting import Limits
 from holdfast.chaos.run.faults import FaultMaker
 from holdfast.chaos.run.machine import describe_machine, versions
 from holdfast.chaos.run.nemesis import Done, Nemesis
-from holdfast.chaos.run.parts import Observation
-from holdfast.chaos.run.recovery import FRESH_S, Blow, recoveries
+from holdfast.chaos.run.parts import Observation, asked_of, shards_of
+from holdfast.chaos.run.recovery import Blow, recoveries
 from holdfast.chaos.run.result import FaultSpan, InvariantResult, RunResult
 from holdfast.chaos.run.sampling import Sampler
 from holdfast.chaos.run.verdicts import Evidence, judge
 from holdfast.chaos.run.whom import Surroundings, Whom
 from holdfast.chaos.workloads.base import Offering
-from holdfast.chaos.workloads.choice import RECORDINGS, make_workload, processor_options
+from holdfast.chaos.workloads.choice import RECORDINGS, declared_facts, make_workload, worker_names
+from holdfast.checks import CheckResult
 from holdfast.errors import HoldfastError
 from holdfast.kafka.offsets import OffsetAdmin
 from holdfast.kafka.roles import BrokerRoles
@@ -146,7 +147,12 @@ class Runner:
             about={"experiment": self._experiment.name, "seed": self._settings.seed},
         )
         evidence = Evidence(
-            self._experiment, history, course.workload.plan, course.ends, is_complete=course.is_complete
+            self._experiment,
+            history,
+            course.workload.plan,
+            course.ends,
+            is_complete=course.is_complete,
+            checks=course.checks,
         )
         return judge(evidence)
 
@@ -160,7 +166,7 @@ class Runner:
     def _result(
         self, course: Course, invariants: tuple[InvariantResult, ...], wall: datetime, whole_s: float
     ) -> RunResult:
-        experiment, workload = self._experiment, self._experiment.workload
+        experiment = self._experiment
         return RunResult(
             experiment=experiment.name,
             description=experiment.description,
@@ -171,16 +177,10 @@ class Runner:
             machine=describe_machine(),
             versions=versions(self._kafka()),
             workload={
-                "kind": workload.kind,
-                "engine": workload.engine,
-                "rate": workload.rate,
-                "keys": workload.keys,
-                "partitions": workload.partitions,
-                "workers": workload.workers,
-                "standby": workload.standby,
+                **declared_facts(experiment),
+                **course.workload.facts,
                 "brokers": experiment.cluster.brokers,
                 "network": experiment.cluster.network,
-                **processor_options(experiment),
             },
             load_s=round(course.load_s, 1),
             whole_s=round(whole_s, 1),
@@ -190,6 +190,7 @@ class Runner:
             faults=course.faults(),
             recovery=course.recovery(),
             samples=course.samples(),
+            shards=course.shards,
             owners=course.parts.owners.as_spans(course.zero),
             leaders=course.parts.leaders.as_spans(course.zero),
         )
@@ -211,6 +212,8 @@ class Course:
         load_s: for how long events were offered from then on.
         counts: of events and records.
         ends: ends of all output partitions, after the workers have stopped.
+        checks: what the workload's own checks found then.
+        shards: whose lag the samples tell, in their order.
         is_complete: whether all that was offered was processed and read.
     """
 
@@ -230,7 +233,6 @@ class Course:
         self._told = told
         self._trouble = trouble
         self._servers = lab.bootstrap_servers
-        wanted = experiment.workload
         self.workload = make_workload(
             experiment,
             self._servers,
@@ -239,24 +241,19 @@ class Course:
             prefix=settings.prefix,
             control=settings.control,
         )
-        self._watch = OutputWatch(self._servers, self.workload.outputs[-1], wanted.partitions, FRESH_S)
-        names = list(map(worker_name, range(_most_workers(experiment))))
-        self.parts = Observation(
-            {
-                "servers": self._servers,
-                "group": self.workload.group,
-                "workers": {one: name for name in names for one in self.workload.instance_ids(name)},
-                "topic": self.workload.source,
-                "inputs": [[topic, wanted.partitions] for topic in self.workload.inputs],
-            }
-        )
-        self._workers = Workers(self.workload.specs(_most_workers(experiment)), self.workload.shards)
+        self._watch = OutputWatch(self._servers, *self.workload.watched, self.workload.fresh_s)
+        most = _most_workers(experiment)
+        self._groups = self.workload.groups(most)
+        self.parts = Observation(asked_of(self._servers, self.workload.source, self._groups))
+        self.shards = shards_of(self._groups)
+        self._workers = Workers(self.workload.specs(most), self.workload.shards)
         self._sampler: Sampler | None = None
         self._nemesis: Nemesis | None = None
         self.zero = time.monotonic()
         self.load_s = 0.0
         self.counts: dict[str, int] = {}
         self.ends: list[PartitionEnd] = []
+        self.checks: tuple[CheckResult, ...] = ()
         self.is_complete = False
         self._load_ended = 0.0
 
@@ -266,12 +263,10 @@ class Course:
         Raises:
             HoldfastError: it could not be brought to its end.
         """
-        wanted = self._experiment.workload
         self._told.phase("start the workers")
         self.workload.provision()
         with self._workers:
-            for number in range(wanted.workers):
-                self._workers.start(worker_name(number))
+            self._start_workers()
             self._workers.wait_until_whole(_START_S)
             self._under_load(plan)
             self._note_failed_workers()
@@ -282,6 +277,11 @@ class Course:
             # What was recorded is judged all the same; what nobody could read is no loss.
             self.is_complete = False
             self._trouble.append(f"not everything could be read: {error}")
+
+    def _start_workers(self) -> None:
+        """Start those that are to be up and are not."""
+        for name in self.workload.names(self._experiment.workload.workers):
+            self._workers.start(name)
 
     def _under_load(self, plan: tuple[PlannedFault, ...]) -> None:
         wanted = self._experiment.workload
@@ -298,6 +298,9 @@ class Course:
                 self._sampler = stack.enter_context(Sampler(load, watch, parts))
                 if self._steady("before the first fault"):
                     self._break(plan, load)
+            if load.has_ended:
+                text = f"the load came to its end after {load.published:,} events, before the run did"
+                self._trouble.append(f"{text}; let its producers yield more (`workload.arguments`)")
             self.counts |= {
                 "published": load.published,
                 "acknowledged": load.acknowledged,
@@ -315,7 +318,7 @@ class Course:
         end = self.zero + self._experiment.time_limit_ms / 1000
         self._told.phase("break things")
         with Nemesis(plan, maker, self._lab.journal, self.zero) as self._nemesis:
-            while (now := time.monotonic()) < end:
+            while (now := time.monotonic()) < end and not load.has_ended:
                 load.check()
                 self._told.tick(now - self.zero, load, self._nemesis.done, sum(self.parts.lag))
                 if (reason := limits.exceeded()) is not None:
@@ -356,15 +359,15 @@ class Course:
             owners=self.parts.owners,
             topic=self.workload.source,
             group=self.workload.group,
-            transactional_id=self.workload.transactional_id(worker_name(0)),
+            transactional_id=self.workload.transactional_id,
             prefix=self._settings.prefix,
+            label=self._groups[0].label if self._groups else "",
         )
 
     def _heal(self) -> None:
         for name in self._lab.brokers.names:
             self._lab.brokers.start(name)
-        for number in range(self._experiment.workload.workers):
-            self._workers.start(worker_name(number))
+        self._start_workers()
         try:
             self._workers.wait_until_whole(self._experiment.steady_state.reached_within_ms / 1000)
         except HoldfastError as error:
@@ -414,6 +417,7 @@ class Course:
         ]
         counts = self.workload.record_end(self._recorder)
         self.counts |= {f"records of {topic}": count for topic, count in counts.items()}
+        self.checks = self.workload.checks()
 
     # -- what it was
 
@@ -444,7 +448,9 @@ class Course:
         """How the output went through it."""
         blows = [Blow(place, done.began) for place, done in enumerate(self._done()) if not done.error]
         holders = (self.parts.owners, self.parts.leaders)
-        return recoveries(blows, self._watch.gaps(), self._watch.stale(), holders, self._load_ended)
+        return recoveries(
+            blows, self._watch.gaps(), self._watch.stale(), holders, self._load_ended, self.workload.fresh_s
+        )
 
     def samples(self) -> tuple[Any, ...]:
         """What the output was."""
@@ -459,7 +465,7 @@ def lab_settings(experiment: Experiment, seed: int) -> LabSettings:
         isolated=cluster.network == "isolated",
         small_disks=cluster.disk == "small",
         clocks=any(each.kind.name.startswith("clock.") for each in experiment.faults),
-        workers=tuple(map(worker_name, range(_most_workers(experiment)))),
+        workers=worker_names(experiment, _most_workers(experiment)),
         overrides={name: str(value) for name, value in cluster.broker_config.items()},
         seed=seed,
         release=experiment.upgrade_from,

@@ -14,12 +14,15 @@ from holdfast.chaos.checker.fold import Fold, check_fold_of
 from holdfast.chaos.checker.invariants import PythonInvariant, SqlInvariant, check_invariants
 from holdfast.chaos.experiment import Experiment, OwnInvariant
 from holdfast.chaos.history import History
-from holdfast.chaos.run.result import FoundProblem, InvariantResult
+from holdfast.chaos.run.result import OWN_CHECK, FoundProblem, InvariantResult
 from holdfast.chaos.workloads.bank_app import OPENING
 from holdfast.chaos.workloads.plans import WorkloadPlan
+from holdfast.checks import CheckResult
 from holdfast.errors import ChaosError
 
 _ORDER = ("valid", "unknown", "invalid")
+
+_TOO_EARLY = "not all was processed and read in time"
 
 _LOG_RULES: Mapping[str, tuple[str, ...]] = {
     "no-lost-writes": ("lost-write",),
@@ -49,6 +52,7 @@ class Evidence:
         plan: what the workload's records mean to the fold, if there is one.
         ends: of all output partitions.
         is_complete: whether all that was offered was processed and read; what is missing else is no loss.
+        checks: what the application's own checks found, if there is one.
     """
 
     experiment: Experiment
@@ -56,6 +60,7 @@ class Evidence:
     plan: WorkloadPlan | None
     ends: Sequence[PartitionEnd]
     is_complete: bool = True
+    checks: Sequence[CheckResult] = ()
 
 
 def judge(evidence: Evidence) -> tuple[InvariantResult, ...]:
@@ -98,6 +103,8 @@ class _Judges:
         if name == "transactions-finished":
             verdict = self._once("finished", lambda: check_finished(self._evidence.ends))
             return _result(name, verdict, None, f"{len(self._evidence.ends)} partitions")
+        if name == "application-checks":
+            return _checked(name, self._evidence.checks, is_complete=self._evidence.is_complete)
         raise ChaosError(f"the invariant {name} cannot be judged for this workload")
 
     def _log(self) -> Verdict:
@@ -150,12 +157,30 @@ def of_user(invariant: OwnInvariant) -> SqlInvariant | PythonInvariant:
 
 def _unsure(verdict: Verdict, *rules: str) -> Verdict:
     """A verdict in which what these rules found is not known: what is missing may have come later."""
-    why = "not all was processed and read in time"
     findings = (
-        replace(finding, validity=Validity.UNKNOWN, why=why) if finding.rule in rules else finding
+        replace(finding, validity=Validity.UNKNOWN, why=_TOO_EARLY) if finding.rule in rules else finding
         for finding in verdict.findings
     )
     return replace(verdict, findings=tuple(findings))
+
+
+def _checked(name: str, checks: Sequence[CheckResult], *, is_complete: bool) -> InvariantResult:
+    """What an application's own checks found; they hold when all is processed, and may not before."""
+    if not checks:
+        text = "the checks were not made: not everything could be read"
+        return InvariantResult(name, "unknown", "", (FoundProblem("not-evaluated", "unknown", 1, (text,)),))
+    validity, why = ("invalid", "") if is_complete else ("unknown", _TOO_EARLY)
+    problems = tuple(
+        FoundProblem(f"{OWN_CHECK}{each.name}", validity, each.violations, each.examples, why)
+        for each in checks
+        if not each.ok
+    )
+    looked_at = "; ".join(f"{each.name} ({_counts(each)})" for each in checks)
+    return InvariantResult(name, validity if problems else "valid", looked_at, problems)
+
+
+def _counts(check: CheckResult) -> str:
+    return ", ".join(f"{name} {number:,}" for name, number in check.counts.items())
 
 
 def _both(one: InvariantResult, other: InvariantResult) -> InvariantResult:

@@ -10,10 +10,11 @@ from holdfast.chaos.experiment.targets import BROKER_ROLES, Role, Target, broker
 from holdfast.chaos.lab.brokers import broker_name
 from holdfast.chaos.lab.workers import Workers
 from holdfast.chaos.network.hosts import CLIENTS
-from holdfast.chaos.run.parts import Holders
+from holdfast.chaos.run.parts import Holders, subject_of
 from holdfast.errors import FaultFailed
 from holdfast.kafka.roles import BrokerRoles
 from holdfast.record import TopicPartition
+from holdfast.topology.model import LEADER
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Surroundings:
         group: the workload's consumer group.
         transactional_id: of worker 0.
         prefix: begins the names of the workload's topics, which targets do not say.
+        label: begins the names of the shards of the group that roles are about, in `owners`.
     """
 
     brokers: Sequence[str]
@@ -39,6 +41,7 @@ class Surroundings:
     group: str
     transactional_id: str
     prefix: str = ""
+    label: str = ""
 
 
 class Whom:
@@ -111,12 +114,18 @@ class Whom:
             case Role.WORKER:
                 return (f"worker-{target.number}",)
             case Role.SHARD_OWNER:
-                owner = self._in.owners.holder(str(target.number))
-                if owner is None or owner not in self._in.workers.names:
-                    raise FaultFailed(f"shard {target.number} has no owner now")
-                return (owner,)
+                shard = subject_of(self._in.label, target.number or 0)
+                return (self._owner(shard, f"shard {shard} has no owner now"),)
+            case Role.APP_LEADER:
+                return (self._owner(subject_of(LEADER, 0), "nobody leads now"),)
             case _:
                 raise FaultFailed(f"this workload has no {target}")
+
+    def _owner(self, subject: str, otherwise: str) -> str:
+        owner = self._in.owners.holder(subject)
+        if owner is None or owner not in self._in.workers.names:
+            raise FaultFailed(otherwise)
+        return owner
 
     def hosts(self, target: Target, draw: float) -> tuple[str, ...]:
         """The hosts of the network on the side that a target means.

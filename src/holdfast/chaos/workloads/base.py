@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from holdfast.chaos.history import Recorder
 from holdfast.chaos.lab.workers import Workers
+from holdfast.chaos.workloads.groups import GroupPlan, TopicSize
 from holdfast.chaos.workloads.plans import WorkloadPlan
+from holdfast.checks import CheckResult
 from holdfast.runtime.supervisor import WorkerSpec
+
+FRESH_S = 1.0
+"""An output is fresh, for the table of recoveries, when its input was published so many seconds ago."""
 
 
 class Offering(Protocol):
@@ -30,6 +35,11 @@ class Offering(Protocol):
         """Events whose fate is not known."""
         ...
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether there is nothing more to offer."""
+        ...
+
     def check(self) -> None:
         """Raise what ended it before its time, if anything did."""
         ...
@@ -45,28 +55,42 @@ class Workload(Protocol):
     """One workload in one run."""
 
     @property
-    def partitions(self) -> int:
-        """Of every topic."""
-        ...
-
-    @property
     def source(self) -> str:
         """The topic whose leaders are the workload's leaders."""
         ...
 
     @property
-    def inputs(self) -> Sequence[str]:
-        """Topics that a group has to handle to their ends; none if there is no such group."""
+    def watched(self) -> TopicSize:
+        """The output that a user watches."""
+        ...
+
+    @property
+    def fresh_s(self) -> float:
+        """An output is fresh, for the table of recoveries, when its input was published so lately."""
         ...
 
     @property
     def outputs(self) -> Sequence[str]:
-        """Topics that are written in transactions; the last one is what a user watches."""
+        """Topics that are written in transactions."""
+        ...
+
+    def groups(self, workers: int) -> Sequence[GroupPlan]:
+        """Its consumer groups, with at most `workers`; the first one is the one that roles are about."""
         ...
 
     @property
-    def shards(self) -> int:
-        """How many shards the workers run together."""
+    def group(self) -> str:
+        """The consumer group that roles are about."""
+        ...
+
+    @property
+    def transactional_id(self) -> str:
+        """The `transactional.id` of worker 0."""
+        ...
+
+    @property
+    def shards(self) -> Mapping[str, int]:
+        """How many shards the workers of each processor run together."""
         ...
 
     @property
@@ -75,16 +99,12 @@ class Workload(Protocol):
         ...
 
     @property
-    def group(self) -> str:
-        """The consumer group."""
+    def facts(self) -> Mapping[str, Any]:
+        """What a report has to tell of it, beside what every experiment says."""
         ...
 
-    def instance_ids(self, worker: str) -> Sequence[str]:
-        """Each `group.instance.id` that a worker may have."""
-        ...
-
-    def transactional_id(self, worker: str) -> str:
-        """The `transactional.id` of a worker that was started."""
+    def names(self, workers: int) -> Sequence[str]:
+        """The workers that are up when all is well, if the experiment says `workers`."""
         ...
 
     def provision(self) -> None:
@@ -101,4 +121,8 @@ class Workload(Protocol):
 
     def record_end(self, recorder: Recorder) -> dict[str, int]:
         """Read all topics to their ends, into the history; return how many records each has."""
+        ...
+
+    def checks(self) -> tuple[CheckResult, ...]:
+        """Check on the brokers what it claims of itself, when all is over; nothing if it claims nothing."""
         ...

@@ -8,32 +8,65 @@ from typing import Any
 
 from holdfast.chaos.clients.loop.orders import Control
 from holdfast.chaos.experiment import Experiment
+from holdfast.chaos.lab.workers import worker_name
+from holdfast.chaos.workloads.application import ApplicationWorkload, Rewrite
+from holdfast.chaos.workloads.application_check import arguments_of
+from holdfast.chaos.workloads.application_parts import load_application, slots_of
 from holdfast.chaos.workloads.base import Workload
 from holdfast.chaos.workloads.plans import PLANS
 from holdfast.chaos.workloads.processed import ProcessedWorkload
 from holdfast.chaos.workloads.raw import RawWorkload
+from holdfast.errors import ChaosError
+from holdfast.topology import ResolvedTopology
 
-KINDS = (*PLANS, "raw")
-"""The workloads that can be made."""
+APPLICATION = "application"
 
 RECORDINGS = "recordings"
 """Folder of a run in which everybody records."""
 
 
 def make_workload(
-    experiment: Experiment, servers: str, folder: Path, *, seed: int, prefix: str, control: Control
+    experiment: Experiment,
+    servers: str,
+    folder: Path,
+    *,
+    seed: int,
+    prefix: str,
+    control: Control,
+    rewrite: Rewrite | None = None,
 ) -> Workload:
     """Make the workload of an experiment.
 
     Args:
-        experiment: what it asks for; its kind is one of `KINDS`.
+        experiment: what it asks for.
         servers: the brokers.
         folder: of the run.
         seed: of the run.
         prefix: begins the names of its topics and groups.
         control: what is done on purpose to engines that are loops.
+        rewrite: makes what an application's workers read of the content of its topology file.
+
+    Raises:
+        TopologyErrors: of an application, whatever is wrong in its file.
+        ChaosError: an application is to share brokers, on which it could not have names of its own.
     """
     wanted, application = experiment.workload, folder / "application"
+    if wanted.kind == APPLICATION:
+        if prefix:
+            raise ChaosError(
+                "an application has the names that its topology says, so it cannot share brokers"
+            )
+        resolved = application_of(experiment)
+        return ApplicationWorkload(
+            resolved,
+            application,
+            servers,
+            workers=wanted.workers,
+            fresh_s=experiment.steady_state.fresh_within_ms / 1000,
+            output=wanted.output,
+            arguments=arguments_of(experiment, resolved),
+            rewrite=rewrite,
+        )
     if wanted.kind == "raw":
         return RawWorkload(
             servers,
@@ -58,6 +91,38 @@ def make_workload(
         seed=seed,
         control=control,
     )
+
+
+def application_of(experiment: Experiment) -> ResolvedTopology:
+    """The application that an experiment is about.
+
+    Raises:
+        TopologyErrors: whatever is wrong in its file.
+    """
+    file = experiment.topology_file
+    assert file is not None, "only asked for where there is an application"
+    return load_application(file)
+
+
+def worker_names(experiment: Experiment, workers: int) -> tuple[str, ...]:
+    """What the workers of an experiment are called, if it has so many (of each processor).
+
+    Raises:
+        TopologyErrors: of an application, whatever is wrong in its file.
+    """
+    if experiment.workload.kind == APPLICATION:
+        return tuple(it.name for it in slots_of(application_of(experiment).topology, workers))
+    return tuple(map(worker_name, range(workers)))
+
+
+def declared_facts(experiment: Experiment) -> Mapping[str, Any]:
+    """What an experiment says of its workload, for a report."""
+    wanted = experiment.workload
+    facts = {"kind": wanted.kind, "engine": wanted.engine, "rate": wanted.rate, "workers": wanted.workers}
+    if wanted.kind != APPLICATION:
+        facts |= {"keys": wanted.keys, "partitions": wanted.partitions, "standby": wanted.standby}
+        facts |= processor_options(experiment)
+    return facts
 
 
 def processor_options(experiment: Experiment) -> Mapping[str, Any]:

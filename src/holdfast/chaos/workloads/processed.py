@@ -9,13 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from holdfast.chaos.clients.load import Load
+from holdfast.chaos.clients.load import Load, encoded
 from holdfast.chaos.clients.loop.orders import Control
 from holdfast.chaos.history import Recorder, read
 from holdfast.chaos.lab.workers import Workers, worker_name
+from holdfast.chaos.workloads.base import FRESH_S
 from holdfast.chaos.workloads.controls import ControlWorkers, stream
+from holdfast.chaos.workloads.groups import GroupPlan, TopicSize
 from holdfast.chaos.workloads.last_reader import LastReader
 from holdfast.chaos.workloads.plans import PROCESSOR, TopicPlan, WorkloadPlan
+from holdfast.checks import CheckResult
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.provision import provision
 from holdfast.kafka.scan import LogScanner
@@ -63,9 +66,12 @@ class ProcessedWorkload:
     ) -> None:
         self.plan = plan = plan.prefixed(prefix)
         self._app = f"{prefix}chaos"
-        self.partitions = self.shards = partitions
+        self._partitions = partitions
+        self.shards = {PROCESSOR: partitions}
         self.source = plan.source.name
-        self.inputs = tuple(topic.name for topic in plan.inputs)
+        self.watched = TopicSize(plan.output.name, partitions)
+        self.fresh_s = FRESH_S
+        self.facts: Mapping[str, Any] = {}
         self.outputs = tuple(topic.name for topic in (*plan.others, plan.output))
         self._engine = engine
         self._seed = seed
@@ -99,7 +105,7 @@ class ProcessedWorkload:
         return {
             "event": stream(topic).event,
             "key": topic.key,
-            "partitions": self.partitions,
+            "partitions": self._partitions,
             "replication": self._replication,
         }
 
@@ -110,17 +116,32 @@ class ProcessedWorkload:
         """The processor's consumer group."""
         return self.topology.processor(PROCESSOR).group_id
 
-    def instance_ids(self, worker: str) -> Sequence[str]:
-        """The `group.instance.id` that a worker may have."""
+    @property
+    def transactional_id(self) -> str:
+        """The `transactional.id` of worker 0, which was started."""
+        if self._engine != HOLDFAST:
+            return self._controls().transactional_id(worker_name(0))
+        return self._slot_id(worker_name(0))
+
+    def groups(self, workers: int) -> tuple[GroupPlan, ...]:
+        """That of the processor."""
+        inputs = tuple(TopicSize(topic.name, self._partitions) for topic in self.plan.inputs)
+        members = {one: name for name in self.names(workers) for one in self._instance_ids(name)}
+        return (GroupPlan(self.group, inputs[0], inputs, members),)
+
+    def _instance_ids(self, worker: str) -> Sequence[str]:
+        """Each `group.instance.id` that a worker may have."""
         if self._engine != HOLDFAST:
             return self._controls().instance_ids(worker)
-        return [self.topology.processor(PROCESSOR).slot_id(worker)]
+        return [self._slot_id(worker)]
 
-    def transactional_id(self, worker: str) -> str:
-        """The `transactional.id` of a worker that was started."""
-        if self._engine != HOLDFAST:
-            return self._controls().transactional_id(worker)
+    def _slot_id(self, worker: str) -> str:
+        """The `transactional.id` and `group.instance.id` of a worker of ours."""
         return self.topology.processor(PROCESSOR).slot_id(worker)
+
+    def names(self, workers: int) -> tuple[str, ...]:
+        """The processor's workers."""
+        return tuple(map(worker_name, range(workers)))
 
     def provision(self) -> None:
         """Create the topics."""
@@ -143,7 +164,7 @@ class ProcessedWorkload:
             plan=self.plan,
             processor=processor,
             servers=self._servers,
-            partitions=self.partitions,
+            partitions=self._partitions,
             replication=self._replication,
             home=self._folder / "home",
             seed=self._seed,
@@ -163,7 +184,7 @@ class ProcessedWorkload:
         source = self.plan.source
         encoder = TopicEncoder(source.name, (source.event,), source.key)
         events = self.plan.offer(keys, random.Random(seed))
-        return Load(self._servers, encoder, self.partitions, events, rate, recorder)
+        return Load(self._servers, encoded(encoder, self._partitions, events), rate, recorder)
 
     # -- what became of it
 
@@ -178,12 +199,16 @@ class ProcessedWorkload:
                 self._note(topic, message, event, recorder)
         return counts
 
+    def checks(self) -> tuple[CheckResult, ...]:
+        """None: its fold tells more."""
+        return ()
+
     def _records(
         self, scanner: LogScanner, topic: TopicPlan, recorder: Recorder
     ) -> Iterator[tuple[Message, Any]]:
         """The committed records of a topic. Reading the load's topic is in the history, as polls."""
         decode: Callable[..., Any] = EventDecoder((topic.event,)).decode
-        reader = LastReader(recorder, topic.name, self.partitions) if topic is self.plan.source else None
+        reader = LastReader(recorder, topic.name, self._partitions) if topic is self.plan.source else None
         for message in scanner.topic(topic.name):
             event = decode(message.value(), message.headers(), message.key())
             if reader is not None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from holdfast.chaos.clients.raw import RawSettings
 from holdfast.chaos.history import Recorder, read
 from holdfast.chaos.lab.workers import Workers, worker_name
+from holdfast.chaos.workloads.base import FRESH_S
+from holdfast.chaos.workloads.groups import GroupPlan, TopicSize
 from holdfast.chaos.workloads.last_reader import LastReader
+from holdfast.checks import CheckResult
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.scan import LogScanner
 from holdfast.runtime.supervisor import WorkerSpec
@@ -21,6 +24,7 @@ from holdfast.topology import TopicSpec
 
 TOPIC = "logs"
 _NAME = "chaos.raw"
+_PROCESSOR = "raw"
 
 
 class RawWorkload:
@@ -54,29 +58,33 @@ class RawWorkload:
         self._servers = servers
         self._recordings = recordings
         self._logs = logs
-        self.partitions = partitions
+        self._partitions = partitions
         self._replication = replication
         self._rate = rate
         self._seed = seed
-        self.shards = clients
+        self._clients = clients
+        self.shards = {_PROCESSOR: clients}
         self.plan = None
         self.source = f"{prefix}{TOPIC}"
-        self.inputs: Sequence[str] = ()
+        self.watched = TopicSize(self.source, partitions)
+        self.fresh_s = FRESH_S
         self.outputs: Sequence[str] = (self.source,)
+        self.facts: Mapping[str, Any] = {}
         self._name = f"{prefix}{_NAME}"
         self.group = f"{self._name}.raw"
+        self.transactional_id = f"{self._name}.{worker_name(0)}"
 
-    def instance_ids(self, worker: str) -> Sequence[str]:  # noqa: ARG002 - clients are in no group
-        """None."""
-        return []
+    def groups(self, workers: int) -> Sequence[GroupPlan]:  # noqa: ARG002
+        """None: clients assign partitions to themselves."""
+        return ()
 
-    def transactional_id(self, worker: str) -> str:
-        """The client's."""
-        return f"{self._name}.{worker}"
+    def names(self, workers: int) -> Sequence[str]:
+        """The clients, one for each of `workers`."""
+        return tuple(map(worker_name, range(workers)))
 
     def provision(self) -> None:
         """Create the topic."""
-        TopicAdmin(self._servers).create([TopicSpec(self.source, self.partitions, self._replication)])
+        TopicAdmin(self._servers).create([TopicSpec(self.source, self._partitions, self._replication)])
 
     def specs(self, workers: int) -> dict[str, WorkerSpec]:
         """How the clients are started."""
@@ -86,17 +94,17 @@ class RawWorkload:
         settings = RawSettings(
             self._servers,
             self.source,
-            self.partitions,
+            self._partitions,
             name,
             self._name,
             index,
-            self._rate / self.shards,
+            self._rate / self._clients,
             self._seed,
             str(self._recordings),
         )
         asked = json.dumps(asdict(settings))
         return WorkerSpec(
-            "raw",
+            _PROCESSOR,
             name,
             lambda status: [sys.executable, "-m", "holdfast.chaos.clients.raw", asked, str(status)],
             log=self._logs / f"{name}.log",
@@ -116,7 +124,7 @@ class RawWorkload:
 
     def record_end(self, recorder: Recorder) -> dict[str, int]:
         """Read all logs to their ends."""
-        reader = LastReader(recorder, self.source, self.partitions)
+        reader = LastReader(recorder, self.source, self._partitions)
         count = 0
         for message in LogScanner(self._servers).topic(self.source):
             value = message.value()
@@ -125,6 +133,10 @@ class RawWorkload:
             count += 1
         reader.end_poll()
         return {self.source: count}
+
+    def checks(self) -> tuple[CheckResult, ...]:
+        """None."""
+        return ()
 
 
 class ClientsWork:
@@ -135,6 +147,7 @@ class ClientsWork:
     """
 
     unknown = 0
+    has_ended = False
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers

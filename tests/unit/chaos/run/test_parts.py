@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 from holdfast.chaos.clients.output_watch import Interval
-from holdfast.chaos.run.parts import NOBODY, Holders
+from holdfast.chaos.run.observer import Looks
+from holdfast.chaos.run.parts import NOBODY, Holders, Observation, asked_of, shards_of
 from holdfast.chaos.run.recovery import Blow, recoveries
 from holdfast.chaos.run.result import Span
+from holdfast.chaos.workloads.groups import GroupPlan, TopicSize
 
 
 def seen(*looks: tuple[float, dict[str, str]]) -> Holders:
@@ -102,3 +106,27 @@ def test_what_followed_from_a_fault_is_not_known_if_the_next_one_came_at_once() 
     first, second = recoveries([Blow(0, 10.0), Blow(1, 10.5)], [], [Interval(0, 12.0, 16.0)], [], end=60.0)
     assert first.back_to_normal is None
     assert second.back_to_normal == 5.5
+
+
+def test_shards_of_several_groups_are_called_by_their_processors() -> None:
+    """Candidates have a lead and no records: they are asked about, and not in the lag."""
+    groups = (
+        GroupPlan("a.saga", TopicSize("t", 2), (TopicSize("t", 2),), {"a.saga.worker-0": "worker-0"}, "saga"),
+        GroupPlan("a.view", TopicSize("t", 1), (TopicSize("t", 1),), {}, "view"),
+        GroupPlan("a.leader", TopicSize("a.leader", 1), (), {"a.leader.worker-0": "candidate-0"}, "leader"),
+    )
+    assert shards_of(groups) == ("saga 0", "saga 1", "view 0")
+    looks = Looks(json.loads(json.dumps(asked_of("127.0.0.1:1", "t", groups))))
+    names = [getattr(look, "func", look).__name__ for look in looks.all]
+    assert names == ["leaders", "owners", "owners", "lag"]
+
+
+def test_the_shards_of_the_only_group_are_their_numbers() -> None:
+    groups = (GroupPlan("chaos.lab", TopicSize("t", 2), (TopicSize("t", 2),), {"x": "worker-0"}),)
+    assert shards_of(groups) == ("0", "1")
+
+
+def test_without_a_group_nothing_is_left_to_be_handled() -> None:
+    assert Observation(asked_of("127.0.0.1:1", "t", ())).is_drained(since=1.0)
+    busy = (GroupPlan("chaos.lab", TopicSize("t", 2), (TopicSize("t", 2),)),)
+    assert not Observation(asked_of("127.0.0.1:1", "t", busy)).is_drained(since=1.0)

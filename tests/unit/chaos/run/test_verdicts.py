@@ -14,6 +14,7 @@ from holdfast.chaos.history import Recorder, read, seal, send
 from holdfast.chaos.run.result import InvariantResult
 from holdfast.chaos.run.verdicts import Evidence, judge
 from holdfast.chaos.workloads.plans import SEQUENCE
+from holdfast.checks import CheckResult
 
 TEXT = """
 name: one
@@ -165,3 +166,43 @@ def test_an_invariant_that_cannot_be_evaluated_leaves_the_others_alone(
     assert found["no-lost-writes"].validity == "valid"
     assert found["typo"].validity == "unknown"
     assert "history" in found["typo"].problems[0].examples[0]
+
+
+def checked(tmp_path: Path, *checks: CheckResult, is_complete: bool = True) -> InvariantResult:
+    """What becomes of an application's own checks."""
+    file = tmp_path / "application.yaml"
+    file.write_text(
+        TEXT.replace("{kind: sequence}", "{kind: application, topology: topology.yaml}").replace(
+            "exactly-once, state-fold", "application-checks"
+        )
+    )
+    with Recorder(tmp_path / "recordings") as recorder:
+        sends(recorder, 1)
+    history = seal(tmp_path / "recordings", tmp_path / "history")
+    evidence = Evidence(load(file), history, None, (PartitionEnd("out", 0, 1, 1),), is_complete, checks)
+    return next(found for found in judge(evidence) if found.name == "application-checks")
+
+
+def test_each_check_of_an_application_is_told_with_its_counts_and_violations(tmp_path: Path) -> None:
+    holds = CheckResult.of("stock adds up", [], articles=1_000)
+    broken = CheckResult.of("each order ends once", ["order 7 has 2 outcomes", "order 8 has 0"], placed=9)
+    found = checked(tmp_path, holds, broken)
+    assert found.validity == "invalid"
+    assert found.looked_at == "stock adds up (articles 1,000); each order ends once (placed 9)"
+    [problem] = found.problems
+    assert (problem.rule, problem.count) == ("check: each order ends once", 2)
+    assert problem.examples == ("order 7 has 2 outcomes", "order 8 has 0")
+
+
+def test_checks_that_hold_are_valid(tmp_path: Path) -> None:
+    assert checked(tmp_path, CheckResult.of("stock adds up", [])).validity == "valid"
+
+
+def test_a_check_that_was_made_before_all_was_processed_shows_nothing(tmp_path: Path) -> None:
+    broken = CheckResult.of("each order ends once", ["order 7 is open"])
+    found = checked(tmp_path, broken, is_complete=False)
+    assert (found.validity, found.problems[0].why) == ("unknown", "not all was processed and read in time")
+
+
+def test_checks_that_could_not_be_made_hold_for_nothing(tmp_path: Path) -> None:
+    assert checked(tmp_path, is_complete=False).validity == "unknown"

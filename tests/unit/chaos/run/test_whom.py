@@ -6,7 +6,7 @@ import pytest
 
 from holdfast.chaos.experiment import Target
 from holdfast.chaos.experiment.targets import Group, parse_target
-from holdfast.chaos.run.parts import Holders
+from holdfast.chaos.run.parts import NOBODY, Holders
 from holdfast.chaos.run.whom import Surroundings, Whom
 from holdfast.errors import FaultFailed
 from holdfast.record import TopicPartition
@@ -117,3 +117,36 @@ def test_a_side_of_the_network_has_brokers_workers_or_clients(whom: Whom) -> Non
     assert hosts("leader") == ("broker-2",)
     assert hosts("worker-0") == ("worker-0",)
     assert set(hosts("everyone")) == {*hosts("brokers"), *hosts("clients")}
+
+
+def of_an_application(*looks: dict[str, str]) -> Whom:
+    """Roles of an application whose first processor is the intake."""
+    owners = Holders()
+    for at, found in enumerate(looks):
+        owners.see(found, float(at))
+    return Whom(
+        Surroundings(
+            ("broker-1",),
+            TwoWorkers(),  # type: ignore[arg-type]
+            Roles(),  # type: ignore[arg-type]
+            owners,
+            "steps",
+            "chaos.lab",
+            "chaos.lab.worker-0",
+            label="intake",
+        )
+    )
+
+
+def test_a_shard_is_one_of_the_first_processor() -> None:
+    whom = of_an_application({"intake 0": "worker-1", "saga 0": "worker-2"})
+    assert whom.workers(parse_target("owner of shard 0", Group.WORKER), 0.5) == ("worker-1",)
+    with pytest.raises(FaultFailed, match="shard intake 1 has no owner now"):
+        whom.workers(parse_target("owner of shard 1", Group.WORKER), 0.5)
+
+
+def test_the_app_leader_is_whoever_has_the_lead_now() -> None:
+    leader = parse_target("app leader", Group.WORKER)
+    assert of_an_application({"leader 0": "worker-1"}).workers(leader, 0.5) == ("worker-1",)
+    with pytest.raises(FaultFailed, match="nobody leads now"):
+        of_an_application({"leader 0": "worker-1"}, {"leader 0": NOBODY}).workers(leader, 0.5)

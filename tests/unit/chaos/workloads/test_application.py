@@ -1,0 +1,279 @@
+"""A whole application as a workload: its workers, its load, its outputs, and what does not fit it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from holdfast.chaos.experiment import Experiment, load
+from holdfast.chaos.run.possible import require_possible
+from holdfast.chaos.workloads.application import ApplicationWorkload
+from holdfast.chaos.workloads.application_check import arguments_of
+from holdfast.chaos.workloads.application_load import number_of, published, with_seed
+from holdfast.chaos.workloads.application_parts import (
+    groups_of,
+    last_output,
+    load_application,
+    outputs_of,
+    slots_of,
+)
+from holdfast.chaos.workloads.choice import worker_names
+from holdfast.errors import ChaosError, ExperimentErrors, PublishError
+from holdfast.kafka.partitioner import partition_of
+from holdfast.topology import ResolvedTopology
+from tests.support.talking import DECLARED, talking
+
+ROOT = Path(__file__).parents[4]
+
+ANY = "worker.kill, target: any"
+FITTING = "arguments: {noise: {count: 2}}"
+
+Make = Callable[..., ResolvedTopology]
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Make:
+    """Give a function that makes the small application, with other sections if they are given."""
+    return lambda **sections: load_application(talking(tmp_path, **sections))
+
+
+def experiment(
+    folder: Path, workload: str, fault: str = "worker.kill, target: any", **more: str
+) -> Experiment:
+    """An experiment on the application of a folder."""
+    invariants = more.get("invariants", "[application-checks]")
+    file = folder / "x.yaml"
+    file.write_text(
+        f"name: x\ndescription: x\nworkload: {{kind: application, topology: topology.yaml, {workload}}}\n"
+        f"time_limit: 60s\nfaults: [{{at: 1s, fault: {fault}, for: 5s}}]\ninvariants: {invariants}\n"
+        f"cluster: {{brokers: {more.get('brokers', '3')}}}\n"
+    )
+    return load(file)
+
+
+def test_workers_are_counted_over_all_processors_and_candidates_are_beside_them(application: Make) -> None:
+    topology = application().topology
+    assert [(it.name, it.processor, it.slot) for it in slots_of(topology, 2)] == [
+        ("worker-0", "first", "worker-0"),
+        ("worker-1", "first", "worker-1"),
+        ("worker-2", "second", "worker-0"),
+        ("worker-3", "second", "worker-1"),
+        ("candidate-0", "leader", "worker-0"),
+        ("candidate-1", "leader", "worker-1"),
+    ]
+    without = application(leader_tasks=None).topology
+    assert [it.name for it in slots_of(without, 1)] == ["worker-0", "worker-1"]
+
+
+def test_the_isolated_network_has_a_host_for_each_of_them(application: Make, tmp_path: Path) -> None:
+    application()
+    names = worker_names(experiment(tmp_path, FITTING), 1)
+    assert names == ("worker-0", "worker-1", "candidate-0")
+
+
+def test_each_group_knows_its_workers_by_their_instance_ids(application: Make) -> None:
+    first, second, leader = groups_of(application().topology, 2)
+    assert (first.group, first.label, first.source) == ("talk.first", "first", ("heard", 4))
+    assert first.members == {"talk.first.worker-0": "worker-0", "talk.first.worker-1": "worker-1"}
+    assert second.members == {"talk.second.worker-0": "worker-2", "talk.second.worker-1": "worker-3"}
+    assert leader.members["talk.leader.worker-1"] == "candidate-1"
+    assert leader.inputs == ()
+
+
+def test_workers_of_faust_are_in_the_lag_and_not_among_the_owners() -> None:
+    groups = {group.label: group for group in groups_of(load_application(ROOT / "topology.yaml").topology, 2)}
+    assert groups["live-spending"].inputs == (("orders", 6),)
+    assert groups["live-spending"].members == {}
+    assert len(groups["order-saga"].inputs) == 3
+
+
+def test_finished_has_to_be_what_exactly_once_processors_and_leader_tasks_write() -> None:
+    topology = load_application(ROOT / "topology.yaml").topology
+    found = outputs_of(topology)
+    assert {"order-lines", "order-outcomes", "shop.inventory.stock.changelog", "shop.dead-letters"} <= set(
+        found
+    )
+    assert "orders" not in found
+    assert last_output(topology) == "order-outcomes"
+
+
+def test_what_only_at_least_once_processors_write_may_have_no_transactions(application: Make) -> None:
+    processors = {
+        "first": {**DECLARED["processors"]["first"], "guarantee": "at-least-once"},
+        "second": DECLARED["processors"]["second"],
+    }
+    assert outputs_of(application(processors=processors).topology) == (
+        "noise",
+        "talk.leader",
+        "talk.dead-letters",
+    )
+
+
+def test_producers_take_turns_until_the_last_has_ended(application: Make) -> None:
+    made = list(published(application(), {"talk": {"count": 3}, "noise": {"count": 1}}))
+    assert [(it.topic, it.key, it.value) for it in made] == [
+        ("heard", "1-0", 0),
+        ("noise", None, 1),
+        ("heard", "1-1", 2),
+        ("heard", "1-0", 3),
+    ]
+    assert [it.partition for it in made if it.topic == "heard"] == [
+        partition_of(key, 4) for key in (b"1-0", b"1-1", b"1-0")
+    ]
+
+
+def test_events_without_a_key_are_spread_over_all_partitions(application: Make) -> None:
+    made = published(application(), {"talk": {"count": 0}, "noise": {"count": 4}})
+    assert sorted(it.partition for it in made) == [0, 0, 1, 1]
+
+
+def test_a_published_record_is_known_by_its_header(application: Make) -> None:
+    class Record:
+        def __init__(self, headers: Any) -> None:
+            self._headers = headers
+
+        def headers(self) -> Any:
+            return self._headers
+
+    *_, last = published(application(), {"talk": {"count": 2}, "noise": {"count": 0}})
+    assert number_of(Record(last.record[2])) == 1  # type: ignore[arg-type]
+    assert number_of(Record(None)) is None  # type: ignore[arg-type]
+
+
+def test_a_producer_that_takes_a_seed_gets_that_of_the_run(application: Make) -> None:
+    producers = application().producers
+    assert with_seed(producers, {"noise": {"count": 1}}, 5) == {"talk": {"seed": 5}, "noise": {"count": 1}}
+    assert with_seed(producers, {"talk": {"seed": 2}}, 5)["talk"] == {"seed": 2}
+
+
+def test_what_a_producer_raises_is_told_with_its_line(application: Make) -> None:
+    failing = application(producers={"fails": {"source": "MODULE:fails", "writes": ["heard"]}})
+    with pytest.raises(PublishError, match=r"raised RuntimeError\('out of words'\) at .*talking_\d+\.py:\d+"):
+        list(published(failing, {}))
+
+
+def test_arguments_are_as_the_producers_annotations_say(application: Make, tmp_path: Path) -> None:
+    resolved = application()
+    given = experiment(tmp_path, 'arguments: {noise: {count: "2"}}')
+    assert arguments_of(given, resolved) == {"noise": {"count": 2}}
+
+
+@pytest.mark.parametrize(
+    ("workload", "fault", "says"),
+    [
+        ("", ANY, "workload.arguments.noise: producer noise needs count, which has no default"),
+        (
+            "arguments: {noise: {cout: 2, count: 2}}",
+            ANY,
+            'workload.arguments.noise.cout: producer noise takes no argument "cout"; did you mean "count"?',
+        ),
+        ("arguments: {noise: {count: x}}", ANY, "arguments.noise.count: producer noise takes count: int;"),
+        ("arguments: {nose: {}}", ANY, 'no producer is called "nose"; did you mean "noise"?'),
+        (f"{FITTING}, output: heard", ANY, "workload.output: no processor writes to heard"),
+        (
+            f"{FITTING}, workers: 2",
+            "worker.kill, target: worker-4",
+            "no worker-4: 2 processors with 2 workers each are worker-0 to worker-3",
+        ),
+        (FITTING, "worker.kill, target: owner of shard 4", "no shard 4: first, the first processor, has 4"),
+        (FITTING, "worker.scale, to: 1", "faults.0.fault: `worker.scale` is not for an application"),
+    ],
+)
+def test_what_does_not_fit_the_application_is_told_before_anything_starts(
+    application: Make, tmp_path: Path, workload: str, fault: str, says: str
+) -> None:
+    application()
+    given = experiment(tmp_path, workload, fault)
+    with pytest.raises(ExperimentErrors) as caught:
+        require_possible(given)
+    assert says in str(caught.value)
+    assert str(caught.value).startswith(str(tmp_path / "x.yaml:"))
+
+
+@pytest.mark.parametrize(
+    ("sections", "fault", "says"),
+    [
+        ({"leader_tasks": None}, "worker.kill, target: app leader", "nobody leads: .* no `leader_tasks`"),
+        ({"checks": None}, ANY, "`application-checks` never evaluates: .*declares no `checks`"),
+        ({"producers": None}, ANY, "declares no `producers`, so nothing would be offered"),
+        ({"processors": None}, ANY, "declares no processor that Holdfast runs"),
+    ],
+)
+def test_an_application_that_lacks_something_is_refused(
+    application: Make, tmp_path: Path, sections: dict[str, Any], fault: str, says: str
+) -> None:
+    application(**sections)
+    given = experiment(tmp_path, FITTING, fault)
+    with pytest.raises(ExperimentErrors, match=says):
+        require_possible(given)
+
+
+def test_an_application_whose_outputs_are_all_read_has_to_say_which_is_watched(
+    application: Make, tmp_path: Path
+) -> None:
+    ends = {"handler": "MODULE:ends", "reads": ["told"]}
+    application(processors={"first": DECLARED["processors"]["first"], "second": ends})
+    with pytest.raises(ExperimentErrors, match=r"so say which output is watched \(written are: told\)"):
+        require_possible(experiment(tmp_path, FITTING))
+    require_possible(experiment(tmp_path, f"{FITTING}, output: told"))
+
+
+def test_topics_with_more_copies_than_brokers_are_told_before_the_brokers_start(
+    application: Make, tmp_path: Path
+) -> None:
+    application()
+    with pytest.raises(
+        ExperimentErrors, match="up to 3 copies, which need as many brokers; the cluster has 2"
+    ):
+        require_possible(experiment(tmp_path, FITTING, brokers="2"))
+
+
+def test_what_fits_can_be_run(application: Make, tmp_path: Path) -> None:
+    application()
+    require_possible(experiment(tmp_path, FITTING, "worker.kill, target: app leader"))
+
+
+def test_faults_of_sinks_cannot_be_run_yet() -> None:
+    with pytest.raises(ChaosError, match=r"sink\.down cannot be run by this version"):
+        require_possible(load(ROOT / "chaos" / "gateway-down.yaml"))
+
+
+def workload(resolved: ResolvedTopology, folder: Path, **options: Any) -> ApplicationWorkload:
+    """The application in a run."""
+    return ApplicationWorkload(resolved, folder, "127.0.0.1:1", workers=1, fresh_s=5.0, **options)
+
+
+def test_workers_read_the_file_of_the_application(application: Make, tmp_path: Path) -> None:
+    resolved = application()
+    [first, *_] = workload(resolved, tmp_path / "run").specs(1).values()
+    assert str(resolved.topology.source.path) in str(first.command(3))
+
+
+def test_a_rewritten_file_is_what_workers_read_with_the_modules_where_they_were(
+    application: Make, tmp_path: Path
+) -> None:
+    """As faults of sinks need it: other addresses, and all else as it is."""
+
+    def rewrite(content: dict[str, Any]) -> dict[str, Any]:
+        return {**content, "kafka": {"client.id": "another"}}
+
+    resolved = application()
+    made = workload(resolved, tmp_path / "run", rewrite=rewrite)
+    written = tmp_path / "run" / "topology.yaml"
+    assert yaml.safe_load(written.read_text())["kafka"] == {"client.id": "another"}
+    specs = made.specs(1)
+    assert list(specs) == ["worker-0", "worker-1", "candidate-0"]
+    for spec in specs.values():
+        assert str(written) in str(spec.command(3))
+        assert spec.environment["PYTHONPATH"].split(":")[0] == str(tmp_path)
+
+
+def test_the_report_says_which_workers_are_of_which_processor(application: Make, tmp_path: Path) -> None:
+    facts = workload(application(), tmp_path / "run", output="told").facts
+    assert facts["output"] == "told"
+    assert facts["workers of second"] == "worker-1"
+    assert facts["workers of leader tasks"] == "candidate-0"
