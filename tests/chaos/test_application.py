@@ -14,6 +14,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
 ROOT = Path(__file__).parents[2]
 
+STEADY = "{fresh_within: 30s, for: 2s, reached_within: 120s}"
+"""An order goes through nine transactions one after the other, of six processes beside three brokers."""
+
 ORDERS = """
 workload:
   kind: application
@@ -69,7 +72,7 @@ def orders(file: Path, limit: str, faults: str) -> str:
 
 
 def test_order_to_cash_comes_through(tmp_path: Path) -> None:
-    result = run(tmp_path, "order-to-cash", orders(ROOT / "topology.yaml", "40s", FAULTS))
+    result = run(tmp_path, "order-to-cash", orders(ROOT / "topology.yaml", "40s", FAULTS), STEADY)
     assert result.validity == "valid", (result.trouble, result.invariants, result.faults)
     assert result.counts["records of order-outcomes"] > 1_000
     # Every processor's shards were watched, and every output's transactions.
@@ -98,7 +101,7 @@ def test_a_processor_that_does_it_wrong_is_found_out(
     source.write_text(source.read_text().replace(right, wrong))
     faults = "[{at: 5s, fault: worker.crash, target: worker-2}]"
 
-    result = run(tmp_path, "broken", orders(tmp_path / "app" / "topology.yaml", "15s", faults))
+    result = run(tmp_path, "broken", orders(tmp_path / "app" / "topology.yaml", "15s", faults), STEADY)
 
     found = {one.name: one for one in result.invariants}
     assert result.validity == "invalid", (result.trouble, result.invariants)

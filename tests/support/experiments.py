@@ -22,9 +22,9 @@ class Silent:
         """However it is."""
 
 
-def run(folder: Path, name: str, text: str) -> RunResult:
+def run(folder: Path, name: str, text: str, steady: str = STEADY) -> RunResult:
     """Run an experiment that is given without what all have; `LOAD` in it stands for a load."""
-    head = f"name: {name}\ndescription: A short one for every change.\nsteady_state: {STEADY}\n"
+    head = f"name: {name}\ndescription: A short one for every change.\nsteady_state: {steady}\n"
     file = folder / f"{name}.yaml"
     file.write_text(head + text.replace("LOAD", LOAD))
     return Runner(load(file), RunSettings(1, folder / "run", "pytest"), Silent()).run()

@@ -7,6 +7,7 @@ from typing import Any
 
 from holdfast.chaos.experiment import Experiment, Fault, Target
 from holdfast.chaos.experiment.targets import Role
+from holdfast.chaos.network.hosts import MOST
 from holdfast.chaos.workloads.application_parts import first_of, last_output, slots_of
 from holdfast.declaration.source import Location, Problem, did_you_mean
 from holdfast.runtime.sources import Arguments, fitted, missing, parameters_of
@@ -23,6 +24,7 @@ def application_problems(experiment: Experiment, resolved: ResolvedTopology) -> 
     if not topology.producers:
         yield Problem(at, f"{file} declares no `producers`, so nothing would be offered to it")
     yield from _copies(experiment, topology)
+    yield from _hosts(experiment, topology)
     yield from _output(experiment, topology)
     yield from _arguments(experiment, resolved)
     for place, fault in _placed_faults(experiment):
@@ -52,6 +54,13 @@ def _copies(experiment: Experiment, topology: Topology) -> Iterator[Problem]:
     if copies > brokers and experiment.cluster.kind != "external":
         text = f"its topics have up to {copies} copies, which need as many brokers; the cluster has {brokers}"
         yield Problem(("workload", "topology"), text)
+
+
+def _hosts(experiment: Experiment, topology: Topology) -> Iterator[Problem]:
+    count = len(slots_of(topology, experiment.workload.workers))
+    if experiment.cluster.network == "isolated" and count > MOST:
+        text = f"that makes {count} processes over all processors; an isolated network has room for {MOST}"
+        yield Problem(("workload", "workers"), text)
 
 
 def _output(experiment: Experiment, topology: Topology) -> Iterator[Problem]:

@@ -232,6 +232,15 @@ def test_topics_with_more_copies_than_brokers_are_told_before_the_brokers_start(
         require_possible(experiment(tmp_path, FITTING, brokers="2"))
 
 
+def test_an_isolated_network_has_not_room_for_any_number_of_workers(
+    application: Make, tmp_path: Path
+) -> None:
+    application()
+    given = experiment(tmp_path, f"{FITTING}, workers: 34", brokers="3, network: isolated")
+    with pytest.raises(ExperimentErrors, match=r"workload\.workers: that makes 102 processes"):
+        require_possible(given)
+
+
 def test_what_fits_can_be_run(application: Make, tmp_path: Path) -> None:
     application()
     require_possible(experiment(tmp_path, FITTING, "worker.kill, target: app leader"))
