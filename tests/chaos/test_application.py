@@ -24,6 +24,12 @@ workload:
   workers: 1
   rate: 60
   arguments: {orders: {count: 20000, skus: 60, customers: 500}}
+  checks:  # all but that of the view, which stock Faust may lose an order of when brokers die
+    - processors.invariants:every_order_is_closed_once
+    - processors.invariants:stock_is_conserved
+    - processors.invariants:ledger_balances
+    - processors.invariants:credit_is_kept
+    - processors.invariants:nothing_set_aside
 time_limit: LIMIT
 drain: 120s
 faults: FAULTS

@@ -38,6 +38,7 @@ _ONLY_APPLICATION = {
     "topology": "a topology",
     "output": "outputs to choose from",
     "arguments": "producers",
+    "checks": "checks of its own",
 }
 _ONLY_EMBEDDED = ("network", "disk", "broker_config")
 _ONLY_EXTERNAL = ("bootstrap_servers", "fair_game")

@@ -126,6 +126,9 @@ class Workload(Declared):
     arguments: Mapping[Name, Mapping[str, Any]] = {}
     """What the application's producers are given: arguments by the producer's name."""
 
+    checks: tuple[Reference, ...] = ()
+    """Which of the topology's `checks` have to hold (`module:name`): all of them, unless given."""
+
 
 class SteadyState(Declared):
     """What "it works" means. It is waited for before the first fault, and again after the last one."""

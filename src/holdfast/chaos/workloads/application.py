@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class ApplicationWorkload:
         fresh_s: how new an output is that counts as fresh.
         output: the topic that is watched; None for the last one that nobody in the application reads.
         arguments: what its producers are given.
+        checks: which of its checks are made, as its file names them; all of them, unless given.
         rewrite: makes what its workers read of the content of the file; None if that stays as it is.
     """
 
@@ -67,6 +68,7 @@ class ApplicationWorkload:
         fresh_s: float,
         output: str | None = None,
         arguments: Arguments | None = None,
+        checks: Sequence[str] = (),
         rewrite: Rewrite | None = None,
     ) -> None:
         self.resolved = resolved
@@ -75,6 +77,7 @@ class ApplicationWorkload:
         self._servers = servers
         self._workers = workers
         self._arguments = arguments or {}
+        self._checks = {name: resolved.checks[name] for name in checks} if checks else resolved.checks
         self._running = topology if rewrite is None else self._rewritten(rewrite)
         self._first = first_of(topology)
         watched = output or last_output(topology)
@@ -180,6 +183,6 @@ class ApplicationWorkload:
         return count
 
     def checks(self) -> tuple[CheckResult, ...]:
-        """Check what the file declares under `checks`."""
+        """Check what the file declares under `checks`, or what is chosen of it."""
         reader = ClusterTopicReader(self.resolved, LogScanner(self._servers))
-        return tuple(run_checks(self.resolved.checks, reader))
+        return tuple(run_checks(self._checks, reader))

@@ -27,6 +27,11 @@ def application_problems(experiment: Experiment, resolved: ResolvedTopology) -> 
     yield from _hosts(experiment, topology)
     yield from _output(experiment, topology)
     yield from _arguments(experiment, resolved)
+    for name in experiment.workload.checks:
+        if name not in topology.checks:
+            near = did_you_mean(name, topology.checks)
+            text = f'{file} declares no check "{name}"{near} (declared: {", ".join(topology.checks)})'
+            yield Problem(("workload", "checks"), text)
     for place, fault in _placed_faults(experiment):
         yield from _fault(place, fault, experiment.workload.workers, topology)
     for name in experiment.invariants:

@@ -65,6 +65,7 @@ def make_workload(
             fresh_s=experiment.steady_state.fresh_within_ms / 1000,
             output=wanted.output,
             arguments=arguments_of(experiment, resolved),
+            checks=wanted.checks,
             rewrite=rewrite,
         )
     if wanted.kind == "raw":

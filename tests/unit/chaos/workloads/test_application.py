@@ -173,6 +173,7 @@ def test_arguments_are_as_the_producers_annotations_say(application: Make, tmp_p
         ),
         ("arguments: {noise: {count: x}}", ANY, "arguments.noise.count: producer noise takes count: int;"),
         ("arguments: {nose: {}}", ANY, 'no producer is called "nose"; did you mean "noise"?'),
+        (f"{FITTING}, checks: ['a:b']", ANY, 'declares no check "a:b" (declared: talking_'),
         (f"{FITTING}, output: heard", ANY, "workload.output: no processor writes to heard"),
         (
             f"{FITTING}, workers: 2",
