@@ -7,6 +7,7 @@ from pathlib import Path
 from holdfast.chaos.experiment.check import cross_check
 from holdfast.chaos.experiment.draft import draft_of
 from holdfast.chaos.experiment.model import Experiment
+from holdfast.chaos.experiment.sink_check import sink_problems
 from holdfast.declaration.source import Parsed, Problem, content_of, parse
 from holdfast.errors import ExperimentErrors
 
@@ -38,6 +39,7 @@ def build(parsed: Parsed) -> Experiment:
         wrong = () if problems else (Problem((), f"expected a mapping with {_NEEDED}"),)
         raise ExperimentErrors(source.report((*problems, *wrong)))
     draft = draft_of(data)
-    if found := (*problems, *draft.problems, *cross_check(draft)):
+    found = (*problems, *draft.problems, *cross_check(draft), *sink_problems(draft, source.path))
+    if found:
         raise ExperimentErrors(source.report(found))
     return draft.experiment(source)

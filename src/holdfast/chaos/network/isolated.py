@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from holdfast.chaos.network.helper import Helper
+from holdfast.chaos.helpers import Helper
 from holdfast.chaos.network.hosts import (
     BROKER_PORT,
     CLIENTS,
@@ -45,7 +45,7 @@ class IsolatedNetwork(Housing):
         self._lock = threading.Lock()
         self._faults: dict[str, Mapping[Pair, LinkRule]] = {}
         who = {"brokers": list(hosts.brokers), "workers": list(hosts.workers), "seed": seed}
-        self._switch = Helper("switch", who)
+        self._switch = _helper("switch", who)
         self._namespaces: dict[str, int] = self._switch.first["namespaces"]
         self._relay: Helper | None = None
 
@@ -87,7 +87,7 @@ class IsolatedNetwork(Housing):
             "brokers": {str(n.id): [n.port, broker_address(n.id)] for n in spec.nodes},
             "hosts": self.hosts.addresses,
         }
-        self._relay = Helper("relay", places)
+        self._relay = _helper("relay", places)
 
     def command(self, node: NodeSpec, command: Sequence[str]) -> list[str]:
         """Start a broker in its namespace."""
@@ -137,3 +137,13 @@ def between(ones: Iterable[str], others: Iterable[str], rule: LinkRule) -> dict[
     """Rules for everything that goes from one side to the other, in this direction only."""
     others = tuple(others)
     return {(one, other): rule for one in ones for other in others if one != other}
+
+
+def _helper(part: str, settings: dict[str, Any]) -> Helper:
+    """A process of the network."""
+    return Helper(
+        f"holdfast.chaos.network.{part}",
+        f"the {part} of the lab's network",
+        settings,
+        loss="brokers and workers do not reach each other any more",
+    )

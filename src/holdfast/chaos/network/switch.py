@@ -19,11 +19,11 @@ import os
 import select
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import count
 from typing import Any
 
+from holdfast.chaos.helpers import Lines, say
 from holdfast.chaos.network.hosts import Hosts, broker
 from holdfast.chaos.network.links import Link, LinkRule
 from holdfast.chaos.network.namespaces import MTU, Host, make_host
@@ -124,40 +124,15 @@ def _deliver(tunnel: int, packet: bytes) -> None:
         """The host's queue is full: the packet is lost, as on any network, and its sender will repeat it."""
 
 
-class _Lines:
-    """Complete lines of a descriptor that is read whenever there is something."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._rest = b""
-
-    def read(self) -> Iterator[Any]:
-        """Yield what has come, parsed.
-
-        Raises:
-            EOFError: the other side is gone.
-        """
-        data = os.read(self._descriptor, 65_536)
-        if not data:
-            raise EOFError
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        yield from map(json.loads, lines)
-
-
-def _say(answer: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
-
-
 def _answer(switch: Switch, asked: dict[str, Any]) -> None:
     if "rules" in asked:
         switch.set_rules(asked["rules"])
-        _say({"rules": len(asked["rules"])})
+        say({"rules": len(asked["rules"])})
     else:
-        _say({"counts": switch.counts()})
+        say({"counts": switch.counts()})
 
 
-def _run(switch: Switch, control: int, lines: _Lines) -> None:
+def _run(switch: Switch, control: int, lines: Lines) -> None:
     poll = select.epoll()
     for descriptor in (control, *switch.descriptors):
         poll.register(descriptor, select.EPOLLIN)
@@ -179,11 +154,11 @@ def main() -> None:
         hosts = Hosts(tuple(first["brokers"]), tuple(first["workers"]))
         switch = Switch(hosts, first["seed"])
     except ChaosError as error:
-        _say({"error": str(error)})
+        say({"error": str(error)})
         return
-    _say({"namespaces": switch.namespaces})
+    say({"namespaces": switch.namespaces})
     try:
-        _run(switch, control, _Lines(control))
+        _run(switch, control, Lines(control))
     except EOFError:
         """Its owner is gone."""
 

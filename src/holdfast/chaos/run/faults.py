@@ -14,7 +14,9 @@ from holdfast.chaos.faults.disks import DiskFull, DiskSlow
 from holdfast.chaos.faults.fault import Fault
 from holdfast.chaos.faults.members import Crashed, Ended, Rolled, Suspended
 from holdfast.chaos.faults.network import Disturbed
+from holdfast.chaos.faults.sinks import ServiceWrong, SystemDown, SystemSlow
 from holdfast.chaos.faults.upgrade import Upgraded
+from holdfast.chaos.gates.gates import Gates
 from holdfast.chaos.lab.base import Lab
 from holdfast.chaos.lab.brokers import EmbeddedBrokers, node_of
 from holdfast.chaos.lab.containers import ContainerBrokers
@@ -22,7 +24,7 @@ from holdfast.chaos.lab.ports import Members
 from holdfast.chaos.lab.workers import Workers
 from holdfast.chaos.network.isolated import between
 from holdfast.chaos.network.links import LinkRule
-from holdfast.chaos.run.whom import Whom
+from holdfast.chaos.run.whom import Whom, sinks_hit
 from holdfast.errors import FaultFailed
 from holdfast.kafka.broker_clock import BrokerClocks
 
@@ -47,15 +49,17 @@ class FaultMaker:
         lab: the brokers, all of which run, and what they live in.
         workers: the workload's workers.
         whom: finds out whom targets mean.
+        gates: what stands before the application's sinks; None for a workload without any.
 
     Raises:
         ClusterError: the brokers cannot be asked for their time, where their clocks can be set.
     """
 
-    def __init__(self, lab: Lab, workers: Workers, whom: Whom) -> None:
+    def __init__(self, lab: Lab, workers: Workers, whom: Whom, gates: Gates | None = None) -> None:
         self._lab = lab
         self._workers = workers
         self._whom = whom
+        self._gates = gates
         self._numbers = itertools.count(1)
         # Now, while all brokers are there: what asks for their time has a partition on each.
         self._broker_clocks = _broker_clocks(lab) if lab.clocks is not None else None
@@ -74,6 +78,7 @@ class FaultMaker:
             "network": self._of_network,
             "disk": self._of_disks,
             "clock": self._of_clocks,
+            "sink": self._of_sinks,
         }
         if area not in makers:
             raise FaultFailed(f"{planned.kind.name} is not possible for this workload")
@@ -150,6 +155,18 @@ class FaultMaker:
         node = node_of(names[0])
         offset_s = _number(planned, "offset") / 1000
         return Aimed(ClockJump(clocks.file(node), offset_s, lambda: asked.ahead(node)), names[:1])
+
+    def _of_sinks(self, what: str, planned: PlannedFault) -> Aimed:
+        if self._gates is None:
+            raise FaultFailed(f"{planned.kind.name} is not possible: this workload has no sinks")
+        names = sinks_hit(_target(planned), self._gates.names)
+        match what:
+            case "down":
+                return Aimed(SystemDown(self._gates, names), names)
+            case "slow":
+                return Aimed(SystemSlow(self._gates, names, _number(planned, "delay") / 1000), names)
+            case _:
+                return Aimed(ServiceWrong(self._gates, names, _number(planned, "share")), names)
 
 
 class Added(Fault):

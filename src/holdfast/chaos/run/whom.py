@@ -142,3 +142,16 @@ class Whom:
         if target.role in BROKER_ROLES:
             return self.brokers(target, draw)
         return self.workers(target, draw)
+
+
+def sinks_hit(target: Target, names: Sequence[str]) -> tuple[str, ...]:
+    """The sinks that a target means, of those that something can be done to.
+
+    Raises:
+        FaultFailed: it is none of them.
+    """
+    if target.role is Role.SINKS:
+        return tuple(names)
+    if target.name not in names:
+        raise FaultFailed(f"no gate stands before {target}; there are gates before {', '.join(names)}")
+    return (str(target.name),)

@@ -7,7 +7,7 @@ import pytest
 from holdfast.chaos.experiment import Target
 from holdfast.chaos.experiment.targets import Group, parse_target
 from holdfast.chaos.run.parts import NOBODY, Holders
-from holdfast.chaos.run.whom import Surroundings, Whom
+from holdfast.chaos.run.whom import Surroundings, Whom, sinks_hit
 from holdfast.errors import FaultFailed
 from holdfast.record import TopicPartition
 
@@ -150,3 +150,10 @@ def test_the_app_leader_is_whoever_has_the_lead_now() -> None:
     assert of_an_application({"leader 0": "worker-1"}).workers(leader, 0.5) == ("worker-1",)
     with pytest.raises(FaultFailed, match="nobody leads now"):
         of_an_application({"leader 0": "worker-1"}, {"leader 0": NOBODY}).workers(leader, 0.5)
+
+
+def test_a_sink_is_meant_by_its_name_and_all_are_those_with_a_gate() -> None:
+    assert sinks_hit(parse_target("sink gateway", Group.SINK), ("gateway", "cache")) == ("gateway",)
+    assert sinks_hit(parse_target("all", Group.SINK), ("gateway", "cache")) == ("gateway", "cache")
+    with pytest.raises(FaultFailed, match="no gate stands before sink files; there are gates before gateway"):
+        sinks_hit(parse_target("sink files", Group.SINK), ("gateway",))

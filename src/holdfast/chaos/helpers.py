@@ -1,4 +1,8 @@
-"""A process of the lab's network, spoken to in lines of JSON on its standard input and output."""
+"""Processes that a run has beside it: it speaks with them in lines of JSON until its end of the pipe closes.
+
+The kernel closes that, however a run ends. So nothing that such a process does outlives the program that
+asked for it.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,13 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from holdfast.errors import ChaosError
 
 READY_S = 30.0
-"""Seconds for a helper to be ready: it starts Python, and makes the hosts."""
+"""Seconds for a helper to be ready: it starts Python, and makes hosts or opens ports."""
 
 ANSWER_S = 10.0
 """Seconds for an answer, which takes it milliseconds: one that is silent for so long will stay so."""
@@ -24,27 +29,30 @@ _CHUNK = 65_536
 
 
 class Helper:
-    """A helper ends when we do, however we end.
+    """A process as its owner has it. It ends when we do, however we end.
 
     Args:
-        module: of this package.
-        settings: what it is told on its command line.
+        module: what it runs.
+        name: what it is, for messages.
+        settings: what it is told at its start; others on this machine can see that.
+        loss: what follows from its end, for messages.
 
     Attributes:
         first: what it said when it was ready.
 
     Raises:
-        ChaosError: it refuses, says nothing in time, or has ended.
+        ChaosError: it says that it cannot do its work, says nothing in time, or has ended.
     """
 
-    def __init__(self, module: str, settings: dict[str, Any]) -> None:
-        self._name = module
+    def __init__(self, module: str, name: str, settings: dict[str, Any], *, loss: str) -> None:
+        self._name = name
+        self._loss = loss
         self._rest = b""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.{module}", json.dumps(settings)],
+            [sys.executable, "-m", module, json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # Ctrl-C is for its owner, who may need the network to end in order.
+            # Ctrl-C is for its owner, who may need it to end in order.
             start_new_session=True,
         )
         try:
@@ -87,12 +95,12 @@ class Helper:
                 # What it says later would be taken for the answer to the next question.
                 self._process.kill()
                 raise ChaosError(
-                    f"the {self._name} of the lab's network (pid {self.pid}) has said nothing for "
-                    f"{within:g} s and is ended: brokers and workers do not reach each other any more"
+                    f"{self._name} (pid {self.pid}) has said nothing for {within:g} s and is ended: "
+                    f"{self._loss}"
                 )
             part = os.read(descriptor, _CHUNK)
             if not part:
-                raise ChaosError(f"the {self._name} of the lab's network has ended (pid {self.pid}).")
+                raise ChaosError(f"{self._name} has ended (pid {self.pid}).")
             self._rest += part
         line, _, self._rest = self._rest.partition(b"\n")
         return line
@@ -109,3 +117,33 @@ class Helper:
             self._process.kill()
             self._process.wait()
         self._process.stdout.close()
+
+
+class Lines:
+    """What the owner says, on the process's side: complete lines of a descriptor that is read when it can be.
+
+    Args:
+        descriptor: what is read.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._rest = b""
+
+    def read(self) -> Iterator[Any]:
+        """Yield what has come, parsed.
+
+        Raises:
+            EOFError: the other side is gone.
+        """
+        data = os.read(self._descriptor, 65_536)
+        if not data:
+            raise EOFError
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        yield from map(json.loads, lines)
+
+
+def say(answer: dict[str, Any]) -> None:
+    """Say something to the owner."""
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,257 @@
+"""Gates before services over HTTP: what passes, and what is answered in their place."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.client import HTTPConnection, HTTPException, RemoteDisconnected
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast.chaos.faults.sinks import ServiceWrong, SystemDown, SystemSlow
+from holdfast.chaos.gates.gates import Gates
+from holdfast.chaos.gates.manners import Kind, Manner
+from holdfast.errors import FaultFailed
+from holdfast.topology import Topology
+from tests.support.gates import declared
+from tests.support.gateway import GatewayProcess, gateway_process
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+Declare = Callable[..., Topology]
+
+
+@pytest.fixture
+def declare(tmp_path: Path) -> Declare:
+    """Give a function that makes a topology with some sinks."""
+    return partial(declared, tmp_path)
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
+    """A payment gateway of the test's own."""
+    with gateway_process(tmp_path / "journal") as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def to_gateway(declare: Declare, gateway: GatewayProcess) -> Iterator[Gates]:
+    """A gate before the payment gateway."""
+    with Gates(declare(gateway={"type": "http", "url": gateway.url}), ["gateway"], seed=7) as gates:
+        yield gates
+
+
+def pay(connection: HTTPConnection, number: int) -> int:
+    """Ask for a payment with a key of its own; the status of the answer."""
+    body = f'{{"order_id": "o{number}", "customer_id": "ann", "amount": "1.00"}}'
+    connection.request("POST", "/charges", body, {"Idempotency-Key": f"key-{number}"})
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+@contextlib.contextmanager
+def calling(gates: Gates) -> Iterator[HTTPConnection]:
+    """A connection to the service behind a gate."""
+    connection = HTTPConnection("127.0.0.1", gates.ports("gateway")[0], timeout=20)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def test_a_share_of_calls_is_answered_with_500_and_half_of_those_are_done(
+    to_gateway: Gates, gateway: GatewayProcess
+) -> None:
+    """The service's own journal shows both: those that it has never seen, and those that it has done."""
+    wrong = ServiceWrong(to_gateway, ["gateway"], 0.5)
+    wrong.begin()
+    with calling(to_gateway) as connection:
+        answered = {f"key-{number}": pay(connection, number) for number in range(400)}
+        told = wrong.end()["gateway"]
+        assert pay(connection, 1_000) == 201
+    assert set(answered.values()) == {201, 500}
+    failed = {key for key, status in answered.items() if status == 500}
+    charged = {entry.key for entry in gateway.audit()}
+    assert 150 < len(failed) < 250
+    assert told == {"calls": 400, "done": len(failed & charged), "not done": len(failed - charged)}
+    assert 60 < told["done"] < 140
+    assert set(answered) - failed <= charged
+
+
+def test_the_same_seed_answers_the_same_calls_wrongly(declare: Declare, gateway: GatewayProcess) -> None:
+    topology = declare(gateway={"type": "http", "url": gateway.url})
+
+    def statuses(seed: int) -> list[int]:
+        with Gates(topology, ["gateway"], seed) as gates, calling(gates) as connection:
+            gates.become("gateway", Manner(Kind.WRONG, share=0.5))
+            return [pay(connection, number) for number in range(30)]
+
+    assert statuses(1) == statuses(1)
+    assert statuses(1) != statuses(2)
+
+
+def test_no_call_that_is_answered_wrongly_is_no_fault(to_gateway: Gates) -> None:
+    wrong = ServiceWrong(to_gateway, ["gateway"], 1.0)
+    wrong.begin()
+    with pytest.raises(FaultFailed, match="none of 0 calls of gateway was answered wrongly"):
+        wrong.end()
+
+
+def test_a_service_is_slow_and_down(to_gateway: Gates) -> None:
+    with calling(to_gateway) as connection:
+        assert pay(connection, 1) == 201
+        slow = SystemSlow(to_gateway, ["gateway"], 0.4)
+        slow.begin()
+        began = time.monotonic()
+        assert pay(connection, 2) == 201
+        assert time.monotonic() - began >= 0.4
+        slow.end()
+        down = SystemDown(to_gateway, ["gateway"])
+        down.begin()
+        with pytest.raises((ConnectionResetError, BrokenPipeError, RemoteDisconnected)):
+            pay(connection, 3)
+        connection.close()
+        with pytest.raises(ConnectionRefusedError):
+            pay(connection, 3)
+        connection.close()
+        down.end()
+        assert pay(connection, 3) == 201
+
+
+class _Echo(BaseHTTPRequestHandler):
+    """A service that answers in chunks, or until it closes, with what it was called and got."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """Answer."""
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        said = f"{self.headers['Host']} {self.path} {len(body)}".encode()
+        self.send_response(200)
+        if self.path.endswith("until-it-closes"):
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(said)
+            return
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for part in (said[:5], said[5:]):
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+        self.wfile.write(b"0\r\nX-Trailer: 1\r\n\r\n")
+
+    do_GET = do_POST  # noqa: N815 # its name
+
+    def do_HEAD(self) -> None:
+        """Answer without a body."""
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 # its name
+        """Say nothing."""
+
+
+def _serving(server: ThreadingHTTPServer) -> Iterator[int]:
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def echo() -> Iterator[int]:
+    """The port of that service."""
+    yield from _serving(ThreadingHTTPServer(("127.0.0.1", 0), _Echo))
+
+
+def test_a_service_is_called_by_its_own_name_and_path(declare: Declare, echo: int) -> None:
+    """Several may be behind one address, and tell each other by that name."""
+    topology = declare(gateway={"type": "http", "url": f"http://localhost:{echo}/v1"})
+    with Gates(topology, ["gateway"]) as gates:
+        url = str(gates.topology.sink("gateway").url)  # type: ignore[union-attr]
+        assert url.endswith("/v1")
+        with urllib.request.urlopen(f"{url}/orders", b"12345") as answer:
+            assert answer.read() == f"localhost:{echo} /v1/orders 5".encode()
+
+
+def test_answers_of_every_length_pass_one_connection(declare: Declare, echo: int) -> None:
+    """In chunks, without a body, of unknown length; and asked for before the one before has come."""
+    topology = declare(gateway={"type": "http", "url": f"http://127.0.0.1:{echo}"})
+    with Gates(topology, ["gateway"]) as gates, calling(gates) as connection:
+        large = b"x" * 3_000_000
+        for method, path, body in (("POST", "/a", large), ("HEAD", "/b", None), ("GET", "/c", None)):
+            connection.request(method, path, body)
+            said = connection.getresponse().read().decode()
+            assert said == ("" if method == "HEAD" else f"127.0.0.1:{echo} {path} {len(body or b'')}")
+        connection.request("GET", "/until-it-closes")
+        assert connection.getresponse().read().endswith(b"/until-it-closes 0")
+        with socket.create_connection(("127.0.0.1", gates.ports("gateway")[0]), timeout=10) as both:
+            both.sendall(
+                b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /until-it-closes HTTP/1.1\r\nHost: b\r\n\r\n"
+            )
+            said = b"".join(iter(lambda: both.recv(4096), b"")).decode()
+        assert said.index("a /1") < said.index("b /until-it-closes 0")
+
+
+def test_wrong_answers_fit_calls_that_come_together(declare: Declare, echo: int) -> None:
+    """Each of several calls in one packet has one answer, in their order, whoever gives it."""
+    topology = declare(gateway={"type": "http", "url": f"http://127.0.0.1:{echo}"})
+    with Gates(topology, ["gateway"]) as gates:
+        gates.become("gateway", Manner(Kind.WRONG, share=0.7))
+        with socket.create_connection(("127.0.0.1", gates.ports("gateway")[0]), timeout=10) as client:
+            calls = b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % n for n in range(40))
+            client.sendall(calls)
+            said = b""
+            while said.count(b"HTTP/1.1 ") < 40 or not said.endswith((b"\r\n\r\n", b"}")):
+                said += client.recv(65_536)
+        right = [int(part.split()[0]) for part in said.decode().split("a /")[1:]]
+        assert right == sorted(right)
+        assert len(right) + said.count(b"HTTP/1.1 500") == 40
+        assert gates.counts("gateway").wrong_done
+        assert gates.counts("gateway").wrong_left
+
+
+def test_the_gate_speaks_tls_with_a_service_that_does(
+    declare: Declare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It checks the certificate against the service's name; clients speak plain HTTP with the gate."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        f"openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext "
+        f"subjectAltName=DNS:localhost -keyout {key} -out {certificate}".split(),
+        check=True,
+        capture_output=True,
+    )
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    for port in _serving(server):
+        topology = declare(
+            gateway={"type": "http", "url": f"https://localhost:{port}"},
+            other={"type": "http", "url": f"https://127.0.0.1:{port}"},
+        )
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        with Gates(topology, ["gateway", "other"]) as gates, calling(gates) as connection:
+            connection.request("GET", "/tls")
+            assert connection.getresponse().read() == f"localhost:{port} /tls 0".encode()
+            connection.request("GET", "/until-it-closes")
+            assert connection.getresponse().read().endswith(b" 0")
+            with pytest.raises((OSError, HTTPException)):
+                urllib.request.urlopen(f"http://127.0.0.1:{gates.ports('other')[0]}/tls", timeout=10)
