@@ -16,14 +16,6 @@ from holdfast.engine.breaker_log import BreakerLog, Heard, Report
 from holdfast.resilience import CircuitState
 from holdfast.topology import Topology
 
-_STATES: Final = {
-    CircuitState.CLOSED: "closed",
-    CircuitState.OPEN: "open",
-    CircuitState.HALF_OPEN: "half-open",
-    CircuitState.DISABLED: "disabled",
-    CircuitState.FORCED_OPEN: "forced open",
-    CircuitState.METRICS_ONLY: "observe only",
-}
 _COLOURS: Final = {"closed": "green", "open": "red", "half-open": "yellow"}
 
 _BREAKERS: Final = (
@@ -69,7 +61,7 @@ def _row(heard: Heard, ends: Mapping[int | None, datetime | None], now: datetime
         "slot": report.slot,
         "host": report.host,
         "pid": report.pid,
-        "state": "forced closed" if forced else _STATES[report.state],
+        "state": "forced closed" if forced else report.state.words,
         "state_s": round(report.state_s + age, 1),
         "failure_rate": report.failure_rate,
         "slow_call_rate": report.slow_call_rate,

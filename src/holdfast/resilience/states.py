@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 
 class CircuitState(IntEnum):
@@ -30,6 +31,21 @@ class CircuitState(IntEnum):
 
     METRICS_ONLY = 5
     """Calls pass and are counted, but never refused: to learn what a breaker would do."""
+
+    @property
+    def words(self) -> str:
+        """How people are told: "half-open"."""
+        return _WORDS[self]
+
+
+_WORDS: Final[dict[CircuitState, str]] = {
+    CircuitState.CLOSED: "closed",
+    CircuitState.OPEN: "open",
+    CircuitState.HALF_OPEN: "half-open",
+    CircuitState.DISABLED: "disabled",
+    CircuitState.FORCED_OPEN: "forced open",
+    CircuitState.METRICS_ONLY: "observe only",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,6 +207,11 @@ class SinkGate:
         return max(self._shut_until - self._clock(), *(guard.wait_s for guard in self.guards))
 
     @property
+    def states(self) -> dict[str, str]:
+        """The state of each breaker in words, by the sink that it stands before."""
+        return {", ".join(guard.sinks): guard.breaker.state.words for guard in self.guards}
+
+    @property
     def pause_s(self) -> float | None:
         """Seconds left of the pause that the sink asked for, or has as it failed; None while it has none.
 

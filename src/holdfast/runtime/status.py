@@ -51,6 +51,7 @@ class WorkerStatus:
         waits_for: the sink that it waits for, if that does not answer.
         restore_waits: why restores of its shards have not begun for some time, if they have not.
         why: what that sink said last; with a role, what keeps it from what it should do.
+        breakers: the state of each of its circuit breakers in words, by the sink that it stands before.
     """
 
     records: int = 0
@@ -67,6 +68,7 @@ class WorkerStatus:
     restore_waits: str = ""
     waits_for: str = ""
     why: str = ""
+    breakers: dict[str, str] = field(default_factory=dict)
 
 
 class Reported(Protocol):

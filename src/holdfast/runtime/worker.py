@@ -132,6 +132,7 @@ class Worker(OwnershipListener):
             restore_waits=self._shards.why_restores_wait(),
             waits_for=gate.sink if gate is not None and gate.reason and self._is_waiting(gate) else "",
             why=gate.reason if gate is not None else "",
+            breakers=gate.states if gate is not None else {},
         )
 
     def stop(self) -> None:

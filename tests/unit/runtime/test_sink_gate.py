@@ -253,3 +253,16 @@ def test_batches_that_were_too_large_open_no_breaker() -> None:
         with pytest.raises(SinkSlow):
             guarded.write(BATCH)
     assert guarded.breaker.state is CircuitState.CLOSED
+
+
+def test_a_gate_tells_the_states_of_its_breakers_in_words() -> None:
+    """As workers report them: closed, open after failures, forced."""
+    bench = Bench()
+    assert bench.gate.states == {"history": "closed"}
+    bench.sink.is_down = True
+    bench.offer()
+    bench.clock.advance(5.0)
+    bench.offer()
+    assert bench.gate.states == {"history": "open"}
+    bench.breaker.force_open("maintenance")
+    assert bench.gate.states == {"history": "forced open"}

@@ -21,6 +21,7 @@ from holdfast.chaos.lab.embedded import EmbeddedLab, LabSettings
 from holdfast.chaos.lab.external import ExternalLab
 from holdfast.chaos.lab.workers import Workers
 from holdfast.chaos.run.aborting import Limits
+from holdfast.chaos.run.breakers import BreakerWatch
 from holdfast.chaos.run.faults import FaultMaker
 from holdfast.chaos.run.machine import describe_machine, versions
 from holdfast.chaos.run.nemesis import Done, Nemesis
@@ -193,6 +194,7 @@ class Runner:
             shards=course.shards,
             owners=course.parts.owners.as_spans(course.zero),
             leaders=course.parts.leaders.as_spans(course.zero),
+            breakers=course.breakers.as_spans(course.zero),
         )
 
 
@@ -215,6 +217,7 @@ class Course:
         checks: what the workload's own checks found then.
         shards: whose lag the samples tell, in their order.
         is_complete: whether all that was offered was processed and read.
+        breakers: states of the workers' circuit breakers.
     """
 
     def __init__(
@@ -247,6 +250,7 @@ class Course:
         self.parts = Observation(asked_of(self._servers, self.workload.source, self._groups))
         self.shards = shards_of(self._groups)
         self._workers = Workers(self.workload.specs(most), self.workload.shards)
+        self.breakers = BreakerWatch(self._workers.views)
         self._sampler: Sampler | None = None
         self._nemesis: Nemesis | None = None
         self.zero = time.monotonic()
@@ -294,6 +298,7 @@ class Course:
         )
         with ExitStack() as stack:
             parts, watch = stack.enter_context(self.parts), stack.enter_context(self._watch)
+            stack.enter_context(self.breakers)
             with load:
                 self._sampler = stack.enter_context(Sampler(load, watch, parts))
                 if self._steady("before the first fault"):
