@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import ssl
-import subprocess
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
-from http.client import HTTPConnection, HTTPException, RemoteDisconnected
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.client import HTTPConnection, RemoteDisconnected
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,7 +18,7 @@ from holdfast.chaos.gates.gates import Gates
 from holdfast.chaos.gates.manners import Kind, Manner
 from holdfast.errors import FaultFailed
 from holdfast.topology import Topology
-from tests.support.gates import declared
+from tests.support.gates import calling, declared, echoing
 from tests.support.gateway import GatewayProcess, gateway_process
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -59,16 +53,6 @@ def pay(connection: HTTPConnection, number: int) -> int:
     answer = connection.getresponse()
     answer.read()
     return answer.status
-
-
-@contextlib.contextmanager
-def calling(gates: Gates) -> Iterator[HTTPConnection]:
-    """A connection to the service behind a gate."""
-    connection = HTTPConnection("127.0.0.1", gates.ports("gateway")[0], timeout=20)
-    try:
-        yield connection
-    finally:
-        connection.close()
 
 
 def test_a_share_of_calls_is_answered_with_500_and_half_of_those_are_done(
@@ -130,54 +114,11 @@ def test_a_service_is_slow_and_down(to_gateway: Gates) -> None:
         assert pay(connection, 3) == 201
 
 
-class _Echo(BaseHTTPRequestHandler):
-    """A service that answers in chunks, or until it closes, with what it was called and got."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        """Answer."""
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        said = f"{self.headers['Host']} {self.path} {len(body)}".encode()
-        self.send_response(200)
-        if self.path.endswith("until-it-closes"):
-            self.send_header("Connection", "close")
-            self.end_headers()
-            self.wfile.write(said)
-            return
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        for part in (said[:5], said[5:]):
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
-        self.wfile.write(b"0\r\nX-Trailer: 1\r\n\r\n")
-
-    do_GET = do_POST  # noqa: N815 # its name
-
-    def do_HEAD(self) -> None:
-        """Answer without a body."""
-        self.send_response(200)
-        self.send_header("Content-Length", "1000")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 # its name
-        """Say nothing."""
-
-
-def _serving(server: ThreadingHTTPServer) -> Iterator[int]:
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 @pytest.fixture
 def echo() -> Iterator[int]:
     """The port of that service."""
-    yield from _serving(ThreadingHTTPServer(("127.0.0.1", 0), _Echo))
+    with echoing() as port:
+        yield port
 
 
 def test_a_service_is_called_by_its_own_name_and_path(declare: Declare, echo: int) -> None:
@@ -225,33 +166,3 @@ def test_wrong_answers_fit_calls_that_come_together(declare: Declare, echo: int)
         assert len(right) + said.count(b"HTTP/1.1 500") == 40
         assert gates.counts("gateway").wrong_done
         assert gates.counts("gateway").wrong_left
-
-
-def test_the_gate_speaks_tls_with_a_service_that_does(
-    declare: Declare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It checks the certificate against the service's name; clients speak plain HTTP with the gate."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        f"openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext "
-        f"subjectAltName=DNS:localhost -keyout {key} -out {certificate}".split(),
-        check=True,
-        capture_output=True,
-    )
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    for port in _serving(server):
-        topology = declare(
-            gateway={"type": "http", "url": f"https://localhost:{port}"},
-            other={"type": "http", "url": f"https://127.0.0.1:{port}"},
-        )
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        with Gates(topology, ["gateway", "other"]) as gates, calling(gates) as connection:
-            connection.request("GET", "/tls")
-            assert connection.getresponse().read() == f"localhost:{port} /tls 0".encode()
-            connection.request("GET", "/until-it-closes")
-            assert connection.getresponse().read().endswith(b" 0")
-            with pytest.raises((OSError, HTTPException)):
-                urllib.request.urlopen(f"http://127.0.0.1:{gates.ports('other')[0]}/tls", timeout=10)

@@ -3,64 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 from tests.support.application import Application
+from tests.support.calls import Calls
 from tests.support.downstream import (
-    by_key,
     freeze_and_wake_under_load,
     kill_under_load,
     some,
     wait_for_system,
 )
 from tests.support.events import Added
-from tests.support.http_service import Asked, HttpServer, Say, http_server
+from tests.support.http_service import Say, http_server
 from tests.support.load import Load
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
 Make = Callable[..., Application]
-
-CALL = """
-from holdfast import processor
-from holdfast.sinks.http import HttpCall
-from test_events import Added
-
-@processor
-def handle(event: Added) -> HttpCall:
-    return HttpCall("POST", f"/adds/{event.key}", event)
-"""
-
-
-class Calls:
-    """An application that calls a service, and what the service made of the calls.
-
-    Attributes:
-        without_effect: calls that the service did nothing for.
-    """
-
-    def __init__(self, make: Make, server: HttpServer, **options: Any) -> None:
-        sink = {"type": "http", "url": server.url, "timeout": "4s", "call_timeout": "1s"}
-        sink |= options.pop("settings", {})
-        self.app = make(
-            handler=CALL, tables={}, outputs={}, sinks={"gateway": sink}, sink="gateway", **options
-        )
-        self.server = server
-        self.without_effect: list[Asked] = []
-
-    def check(self, *, but: str = "") -> None:
-        """Every event of the log was done once, in the order of its key, by a service that knows its keys."""
-        expected = by_key((e.key, e.n) for e in self.app.decoded("adds") if e.key != but)
-        assert by_key((e["key"], e["n"]) for e in self.effects()) == expected
-
-    def effects(self) -> list[dict[str, Any]]:
-        """The bodies of the calls that did something: the first with each key of idempotency."""
-        first: dict[str, Asked] = {}
-        for asked in self.server.asked:
-            if asked not in self.without_effect:
-                first.setdefault(asked.key, asked)
-        return [asked.json() for asked in first.values()]
 
 
 @pytest.fixture

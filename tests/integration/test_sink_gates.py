@@ -185,6 +185,25 @@ def test_an_address_that_is_a_variable_or_that_libpq_completes_leads_to_the_gate
                 assert connection.execute("SELECT current_database()").fetchone() == (split.path[1:],)
 
 
+def test_a_socket_of_the_machine_is_reached_through_a_port(declare: Declare, tmp_path: Path) -> None:
+    """Bytes go both ways, and the end of one way does not end the other."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / ".s.PGSQL.5433"))
+        listener.listen()
+        topology = declare(db={"type": "postgres", "dsn": f"host={tmp_path} port=5433"})
+        with (
+            Gates(topology, ["db"]) as gates,
+            socket.create_connection(("127.0.0.1", gates.ports("db")[0]), timeout=10) as client,
+        ):
+            server, _ = listener.accept()
+            with server:
+                client.sendall(b"asked")
+                client.shutdown(socket.SHUT_WR)
+                assert server.recv(100) + server.recv(100) == b"asked"
+                server.sendall(b"said")
+            assert client.recv(100) + client.recv(100) == b"said"
+
+
 # -- Redis
 
 

@@ -25,6 +25,8 @@ from holdfast.topology.sink_decls import PostgresSinkDecl
 _URI = re.compile(r"postgres(ql)?://")
 _ONE_VARIABLE = re.compile(r"\$\{\w+\}")
 _PORT = "5432"
+_NEVER = {"sslmode": "never"}
+"""No value that libpq knows; it looks at it after all names and addresses, and before it connects."""
 
 
 class _Server(NamedTuple):
@@ -92,9 +94,9 @@ def _escaped(value: str) -> str:
 
 
 def _servers(decl: PostgresSinkDecl) -> list[_Server]:
-    # Only libpq knows what its variables (PGHOST, PGSERVICE, ...) and files add. It begins to connect, and is
-    # not waited for.
-    connection = pq.PGconn.connect_start(expanded_dsn(decl.dsn).encode())
+    # Only libpq knows what its variables (PGHOST, PGSERVICE, ...) and files add. It says so of a connection,
+    # and does not connect where an option is wrong.
+    connection = pq.PGconn.connect_start(_with(expanded_dsn(decl.dsn), _NEVER).encode())
     try:
         found = {each.keyword.decode(): (each.val or b"").decode() for each in connection.info}
         names, addresses = _list(found.get("host")), _list(found.get("hostaddr"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,6 +132,18 @@ def test_what_the_address_does_not_say_comes_from_the_variables_of_libpq(
         "hostaddr": "127.0.0.1",
         "port": "7",
     }
+
+
+def test_a_file_of_services_is_read_as_libpq_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "services"
+    file.write_text("[shop]\nhost=db.internal\nport=5433\ndbname=orders\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+    found, told = led(7, dsn="service=shop user=ann")
+    assert found == [Upstream("db.internal", 5433)]
+    options = conninfo_to_dict(told.keys["dsn"])
+    assert (options["service"], options["hostaddr"], options["port"]) == ("shop", "127.0.0.1", "7")
 
 
 def test_a_socket_of_the_machine_is_dialled_by_the_gate() -> None:
