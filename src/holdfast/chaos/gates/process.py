@@ -17,6 +17,7 @@ import contextlib
 import json
 import os
 import random
+import resource
 import socket
 import ssl
 import sys
@@ -132,7 +133,8 @@ class Gate:
             if upstream is None:
                 raise ConnectionError
             await self._connect(link, upstream)
-        except OSError:
+        except (OSError, UnicodeError):
+            # Nobody listens there, or its name can be none.
             link.reset()
             return
         if link not in self.traffic.links:
@@ -203,6 +205,9 @@ async def _run(settings: dict[str, Any]) -> None:
 
 def main() -> None:
     """Serve until the input closes."""
+    # Each connection takes two descriptors, and the usual limit is 1,024.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     asyncio.run(_run(json.loads(sys.argv[1])))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from holdfast.chaos.experiment import Experiment
 from holdfast.chaos.experiment.schedule import drawn
-from holdfast.chaos.experiment.targets import BROKER_ROLES, Role, Target, brokers_hit
+from holdfast.chaos.experiment.targets import BROKER_ROLES, Group, Role, Target, brokers_hit
 from holdfast.chaos.lab.brokers import broker_name
 from holdfast.chaos.lab.workers import Workers
 from holdfast.chaos.network.hosts import CLIENTS
@@ -144,6 +145,21 @@ class Whom:
         return self.workers(target, draw)
 
 
+def sinks_to_gate(experiment: Experiment, sinks: Collection[str]) -> tuple[str, ...]:
+    """The sinks that some fault of an experiment is aimed at, of those that its topology has.
+
+    Raises:
+        FaultFailed: one that a fault names is not among them.
+    """
+    aims = [
+        fault.target
+        for fault in experiment.faults
+        if fault.kind.group is Group.SINK and fault.target is not None
+    ]
+    hit = {name for target in aims for name in sinks_hit(target, tuple(sinks))}
+    return tuple(name for name in sinks if name in hit)
+
+
 def sinks_hit(target: Target, names: Sequence[str]) -> tuple[str, ...]:
     """The sinks that a target means, of those that something can be done to.
 
@@ -153,5 +169,7 @@ def sinks_hit(target: Target, names: Sequence[str]) -> tuple[str, ...]:
     if target.role is Role.SINKS:
         return tuple(names)
     if target.name not in names:
-        raise FaultFailed(f"no gate stands before {target}; there are gates before {', '.join(names)}")
+        raise FaultFailed(
+            f"there is no {target} that a gate could stand before; there are {', '.join(names)}"
+        )
     return (str(target.name),)

@@ -171,6 +171,22 @@ def test_variables_within_an_address_stay_and_one_that_is_all_of_it_gets_another
 
 
 @pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("http", {"url": "https://a.internal/v1", "headers": {"X-Key": "${KEY}"}, "timeout": "4s"}),
+        ("postgres", {"dsn": "host=a", "positions": "mine"}),
+        ("redis", {"url": "redis://a/1"}),
+        ("redis", {"sentinels": ["a:1", "b:1"], "master": "shop", "replicas": 2}),
+    ],
+)
+def test_a_file_can_say_it_and_all_else_stays(kind: str, keys: dict[str, Any]) -> None:
+    decl, told = sink(kind, **keys), behind(sink(kind, **keys), [7, 8, 9])
+    again = sink(kind, **{**keys, **told.keys})
+    changed = {name for name in type(decl).model_fields if getattr(decl, name) != getattr(again, name)}
+    assert changed == set(told.keys)
+
+
+@pytest.mark.parametrize(
     ("decl", "text"),
     [
         (sink("parquet", path="/data"), r'sink "db-1" \(parquet\): it is a folder'),

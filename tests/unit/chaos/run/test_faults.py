@@ -7,12 +7,13 @@ from typing import Any, cast
 
 import pytest
 
-from holdfast.chaos.experiment import PlannedFault, schedule
+from holdfast.chaos.experiment import Experiment, PlannedFault, schedule
 from holdfast.chaos.experiment.load import build
 from holdfast.chaos.faults.fault import Fault
 from holdfast.chaos.faults.sinks import ServiceWrong, SystemDown, SystemSlow
 from holdfast.chaos.gates.manners import Counts, Kind, Manner
 from holdfast.chaos.run.faults import FaultMaker
+from holdfast.chaos.run.whom import sinks_to_gate
 from holdfast.declaration.source import parse
 from holdfast.errors import FaultFailed
 
@@ -48,9 +49,14 @@ class SomeGates:
         return ()
 
 
+def experiment(text: str = TEXT) -> Experiment:
+    """An experiment with a fault of each kind."""
+    return build(parse(text.encode(), Path("one.yaml")))
+
+
 def planned() -> tuple[PlannedFault, ...]:
     """One fault of each kind."""
-    return schedule(build(parse(TEXT.encode(), Path("one.yaml"))), 0)
+    return schedule(experiment(), 0)
 
 
 def maker(gates: SomeGates | None) -> FaultMaker:
@@ -84,3 +90,10 @@ def test_a_planned_fault_becomes_the_manner_of_its_gates(
 def test_a_workload_without_sinks_has_no_such_faults() -> None:
     with pytest.raises(FaultFailed, match=r"sink\.down is not possible: this workload has no sinks"):
         maker(None).make(planned()[0])
+
+
+def test_gates_stand_before_the_sinks_that_faults_are_aimed_at() -> None:
+    """All of them for `all`, in the order of the topology; others are left alone."""
+    assert sinks_to_gate(experiment(), ("cache", "gateway")) == ("cache", "gateway")
+    named = TEXT.replace("sink.down, for", "sink.down, target: sink gateway, for")
+    assert sinks_to_gate(experiment(named), ("cache", "gateway")) == ("gateway",)

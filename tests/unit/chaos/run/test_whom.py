@@ -155,5 +155,7 @@ def test_the_app_leader_is_whoever_has_the_lead_now() -> None:
 def test_a_sink_is_meant_by_its_name_and_all_are_those_with_a_gate() -> None:
     assert sinks_hit(parse_target("sink gateway", Group.SINK), ("gateway", "cache")) == ("gateway",)
     assert sinks_hit(parse_target("all", Group.SINK), ("gateway", "cache")) == ("gateway", "cache")
-    with pytest.raises(FaultFailed, match="no gate stands before sink files; there are gates before gateway"):
+    with pytest.raises(
+        FaultFailed, match="there is no sink files that a gate could stand before; there are gateway"
+    ):
         sinks_hit(parse_target("sink files", Group.SINK), ("gateway",))
