@@ -113,6 +113,12 @@ def last(fault: Fault, seconds: float) -> tuple[Any, Any]:
     return began, fault.end()
 
 
+def gate_processes() -> list[psutil.Process]:
+    """The processes with gates that are ours."""
+    own = psutil.Process().children()
+    return [each for each in own if "holdfast.chaos.gates.process" in each.cmdline()]
+
+
 # -- PostgreSQL
 
 
@@ -156,6 +162,22 @@ def test_a_large_answer_passes_a_slow_gate_in_its_order(to_postgres: Gates) -> N
             "SELECT n, repeat('x', 200) FROM generate_series(1, 20000) AS n"
         ).fetchall()
         assert [n for n, _ in found] == list(range(1, 20_001))
+
+
+@pytest.mark.parametrize("manner", [Manner(), Manner(Kind.SLOW, delay_s=60.0)], ids=["open", "slow"])
+def test_a_gate_holds_little_of_an_answer_that_nobody_reads(to_postgres: Gates, manner: Manner) -> None:
+    """The system has to wait then, as it does without a gate; 200 MB would be seen."""
+    dsn = to_postgres.topology.sink("db").dsn  # type: ignore[union-attr]
+    (process,) = gate_processes()
+    with psycopg.connect(dsn) as connection:
+        to_postgres.become("db", manner)
+        before = process.memory_info().rss
+        connection.pgconn.send_query(b"SELECT repeat('x', 1000) FROM generate_series(1, 200000)")
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:
+            assert process.memory_info().rss - before < 30_000_000
+            time.sleep(0.05)
+        connection.pgconn.finish()
 
 
 def test_an_address_that_is_a_variable_or_that_libpq_completes_leads_to_the_gate(
@@ -319,6 +341,15 @@ def test_gates_go_down_and_up_again_and_again_under_load(to_redis: Gates) -> Non
             future.result()
     assert seen["answered"]
     assert seen["failed"]
+
+
+def test_gates_whose_process_has_ended_say_so(to_redis: Gates) -> None:
+    """So a fault that cannot happen any more is told, and nothing waits for it."""
+    (process,) = gate_processes()
+    process.kill()
+    process.wait()
+    with pytest.raises(ChaosError, match=f"the process of the gates has ended .pid {process.pid}."):
+        SystemDown(to_redis, ["cache"]).begin()
 
 
 def test_gates_end_with_a_runner_that_is_killed(declare: Declare, redis_server: RedisServer) -> None:
