@@ -69,5 +69,8 @@ class BreakerWatch:
         return self._states.as_spans(zero)
 
     def _look(self) -> None:
-        while not self._end.wait(_LOOK_S):
+        is_last = False
+        while not is_last:
+            # The last look is at the end: what has just changed is not missed.
+            is_last = self._end.wait(_LOOK_S)
             self._states.see(self._views(), time.monotonic())
