@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from holdfast.chaos.clients import streams
 from holdfast.chaos.clients.loop.orders import FAUST, FAUST_EXACTLY_ONCE
 from holdfast.chaos.clients.streams import KAFKA_STREAMS
-from holdfast.chaos.experiment import Experiment, Group
+from holdfast.chaos.experiment import Experiment
 from holdfast.chaos.run.verdicts import of_user
 from holdfast.chaos.workloads.application_check import application_problems
 from holdfast.chaos.workloads.choice import APPLICATION, application_of
@@ -36,7 +36,6 @@ def require_possible(experiment: Experiment) -> None:
         wrong.append((("workload", "kind"), "an `application` on a cluster of kind `external`"))
     elif workload.kind == APPLICATION:
         _require_application(experiment)
-    wrong += [(("faults",), fault.kind.name) for fault in experiment.faults if fault.kind.group is Group.SINK]
     if workload.engine in (FAUST, FAUST_EXACTLY_ONCE, KAFKA_STREAMS) and workload.kind == _ONLY_OURS:
         wrong.append((("workload", "kind"), f"a `{workload.kind}` on the engine `{workload.engine}`"))
     if workload.engine in (FAUST, FAUST_EXACTLY_ONCE) and not is_installed("faust"):

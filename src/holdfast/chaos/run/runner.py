@@ -14,6 +14,7 @@ from holdfast.chaos.checker.finished import PartitionEnd
 from holdfast.chaos.clients.loop.orders import Control
 from holdfast.chaos.clients.output_watch import OutputWatch
 from holdfast.chaos.experiment import Experiment, PlannedFault, schedule
+from holdfast.chaos.gates.gates import Gates
 from holdfast.chaos.history import Recorder, seal
 from holdfast.chaos.lab.base import Lab
 from holdfast.chaos.lab.containers import ContainerLab
@@ -30,9 +31,16 @@ from holdfast.chaos.run.recovery import Blow, recoveries
 from holdfast.chaos.run.result import FaultSpan, InvariantResult, RunResult
 from holdfast.chaos.run.sampling import Sampler
 from holdfast.chaos.run.verdicts import Evidence, judge
-from holdfast.chaos.run.whom import Surroundings, Whom
+from holdfast.chaos.run.whom import Surroundings, Whom, sinks_to_gate
 from holdfast.chaos.workloads.base import Offering
-from holdfast.chaos.workloads.choice import RECORDINGS, declared_facts, make_workload, worker_names
+from holdfast.chaos.workloads.choice import (
+    APPLICATION,
+    RECORDINGS,
+    application_of,
+    declared_facts,
+    make_workload,
+    worker_names,
+)
 from holdfast.checks import CheckResult
 from holdfast.errors import HoldfastError
 from holdfast.kafka.offsets import OffsetAdmin
@@ -112,16 +120,27 @@ class Runner:
         plan = schedule(self._experiment, self._settings.seed)
         with ExitStack() as stack:
             recorder = stack.enter_context(Recorder(self._settings.folder / RECORDINGS, "runner"))
+            gates = self._gates()
+            if gates is not None:
+                stack.enter_context(gates)
             lab = self._lab or stack.enter_context(self._own_lab())
             if isinstance(lab, ExternalLab):
                 self._adapt(lab)
-            course = Course(self._experiment, self._settings, lab, recorder, self._told, self._trouble)
+            course = Course(self._experiment, self._settings, lab, recorder, self._told, self._trouble, gates)
             course.run(plan)
         self._told.phase("check the history")
         invariants = self._judge(course)
         result = self._result(course, invariants, wall, time.monotonic() - began)
         result.save(self._settings.folder)
         return result
+
+    def _gates(self) -> Gates | None:
+        """What stands before the sinks that a fault is aimed at; before the workers, who are led there."""
+        if self._experiment.workload.kind != APPLICATION:
+            return None
+        topology = application_of(self._experiment).topology
+        names = sinks_to_gate(self._experiment, topology.sinks)
+        return Gates(topology, names, self._settings.seed) if names else None
 
     def _own_lab(self) -> Lab:
         self._told.phase("start the brokers")
@@ -208,6 +227,7 @@ class Course:
         recorder: takes the history.
         told: told how it goes on.
         trouble: takes what goes wrong, in words.
+        gates: what stands before the application's sinks.
 
     Attributes:
         zero: time 0, on the monotonic clock.
@@ -228,8 +248,10 @@ class Course:
         recorder: Recorder,
         told: Told,
         trouble: list[str],
+        gates: Gates | None = None,
     ) -> None:
         self._experiment = experiment
+        self._gates = gates
         self._settings = settings
         self._lab = lab
         self._recorder = recorder
@@ -243,6 +265,7 @@ class Course:
             seed=settings.seed,
             prefix=settings.prefix,
             control=settings.control,
+            gates=gates,
         )
         self._watch = OutputWatch(self._servers, *self.workload.watched, self.workload.fresh_s)
         most = _most_workers(experiment)
@@ -319,7 +342,7 @@ class Course:
     def _break(self, plan: tuple[PlannedFault, ...], load: Offering) -> None:
         self.zero = time.monotonic()
         limits = Limits(self._experiment.abort, self._watch, self.parts, self._settings.folder)
-        maker = FaultMaker(self._lab, self._workers, Whom(self._surroundings()))
+        maker = FaultMaker(self._lab, self._workers, Whom(self._surroundings()), self._gates)
         end = self.zero + self._experiment.time_limit_ms / 1000
         self._told.phase("break things")
         with Nemesis(plan, maker, self._lab.journal, self.zero) as self._nemesis:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from holdfast.chaos.clients.load import Load
+from holdfast.chaos.gates.gates import Gates
 from holdfast.chaos.history import Recorder, read
 from holdfast.chaos.lab.workers import Workers
 from holdfast.chaos.workloads.application_load import number_of, published, with_seed
@@ -37,9 +38,6 @@ from holdfast.runtime.supervisor import WorkerSpec
 from holdfast.topology import ResolvedTopology, Topology, load
 from holdfast.topology.model import LEADER
 
-Rewrite = Callable[[dict[str, Any]], dict[str, Any]]
-"""Changes a topology file's content before workers start, such as the addresses of its sinks."""
-
 
 class ApplicationWorkload:
     """An application in one run.
@@ -53,7 +51,7 @@ class ApplicationWorkload:
         output: the topic that is watched; None for the last one that nobody in the application reads.
         arguments: what its producers are given.
         checks: which of its checks are made, as its file names them; all of them, unless given.
-        rewrite: makes what its workers read of the content of the file; None if that stays as it is.
+        gates: what stands before its sinks, and where its workers are led; None if nothing does.
     """
 
     plan = None
@@ -69,7 +67,7 @@ class ApplicationWorkload:
         output: str | None = None,
         arguments: Arguments | None = None,
         checks: Sequence[str] = (),
-        rewrite: Rewrite | None = None,
+        gates: Gates | None = None,
     ) -> None:
         self.resolved = resolved
         self.topology = topology = resolved.topology
@@ -78,7 +76,8 @@ class ApplicationWorkload:
         self._workers = workers
         self._arguments = arguments or {}
         self._checks = {name: resolved.checks[name] for name in checks} if checks else resolved.checks
-        self._running = topology if rewrite is None else self._rewritten(rewrite)
+        self._gates = gates
+        self._running = topology if gates is None else self._led_to(gates)
         self._first = first_of(topology)
         watched = output or last_output(topology)
         assert watched is not None, "the experiment was checked: there is an output"
@@ -90,12 +89,14 @@ class ApplicationWorkload:
         self.group = self._first.group_id
         self.transactional_id = self._first.slot_id(f"{SLOT}-0")
 
-    def _rewritten(self, rewrite: Rewrite) -> Topology:
-        """The topology that workers read: another file, whose modules are where they were."""
+    def _led_to(self, gates: Gates) -> Topology:
+        """The topology that workers read: a file with other addresses, whose modules are where they were."""
         content = yaml.safe_load(self.topology.source.path.read_text(encoding="utf-8"))
         file = self._folder / "topology.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(rewrite(content), indent=1), encoding="utf-8")
+        for name, keys in gates.keys.items():
+            content["sinks"][name] |= keys
+        file.write_text(json.dumps(content, indent=1), encoding="utf-8")
         return load(file)
 
     @property
@@ -129,14 +130,14 @@ class ApplicationWorkload:
     def specs(self, workers: int) -> dict[str, WorkerSpec]:
         """How they are started, by their names."""
         specs = specs_of(self._running, self._servers, self._folder / "home", workers)
-        if self._running is self.topology:
+        if self._gates is None:
             return specs
         folder = self.topology.folder
         path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
         return {
             name: replace(
                 spec,
-                environment={**spec.environment, "PYTHONPATH": path},
+                environment={**spec.environment, **self._gates.environment, "PYTHONPATH": path},
                 folder=folder if spec.folder is not None else None,
             )
             for name, spec in specs.items()

@@ -8,8 +8,9 @@ from typing import Any
 
 from holdfast.chaos.clients.loop.orders import Control
 from holdfast.chaos.experiment import Experiment
+from holdfast.chaos.gates.gates import Gates
 from holdfast.chaos.lab.workers import worker_name
-from holdfast.chaos.workloads.application import ApplicationWorkload, Rewrite
+from holdfast.chaos.workloads.application import ApplicationWorkload
 from holdfast.chaos.workloads.application_check import arguments_of
 from holdfast.chaos.workloads.application_parts import load_application, slots_of
 from holdfast.chaos.workloads.base import Workload
@@ -33,7 +34,7 @@ def make_workload(
     seed: int,
     prefix: str,
     control: Control,
-    rewrite: Rewrite | None = None,
+    gates: Gates | None = None,
 ) -> Workload:
     """Make the workload of an experiment.
 
@@ -44,7 +45,7 @@ def make_workload(
         seed: of the run.
         prefix: begins the names of its topics and groups.
         control: what is done on purpose to engines that are loops.
-        rewrite: makes what an application's workers read of the content of its topology file.
+        gates: what stands before an application's sinks.
 
     Raises:
         TopologyErrors: of an application, whatever is wrong in its file.
@@ -66,7 +67,7 @@ def make_workload(
             output=wanted.output,
             arguments=arguments_of(experiment, resolved),
             checks=wanted.checks,
-            rewrite=rewrite,
+            gates=gates,
         )
     if wanted.kind == "raw":
         return RawWorkload(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -22,7 +23,7 @@ name: one
 description: For tests.
 workload: {kind: application, topology: nowhere.yaml}
 time_limit: 60s
-invariants: [exactly-once]
+invariants: [application-checks]
 faults:
   - {at: 0s, fault: sink.down, for: 1s}
   - {at: 2s, fault: sink.slow, target: sink gateway, delay: 300ms, for: 1s}
@@ -61,7 +62,8 @@ def planned() -> tuple[PlannedFault, ...]:
 
 def maker(gates: SomeGates | None) -> FaultMaker:
     """A maker that has nothing but gates."""
-    return FaultMaker(cast("Any", None), cast("Any", None), cast("Any", None), cast("Any", gates))
+    lab = SimpleNamespace(clocks=None)
+    return FaultMaker(cast("Any", lab), cast("Any", None), cast("Any", None), cast("Any", gates))
 
 
 @pytest.mark.parametrize(

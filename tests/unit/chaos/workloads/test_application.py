@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from holdfast.chaos.workloads.application_parts import (
     slots_of,
 )
 from holdfast.chaos.workloads.choice import worker_names
-from holdfast.errors import ChaosError, ExperimentErrors, PublishError
+from holdfast.errors import ExperimentErrors, PublishError
 from holdfast.kafka.partitioner import partition_of
 from holdfast.topology import ResolvedTopology
 from tests.support.talking import DECLARED, talking
@@ -247,9 +248,8 @@ def test_what_fits_can_be_run(application: Make, tmp_path: Path) -> None:
     require_possible(experiment(tmp_path, FITTING, "worker.kill, target: app leader"))
 
 
-def test_faults_of_sinks_cannot_be_run_yet() -> None:
-    with pytest.raises(ChaosError, match=r"sink\.down cannot be run by this version"):
-        require_possible(load(ROOT / "chaos" / "gateway-down.yaml"))
+def test_a_ready_experiment_breaks_what_an_application_asks() -> None:
+    require_possible(load(ROOT / "chaos" / "gateway-down.yaml"))
 
 
 def workload(resolved: ResolvedTopology, folder: Path, **options: Any) -> ApplicationWorkload:
@@ -263,23 +263,28 @@ def test_workers_read_the_file_of_the_application(application: Make, tmp_path: P
     assert str(resolved.topology.source.path) in str(first.command(3))
 
 
-def test_a_rewritten_file_is_what_workers_read_with_the_modules_where_they_were(
-    application: Make, tmp_path: Path
-) -> None:
-    """As faults of sinks need it: other addresses, and all else as it is."""
+@dataclass
+class Doors:
+    """Gates that stand before nothing."""
 
-    def rewrite(content: dict[str, Any]) -> dict[str, Any]:
-        return {**content, "kafka": {"client.id": "another"}}
+    keys: dict[str, dict[str, Any]]
+    environment: dict[str, str]
 
-    resolved = application()
-    made = workload(resolved, tmp_path / "run", rewrite=rewrite)
+
+def test_workers_are_led_to_gates_with_the_modules_where_they_were(tmp_path: Path) -> None:
+    """Other addresses in a file of the run's own, and all else as it is."""
+    resolved = load_application(ROOT / "topology.downstream.yaml")
+    doors = Doors({"gateway": {"url": "http://127.0.0.1:9"}}, {"SECRET": "x"})
+    made = workload(resolved, tmp_path / "run", output="order-outcomes", gates=doors)
     written = tmp_path / "run" / "topology.yaml"
-    assert yaml.safe_load(written.read_text())["kafka"] == {"client.id": "another"}
-    specs = made.specs(1)
-    assert list(specs) == ["worker-0", "worker-1", "candidate-0"]
-    for spec in specs.values():
-        assert str(written) in str(spec.command(3))
-        assert spec.environment["PYTHONPATH"].split(":")[0] == str(tmp_path)
+    sinks = yaml.safe_load(written.read_text())["sinks"]
+    assert sinks["gateway"] == {"type": "http", "url": "http://127.0.0.1:9"}
+    assert sinks["history"] == {"type": "postgres", "dsn": "dbname=shop"}
+    for spec in made.specs(1).values():
+        # Faust's read no file of ours, and have no sinks.
+        assert spec.processor == "live-spending" or str(written) in str(spec.command(3))
+        assert spec.environment["PYTHONPATH"].split(":")[0] == str(ROOT)
+        assert spec.environment["SECRET"] == "x"
 
 
 def test_the_report_says_which_workers_are_of_which_processor(application: Make, tmp_path: Path) -> None:

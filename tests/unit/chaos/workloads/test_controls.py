@@ -78,7 +78,8 @@ def test_the_group_of_kafka_streams_is_its_application(workload: Any) -> None:
     made = workload(KAFKA_STREAMS)
     orders = json.loads(made.specs(1)["worker-0"].command(1)[-1])
     assert made.group == orders["application"]
-    assert [*made.instance_ids("worker-0")] == ["r1-chaos.lab.worker-0-1", "r1-chaos.lab.worker-0-2"]
+    [group] = made.groups(1)
+    assert [*group.members] == ["r1-chaos.lab.worker-0-1", "r1-chaos.lab.worker-0-2"]
 
 
 def test_its_transactional_id_is_that_of_the_process_that_began_in_its_folder(
@@ -87,15 +88,14 @@ def test_its_transactional_id_is_that_of_the_process_that_began_in_its_folder(
     folder = tmp_path / "home" / "state" / "worker-0" / "r1-chaos.lab"
     folder.mkdir(parents=True)
     (folder / "kafka-streams-process-metadata").write_text('{"processId":"4742a010-dd77","version":1}')
-    assert workload(KAFKA_STREAMS).transactional_id("worker-0") == "r1-chaos.lab-4742a010-dd77-1"
+    assert workload(KAFKA_STREAMS).transactional_id == "r1-chaos.lab-4742a010-dd77-1"
 
 
 @pytest.mark.parametrize("engine", ["holdfast", AT_LEAST_ONCE])
 def test_other_workers_have_one_id_for_both(workload: Any, engine: str) -> None:
     made = workload(engine)
-    assert (
-        [*made.instance_ids("worker-0")] == [made.transactional_id("worker-0")] == ["r1-chaos.lab.worker-0"]
-    )
+    [group] = made.groups(1)
+    assert [*group.members] == [made.transactional_id] == ["r1-chaos.lab.worker-0"]
 
 
 def test_the_program_knows_all_of_its_orders() -> None:
