@@ -24,7 +24,7 @@ workload:
   workers: 1
   rate: 60
   arguments: {orders: {count: 20000, skus: 60, customers: 500}}
-  checks:  # all but that of the view, which stock Faust may lose an order of when brokers die
+  checks:  # all but that of the Faust view, which had missed orders in one run
     - processors.invariants:every_order_is_closed_once
     - processors.invariants:stock_is_conserved
     - processors.invariants:ledger_balances

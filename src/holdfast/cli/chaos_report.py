@@ -147,6 +147,6 @@ def _print(runs: Sequence[_Run], written: Sequence[Sequence[Path]], index: Path 
         text = f"Wrote {PAGE}, junit.xml and summary.json beside {counted(len(runs), 'run')}."
         out.print(escape(text), highlight=False)
     if index:
-        out.print(f"all runs  {escape(clean(str(index)))}", highlight=False)
+        out.print(f"all runs  {escape(clean(str(index)))}", highlight=False, soft_wrap=True)
     elif len(runs) > 1:
         out.print("The page over all of them: say where, with --trend FILE.", highlight=False)

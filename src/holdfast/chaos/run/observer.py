@@ -6,6 +6,7 @@ they are made here, ``python -m holdfast.chaos.run.observer JSON``, and each loo
 
     {"owners": {shard: worker}, "at": t}      {"leaders": {place: broker}, "at": t}
     {"lag": [of each shard of each group], "drained": whether nothing is left, "began": t}
+    {"mistake": what no look should raise, in words}
 
 with times of the monotonic clock, which all processes of a machine share.
 """
@@ -104,6 +105,9 @@ class Looks:
                 look()
             except HoldfastError:
                 time.sleep(LOOK_S)
+            except Exception as error:  # noqa: BLE001 - a look that is not there any more is told, not missed
+                self._say({"mistake": f"{error!r}"})
+                time.sleep(_ASK_S)
 
     def _say(self, line: dict[str, Any]) -> None:
         text = json.dumps(line) + "\n"

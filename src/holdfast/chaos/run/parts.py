@@ -92,6 +92,7 @@ class Observation:
         owners: who had which shard.
         leaders: who led which partition.
         lag: records that wait, by shard, as they were last seen; empty if that is not known.
+        mistakes: what the observer could not do, and should have, in words.
     """
 
     def __init__(self, asked: Mapping[str, Any]) -> None:
@@ -99,6 +100,7 @@ class Observation:
         self.owners = Holders()
         self.leaders = Holders()
         self.lag: tuple[int, ...] = ()
+        self.mistakes: dict[str, None] = {}
         self._drained_since = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._is_open = True
@@ -146,6 +148,8 @@ class Observation:
             self.owners.see(look["owners"], look["at"])
         elif "leaders" in look:
             self.leaders.see(look["leaders"], look["at"])
+        elif "mistake" in look:
+            self.mistakes |= {look["mistake"]: None}
         else:
             self.lag = tuple(look["lag"])
             if look["drained"]:

@@ -297,6 +297,7 @@ class Course:
             self._workers.wait_until_whole(_START_S)
             self._under_load(plan)
             self._note_failed_workers()
+        self._trouble += [f"the observer of the run made a mistake: {text}" for text in self.parts.mistakes]
         self._told.phase("read everything")
         try:
             self._read_all()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.chaos.clients import load as module
-from holdfast.chaos.clients.load import Load
+from holdfast.chaos.clients.load import Load, encoded
 from holdfast.chaos.history import Recorder
 from holdfast.chaos.workloads.plans import SEQUENCE
 from holdfast.schema import TopicEncoder
@@ -24,7 +24,7 @@ def test_an_interrupted_run_does_not_wait_for_acknowledgements_that_nobody_will_
     source = SEQUENCE.source
     encoder = TopicEncoder(source.name, (source.event,), source.key)
     with Recorder(tmp_path / "recordings") as recorder:
-        load = Load(NOBODY, encoder, 2, SEQUENCE.offer(10, random.Random(1)), 100, recorder)
+        load = Load(NOBODY, encoded(encoder, 2, SEQUENCE.offer(10, random.Random(1))), 100, recorder)
         load.__enter__()
         deadline = time.monotonic() + 10
         while not load.published:

@@ -130,3 +130,10 @@ def test_without_a_group_nothing_is_left_to_be_handled() -> None:
     assert Observation(asked_of("127.0.0.1:1", "t", ())).is_drained(since=1.0)
     busy = (GroupPlan("chaos.lab", TopicSize("t", 2), (TopicSize("t", 2),)),)
     assert not Observation(asked_of("127.0.0.1:1", "t", busy)).is_drained(since=1.0)
+
+
+def test_a_mistake_of_the_observer_is_told_once() -> None:
+    observation = Observation(asked_of("127.0.0.1:1", "t", ()))
+    for _ in range(2):
+        observation._take({"mistake": "KeyError('x')"})
+    assert list(observation.mistakes) == ["KeyError('x')"]
