@@ -13,6 +13,12 @@ BASE = ROOT / "chaos" / "every-fault.yaml"
 
 OF_LOG = ["no-lost-writes", "no-unseen-writes", "transactions-finished"]
 
+CHECKS = [
+    *(f"processors.invariants:{name}" for name in ("every_order_is_closed_once", "stock_is_conserved")),
+    *(f"processors.invariants:{name}" for name in ("ledger_balances", "credit_is_kept", "nothing_set_aside")),
+]
+"""Of order to cash; that of its Faust view is about Faust."""
+
 WORKLOADS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "sequence": (
         {"kind": "sequence", "rate": 2000, "keys": 2000, "standby": 1},
@@ -28,6 +34,18 @@ WORKLOADS: dict[str, tuple[dict[str, Any], list[str]]] = {
             *("no-duplicates", "consistent-offsets", "no-aborted-reads", "no-precommitted-reads"),
             *("monotonic-polls", "monotonic-sends", "no-cycles", *OF_LOG),
         ],
+    ),
+    "application": (
+        {
+            "kind": "application",
+            "topology": str(ROOT / "topology.yaml"),
+            "workers": 1,
+            # An order makes some ten events.
+            "rate": 150,
+            "arguments": {"orders": {"count": 60_000, "skus": 300}},
+            "checks": CHECKS,
+        },
+        ["application-checks", "no-duplicates", "consistent-offsets", "per-key-order", *OF_LOG],
     ),
 }
 """What is asked of each workload, and what has to hold."""
@@ -50,16 +68,28 @@ class Kind:
         """Of the experiment."""
         return f"{self.workload}-{self.engine}"
 
+    def _can_have(self, fault: dict[str, Any]) -> bool:
+        match self.workload:
+            case "raw":
+                # Its clients assign partitions to themselves.
+                return bool(fault.get("target") != "group coordinator")
+            case "application":
+                return bool(fault["fault"] != "worker.scale")
+            case _:
+                return True
+
     def write(self, folder: Path) -> Path:
         """Write the experiment's file."""
         declared = yaml.safe_load(BASE.read_text(encoding="utf-8"))
         workload, invariants = WORKLOADS[self.workload]
         if self.engine != "holdfast":
             workload = {**workload, "engine": self.engine}
-        if self.workload == "raw":
-            # Its clients assign partitions to themselves.
-            mix = declared["random"]
-            mix["choose"] = [one for one in mix["choose"] if one.get("target") != "group coordinator"]
+        mix = declared["random"]
+        mix["choose"] = [one for one in mix["choose"] if self._can_have(one)]
+        if self.workload == "application":
+            # The way through all of it is long, and each of its steps waits for a transaction.
+            declared["steady_state"] = {"fresh_within": "20s", "for": "5s", "reached_within": "120s"}
+            declared["drain"] = "120s"
         declared |= {"name": self.name, "workload": workload, "invariants": invariants}
         path = folder / f"{self.name}.yaml"
         path.write_text(yaml.safe_dump(declared, sort_keys=False, width=100), encoding="utf-8")
