@@ -14,6 +14,7 @@ administrators: they can end the process while brokers go
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Collection
 from threading import Lock, Thread
@@ -29,6 +30,9 @@ log = logging.getLogger(__name__)
 
 _ASK_S: Final = 5.0
 """Seconds for one question, for which nobody waits."""
+
+NOTE_S: Final = 60.0
+"""Seconds after which it is asked anew who should be there."""
 
 _PAUSE_S: Final = 0.5
 """Seconds from an answer that names all brokers to the next question."""
@@ -54,7 +58,7 @@ def present_brokers(bootstrap_servers: str, properties: Properties | None, topic
 
 
 class Departures:
-    """Asks on threads of its own, and only when somebody wants to know: nobody waits for it.
+    """Asks on threads of its own, and hardly ever: nobody waits for it.
 
     Args:
         present: asks which brokers there are.
@@ -65,19 +69,36 @@ class Departures:
         self._lock = Lock()
         self._is_asking = False
         self._known: Collection[int] = ()
+        self._noted = -math.inf
         self._reason = ""
 
     def note(self) -> None:
-        """Take the brokers of this moment for those that should be there; waits, and never raises."""
-        self._known = self._ask() or ()
+        """Have the brokers of this moment taken for those that should be there, if that was long ago.
+
+        To be called when nothing waits for an answer: one that went for good is missed by nobody then.
+        """
+        with self._lock:
+            if time.monotonic() - self._noted >= NOTE_S:
+                self._noted = time.monotonic()
+                self._start(self._note)
 
     def look(self) -> str:
         """What has happened, in words, as far as it is known; "" otherwise. Has somebody ask, if need be."""
         with self._lock:
-            if self._known and not self._reason and not self._is_asking:
-                self._is_asking = True
-                Thread(target=self._compare, name="who is gone", daemon=True).start()
+            if not self._reason:
+                self._start(self._compare)
             return self._reason
+
+    def _start(self, task: Callable[[], None]) -> None:
+        if not self._is_asking:
+            self._is_asking = True
+            Thread(target=task, name="who is gone", daemon=True).start()
+
+    def _note(self) -> None:
+        present = self._ask()
+        with self._lock:
+            self._is_asking = False
+            self._known = present or self._known
 
     def _compare(self) -> None:
         present = self._ask()
@@ -87,6 +108,8 @@ class Departures:
         with self._lock:
             self._is_asking = False
             self._reason = reason
+            # If they could not be asked before, these are those that should be there.
+            self._known = self._known or present or ()
 
     def _ask(self) -> Collection[int] | None:
         try:

@@ -201,6 +201,8 @@ class TransactionalWriter(ClientWriter):
             self.reopen()
         else:
             self._await_client()
+        if self._departures is not None:
+            self._departures.note()
         self._ends = {}
         self._forget()
         self._report = self._note_delivery if self._tells_refused or self._reported_units else None
@@ -372,8 +374,6 @@ class TransactionalWriter(ClientWriter):
             ending.set_exception(error)
         else:
             ending.set_result(is_ours)
-            if (left := self._departures) is not None and client is self._client:
-                left.note()
 
     def _abort(self, client: Producer, cause: KafkaException | None) -> Ending:
         failure = cause.args[0] if cause else None
