@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +28,8 @@ from holdfast.chaos.workloads.application_parts import (
 from holdfast.chaos.workloads.groups import GroupPlan, TopicSize
 from holdfast.chaos.workloads.last_reader import LastReader
 from holdfast.checks import CheckResult, run_checks
+from holdfast.declaration.source import content_of, parse
+from holdfast.errors import TopologyErrors
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.provision import provision
 from holdfast.kafka.scan import LogScanner
@@ -91,12 +92,16 @@ class ApplicationWorkload:
 
     def _led_to(self, gates: Gates) -> Topology:
         """The topology that workers read: a file with other addresses, whose modules are where they were."""
-        content = yaml.safe_load(self.topology.source.path.read_text(encoding="utf-8"))
-        file = self._folder / "topology.yaml"
-        file.parent.mkdir(parents=True, exist_ok=True)
+        path = self.topology.source.path
+        # As it was read when it was accepted: YAML itself makes more of dates and of keys such as `on`.
+        content, source, problems = parse(content_of(path, TopologyErrors), path)
+        if problems:
+            raise TopologyErrors(source.report(problems))
         for name, keys in gates.keys.items():
             content["sinks"][name] |= keys
-        file.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        file = self._folder / "topology.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
         return load(file)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from holdfast.chaos.workloads.choice import worker_names
 from holdfast.errors import ExperimentErrors, PublishError
 from holdfast.kafka.partitioner import partition_of
 from holdfast.topology import ResolvedTopology
+from holdfast.topology import load as load_topology
 from tests.support.talking import DECLARED, talking
 
 ROOT = Path(__file__).parents[4]
@@ -285,6 +286,33 @@ def test_workers_are_led_to_gates_with_the_modules_where_they_were(tmp_path: Pat
         assert spec.processor == "live-spending" or str(written) in str(spec.command(3))
         assert spec.environment["PYTHONPATH"].split(":")[0] == str(ROOT)
         assert spec.environment["SECRET"] == "x"
+
+
+def test_workers_led_to_gates_read_all_else_as_it_was_accepted(application: Make, tmp_path: Path) -> None:
+    """Also what YAML alone takes for a date or for true, what JSON cannot say, and any letters."""
+    resolved = application()
+    talking(
+        tmp_path,
+        sinks={
+            "gateway": {"type": "http", "url": "http://a/v1", "headers": {"on": "<date>", "Time": "1:30"}},
+            "own": {
+                "type": "custom",
+                "sink": "MODULE:Own",
+                "options": {"no": "<inf>", "x": [1e22, "\U0001f600"]},
+            },
+        },
+    )
+    file = tmp_path / "topology.yaml"
+    text = file.read_text().replace('"<date>"', "2026-11-30").replace('"<inf>"', "[.inf, 2026-11-30]")
+    file.write_text(text.replace('"on"', "on").replace('"no"', "no"))
+    topology = load_topology(file)
+    doors = Doors({"gateway": {"url": "http://127.0.0.1:9"}}, {})
+    workload(replace(resolved, topology=topology), tmp_path / "run", output="told", gates=doors)
+    read = load_topology(tmp_path / "run" / "topology.yaml").sinks
+    sinks = topology.sinks
+    assert sinks["gateway"].headers == {"on": "2026-11-30", "Time": "1:30"}  # type: ignore[union-attr]
+    assert read["gateway"] == sinks["gateway"].model_copy(update={"url": "http://127.0.0.1:9"})
+    assert read["own"] == sinks["own"]
 
 
 def test_the_report_says_which_workers_are_of_which_processor(application: Make, tmp_path: Path) -> None:
