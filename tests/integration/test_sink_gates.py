@@ -24,8 +24,10 @@ import redis
 
 from holdfast.chaos.faults.fault import Fault
 from holdfast.chaos.faults.sinks import SystemDown, SystemSlow
+from holdfast.chaos.gates.addresses import Behind
 from holdfast.chaos.gates.gates import Gates
-from holdfast.chaos.gates.manners import Kind, Manner
+from holdfast.chaos.gates.manners import Door, Kind, Manner, Upstream
+from holdfast.chaos.helpers import Helper
 from holdfast.errors import ChaosError, FaultFailed
 from holdfast.local.ports import free_ports
 from holdfast.sinks.redis.connection import Address, BoundedConnection
@@ -341,6 +343,79 @@ def test_gates_go_down_and_up_again_and_again_under_load(to_redis: Gates) -> Non
             future.result()
     assert seen["answered"]
     assert seen["failed"]
+
+
+def test_a_port_that_is_shut_is_nobody_elses(to_redis: Gates) -> None:
+    """Also after connections of its own, which are forgotten only after a minute."""
+    (port,) = to_redis.ports("cache")
+    url = str(to_redis.topology.sink("cache").url)  # type: ignore[union-attr]
+    for _ in range(3):
+        with redis.Redis.from_url(url, retry=None) as client:
+            assert client.ping()
+        to_redis.become("cache", Manner(Kind.DOWN))
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with pytest.raises(OSError, match="in use"):
+                other.bind(("127.0.0.1", port))
+        to_redis.become("cache", Manner())
+
+
+def test_gates_are_shut_when_their_process_has_all_the_files_it_may_have(to_redis: Gates) -> None:
+    """Under load it may have: nothing has to be opened for that."""
+    (process,) = gate_processes()
+    limits = process.rlimit(psutil.RLIMIT_NOFILE)
+    process.rlimit(psutil.RLIMIT_NOFILE, (3, limits[1]))
+    SystemDown(to_redis, ["cache"]).begin()
+    process.rlimit(psutil.RLIMIT_NOFILE, limits)
+    SystemDown(to_redis, ["cache"]).end()
+
+
+def test_what_gates_cannot_do_is_told_and_they_go_on(to_redis: Gates) -> None:
+    with pytest.raises(ChaosError, match="the gate of sink 'others' cannot do what it was asked: KeyError"):
+        to_redis.counts("others")
+    assert to_redis.counts("cache").connections == 0
+
+
+def test_all_doors_of_a_gate_are_open_or_none() -> None:
+    """One that cannot listen leaves the gate as it was; that is told, and it can be opened later."""
+    nobody = Door(Upstream("127.0.0.1", 1))
+    gates = Helper(
+        "tests.support.stuck_gates", "gates", {"gates": {"db": [nobody, nobody]}, "seed": 7}, loss=""
+    )
+    try:
+        ports = gates.first["ports"]["db"]
+        shut, opened = Manner(Kind.DOWN).as_json(), Manner().as_json()
+        gates.ask({"sink": "db", "manner": shut})
+        with pytest.raises(ChaosError, match=r"the gate of sink 'db' cannot .*Address already in use"):
+            gates.ask({"sink": "db", "manner": opened})
+        assert [is_taken(port) for port in ports] == [False, False]
+        for manner, is_open in ((opened, True), (shut, False)):
+            gates.ask({"sink": "db", "manner": manner})
+            assert [is_taken(port) for port in ports] == [is_open, is_open]
+    finally:
+        gates.end()
+
+
+def is_taken(port: int) -> bool:
+    """Whether a port of loopback takes a connection."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ChaosError])
+def test_no_process_is_left_of_gates_that_are_not_made(
+    declare: Declare, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def behind(*_: Any) -> Behind:
+        raise error
+
+    monkeypatch.setattr("holdfast.chaos.gates.gates.behind", behind)
+    with pytest.raises(error):
+        Gates(declare(cache={"type": "redis", "url": "redis://127.0.0.1:1"}), ["cache"])
+    assert gate_processes() == []
 
 
 def test_gates_whose_process_has_ended_say_so(to_redis: Gates) -> None:

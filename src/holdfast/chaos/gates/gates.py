@@ -46,7 +46,12 @@ class Gates:
             loss="no worker reaches its sinks any more",
         )
         self._ports: dict[str, list[int]] = self._helper.first["ports"]
-        found: dict[str, Behind] = {name: behind(decl, self._ports[name]) for name, decl in decls.items()}
+        try:
+            found: dict[str, Behind] = {name: behind(decl, self._ports[name]) for name, decl in decls.items()}
+        except BaseException:
+            # There is no `with` yet that would end it.
+            self.close()
+            raise
         self.keys: Mapping[str, Mapping[str, Any]] = {name: it.keys for name, it in found.items()}
         self.environment = {name: value for it in found.values() for name, value in it.environment.items()}
 

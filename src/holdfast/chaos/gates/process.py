@@ -7,6 +7,8 @@ its standard input and output:
     {"sink": name, "manner": {...}}     behave so from now on; answered by {"reset": how many connections}
     {"sink": name}                      answered by {"counts": {...}}
 
+What cannot be done is answered by {"error": text}.
+
 It ends when its input closes, and with it every connection through it.
 """
 
@@ -47,27 +49,39 @@ class _Port:
         self.number = port
         self._loop = loop
         self._accepted = accepted
-        self._socket = self._bound()
-
-    def _bound(self) -> socket.socket:
-        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        # Connections of before, in TIME_WAIT, do not make it busy.
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((HOST, self.number))
-        bound.setblocking(False)
-        return bound
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._share(True)
+        self._socket.bind((HOST, port))
+        self._socket.setblocking(False)
 
     def open(self) -> None:
-        """Take connections."""
+        """Take connections.
+
+        Raises:
+            OSError: the system does not let it.
+        """
+        self._share(True)
         self._socket.listen(_WAITING)
         self._loop.add_reader(self._socket, self._accept)
 
     def shut(self) -> None:
-        """Refuse connections, also those that wait to be accepted."""
-        self._loop.remove_reader(self._socket)
-        self._socket.close()
-        # Bound, and not listening: the system refuses for us, and gives the port to nobody else.
-        self._socket = self._bound()
+        """Refuse connections, also those that wait to be accepted. It may do so already.
+
+        Linux makes of a socket that listens one that is only bound, to the port that it had (`inet_shutdown`
+        in net/ipv4/af_inet.c, `tcp_disconnect` in tcp.c): the system refuses for us, and nothing can be
+        missing for that.
+        """
+        if self._loop.remove_reader(self._socket):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._share(False)
+
+    def _share(self, is_shared: bool) -> None:
+        """Whether the port may have other sockets that do not listen.
+
+        Where it is open, connections of before are such, also those in TIME_WAIT. Where it is shut, another
+        process could take the port so.
+        """
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, is_shared)
 
     def _accept(self) -> None:
         for _ in range(_AT_ONCE):
@@ -98,8 +112,7 @@ class Gate:
             _Port(loop, number, partial(self._accepted, door, number))
             for number, door in zip(numbers, doors, strict=True)
         ]
-        for port in self._ports:
-            port.open()
+        self._open()
 
     @property
     def ports(self) -> list[int]:
@@ -107,15 +120,30 @@ class Gate:
         return [port.number for port in self._ports]
 
     def become(self, manner: Manner) -> int:
-        """Behave otherwise; returns how many connections were reset for it."""
+        """Behave otherwise; returns how many connections were reset for it.
+
+        Raises:
+            OSError: it cannot listen; it stays as it was.
+        """
         was_down = self.traffic.manner.kind is Kind.DOWN
-        is_down = manner.kind is Kind.DOWN
-        for port in self._ports if was_down is not is_down else ():
-            if is_down:
-                port.shut()
-            else:
-                port.open()
+        if manner.kind is Kind.DOWN:
+            self._shut()
+        elif was_down:
+            self._open()
         return self.traffic.become(manner)
+
+    def _open(self) -> None:
+        try:
+            for port in self._ports:
+                port.open()
+        except OSError:
+            # All doors are open, or none.
+            self._shut()
+            raise
+
+    def _shut(self) -> None:
+        for port in self._ports:
+            port.shut()
 
     def _accepted(self, door: Door, port: int, connection: socket.socket) -> None:
         task = self._loop.create_task(self._serve(door, port, connection))
@@ -167,18 +195,21 @@ def _door(raw: Sequence[Any]) -> Door:
     return Door(Upstream(*upstream) if upstream else None, Speech(speech), master)
 
 
-def _answer(gates: dict[str, Gate], asked: dict[str, Any]) -> None:
-    gate = gates[asked["sink"]]
-    if "manner" in asked:
-        say({"reset": gate.become(Manner.of(asked["manner"]))})
-    else:
-        say({"counts": asdict(gate.traffic.counts)})
+def _answer(gates: dict[str, Gate], asked: dict[str, Any]) -> dict[str, Any]:
+    try:
+        gate = gates[asked["sink"]]
+        if "manner" in asked:
+            return {"reset": gate.become(Manner.of(asked["manner"]))}
+        return {"counts": asdict(gate.traffic.counts)}
+    except (OSError, LookupError, ValueError) as error:
+        # Without an answer its owner would wait in vain, and then end the gates of all other sinks, too.
+        return {"error": f"the gate of sink {asked['sink']!r} cannot do what it was asked: {error!r}"}
 
 
 def _take(gates: dict[str, Gate], lines: Lines, over: asyncio.Future[None]) -> None:
     try:
         for asked in lines.read():
-            _answer(gates, asked)
+            say(_answer(gates, asked))
     except EOFError:
         over.cancel()
 
