@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from functools import partial
 from http.client import HTTPConnection, RemoteDisconnected
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -20,6 +24,7 @@ from holdfast.errors import FaultFailed
 from holdfast.topology import Topology
 from tests.support.gates import calling, declared, echoing
 from tests.support.gateway import GatewayProcess, gateway_process
+from tests.support.http_service import Say, http_server
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -129,6 +134,86 @@ def test_a_service_is_called_by_its_own_name_and_path(declare: Declare, echo: in
         assert url.endswith("/v1")
         with urllib.request.urlopen(f"{url}/orders", b"12345") as answer:
             assert answer.read() == f"localhost:{echo} /v1/orders 5".encode()
+
+
+@pytest.mark.parametrize("lost", [Say(drop=True), Say(half=True)], ids=["no answer", "half an answer"])
+def test_a_call_whose_answer_is_lost_proves_nothing(declare: Declare, lost: Say) -> None:
+    """The service may have died before it did anything: clients see what they would see without a gate."""
+    answered: list[int] = []
+    with http_server() as server:
+        server.answer = lambda _: lost
+        topology = declare(gateway={"type": "http", "url": server.url})
+        with Gates(topology, ["gateway"], seed=7) as gates:
+            gates.become("gateway", Manner(Kind.WRONG, share=1.0))
+            for number in range(20):
+                with calling(gates) as connection, suppress(RemoteDisconnected, ConnectionResetError):
+                    answered.append(pay(connection, number))
+            counts = gates.counts("gateway")
+        assert set(answered) == {500}
+        assert 0 < len(answered) == 20 - len(server.asked)
+    assert (counts.calls, counts.wrong_done, counts.wrong_left) == (20, 0, len(answered))
+
+
+def test_a_call_that_is_cut_off_proves_nothing(declare: Declare) -> None:
+    with http_server() as server:
+        server.answer = lambda _: Say(hang=True)
+        topology = declare(gateway={"type": "http", "url": server.url})
+        with Gates(topology, ["gateway"], seed=7) as gates, ThreadPoolExecutor(1) as pool:
+            gates.become("gateway", Manner(Kind.WRONG, share=1.0))
+            cut = pool.submit(pay_until_cut, gates)
+            deadline = time.monotonic() + 30
+            while not server.asked:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            gates.become("gateway", Manner(Kind.DOWN))
+            counts = gates.counts("gateway")
+            assert (counts.wrong_done, counts.wrong_left) == (0, cut.result(10))
+
+
+def pay_until_cut(gates: Gates) -> int:
+    """Ask for payments until one is cut off; how many were answered with 500."""
+    with calling(gates) as connection:
+        for number in count():
+            try:
+                assert pay(connection, number) == 500
+            except (RemoteDisconnected, ConnectionResetError):
+                return number
+    raise AssertionError
+
+
+def test_a_call_that_becomes_a_tunnel_is_not_answered_wrongly(declare: Declare) -> None:
+    """What goes through a tunnel has no statuses: whoever is let through gets all of it."""
+    answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\nhello"
+    with socket.create_server(("127.0.0.1", 0)) as service, ExitStack() as stack:
+        topology = declare(gateway={"type": "http", "url": f"http://127.0.0.1:{service.getsockname()[1]}"})
+        gates = stack.enter_context(Gates(topology, ["gateway"], seed=7))
+        gates.become("gateway", Manner(Kind.WRONG, share=1.0))
+        client = stack.enter_context(socket.create_connection(("127.0.0.1", gates.ports("gateway")[0]), 10))
+        server, _ = service.accept()
+        stack.enter_context(server)
+        # The seed decides which one the service gets.
+        while not select.select([server], [], [], 0.2)[0]:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n")
+        server.sendall(answer)
+        said = b""
+        while not said.endswith(b"hello"):
+            said += client.recv(4096)
+        assert said.endswith(answer)
+        assert gates.counts("gateway").wrong_done == 0
+
+
+def test_an_answer_that_ends_with_its_connection_is_one(declare: Declare, echo: int) -> None:
+    topology = declare(gateway={"type": "http", "url": f"http://127.0.0.1:{echo}"})
+    with Gates(topology, ["gateway"], seed=7) as gates:
+        gates.become("gateway", Manner(Kind.WRONG, share=1.0))
+        for _ in range(20):
+            with calling(gates) as connection:
+                connection.request("GET", "/until-it-closes")
+                assert connection.getresponse().status == 500
+        counts = gates.counts("gateway")
+    assert counts.wrong == 20
+    assert counts.wrong_done
+    assert counts.wrong_left
 
 
 def test_answers_of_every_length_pass_one_connection(declare: Declare, echo: int) -> None:

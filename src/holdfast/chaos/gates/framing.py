@@ -33,18 +33,28 @@ class Body(Protocol):
 
 
 class Sized:
-    """A body of so many bytes; `float("inf")` for one that ends with its connection."""
+    """A body of so many bytes."""
 
-    def __init__(self, size: float) -> None:
+    def __init__(self, size: int) -> None:
         self._left = size
         self.is_over = not size
 
     def take(self, data: bytes, at: int) -> int:
         """Take what belongs to it from a place on, and return the place behind that."""
-        taken = int(min(self._left, len(data) - at))
+        taken = min(self._left, len(data) - at)
         self._left -= taken
         self.is_over = not self._left
         return at + taken
+
+
+class Endless:
+    """A body that ends with its connection."""
+
+    is_over = False
+
+    def take(self, data: bytes, at: int) -> int:  # noqa: ARG002 - it has no end to look for
+        """Take all."""
+        return len(data)
 
 
 class Chunked:
@@ -130,7 +140,7 @@ class Head:
         if _CHUNKED.search(self.content):
             return Chunked()
         found = _LENGTH.search(self.content)
-        return Sized(int(found[1]) if found else float("inf"))
+        return Sized(int(found[1])) if found else Endless()
 
 
 def head_of(data: bytes) -> Head | None:

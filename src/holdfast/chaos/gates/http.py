@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from holdfast.chaos.gates.framing import Body, Head, Unreadable, head_of
+from holdfast.chaos.gates.framing import Body, Endless, Head, Unreadable, head_of
 from holdfast.chaos.gates.link import Link, Traffic
 from holdfast.chaos.gates.manners import Kind
 
@@ -124,16 +124,12 @@ class HttpLink(Link):
 
     def _judged(self, head: Head) -> _Call:
         """What becomes of a call."""
-        traffic, counts = self.traffic, self.traffic.counts
-        counts.calls += 1
+        traffic = self.traffic
+        traffic.counts.calls += 1
         call = _Call(head.method, head.body_of_request())
         manner = traffic.manner
         if manner.kind is Kind.WRONG and traffic.draw() < manner.share:
             call.is_wrong, call.is_passed = True, traffic.draw() < 0.5
-            if call.is_passed:
-                counts.wrong_done += 1
-            else:
-                counts.wrong_left += 1
         return call
 
     def _end_if_over(self, call: _Call) -> None:
@@ -146,6 +142,11 @@ class HttpLink(Link):
         self.client.go_on("turn")
 
     def _say_wrong(self, call: _Call) -> None:
+        # Not before: nobody knows what became of a call that was passed on and has no answer.
+        if call.is_passed:
+            self.traffic.counts.wrong_done += 1
+        else:
+            self.traffic.counts.wrong_left += 1
         self._to_client.append(_WRONG if call.method == b"HEAD" else _WRONG + _SAID)
 
     def from_system(self, data: bytes) -> None:
@@ -180,6 +181,8 @@ class HttpLink(Link):
             return False
         if head.status == 101:
             self._is_tunnel = True
+            # No call any more: there is nothing that could be answered with 500.
+            call.is_wrong = False
             self._pass_on(call, len(self._said))
             return False
         # Others below 200 say that an answer will come.
@@ -195,9 +198,12 @@ class HttpLink(Link):
         self._said = self._said[end:]
 
     def system_ended(self) -> None:
-        """The service says nothing more. An answer without a length ends so, and so does one that is lost."""
+        """The service says nothing more: an answer without a length ends so.
+
+        Any other that is under way is lost, also to the client: nobody knows whether the call was done.
+        """
         call = self._call
-        if call is not None and call.is_wrong and call.is_passed:
+        if call is not None and call.is_wrong and isinstance(call.answer, Endless):
             call.is_wrong = False
             self._turn(partial(self._say_wrong, call))
         super().system_ended()

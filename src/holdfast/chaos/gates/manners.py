@@ -59,7 +59,8 @@ class Counts:
         held: pieces of answers that were held.
         longest_s: the longest time for which one was, of those that were held to the end, since the gate
             became slow.
-        wrong_done: calls that the system did, and that were answered with 500 all the same.
+        wrong_done: calls that the system did, as its own answer says, which came as a whole; and that were
+            answered with 500 all the same.
         wrong_left: calls that were answered with 500 and that the system has never seen.
     """
 
