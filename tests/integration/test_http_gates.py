@@ -7,6 +7,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -21,6 +22,10 @@ from holdfast.chaos.faults.sinks import ServiceWrong, SystemDown, SystemSlow
 from holdfast.chaos.gates.gates import Gates
 from holdfast.chaos.gates.manners import Kind, Manner
 from holdfast.errors import FaultFailed
+from holdfast.local.ports import free_ports
+from holdfast.sinks.http import HttpCall
+from holdfast.sinks.http.service import HttpService, HttpSettings
+from holdfast.sinks.loop import LoopThread
 from holdfast.topology import Topology
 from tests.support.gates import calling, declared, echoing
 from tests.support.gateway import GatewayProcess, gateway_process
@@ -134,6 +139,30 @@ def test_a_service_is_called_by_its_own_name_and_path(declare: Declare, echo: in
         assert url.endswith("/v1")
         with urllib.request.urlopen(f"{url}/orders", b"12345") as answer:
             assert answer.read() == f"localhost:{echo} /v1/orders 5".encode()
+
+
+def test_workers_call_a_service_behind_a_gate_as_who_they_are_and_past_their_proxy(
+    declare: Declare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy has no port of the gate on its own loopback; and without its user a service answers 401."""
+    (nobody,) = free_ports(1)
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{nobody}")
+    monkeypatch.setenv("no_proxy", "localhost")
+    with http_server() as server:
+        topology = declare(gateway={"type": "http", "url": f"http://ann:secret@localhost:{server.port}/v1"})
+        with Gates(topology, ["gateway"]) as gates:
+            for name, value in gates.environment.items():
+                monkeypatch.setenv(name, value)
+            url = str(gates.topology.sink("gateway").url)  # type: ignore[union-attr]
+            loop, service = LoopThread("worker"), HttpService(HttpSettings("gateway", url, call_s=5.0))
+            try:
+                assert loop.run(service.send(HttpCall("POST", "/0"), "id-1")).status == 200
+            finally:
+                loop.run(service.close())
+                loop.close()
+        (asked,) = server.asked
+    assert asked.headers["Authorization"] == "Basic " + b64encode(b"ann:secret").decode()
+    assert asked.path == "/v1/0"
 
 
 @pytest.mark.parametrize("lost", [Say(drop=True), Say(half=True)], ids=["no answer", "half an answer"])

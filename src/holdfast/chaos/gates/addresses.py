@@ -15,6 +15,7 @@ from holdfast.chaos.experiment.sink_check import require_gate
 from holdfast.chaos.gates.manners import Door, Speech, Upstream
 from holdfast.errors import ChaosError
 from holdfast.local.ports import HOST
+from holdfast.sinks.http.proxies import proxy_of, without_proxy
 from holdfast.sinks.variables import expanded_url, missing
 from holdfast.topology.sink_decls import HttpSinkDecl, PostgresSinkDecl, RedisSinkDecl, SinkDecl
 
@@ -51,7 +52,7 @@ def doors_of(decl: SinkDecl) -> tuple[Door, ...]:
 
         return tuple(Door(server) for server in servers_of(decl))
     if isinstance(decl, HttpSinkDecl):
-        return (Door(_upstream(decl.url, "https", {"http": 80, "https": 443}), Speech.HTTP),)
+        return (_door_of_service(decl),)
     assert isinstance(decl, RedisSinkDecl), "nothing else can be put behind a gate"
     if decl.url is not None:
         return (
@@ -68,6 +69,18 @@ def doors_of(decl: SinkDecl) -> tuple[Door, ...]:
             for split in sentinels
         ),
     )
+
+
+def _door_of_service(decl: HttpSinkDecl) -> Door:
+    upstream = _upstream(decl.url, "https", {"http": 80, "https": 443})
+    scheme = "https" if upstream.tls else "http"
+    if proxy_of(scheme, upstream.host) is not None:
+        raise ChaosError(
+            f"sink {decl.name!r} cannot be put behind a gate: the environment's {scheme.upper()}_PROXY has "
+            f"{upstream.host} called through a proxy, and a gate calls it by itself. If it can be reached "
+            "without the proxy, add it to NO_PROXY"
+        )
+    return Door(upstream, Speech.HTTP)
 
 
 def _upstream(url: str, secure: str, ports: Mapping[str, int]) -> Upstream:
@@ -90,7 +103,11 @@ def behind(decl: SinkDecl, ports: Sequence[int]) -> Behind:
         dsn, environment = dsn_behind(decl, ports, variable)
         return Behind({"dsn": dsn}, environment)
     if isinstance(decl, HttpSinkDecl):
-        return Behind({"url": f"http://{HOST}:{ports[0]}{urlsplit(decl.url).path}"})
+        split = urlsplit(decl.url)
+        who, at, _ = split.netloc.rpartition("@")
+        url = f"http://{who}{at}{HOST}:{ports[0]}{split.path}"
+        # Workers would ask a proxy for it, which has no such gate.
+        return Behind({"url": url}, without_proxy(HOST))
     assert isinstance(decl, RedisSinkDecl), "nothing else can be put behind a gate"
     if decl.url is None:
         return Behind({"sentinels": [f"{HOST}:{port}" for port in ports[1:]]})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import urllib.request
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from holdfast.sinks.http.calls import HttpAnswer, HttpCall
 from holdfast.sinks.http.client import IDEMPOTENCY_KEY, HttpClient
 from holdfast.sinks.http.judge import is_down, pause_s
 from holdfast.sinks.http.probes import Probes
+from holdfast.sinks.http.proxies import proxy_of
 from holdfast.topology.sink_decls import DOWN_STATUSES
 
 _LONGEST_ANSWER = 16 * 1024 * 1024
@@ -293,7 +293,7 @@ class HttpService(Downstream):
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=True,
             # aiohttp's own `trust_env` asks a thread twice for each call: a quarter of the calls in a second.
-            proxy=_proxy(self._url),
+            proxy=proxy_of(self._url.scheme, self._url.host or ""),
         )
         return self._session
 
@@ -304,13 +304,6 @@ class HttpService(Downstream):
             await session.close()
             # Sockets are closed in the loop's next turn.
             await asyncio.sleep(0)
-
-
-def _proxy(url: URL) -> str | None:
-    """The proxy that the environment names for a service, if it names one (`HTTP_PROXY`, `NO_PROXY`)."""
-    if urllib.request.proxy_bypass(url.host or ""):
-        return None
-    return urllib.request.getproxies().get(url.scheme)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

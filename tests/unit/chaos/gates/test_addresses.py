@@ -21,8 +21,10 @@ _DECL: TypeAdapter[Any] = TypeAdapter(SinkDecl)
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test depends on what this machine says of a PostgreSQL."""
-    for name in ("PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE", "PGSERVICEFILE", "PGSSLMODE"):
+    """No test depends on what this machine says of a PostgreSQL, or of proxies."""
+    of_libpq = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE", "PGSERVICEFILE", "PGSSLMODE")
+    of_proxies = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+    for name in (*of_libpq, *of_proxies):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -43,9 +45,10 @@ def led(*ports: int, kind: str = "postgres", **keys: Any) -> tuple[list[Upstream
         ("http://a.internal/v1", Upstream("a.internal", 80), "http://127.0.0.1:7/v1"),
         ("http://[::1]:8080", Upstream("::1", 8080), "http://127.0.0.1:7"),
         ("https://a.internal/v1/", Upstream("a.internal", 443, tls=True), "http://127.0.0.1:7/v1/"),
+        ("https://ann:p%40ss@a/@b", Upstream("a", 443, tls=True), "http://ann:p%40ss@127.0.0.1:7/@b"),
     ],
 )
-def test_a_service_keeps_its_path(url: str, upstream: Upstream, instead: str) -> None:
+def test_a_service_keeps_its_user_and_its_path(url: str, upstream: Upstream, instead: str) -> None:
     decl = sink("http", url=url)
     assert doors_of(decl) == (Door(upstream, Speech.HTTP),)
     assert behind(decl, [7]).keys == {"url": instead}
@@ -64,6 +67,21 @@ def test_a_service_is_called_by_its_name_and_a_port_that_is_not_the_usual_one(
     upstream: Upstream, said: str
 ) -> None:
     assert upstream.authority == said
+
+
+@pytest.mark.parametrize(
+    ("url", "variable"), [("https://a.internal/v1", "HTTPS_PROXY"), ("http://a.internal", "HTTP_PROXY")]
+)
+def test_a_service_that_only_a_proxy_reaches_is_refused(
+    monkeypatch: pytest.MonkeyPatch, url: str, variable: str
+) -> None:
+    """The gate would dial it past the proxy. What the proxy is called may hold a password."""
+    monkeypatch.setenv(variable, "http://ann:secret@proxy.internal:3128")
+    with pytest.raises(ChaosError, match=f"{variable} has a.internal called through a proxy") as refused:
+        doors_of(sink("http", url=url))
+    assert "secret" not in str(refused.value)
+    monkeypatch.setenv("NO_PROXY", ".internal")
+    assert doors_of(sink("http", url=url))
 
 
 def test_redis_keeps_its_user_its_variables_and_its_database(monkeypatch: pytest.MonkeyPatch) -> None:
