@@ -8,6 +8,9 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$python && break; done)
 UV_VERSION := 0.13.9
 
+# Tests run in so many processes, each of which has three brokers of its own (1 GB).
+JOBS ?= 2
+
 BIN := .venv/bin
 UV := .tools/bin/uv
 INSTALLED := .venv/.installed
@@ -29,10 +32,10 @@ run: $(INSTALLED) ## The main job: start brokers, publish, process exactly-once,
 	@$(BIN)/holdfast demo --set count=5000 $(ARGS)
 
 test: $(INSTALLED) ## All tests but the long ones, on real brokers of their own. ARGS="-k name" for some
-	@$(BIN)/pytest -m "not slow and not chaos and not containers" $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not slow and not chaos and not containers" $(ARGS)
 
 test-unit: $(INSTALLED) ## The tests that need no broker
-	@$(BIN)/pytest tests/unit -m "not slow" $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile tests/unit -m "not slow" $(ARGS)
 
 test-all: $(INSTALLED) ## Every test, the long and the destructive ones too
 	@$(BIN)/pytest $(ARGS)
