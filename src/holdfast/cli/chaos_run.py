@@ -138,28 +138,48 @@ def _new_folder(folder: Path, name: str, seed: int) -> Path:
 
 
 def _run(experiment: Experiment, settings: RunSettings) -> RunResult | None:
-    """Run it once; None, with the reason told, if it could not be brought to its end."""
+    """Run it once; None, with the reason told, if it could not be brought to its end.
+
+    Raises:
+        Exit: nothing was run for a mistake; or it was interrupted, whatever came of it.
+    """
     err.print(escape(f"{experiment.name}, seed {settings.seed}, in {settings.folder}"), highlight=False)
+    with orderly_once(ORDERLY_S) as asked:
+        result, why = _attempt(experiment, settings)
+    if result is not None:
+        print_run(out, result, write_report(settings.folder, result))
+    if asked.is_set() or isinstance(why, KeyboardInterrupt):
+        is_in_order = isinstance(why, KeyboardInterrupt)
+        left = (
+            "every fault is undone, workers and brokers are stopped"
+            if is_in_order
+            else "this is the last run"
+        )
+        err.print(f"[yellow]interrupted;[/] {left}.")
+        raise typer.Exit(INTERRUPTED)
+    if isinstance(why, NotFairGame):
+        raise typer.Exit(MISTAKEN)
+    return result
+
+
+def _attempt(
+    experiment: Experiment, settings: RunSettings
+) -> tuple[RunResult, None] | tuple[None, BaseException]:
+    """Run it once; return its result, or what kept it from one, which is told unless it is an interrupt."""
     try:
-        with orderly_once(ORDERLY_S), ClusterProgress() as progress:
-            result = Runner(experiment, settings, _Teller(), progress).run()
-    except NotFairGame as error:
-        print_error(error)
-        raise typer.Exit(MISTAKEN) from error
+        with ClusterProgress() as progress:
+            return Runner(experiment, settings, _Teller(), progress).run(), None
     except HoldfastError as error:
         print_error(error)
-        return None
-    except Exception:  # noqa: BLE001 - Python's own exit code for it is that of a broken claim
+        return None, error
+    except Exception as error:  # noqa: BLE001 - Python's own exit code for it is that of a broken claim
         err.print(escape(traceback.format_exc()), highlight=False, soft_wrap=True)
         err.print(
             "[bold red]error:[/] this is a mistake of Holdfast; the run could not be brought to its end."
         )
-        return None
-    except KeyboardInterrupt:
-        err.print("[yellow]interrupted;[/] every fault is undone, workers and brokers are stopped.")
-        raise typer.Exit(INTERRUPTED) from None
-    print_run(out, result, write_report(settings.folder, result))
-    return result
+        return None, error
+    except KeyboardInterrupt as error:
+        return None, error
 
 
 class _Teller:

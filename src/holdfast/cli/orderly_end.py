@@ -29,7 +29,7 @@ def orderly_signals() -> Iterator[None]:
 
 
 @contextmanager
-def orderly_once(within: float) -> Iterator[None]:
+def orderly_once(within: float) -> Iterator[threading.Event]:
     """Let the first of Ctrl-C, SIGTERM and a closed terminal end a command in order, a second one at once.
 
     For commands that others clean up after when they are gone, such as the guard of a chaos run. What is done
@@ -37,6 +37,10 @@ def orderly_once(within: float) -> Iterator[None]:
 
     Args:
         within: seconds for an end in order.
+
+    Yields:
+        Whether it was asked for. Whatever is raised by a step of the end in order takes the place of the
+        KeyboardInterrupt, so only this tells.
     """
     asked = threading.Event()
     patience = threading.Timer(within, _end_at_once, (f"The end in order took more than {within:g} s.",))
@@ -53,7 +57,7 @@ def orderly_once(within: float) -> Iterator[None]:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, end) for number in numbers}
     try:
-        yield
+        yield asked
     finally:
         patience.cancel()
         for number, handler in before.items():

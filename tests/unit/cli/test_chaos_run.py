@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,12 +32,12 @@ Runs = Callable[..., None]
 def comes(monkeypatch: pytest.MonkeyPatch) -> Runs:
     """Say what comes of each run: the validity of its result, or what it raises."""
 
-    def says(*outcomes: str | Exception) -> None:
-        left: Iterator[str | Exception] = iter(outcomes)
+    def says(*outcomes: str | BaseException) -> None:
+        left: Iterator[str | BaseException] = iter(outcomes)
 
         def run(_: object) -> SimpleNamespace:
             outcome = next(left)
-            if isinstance(outcome, Exception):
+            if isinstance(outcome, BaseException):
                 raise outcome
             return SimpleNamespace(validity=outcome)
 
@@ -83,6 +85,46 @@ def test_a_mistake_of_holdfast_is_no_broken_claim(tmp_path: Path, comes: Runs) -
 def test_one_that_could_not_does_not_keep_the_others_from_being_run(tmp_path: Path, comes: Runs) -> None:
     comes(FaultFailed("a disk hangs"), "invalid")
     assert code(tmp_path, "--runs", "2")[0] == 1
+
+
+@pytest.fixture
+def interrupted(comes: Runs, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let the first run be asked to end, and its end in order have an outcome."""
+
+    def says(outcome: str | Exception) -> None:
+        comes(outcome, "valid")
+        ends = chaos_run.Runner.run
+
+        def run(runner: chaos_run.Runner) -> object:
+            with suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            return ends(runner)
+
+        monkeypatch.setattr(chaos_run.Runner, "run", run)
+
+    return says
+
+
+@pytest.mark.parametrize("outcome", [FaultFailed("a disk hangs"), KeyError("shard"), "valid", "invalid"])
+def test_whatever_comes_of_one_that_was_interrupted_it_was_and_is_the_last(
+    tmp_path: Path, interrupted: Callable[..., None], outcome: str | Exception
+) -> None:
+    """An error of its end in order takes the place of the interrupt, and is told beside it."""
+    interrupted(outcome)
+    found, said = code(tmp_path, "--runs", "2")
+    assert found == 130
+    assert "interrupted;" in said
+    assert "seed 1" not in said
+    assert "is undone" not in said.replace("what was broken is undone", "")
+    if isinstance(outcome, Exception):
+        assert str(outcome.args[0]) in said
+
+
+def test_an_interrupt_that_comes_through_is_told_with_what_it_left(tmp_path: Path, comes: Runs) -> None:
+    comes(KeyboardInterrupt())
+    found, said = code(tmp_path, "--runs", "2")
+    assert found == 130
+    assert "every fault is undone" in said
 
 
 def test_a_mistake_of_the_user_is_no_verdict(tmp_path: Path, comes: Runs) -> None:

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from holdfast.cli.orderly_end import orderly_once
+
 PROGRAM = """
 import sys, time
 from holdfast.cli.orderly_end import orderly_once
@@ -66,3 +68,14 @@ def test_cleaning_up_that_hangs_is_given_up() -> None:
     _, complaint = process.communicate(timeout=10)
     assert process.returncode == 130
     assert "The end in order took more than 0.5 s. Ended at once" in complaint
+
+
+def test_who_cleans_up_can_tell_that_it_was_asked_whatever_takes_the_place_of_the_interrupt() -> None:
+    """A step of the end that fails raises its own error."""
+    with pytest.raises(OSError, match="a disk hangs"), orderly_once(30) as asked:  # noqa: PT012
+        assert not asked.is_set()
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            raise OSError("a disk hangs")
+    assert asked.is_set()
