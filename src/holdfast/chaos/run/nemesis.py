@@ -204,7 +204,11 @@ class Nemesis:
         except Exception as error:  # noqa: BLE001
             done.fail(error)
         for entry in reversed(entries):
-            self._journal.end(entry)
+            # One that cannot be undone keeps no other from it.
+            try:
+                self._journal.end(entry)
+            except Exception as error:  # noqa: BLE001
+                done.fail(error)
 
     def _last(self, done: Done) -> None:
         """Let it last as long as it is planned to."""

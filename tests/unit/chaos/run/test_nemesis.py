@@ -16,7 +16,7 @@ from holdfast.chaos.faults.members import Rolled
 from holdfast.chaos.history import Recorder, seal
 from holdfast.chaos.run.faults import Aimed
 from holdfast.chaos.run.nemesis import Done, Nemesis
-from holdfast.chaos.undo.actions import Action, Delete
+from holdfast.chaos.undo.actions import Action, Delete, Run
 from holdfast.chaos.undo.journal import Journal
 from holdfast.errors import FaultFailed
 
@@ -109,6 +109,28 @@ def test_the_first_mistake_is_told_before_the_one_that_follows_from_it(tmp_path:
     assert done.error == "first; then RuntimeError: second"
     assert done.ended is None
     assert not fault.undone.exists()
+
+
+def test_what_cannot_be_undone_keeps_nothing_else_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.chaos.undo.journal.TRY_FOR_S", 0.0)
+    stuck = [Run(command=("sh", "-c", f"echo no {name}; exit 1")) for name in ("engine", "disk")]
+
+    class Both(Recorded):
+        def undo(self) -> tuple[Action, ...]:
+            return (*super().undo(), *stuck)
+
+    fault, journal = Both(tmp_path / "ballast"), Journal(tmp_path / "journal")
+    maker = Maker(lambda _: Aimed(fault, ("broker-1",)))
+    plan = planned(tmp_path, KILL)
+    with Nemesis(plan, maker, journal, time.monotonic(), until_stopped=True) as nemesis:  # type: ignore[arg-type]
+        time.sleep(0.2)
+    assert not fault.undone.exists()
+    assert [entry.action for entry in journal.open_entries()] == stuck
+    [done] = nemesis.done
+    assert "no engine" in done.error
+    assert "no disk" in done.error
 
 
 def test_a_role_that_nobody_has_is_told(tmp_path: Path) -> None:
