@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from holdfast.chaos.run.result import Span
 from holdfast.chaos.workloads.groups import GroupPlan
 
 NOBODY = "nobody"
+
+PAUSE_S = 0.5
+"""Seconds from the end of an observer to the start of the next."""
+
+VAIN_LIVES = 5
+"""An observer that ends so often in a row without a look is told, as it will hardly ever have one."""
+
+_OBSERVER = (sys.executable, "-m", "holdfast.chaos.run.observer")
+_LINES = 3
+_TAIL = 4_096
 
 
 def subject_of(label: str, shard: int) -> str:
@@ -103,7 +114,7 @@ class Observation:
         self.mistakes: dict[str, None] = {}
         self._drained_since = 0.0
         self._process: subprocess.Popen[bytes] | None = None
-        self._is_open = True
+        self._over = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._observe, name="observation", daemon=True)
 
@@ -115,7 +126,7 @@ class Observation:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._lock:
-            self._is_open = False
+            self._over.set()
             if self._process is not None:
                 self._process.kill()
         self._thread.join()
@@ -125,25 +136,49 @@ class Observation:
         return not any(group["inputs"] for group in self._asked["groups"]) or self._drained_since >= since
 
     def _observe(self) -> None:
-        while True:
-            with self._lock:
-                if not self._is_open:
-                    return
-                self._process = process = subprocess.Popen(
-                    [sys.executable, "-m", "holdfast.chaos.run.observer", json.dumps(self._asked)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-            with process:
-                assert process.stdout is not None
-                for line in process.stdout:
-                    # The last one may be torn, if the observer was ended by its own client.
-                    with suppress(json.JSONDecodeError):
-                        self._take(json.loads(line))
+        in_vain = 0
+        while not self._over.is_set():
+            with tempfile.TemporaryFile() as said:
+                in_vain = 0 if self._listen(said) else in_vain + 1
+                if in_vain == VAIN_LIVES and not self._over.is_set():
+                    text = f"it has ended {in_vain} times without a look: {_last_lines(said)}"
+                    self.mistakes |= {text: None}
+            # One that ends at once must not keep a core busy, of which the workers have few.
+            self._over.wait(PAUSE_S)
 
-    def _take(self, look: Mapping[str, Any]) -> None:
+    def _listen(self, said: IO[bytes]) -> bool:
+        """Have an observer until it ends, whose complaints go to a file; return whether it told of a look."""
+        with self._lock:
+            if self._over.is_set():
+                return False
+            self._process = process = subprocess.Popen(
+                [*_OBSERVER, json.dumps(self._asked)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                start_new_session=True,
+            )
+        has_told = False
+        with process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                has_told = self._take(line) or has_told
+        return has_told
+
+    def _take(self, line: bytes) -> bool:
+        """Take a line of the observer's; False if it is torn, which its last one may be."""
+        try:
+            look = json.loads(line)
+        except json.JSONDecodeError:
+            return False
+        # Whatever is wrong with one look, this thread is the only one that takes the others.
+        try:
+            self._see(look)
+        except Exception as error:  # noqa: BLE001
+            self.mistakes |= {f"a look of it cannot be understood: {error!r}": None}
+        return True
+
+    def _see(self, look: Mapping[str, Any]) -> None:
         if "owners" in look:
             self.owners.see(look["owners"], look["at"])
         elif "leaders" in look:
@@ -154,3 +189,11 @@ class Observation:
             self.lag = tuple(look["lag"])
             if look["drained"]:
                 self._drained_since = look["began"]
+
+
+def _last_lines(said: IO[bytes]) -> str:
+    """The end of what a process complained of, in one line."""
+    said.seek(max(0, said.seek(0, os.SEEK_END) - _TAIL))
+    lines = said.read().decode(errors="replace").split("\n")
+    told = [line.strip() for line in lines if line.strip()]
+    return " | ".join(told[-_LINES:]) or "it said nothing"

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 from holdfast.chaos.clients.output_watch import Interval
+from holdfast.chaos.run import parts
 from holdfast.chaos.run.observer import Looks
 from holdfast.chaos.run.parts import NOBODY, Holders, Observation, asked_of, shards_of
 from holdfast.chaos.run.recovery import Blow, recoveries
@@ -132,8 +138,56 @@ def test_without_a_group_nothing_is_left_to_be_handled() -> None:
     assert not Observation(asked_of("127.0.0.1:1", "t", busy)).is_drained(since=1.0)
 
 
-def test_a_mistake_of_the_observer_is_told_once() -> None:
-    observation = Observation(asked_of("127.0.0.1:1", "t", ()))
-    for _ in range(2):
-        observation._take({"mistake": "KeyError('x')"})
-    assert list(observation.mistakes) == ["KeyError('x')"]
+LAG = json.dumps({"lag": [7], "drained": False, "began": 1.0})
+
+
+def observed(
+    program: str, monkeypatch: pytest.MonkeyPatch, until: Callable[[Observation], bool]
+) -> Observation:
+    """What comes of an observer that is another program, when a condition holds."""
+    monkeypatch.setattr(parts, "_OBSERVER", ("sh", "-c", program))
+    deadline = time.monotonic() + 20
+    with Observation(asked_of("127.0.0.1:1", "t", ())) as observation:
+        while not until(observation):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    return observation
+
+
+def test_a_mistake_of_the_observer_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    mistake = json.dumps({"mistake": "KeyError(x)"})
+    program = f"echo '{mistake}'; echo '{mistake}'; echo '{LAG}'; exec cat"
+    found = observed(program, monkeypatch, lambda it: it.lag == (7,))
+    assert list(found.mistakes) == ["KeyError(x)"]
+
+
+def test_an_observer_that_ends_at_once_is_told_with_what_it_said_and_keeps_no_core_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PAUSE_S", 0.1)
+    program = f"echo x >> {tmp_path}/starts; echo at line 7 >&2; echo No module named duckling >&2"
+    began = time.monotonic()
+    found = observed(program, monkeypatch, lambda it: bool(it.mistakes))
+    starts, took = len((tmp_path / "starts").read_text().split()), time.monotonic() - began
+    assert list(found.mistakes) == [
+        f"it has ended {parts.VAIN_LIVES} times without a look: at line 7 | No module named duckling"
+    ]
+    assert parts.VAIN_LIVES <= starts <= took / 0.1 + 1
+
+
+def test_one_that_is_ended_by_its_client_now_and_then_is_no_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PAUSE_S", 0.01)
+    starts = tmp_path / "starts"
+    program = f"""echo x >> {starts}; echo '{LAG}'; printf '{{"lag": ['"""
+    most = 2 * parts.VAIN_LIVES
+    found = observed(program, monkeypatch, lambda _: starts.exists() and len(starts.read_bytes()) > 2 * most)
+    assert not found.mistakes
+
+
+def test_a_look_that_cannot_be_understood_keeps_nobody_from_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = f"""echo '{{"lag": 5}}'; echo '{LAG}'; exec cat"""
+    found = observed(program, monkeypatch, lambda it: it.lag == (7,))
+    [mistake] = found.mistakes
+    assert mistake.startswith("a look of it cannot be understood: TypeError(")
