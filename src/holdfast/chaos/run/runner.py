@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -118,16 +118,26 @@ class Runner:
         """
         began, wall = time.monotonic(), datetime.now(UTC)
         plan = schedule(self._experiment, self._settings.seed)
-        with ExitStack() as stack:
-            recorder = stack.enter_context(Recorder(self._settings.folder / RECORDINGS, "runner"))
-            gates = self._gates()
-            if gates is not None:
-                stack.enter_context(gates)
-            lab = self._lab or stack.enter_context(self._own_lab())
-            if isinstance(lab, ExternalLab):
-                self._adapt(lab)
-            course = Course(self._experiment, self._settings, lab, recorder, self._told, self._trouble, gates)
-            course.run(plan)
+        is_over = False
+        try:
+            with ExitStack() as stack:
+                recorder = stack.enter_context(Recorder(self._settings.folder / RECORDINGS, "runner"))
+                gates = self._gates()
+                if gates is not None:
+                    stack.enter_context(gates)
+                lab = self._lab or stack.enter_context(self._own_lab())
+                if isinstance(lab, ExternalLab):
+                    self._adapt(lab)
+                course = Course(
+                    self._experiment, self._settings, lab, recorder, self._told, self._trouble, gates
+                )
+                course.run(plan)
+                is_over = True
+        except HoldfastError as error:
+            if not is_over:
+                raise
+            # All is recorded by then: what cannot be cleared away changes no claim.
+            self._trouble.append(f"not all could be cleared away: {'; then '.join(_chain(error))}")
         self._told.phase("check the history")
         invariants = self._judge(course)
         result = self._result(course, invariants, wall, time.monotonic() - began)
@@ -215,6 +225,13 @@ class Runner:
             leaders=course.parts.leaders.as_spans(course.zero),
             breakers=course.breakers.as_spans(course.zero),
         )
+
+
+def _chain(error: BaseException | None) -> Iterator[str]:
+    """What went wrong while the steps of an end were done, from the first on: each hides the one before."""
+    if isinstance(error, HoldfastError):
+        yield from _chain(error.__context__)
+        yield str(error)
 
 
 class Course:

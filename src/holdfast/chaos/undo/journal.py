@@ -91,6 +91,13 @@ class Journal:
             undoing.join_in_time()
         return tuple(undoing.failure for undoing in under_way if undoing.failure)
 
+    @property
+    def longest_s(self) -> float:
+        """Seconds that `undo_all` may take of what is open now, whatever hangs."""
+        entries = self.open_entries()
+        longest = max((entry.action.longest_s for entry in entries), default=0.0)
+        return TRY_FOR_S + longest + ORDER_S * len(entries)
+
     def note_undone(self, entry: Entry) -> None:
         """Write down that a fault is over."""
         self._append({"done": entry.number})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -200,3 +201,33 @@ def test_a_guard_that_is_let_go_leaves_nothing_open(tmp_path: Path) -> None:
         file.touch()
         Journal(path).begin("file", Delete(path=file))
     assert not file.exists()
+
+
+def test_a_guard_has_the_time_that_what_it_undoes_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner must not end it in the midst of its work, however long a session of a worker is."""
+    path, waited = tmp_path / "journal", []
+
+    class Hangs:
+        """A guard that is not done in any time."""
+
+        stdin = io.BytesIO()
+
+        def __init__(self, *_: object, **__: object) -> None:
+            """Nothing is started."""
+
+        def wait(self, within: float) -> int:
+            waited.append(within)
+            raise subprocess.TimeoutExpired("guard", within)
+
+        def kill(self) -> None:
+            """It is given up."""
+
+    monkeypatch.setattr(subprocess, "Popen", Hangs)
+    guard, journal = Guard(path), Journal(path)
+    journal.begin("file", Delete(path=tmp_path / "file"))
+    journal.begin("topics and groups", Run(command=("true",), timeout_s=700.0))
+    with pytest.raises(FaultFailed, match=r"by hand: file .*; topics and groups"):
+        guard.close()
+    assert waited[0] > module.TRY_FOR_S + 700.0 + 2 * module.ORDER_S
