@@ -7,6 +7,7 @@ from pathlib import Path
 from holdfast.chaos.experiment import load
 from holdfast.chaos.run.result import RunResult
 from holdfast.chaos.run.runner import Runner, RunSettings
+from holdfast.chaos.workloads.choice import application_of
 
 LOAD = "rate: 1000, keys: 500, partitions: 4, workers: 2"
 STEADY = "{fresh_within: 3s, for: 2s, reached_within: 90s}"
@@ -27,4 +28,6 @@ def run(folder: Path, name: str, text: str, steady: str = STEADY) -> RunResult:
     head = f"name: {name}\ndescription: A short one for every change.\nsteady_state: {steady}\n"
     file = folder / f"{name}.yaml"
     file.write_text(head + text.replace("LOAD", LOAD))
-    return Runner(load(file), RunSettings(1, folder / "run", "pytest"), Silent()).run()
+    experiment = load(file)
+    settings = RunSettings(1, folder / "run", "pytest", application=application_of(experiment))
+    return Runner(experiment, settings, Silent()).run()

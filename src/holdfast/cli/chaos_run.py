@@ -28,6 +28,7 @@ from holdfast.cli.cluster_progress import ClusterProgress
 from holdfast.cli.console import INTERRUPTED, err, out, print_error
 from holdfast.cli.orderly_end import orderly_once
 from holdfast.errors import ChaosError, HoldfastError, NotFairGame
+from holdfast.topology import ResolvedTopology
 
 RUNS = Path("chaos-runs")
 """Where runs are kept."""
@@ -60,14 +61,14 @@ def run_experiment(
     """
     with _before_a_run():
         experiment = load(file)
-        _require(experiment)
+        application = _require(experiment)
     results = []
     for number in range(seed, seed + runs):
         with _before_a_run():
             place = _new_folder(folder, experiment.name, number)
         shutil.copyfile(file, place / _EXPERIMENT)
         command = f"holdfast chaos run {shlex.quote(str(file))} --seed {number}"
-        results.append(_run(experiment, RunSettings(number, place, command)))
+        results.append(_run(experiment, RunSettings(number, place, command, application=application)))
     raise typer.Exit(_exit_code(results))
 
 
@@ -82,11 +83,11 @@ def replay(
     with _before_a_run():
         before = _loaded(run)
         experiment = _as_before(load(run / _EXPERIMENT), before)
-        _require(experiment)
+        application = _require(experiment)
         place = _new_folder(folder, experiment.name, before.seed)
     shutil.copyfile(run / _EXPERIMENT, place / _EXPERIMENT)
     command = f"holdfast chaos replay {shlex.quote(str(run))}"
-    result = _run(experiment, RunSettings(before.seed, place, command))
+    result = _run(experiment, RunSettings(before.seed, place, command, application=application))
     if result is not None and result.validity != before.validity:
         out.print(f"The run that was repeated had been {before.validity}.", highlight=False)
     raise typer.Exit(_exit_code([result]))
@@ -117,12 +118,12 @@ def _as_before(experiment: Experiment, before: RunResult) -> Experiment:
     return replace(experiment, workload=experiment.workload.model_copy(update={"topology": topology}))
 
 
-def _require(experiment: Experiment) -> None:
-    """Refuse what cannot be done, before anything is started."""
+def _require(experiment: Experiment) -> ResolvedTopology | None:
+    """Refuse what cannot be done, before anything is started; return the experiment's application, if any."""
     missing = explain(experiment, facts_of_this_machine())
     if missing:
         raise ChaosError(f"{experiment.source.path} cannot be run here.\n{missing}")
-    require_possible(experiment)
+    return require_possible(experiment)
 
 
 def _new_folder(folder: Path, name: str, seed: int) -> Path:

@@ -68,9 +68,10 @@ class Chaos:
         missing = explain(loaded, facts_of_this_machine())
         if missing:
             raise ChaosError(missing)
-        require_possible(loaded)
+        application = require_possible(loaded)
         place = self._place()
-        return Runner(loaded, RunSettings(seed, place, f"pytest, results in {place}"), _Silent()).run()
+        command = f"pytest, results in {place}"
+        return Runner(loaded, RunSettings(seed, place, command, application=application), _Silent()).run()
 
     @contextmanager
     def fault(self, kind: str, target: str | None = None, **parameters: object) -> Iterator[Done]:

@@ -15,14 +15,18 @@ from holdfast.declaration.source import Location
 from holdfast.errors import ChaosError, ExperimentErrors, HoldfastError
 from holdfast.extras import is_installed, with_extra
 from holdfast.local.jars import older_releases
+from holdfast.topology import ResolvedTopology
 
 _ONLY_OURS = "bank"
 """It has one state that records of two topics change, under keys of their own. Faust has no such thing, and
 nobody has written it for Kafka Streams."""
 
 
-def require_possible(experiment: Experiment) -> None:
+def require_possible(experiment: Experiment) -> ResolvedTopology | None:
     """Refuse an experiment that this version cannot run. The program of its engine is built if there is one.
+
+    Returns:
+        The application that it is about, as it was read for this; None if it is about none.
 
     Raises:
         ChaosError: says what of it, or what its engine lacks; or a function that it names cannot be found.
@@ -31,11 +35,12 @@ def require_possible(experiment: Experiment) -> None:
     """
     source, workload = experiment.source, experiment.workload
     wrong: list[tuple[Location, str]] = []
+    application: ResolvedTopology | None = None
     if experiment.cluster.kind == "external" and workload.kind == APPLICATION:
         # Its topology names its topics and groups: nobody could tell them from those of others.
         wrong.append((("workload", "kind"), "an `application` on a cluster of kind `external`"))
     elif workload.kind == APPLICATION:
-        _require_application(experiment)
+        application = _require_application(experiment)
     if workload.engine in (FAUST, FAUST_EXACTLY_ONCE, KAFKA_STREAMS) and workload.kind == _ONLY_OURS:
         wrong.append((("workload", "kind"), f"a `{workload.kind}` on the engine `{workload.engine}`"))
     if workload.engine in (FAUST, FAUST_EXACTLY_ONCE) and not is_installed("faust"):
@@ -52,6 +57,7 @@ def require_possible(experiment: Experiment) -> None:
         raise ChaosError("\n".join(lines))
     if workload.engine == KAFKA_STREAMS:
         _require_kafka_streams()
+    return application
 
 
 def _require_kafka_streams() -> None:
@@ -74,13 +80,15 @@ def _upgrades(experiment: Experiment) -> Iterator[tuple[Location, str]]:
             yield at, f"an upgrade from Kafka {release} beside one from {experiment.upgrade_from}"
 
 
-def _require_application(experiment: Experiment) -> None:
+def _require_application(experiment: Experiment) -> ResolvedTopology | None:
     """Refuse what does not fit the application.
 
     Raises:
         TopologyErrors: whatever is wrong in its file.
         ExperimentErrors: what the experiment asks of it that it has not got.
     """
-    problems = list(application_problems(experiment, application_of(experiment)))
+    application = application_of(experiment)
+    problems = list(application_problems(experiment, application)) if application is not None else []
     if problems:
         raise ExperimentErrors(experiment.source.report(problems))
+    return application

@@ -34,9 +34,7 @@ from holdfast.chaos.run.verdicts import Evidence, judge
 from holdfast.chaos.run.whom import Surroundings, Whom, sinks_to_gate
 from holdfast.chaos.workloads.base import Offering
 from holdfast.chaos.workloads.choice import (
-    APPLICATION,
     RECORDINGS,
-    application_of,
     declared_facts,
     make_workload,
     worker_names,
@@ -48,6 +46,7 @@ from holdfast.kafka.roles import BrokerRoles
 from holdfast.local.jars import kafka_version
 from holdfast.local.progress import Progress, Silent
 from holdfast.runtime.supervisor import WorkerState
+from holdfast.topology import ResolvedTopology
 
 HISTORY = "history"
 _LOOK_S = 0.1
@@ -74,6 +73,7 @@ class RunSettings:
         command: what repeats it.
         prefix: begins the names of its topics and groups, so that runs can share brokers.
         control: what is done on purpose to the engines that are loops.
+        application: what the workload `application` is about, as `require_possible` has read it.
     """
 
     seed: int
@@ -81,6 +81,7 @@ class RunSettings:
     command: str
     prefix: str = ""
     control: Control = Control()  # noqa: RUF009 # frozen
+    application: ResolvedTopology | None = None
 
 
 class Runner:
@@ -146,9 +147,9 @@ class Runner:
 
     def _gates(self) -> Gates | None:
         """What stands before the sinks that a fault is aimed at; before the workers, who are led there."""
-        if self._experiment.workload.kind != APPLICATION:
+        if self._settings.application is None:
             return None
-        topology = application_of(self._experiment).topology
+        topology = self._settings.application.topology
         names = sinks_to_gate(self._experiment, topology.sinks)
         return Gates(topology, names, self._settings.seed) if names else None
 
@@ -162,7 +163,8 @@ class Runner:
             assert cluster.bootstrap_servers is not None, "the experiment was checked"
             session_s = self._experiment.workload.processor.session_timeout_ms / 1000
             return ExternalLab(cluster.bootstrap_servers, session_s)
-        return EmbeddedLab(lab_settings(self._experiment, self._settings.seed), self._progress)
+        wanted = lab_settings(self._experiment, self._settings.seed, self._settings.application)
+        return EmbeddedLab(wanted, self._progress)
 
     def _adapt(self, lab: ExternalLab) -> None:
         """Take from a cluster of others how many brokers it has, and give all names the lab's prefix."""
@@ -282,6 +284,7 @@ class Course:
             seed=settings.seed,
             prefix=settings.prefix,
             control=settings.control,
+            application=settings.application,
             gates=gates,
         )
         self._watch = OutputWatch(self._servers, *self.workload.watched, self.workload.fresh_s)
@@ -503,7 +506,9 @@ class Course:
         return self._sampler.samples(self.zero) if self._sampler is not None else ()
 
 
-def lab_settings(experiment: Experiment, seed: int) -> LabSettings:
+def lab_settings(
+    experiment: Experiment, seed: int, application: ResolvedTopology | None = None
+) -> LabSettings:
     """The brokers that an experiment needs. Other runs of it can have the same ones."""
     cluster = experiment.cluster
     return LabSettings(
@@ -511,7 +516,7 @@ def lab_settings(experiment: Experiment, seed: int) -> LabSettings:
         isolated=cluster.network == "isolated",
         small_disks=cluster.disk == "small",
         clocks=any(each.kind.name.startswith("clock.") for each in experiment.faults),
-        workers=worker_names(experiment, _most_workers(experiment)),
+        workers=worker_names(_most_workers(experiment), application),
         overrides={name: str(value) for name, value in cluster.broker_config.items()},
         seed=seed,
         release=experiment.upgrade_from,

@@ -34,6 +34,7 @@ def make_workload(
     seed: int,
     prefix: str,
     control: Control,
+    application: ResolvedTopology | None = None,
     gates: Gates | None = None,
 ) -> Workload:
     """Make the workload of an experiment.
@@ -45,27 +46,27 @@ def make_workload(
         seed: of the run.
         prefix: begins the names of its topics and groups.
         control: what is done on purpose to engines that are loops.
+        application: what the workload `application` is about; see `application_of`.
         gates: what stands before an application's sinks.
 
     Raises:
-        TopologyErrors: of an application, whatever is wrong in its file.
         ChaosError: an application is to share brokers, on which it could not have names of its own.
     """
-    wanted, application = experiment.workload, folder / "application"
+    wanted, home = experiment.workload, folder / "application"
     if wanted.kind == APPLICATION:
         if prefix:
             raise ChaosError(
                 "an application has the names that its topology says, so it cannot share brokers"
             )
-        resolved = application_of(experiment)
+        assert application is not None, "who runs an application has read it"
         return ApplicationWorkload(
-            resolved,
             application,
+            home,
             servers,
             workers=wanted.workers,
             fresh_s=experiment.steady_state.fresh_within_ms / 1000,
             output=wanted.output,
-            arguments=arguments_of(experiment, resolved),
+            arguments=arguments_of(experiment, application),
             checks=wanted.checks,
             gates=gates,
         )
@@ -73,7 +74,7 @@ def make_workload(
         return RawWorkload(
             servers,
             folder / RECORDINGS,
-            application / "logs",
+            home / "logs",
             partitions=wanted.partitions,
             replication=experiment.replication,
             rate=wanted.rate,
@@ -83,7 +84,7 @@ def make_workload(
         )
     return ProcessedWorkload(
         PLANS[wanted.kind],
-        application,
+        home,
         servers,
         partitions=wanted.partitions,
         replication=experiment.replication,
@@ -95,25 +96,24 @@ def make_workload(
     )
 
 
-def application_of(experiment: Experiment) -> ResolvedTopology:
-    """The application that an experiment is about.
+def application_of(experiment: Experiment) -> ResolvedTopology | None:
+    """Read the application that an experiment is about; None if it is about none.
+
+    For a whole run it is read once: its file may change meanwhile, and gates, hosts and load have to agree.
 
     Raises:
         TopologyErrors: whatever is wrong in its file.
     """
     file = experiment.topology_file
-    assert file is not None, "only asked for where there is an application"
+    if experiment.workload.kind != APPLICATION or file is None:
+        return None
     return load_application(file)
 
 
-def worker_names(experiment: Experiment, workers: int) -> tuple[str, ...]:
-    """What the workers of an experiment are called, if it has so many (of each processor).
-
-    Raises:
-        TopologyErrors: of an application, whatever is wrong in its file.
-    """
-    if experiment.workload.kind == APPLICATION:
-        return tuple(it.name for it in slots_of(application_of(experiment).topology, workers))
+def worker_names(workers: int, application: ResolvedTopology | None) -> tuple[str, ...]:
+    """What so many workers are called: of each processor, where they are an application's."""
+    if application is not None:
+        return tuple(it.name for it in slots_of(application.topology, workers))
     return tuple(map(worker_name, range(workers)))
 
 

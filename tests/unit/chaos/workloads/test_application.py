@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import yaml
 
 from holdfast.chaos.experiment import Experiment, load
 from holdfast.chaos.run.possible import require_possible
+from holdfast.chaos.run.runner import Runner, RunSettings, lab_settings
 from holdfast.chaos.workloads.application import ApplicationWorkload
 from holdfast.chaos.workloads.application_check import arguments_of
 from holdfast.chaos.workloads.application_load import number_of, published, with_seed
@@ -23,10 +25,11 @@ from holdfast.chaos.workloads.application_parts import (
     slots_of,
 )
 from holdfast.chaos.workloads.choice import worker_names
-from holdfast.errors import ExperimentErrors, PublishError
+from holdfast.errors import ChaosError, ExperimentErrors, PublishError
 from holdfast.kafka.partitioner import partition_of
 from holdfast.topology import ResolvedTopology
 from holdfast.topology import load as load_topology
+from tests.support.experiments import Silent
 from tests.support.talking import DECLARED, talking
 
 ROOT = Path(__file__).parents[4]
@@ -72,9 +75,20 @@ def test_workers_are_counted_over_all_processors_and_candidates_are_beside_them(
 
 
 def test_the_isolated_network_has_a_host_for_each_of_them(application: Make, tmp_path: Path) -> None:
-    application()
-    names = worker_names(experiment(tmp_path, FITTING), 1)
-    assert names == ("worker-0", "worker-1", "candidate-0")
+    resolved = application()
+    isolated = experiment(tmp_path, FITTING, brokers="3, network: isolated")
+    assert lab_settings(isolated, 0, resolved).workers == (
+        "worker-0",
+        "worker-1",
+        "worker-2",
+        "worker-3",
+        "worker-4",
+        "worker-5",
+        "candidate-0",
+        "candidate-1",
+        "candidate-2",
+    )
+    assert worker_names(1, resolved) == ("worker-0", "worker-1", "candidate-0")
 
 
 def test_each_group_knows_its_workers_by_their_instance_ids(application: Make) -> None:
@@ -251,6 +265,31 @@ def test_what_fits_can_be_run(application: Make, tmp_path: Path) -> None:
 
 def test_a_ready_experiment_breaks_what_an_application_asks() -> None:
     require_possible(load(ROOT / "chaos" / "gateway-down.yaml"))
+
+
+def test_what_a_run_is_about_is_what_was_checked_whatever_becomes_of_its_file(
+    application: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gates, hosts, load and checks have to be of one application."""
+    file = application().topology.source.path
+    given = experiment(tmp_path, FITTING)
+    checked = require_possible(given)
+    assert checked is not None
+    file.write_text("app: another")
+    seen: list[ResolvedTopology] = []
+
+    class Stops(ApplicationWorkload):
+        def __init__(self, resolved: ResolvedTopology, *_: object, **__: object) -> None:
+            seen.append(resolved)
+            raise ChaosError("that is all")
+
+    monkeypatch.setattr("holdfast.chaos.workloads.choice.ApplicationWorkload", Stops)
+    lab = SimpleNamespace(bootstrap_servers="127.0.0.1:1")
+    settings = RunSettings(1, tmp_path / "run", "x", application=checked)
+    with pytest.raises(ChaosError, match="that is all"):
+        Runner(given, settings, Silent(), lab=lab).run()  # type: ignore[arg-type]
+    assert seen == [checked]
+    assert lab_settings(given, 1, checked).workers[-1] == "candidate-2"
 
 
 def workload(resolved: ResolvedTopology, folder: Path, **options: Any) -> ApplicationWorkload:
