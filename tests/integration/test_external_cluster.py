@@ -16,7 +16,8 @@ from confluent_kafka import Consumer, Producer
 from holdfast.chaos.experiment import load
 from holdfast.chaos.lab.fair_game import allow, forbid, mark_of
 from holdfast.chaos.lab.leftovers import remove
-from holdfast.chaos.run.runner import Runner, RunSettings
+from holdfast.chaos.run.runner import Runner
+from holdfast.chaos.run.settings import RunSettings
 from holdfast.errors import ChaosError, FaultFailed, NotFairGame
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.groups import GroupAdmin

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from holdfast.chaos.experiment import load
 from holdfast.chaos.run.result import RunResult
-from holdfast.chaos.run.runner import Runner, RunSettings
+from holdfast.chaos.run.runner import Runner
+from holdfast.chaos.run.settings import RunSettings
 from holdfast.chaos.workloads.choice import application_of
 
 LOAD = "rate: 1000, keys: 500, partitions: 4, workers: 2"

@@ -19,7 +19,8 @@ from holdfast.chaos.run.facts import facts_of_this_machine
 from holdfast.chaos.run.nemesis import Done
 from holdfast.chaos.run.possible import require_possible
 from holdfast.chaos.run.result import RunResult
-from holdfast.chaos.run.runner import Runner, RunSettings
+from holdfast.chaos.run.runner import Runner
+from holdfast.chaos.run.settings import RunSettings
 from holdfast.chaos.workloads.base import Offering
 from holdfast.cli.chaos import chaos
 from holdfast.cli.chaos_report import write_report

@@ -11,9 +11,11 @@ from typing import Self
 
 from holdfast.chaos.controls.cases import Case
 from holdfast.chaos.lab.embedded import EmbeddedLab
+from holdfast.chaos.run.labs import lab_settings
 from holdfast.chaos.run.nemesis import Done
 from holdfast.chaos.run.result import RunResult
-from holdfast.chaos.run.runner import Runner, RunSettings, lab_settings
+from holdfast.chaos.run.runner import Runner
+from holdfast.chaos.run.settings import RunSettings
 from holdfast.chaos.workloads.base import Offering
 from holdfast.local.progress import Progress
 

@@ -19,7 +19,8 @@ from holdfast.chaos.run.nemesis import Done, Nemesis
 from holdfast.chaos.run.parts import Holders, Observation, asked_of
 from holdfast.chaos.run.possible import require_possible
 from holdfast.chaos.run.result import RunResult
-from holdfast.chaos.run.runner import Runner, RunSettings
+from holdfast.chaos.run.runner import Runner
+from holdfast.chaos.run.settings import RunSettings
 from holdfast.chaos.run.whom import Surroundings, Whom
 from holdfast.chaos.workloads.application_parts import SLOT, first_of
 from holdfast.chaos.workloads.base import Offering

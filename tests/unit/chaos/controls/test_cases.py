@@ -11,9 +11,9 @@ from holdfast.chaos.clients.loop.broken import BROKEN
 from holdfast.chaos.clients.loop.mistakes import Mistake
 from holdfast.chaos.controls.cases import RIGHT, WRONG, Case
 from holdfast.chaos.controls.gauntlet import Outcome
+from holdfast.chaos.run.labs import lab_settings
 from holdfast.chaos.run.possible import require_possible
 from holdfast.chaos.run.result import FaultSpan, FoundProblem, InvariantResult, RunResult
-from holdfast.chaos.run.runner import lab_settings
 
 CASES = (*WRONG, *RIGHT)
 

@@ -11,8 +11,12 @@ import pytest
 
 from holdfast.chaos.experiment import Experiment, load
 from holdfast.chaos.run import runner
+from holdfast.chaos.run.breakers import BreakerStates
+from holdfast.chaos.run.breaking import Broken
+from holdfast.chaos.run.parts import Holders
 from holdfast.chaos.run.result import InvariantResult, RunResult
-from holdfast.chaos.run.runner import Runner, RunSettings
+from holdfast.chaos.run.runner import Runner
+from holdfast.chaos.run.settings import RunSettings
 from holdfast.errors import BrokersUnreachable, FaultFailed, HoldfastError
 from tests.support.experiments import Silent
 
@@ -51,30 +55,32 @@ class Brokers:
             raise self._end
 
 
+SCENE = {
+    "workload": SimpleNamespace(facts={}, plan=None),
+    "groups": (),
+    "parts": SimpleNamespace(owners=Holders(), leaders=Holders()),
+}
+
+
 class Uneventful:
     """A course in which nothing happens, or which cannot be brought to its end."""
 
     error: HoldfastError | None = None
-    zero = load_s = 0.0
-    workload = SimpleNamespace(facts={}, plan=None)
-    counts: dict[str, int] = {}  # noqa: RUF012
-    shards: tuple[str, ...] = ()
-    parts = SimpleNamespace(
-        owners=SimpleNamespace(as_spans=lambda _: ()), leaders=SimpleNamespace(as_spans=lambda _: ())
-    )
-    breakers = SimpleNamespace(as_spans=lambda _: ())
 
-    def __init__(self, *_: object) -> None:
-        """Whatever it is given."""
+    def __init__(self, scene: Any) -> None:
+        self.scene = scene
+        self.broken = Broken(0.0)
+        self.counts: dict[str, int] = {}
+        self.breakers = BreakerStates()
 
     def run(self, _plan: object) -> None:
         if self.error is not None:
             raise self.error
 
-    def faults(self) -> tuple[()]:
+    def samples(self) -> tuple[()]:
         return ()
 
-    recovery = samples = faults
+    recovery = samples
 
 
 Ends = Callable[..., RunResult]
@@ -85,11 +91,15 @@ def ends(tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
     """Run an experiment whose course and whose end go as they are said to."""
     held = (InvariantResult("exactly-once", "valid"),)
 
+    def scene(experiment: Experiment, settings: RunSettings, *_: object) -> SimpleNamespace:
+        return SimpleNamespace(experiment=experiment, settings=settings, trouble=[], **SCENE)
+
     def run(end: BaseException | None, course: HoldfastError | None = None) -> RunResult:
         monkeypatch.setattr(Uneventful, "error", course)
         monkeypatch.setattr(runner, "Course", Uneventful)
-        monkeypatch.setattr(Runner, "_own_lab", lambda _: Brokers(end))
-        monkeypatch.setattr(Runner, "_judge", lambda *_: held)
+        monkeypatch.setattr(runner.Scene, "of", scene)
+        monkeypatch.setattr(runner, "lab_of", lambda *_: Brokers(end))
+        monkeypatch.setattr(runner, "_judged", lambda _: held)
         return Runner(experiment, RunSettings(1, tmp_path / "run", "x"), Silent()).run()
 
     return run

@@ -12,8 +12,10 @@ import pytest
 import yaml
 
 from holdfast.chaos.experiment import Experiment, load
+from holdfast.chaos.run.labs import lab_settings
 from holdfast.chaos.run.possible import require_possible
-from holdfast.chaos.run.runner import Runner, RunSettings, lab_settings
+from holdfast.chaos.run.runner import Runner
+from holdfast.chaos.run.settings import RunSettings
 from holdfast.chaos.workloads.application import ApplicationWorkload
 from holdfast.chaos.workloads.application_check import arguments_of
 from holdfast.chaos.workloads.application_load import number_of, published, with_seed

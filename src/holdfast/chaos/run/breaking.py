@@ -1,0 +1,116 @@
+"""The phase of a run in which things are broken, until all of them are whole again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from holdfast.chaos.experiment import PlannedFault
+from holdfast.chaos.run.aborting import Limits
+from holdfast.chaos.run.faults import FaultMaker
+from holdfast.chaos.run.nemesis import Done, Nemesis
+from holdfast.chaos.run.scene import Scene
+from holdfast.chaos.run.waiting import LOOK_S, steady
+from holdfast.chaos.run.whom import Surroundings, Whom
+from holdfast.chaos.workloads.base import Offering
+from holdfast.errors import HoldfastError
+from holdfast.kafka.roles import BrokerRoles
+
+
+@dataclass(frozen=True)
+class Broken:
+    """What was broken.
+
+    Attributes:
+        zero: time 0, on the monotonic clock.
+        load_s: for how many seconds events were offered from then on.
+        done: faults that were tried.
+    """
+
+    zero: float
+    load_s: float = 0.0
+    done: Sequence[Done] = ()
+
+    @property
+    def faults(self) -> Sequence[Done]:
+        """Those that were done, or failed, by their beginnings; without what another was doing already."""
+        return sorted((done for done in self.done if not done.held_by_another), key=lambda done: done.began)
+
+    @property
+    def held(self) -> Sequence[Done]:
+        """Those that were not done, as they turned out to be aimed at whom another one had."""
+        return [done for done in self.done if done.held_by_another]
+
+
+def break_things(scene: Scene, plan: Sequence[PlannedFault], load: Offering) -> Broken:
+    """Do what is planned while the load lasts, undo it, and wait until all is whole and steady.
+
+    Raises:
+        HoldfastError: the load came to grief, or brokers cannot be started again.
+    """
+    zero = time.monotonic()
+    limits = Limits(scene.experiment.abort, scene.watch, scene.parts, scene.settings.folder)
+    maker = FaultMaker(scene.lab, scene.workers, Whom(_surroundings(scene)), scene.gates)
+    scene.told.phase("break things")
+    with Nemesis(plan, maker, scene.lab.journal, zero) as nemesis:
+        _last(scene, nemesis, load, limits, zero)
+    broken = Broken(zero, done=nemesis.done)
+    _note_what_was_not_done(scene, broken, len(plan))
+    for done in broken.faults:
+        done.note_in(scene.recorder)
+    scene.told.phase("heal")
+    load_s = time.monotonic() - zero
+    _heal(scene)
+    steady(scene, "after the last fault")
+    return Broken(zero, load_s, nemesis.done)
+
+
+def _last(scene: Scene, nemesis: Nemesis, load: Offering, limits: Limits, zero: float) -> None:
+    """Let the faults happen until the time limit, the end of the load, or one of the limits."""
+    end = zero + scene.experiment.time_limit_ms / 1000
+    while (now := time.monotonic()) < end and not load.has_ended:
+        load.check()
+        scene.told.tick(now - zero, load, nemesis.done, sum(scene.parts.lag))
+        if (reason := limits.exceeded()) is not None:
+            scene.trouble.append(f"given up after {now - zero:.0f} s: {reason}")
+            return
+        time.sleep(LOOK_S)
+
+
+def _note_what_was_not_done(scene: Scene, broken: Broken, planned: int) -> None:
+    """Where faults come by chance, one that another is in the way of is chance, too; else it is a mistake."""
+    for done in broken.held if scene.experiment.mix is None else ():
+        scene.trouble.append(
+            f"{done.planned.kind.name} at {done.planned.at_ms / 1000:g} s was not done: another fault "
+            f"was doing the same to {done.held_by_another}"
+        )
+    missing = planned - len(broken.done)
+    if missing and not scene.trouble:
+        scene.trouble.append(f"{missing} of {planned} planned faults were not begun")
+
+
+def _surroundings(scene: Scene) -> Surroundings:
+    workload = scene.workload
+    return Surroundings(
+        brokers=scene.lab.brokers.names,
+        workers=scene.workers,
+        roles=BrokerRoles(scene.lab.bootstrap_servers),
+        owners=scene.parts.owners,
+        topic=workload.source,
+        group=workload.group,
+        transactional_id=workload.transactional_id,
+        prefix=scene.settings.prefix,
+        label=scene.groups[0].label if scene.groups else "",
+    )
+
+
+def _heal(scene: Scene) -> None:
+    """Start whatever is not up, and wait for it."""
+    for name in scene.lab.brokers.names:
+        scene.lab.brokers.start(name)
+    scene.start_workers()
+    try:
+        scene.workers.wait_until_whole(scene.experiment.steady_state.reached_within_ms / 1000)
+    except HoldfastError as error:
+        scene.trouble.append(f"after the last fault: {error}")

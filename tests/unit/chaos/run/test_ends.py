@@ -1,0 +1,71 @@
+"""What is read when all is over: what could be read is kept, whatever comes after it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from holdfast.chaos.checker.finished import PartitionEnd
+from holdfast.chaos.run import ends
+from holdfast.chaos.run.ends import Ends, read_ends
+from holdfast.checks import CheckResult
+from holdfast.errors import BrokersUnreachable, FaultFailed
+from holdfast.record import TopicPartition
+
+PLACE = TopicPartition("out", 0)
+CHECK = CheckResult.of("all is told", [])
+
+
+class Offsets:
+    """Brokers with one output partition."""
+
+    def __init__(self, _servers: str) -> None:
+        """Whoever they are."""
+
+    def partitions(self, _topics: object) -> dict[str, list[TopicPartition]]:
+        return {"out": [PLACE]}
+
+    def ends(self, _places: object) -> dict[TopicPartition, int]:
+        return {PLACE: 7}
+
+    def high_watermarks(self, _places: object) -> dict[TopicPartition, int]:
+        return {PLACE: 9}
+
+
+def scene(*, whole: Exception | None = None, read: Exception | None = None) -> Any:
+    """A run that is over, on brokers that may fail in a step."""
+
+    def step(error: Exception | None, found: object = None) -> object:
+        if error is not None:
+            raise error
+        return found
+
+    brokers = SimpleNamespace(wait_until_whole=lambda _: step(whole))
+    workload = SimpleNamespace(
+        outputs=("out",), record_end=lambda _: step(read, {"out": 7}), checks=lambda: (CHECK,)
+    )
+    lab = SimpleNamespace(bootstrap_servers="x", brokers=brokers)
+    return SimpleNamespace(lab=lab, workload=workload, recorder=None)
+
+
+@pytest.fixture(autouse=True)
+def offsets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No brokers are asked."""
+    monkeypatch.setattr(ends, "OffsetAdmin", Offsets)
+
+
+def test_everything_is_read() -> None:
+    assert read_ends(scene()) == Ends((PartitionEnd("out", 0, 7, 9),), {"out": 7}, (CHECK,))
+
+
+def test_open_transactions_are_known_also_where_records_could_not_be_read() -> None:
+    found = read_ends(scene(read=BrokersUnreachable("no answer")))
+    assert found.partitions == (PartitionEnd("out", 0, 7, 9),)
+    assert found.checks == ()
+    assert found.error == "no answer"
+
+
+def test_brokers_that_are_not_whole_again_are_told() -> None:
+    assert read_ends(scene(whole=FaultFailed("nobody leads out/0"))) == Ends(error="nobody leads out/0")
