@@ -48,8 +48,11 @@ invariants: [exactly-once, state-fold, per-key-order, no-lost-writes, transactio
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[str]:
-    """A cluster of one broker on which others have a topic with records, and a group with positions."""
-    with EmbeddedCluster.temporary(1) as cluster:
+    """A cluster of one broker on which others have a topic with records, and a group with positions.
+
+    It creates topics by use, as Kafka's default is.
+    """
+    with EmbeddedCluster.temporary(1, overrides={"auto.create.topics.enable": "true"}) as cluster:
         TopicAdmin(cluster.bootstrap_servers).create([TopicSpec(THEIRS, 1, 1)])
         producer = Producer(producer_config(cluster.bootstrap_servers))
         for number in range(100):

@@ -136,7 +136,11 @@ def checked(properties: Properties) -> dict[str, Any]:
 
 
 def common_config(bootstrap_servers: str, properties: Properties | None = None) -> dict[str, Any]:
-    """Return what every client needs: where the brokers are, and logging into Python's.
+    """Return what every client needs: where the brokers are, logging into Python's, and to create no topic.
+
+    Many brokers create a topic that is only asked about, unless the question says not to (KAFKA-5291).
+    Consumers say so by themselves. Producers do not, nor do admin clients, which are producers to librdkafka
+    (https://github.com/confluentinc/librdkafka/pull/3952).
 
     Raises:
         SettingError: when a property would break a guarantee.
@@ -148,6 +152,7 @@ def common_config(bootstrap_servers: str, properties: Properties | None = None) 
         "socket.keepalive.enable": True,
         "topic.metadata.refresh.interval.ms": METADATA_MS,
         **checked(properties or {}),
+        "allow.auto.create.topics": False,
         "bootstrap.servers": bootstrap_servers,
         "logger": client_log,
     }
@@ -192,7 +197,6 @@ def producer_config(
         "enable.idempotence": True,
         "acks": "all",
         "partitioner": PARTITIONER,
-        "allow.auto.create.topics": False,
     }
     if transactional_id is None:
         # A silent leader is left for its successor after this, not after 30 s; retries are idempotent.
@@ -228,7 +232,6 @@ def consumer_config(
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "isolation.level": "read_committed",
-        "allow.auto.create.topics": False,
     }
     return _merge({}, common_config(bootstrap_servers, properties), fixed)
 

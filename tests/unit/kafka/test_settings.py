@@ -19,7 +19,6 @@ def test_a_producer_is_idempotent_and_waits_for_all_replicas() -> None:
     assert config["enable.idempotence"] is True
     assert config["acks"] == "all"
     assert config["partitioner"] == "murmur2_random"
-    assert config["allow.auto.create.topics"] is False
     assert "transactional.id" not in config
 
 
@@ -52,6 +51,13 @@ def test_the_users_properties_win_over_defaults() -> None:
     assert config["linger.ms"] == 3
     assert "queue.buffering.max.ms" not in config
     assert config["compression.type"] == "zstd"
+
+
+def test_no_client_lets_brokers_create_what_it_asks_about() -> None:
+    """An admin client is a producer to librdkafka, and by default a producer's questions create topics."""
+    admin, writer = admin_config(SERVERS), producer_config(SERVERS, transactional_id="shop.p.0")
+    for config in (admin, writer, producer_config(SERVERS), consumer_config(SERVERS, "g")):
+        assert config["allow.auto.create.topics"] is False
 
 
 def test_the_chosen_brokers_win_over_the_users_property() -> None:

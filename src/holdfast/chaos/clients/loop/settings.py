@@ -27,6 +27,8 @@ def common(servers: str, client: str) -> dict[str, Any]:
         "reconnect.backoff.max.ms": 1_000,
         "topic.metadata.refresh.interval.ms": 5_000,
         "log_level": 4,
+        # A loop that is ending does not bring back what was deleted behind it.
+        "allow.auto.create.topics": False,
     }
 
 
