@@ -105,6 +105,7 @@ class GroupAdmin(OffsetAdmin):
 
         Raises:
             BrokersUnreachable: the brokers do not answer any more.
+            ClusterError: a broker does not tell: its groups would be missing.
         """
         doing = f"listing the groups of {self._servers}"
         with mapped(doing):
@@ -114,6 +115,8 @@ class GroupAdmin(OffsetAdmin):
                 found = answer.result(self._timeout + 1.0)
         except FutureTimeout as error:
             raise silence(doing, self._timeout) from error
+        for failed in found.errors or ():
+            raise translate(failed, doing)
         return tuple(sorted(group.group_id for group in found.valid))
 
     def describe(self, group_id: str) -> Group:

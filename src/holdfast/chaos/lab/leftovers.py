@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from holdfast.chaos.undo.actions import Run
-from holdfast.errors import ChaosError, HoldfastError
+from holdfast.errors import BrokersUnreachable, ChaosError, HoldfastError
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.groups import GroupAdmin
 from holdfast.kafka.identity import identify
@@ -42,11 +42,12 @@ def removal(servers: str, prefix: str, within: float) -> Run:
 def remove(servers: str, prefix: str, within: float) -> None:
     """Delete all topics and groups whose names begin with the prefix of a run.
 
-    It looks again until there are none: a worker that is ending may bring one back.
+    It looks again until there are none: a worker that is ending may bring one back. It asks again, too, where
+    a broker does not answer: what that one alone knows would be left.
 
     Raises:
         ChaosError: it is no prefix of a run, or something is left after so many seconds; names it.
-        ClusterError: the brokers do not answer.
+        ClusterError: the brokers do not answer, or refuse it.
     """
     if not _FORM.fullmatch(prefix):
         raise ChaosError(f'"{prefix}" is no prefix of a run: nothing is deleted')
@@ -55,12 +56,17 @@ def remove(servers: str, prefix: str, within: float) -> None:
     with GroupAdmin(servers) as groups:
         # The second look may ask another broker, which does not know of it yet.
         while clean < 2:
-            if left := _remove_once(servers, prefix, topics, groups):
+            is_late = time.monotonic() > deadline
+            try:
+                left = _remove_once(servers, prefix, topics, groups)
+            except BrokersUnreachable:
+                if is_late:
+                    raise
                 clean = 0
-                if time.monotonic() > deadline:
-                    raise ChaosError(f"after {within:.0f} s there still are, at {servers}: {', '.join(left)}")
             else:
-                clean += 1
+                if left and is_late:
+                    raise ChaosError(f"after {within:.0f} s there still are, at {servers}: {', '.join(left)}")
+                clean = 0 if left else clean + 1
             time.sleep(_LOOK_S)
 
 
