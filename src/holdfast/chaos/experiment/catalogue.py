@@ -164,7 +164,8 @@ def _sink(name: str, meaning: str, *parameters: Parameter) -> FaultKind:
         Alters.SINK,
         target="all",
         parameters=parameters,
-        clusters=_EVERYWHERE,
+        # Only an application has sinks, and none is run on a cluster of others.
+        clusters=_OURS,
     )
 
 

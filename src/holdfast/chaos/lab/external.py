@@ -1,4 +1,4 @@
-"""A cluster of somebody else, on which workers and sinks are broken, and no broker is touched."""
+"""A cluster of somebody else, on which workers are broken, and no broker is touched."""
 
 from __future__ import annotations
 

@@ -67,9 +67,7 @@ def test_what_remains_depends_on_the_cluster_and_on_each_need() -> None:
     """Everything for an embedded cluster on a machine that has everything, but what only containers have."""
     assert set(KINDS) - set(remaining("embedded", EVERYTHING)) == {"network.disconnect"}
     assert {"broker.kill", "network.disconnect"} <= set(remaining("containers", EVERYTHING))
-    assert set(remaining("external", EVERYTHING)) == {
-        name for name in KINDS if name.startswith(("worker.", "sink."))
-    }
+    assert set(remaining("external", EVERYTHING)) == {name for name in KINDS if name.startswith("worker.")}
     assert remaining("containers", Facts()) == ()
     disks = Facts(frozenset(LOOP_DISKS.capabilities), frozenset(LOOP_DISKS.devices))
     assert set(remaining("embedded", disks)) - set(PROCESSES) == {"disk.full", "disk.slow"}
