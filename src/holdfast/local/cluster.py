@@ -258,22 +258,28 @@ class EmbeddedCluster:
         a rolling upgrade before its last step (docs of Kafka, "Upgrading").
 
         Raises:
-            EmbeddedClusterError: its jars cannot be fetched.
+            EmbeddedClusterError: its jars cannot be fetched; the nodes go on with what they began with.
         """
         if self._is_outdated:
+            self.fetch_upgrade()
             self._jars, self._is_outdated = JarCache(), False
-            # Now, not while the first node is down.
-            self._kafka()
+
+    def fetch_upgrade(self) -> None:
+        """Fetch what `upgrade` takes, so that it need not be fetched while nodes are down.
+
+        Raises:
+            EmbeddedClusterError: it cannot be.
+        """
+        _ready_to_run(JarCache(), self._progress)
 
     # --------------------------------------------------------------------------------------------
 
     def _kafka(self) -> Kafka:
         """Fetch what Kafka needs to run, unless it is there."""
-        class_path = self._jars.class_path(self._progress)
         if self._is_outdated:
             # Making an archive takes longer than it saves for brokers that are started once.
-            return Kafka(class_path)
-        return Kafka(class_path, ensure_archive(class_path, self._progress))
+            return Kafka(self._jars.class_path(self._progress))
+        return _ready_to_run(self._jars, self._progress)
 
     def _exclusively(self) -> AbstractContextManager[None]:
         return exclusive(
@@ -290,6 +296,11 @@ class EmbeddedCluster:
             shutil.rmtree(grave, ignore_errors=True)
         # The ports stay, so that a bootstrap address in somebody's shell goes on working.
         save_spec(self.folder, replace(self.spec, keep=False))
+
+
+def _ready_to_run(jars: JarCache, progress: Progress) -> Kafka:
+    class_path = jars.class_path(progress)
+    return Kafka(class_path, ensure_archive(class_path, progress))
 
 
 def running_bootstrap_servers(folder: Path | None = None) -> str | None:

@@ -148,6 +148,9 @@ class EmbeddedLab:
         self._stack.callback(self._stop)
         if wanted.small_disks:
             self.disks = Disks(self.cluster.folder, nodes, self.journal)
+        if wanted.release is not None:
+            # Before the run: a download in its midst may fail, or take as long as the run.
+            self.cluster.fetch_upgrade()
         self.cluster.start()
 
     def _stop(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from holdfast.chaos.clients import streams
 from holdfast.chaos.clients.loop.orders import FAUST, FAUST_EXACTLY_ONCE
 from holdfast.chaos.clients.streams import KAFKA_STREAMS
-from holdfast.chaos.experiment import Experiment
+from holdfast.chaos.experiment import Experiment, Role, Target
 from holdfast.chaos.run.verdicts import of_user
 from holdfast.chaos.workloads.application_check import application_problems
 from holdfast.chaos.workloads.choice import APPLICATION, application_of
@@ -68,16 +68,33 @@ def _require_kafka_streams() -> None:
 
 
 def _upgrades(experiment: Experiment) -> Iterator[tuple[Location, str]]:
-    """Upgrades from a release whose jars are not pinned, or from a second one: brokers begin with one."""
-    known = older_releases()
-    for number, fault in enumerate(experiment.faults):
-        release, at = fault.parameters.get("upgrade_from"), ("faults", number, "upgrade_from")
+    """Upgrades from a release whose jars are not pinned, or from a second one: brokers begin with one.
+
+    And those that would find brokers upgraded already: a second one, unless each names another broker.
+    """
+    known, upgraded = older_releases(), list[Target | None]()
+    # None comes by chance: `broker.rolling` has no known end, and so is for time lines.
+    for number, turn in enumerate(experiment.time_line):
+        release, at = turn.fault.parameters.get("upgrade_from"), ("faults", number, "upgrade_from")
         if release is None:
             continue
+        target = turn.fault.target
         if release not in known:
             yield at, f"an upgrade from Kafka {release} (there is one from {' and '.join(known)})"
         elif release != experiment.upgrade_from:
             yield at, f"an upgrade from Kafka {release} beside one from {experiment.upgrade_from}"
+        elif turn.times > 1:
+            yield at, "an upgrade with `times`, of brokers that are upgraded already,"
+        elif any(_may_be_same(target, other) for other in upgraded):
+            yield at, "a second upgrade of what may be the same brokers"
+        upgraded.append(target)
+
+
+def _may_be_same(one: Target | None, other: Target | None) -> bool:
+    """Whether two targets may be the same broker: only those that are named are known before the run."""
+    return (
+        one is None or other is None or {one.role, other.role} != {Role.BROKER} or one.number == other.number
+    )
 
 
 def _require_application(experiment: Experiment) -> ResolvedTopology | None:

@@ -128,3 +128,33 @@ def test_brokers_begin_with_one_release(tmp_path: Path, monkeypatch: pytest.Monk
     two = (rolling.format(at="1s", release="4.1.0"), rolling.format(at="60s", release="4.2.0"))
     with pytest.raises(ChaosError, match=r"x\.yaml:8: an upgrade from Kafka 4\.2\.0 beside one from 4\.1\.0"):
         require_possible(with_cluster(tmp_path, "{brokers: 3}", *two))
+
+
+def upgrades(*more: str) -> list[str]:
+    """Upgrades from a release that is pinned, one a minute."""
+    release = older_releases()[-1]
+    return [
+        f"{{at: {1 + 60 * number}s, fault: broker.rolling, upgrade_from: {release}, {each}}}"
+        for number, each in enumerate(more)
+    ]
+
+
+@pytest.mark.parametrize("second", ["target: all", "target: leader", "target: broker-1"])
+def test_a_broker_is_not_upgraded_twice(tmp_path: Path, second: str) -> None:
+    """The second would fail in the midst of the run: nothing runs the older release any more."""
+    with pytest.raises(ChaosError, match=r"x\.yaml:8: a second upgrade of what may be the same brokers"):
+        require_possible(
+            with_cluster(tmp_path, "{brokers: 3}", *upgrades("target: broker-1", second)),
+        )
+
+
+def test_an_upgrade_is_not_repeated(tmp_path: Path) -> None:
+    [twice] = upgrades("times: 2, every: 60s")
+    with pytest.raises(ChaosError, match=r"x\.yaml:7: an upgrade with `times`, of brokers that are upgraded"):
+        require_possible(with_cluster(tmp_path, "{brokers: 3}", twice))
+
+
+def test_brokers_may_be_upgraded_one_by_one(tmp_path: Path) -> None:
+    require_possible(
+        with_cluster(tmp_path, "{brokers: 3}", *upgrades("target: broker-1", "target: broker-2"))
+    )
