@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from holdfast.chaos.containers.cluster import ContainerCluster
 from holdfast.chaos.containers.node import State
 from holdfast.chaos.lab.brokers import broker_name, node_of
+from holdfast.chaos.lab.guarded import GuardedLab
 from holdfast.chaos.undo.actions import Action, Run
-from holdfast.chaos.undo.guard import Guard
-from holdfast.chaos.undo.journal import Journal
 from holdfast.local.progress import Progress
 
 
@@ -79,7 +74,7 @@ class ContainerBrokers:
         self.cluster.wait_ready(timeout)
 
 
-class ContainerLab:
+class ContainerLab(GuardedLab):
     """A cluster of containers to be broken. Use it in a ``with`` statement.
 
     Args:
@@ -93,32 +88,18 @@ class ContainerLab:
     """
 
     brokers: ContainerBrokers
-    journal: Journal
     network = disks = clocks = None
 
     def __init__(
         self, nodes: int, overrides: Mapping[str, str] | None = None, progress: Progress | None = None
     ) -> None:
         self._cluster = ContainerCluster(nodes, overrides=overrides, progress=progress)
-        self._stack = ExitStack()
+        super().__init__()
 
     @property
     def bootstrap_servers(self) -> str:
         """The value for ``bootstrap.servers``."""
         return self._cluster.bootstrap_servers
 
-    def __enter__(self) -> Self:
-        try:
-            folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-lab-")))
-            self.journal = Journal(folder / "faults.jsonl")
-            self._stack.enter_context(Guard(self.journal.path))
-            self.brokers = ContainerBrokers(self._stack.enter_context(self._cluster))
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
+    def _open(self, folder: Path) -> None:  # noqa: ARG002
+        self.brokers = ContainerBrokers(self._stack.enter_context(self._cluster))

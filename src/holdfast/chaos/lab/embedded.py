@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from holdfast.chaos.lab.brokers import EmbeddedBrokers
 from holdfast.chaos.lab.clocks import Clocks
 from holdfast.chaos.lab.disks import Disks
+from holdfast.chaos.lab.guarded import GuardedLab
 from holdfast.chaos.network.hosts import Hosts
 from holdfast.chaos.network.isolated import IsolatedNetwork
-from holdfast.chaos.undo.guard import Guard
-from holdfast.chaos.undo.journal import Journal
 from holdfast.local.cluster import EmbeddedCluster
 from holdfast.local.housing import Housing
 from holdfast.local.progress import Progress
@@ -79,7 +75,7 @@ class LabHousing(Housing):
         return self._clocks.environment(node.id) if self._clocks is not None else {}
 
 
-class EmbeddedLab:
+class EmbeddedLab(GuardedLab):
     """A cluster to be broken, with everything that undoes what is done to it. Use it in a ``with`` statement.
 
     Args:
@@ -97,7 +93,6 @@ class EmbeddedLab:
 
     cluster: EmbeddedCluster
     brokers: EmbeddedBrokers
-    journal: Journal
     network: IsolatedNetwork | None = None
     disks: Disks | None = None
     clocks: Clocks | None = None
@@ -105,31 +100,15 @@ class EmbeddedLab:
     def __init__(self, settings: LabSettings, progress: Progress | None = None) -> None:
         self.settings = settings
         self._progress = progress
-        self._stack = ExitStack()
+        super().__init__()
 
     @property
     def bootstrap_servers(self) -> str:
         """The value for ``bootstrap.servers``."""
         return self.cluster.bootstrap_servers
 
-    def __enter__(self) -> Self:
-        try:
-            self._open()
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
-
-    def _open(self) -> None:
+    def _open(self, folder: Path) -> None:
         wanted, nodes = self.settings, range(1, self.settings.brokers + 1)
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-lab-")))
-        self.journal = Journal(folder / "faults.jsonl")
-        self._stack.enter_context(Guard(self.journal.path))
         if wanted.isolated:
             network = IsolatedNetwork(Hosts(tuple(nodes), wanted.workers), wanted.seed)
             self.network = self._stack.enter_context(network)

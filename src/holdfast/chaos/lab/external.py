@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import NoReturn, Self
+from typing import NoReturn
 
 from holdfast.chaos.lab.brokers import broker_name
 from holdfast.chaos.lab.fair_game import require_fair_game
+from holdfast.chaos.lab.guarded import GuardedLab
 from holdfast.chaos.lab.leftovers import new_prefix, removal
 from holdfast.chaos.undo.actions import Action
-from holdfast.chaos.undo.guard import Guard
-from holdfast.chaos.undo.journal import Journal
 from holdfast.errors import FaultFailed
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.identity import identify
@@ -98,7 +94,7 @@ def _refuse(name: str) -> NoReturn:
     raise FaultFailed(f"{name} is a broker of a cluster of kind `external`: it is not ours to break")
 
 
-class ExternalLab:
+class ExternalLab(GuardedLab):
     """A run's part of a cluster of somebody else. Use it in a ``with`` statement.
 
     Args:
@@ -112,13 +108,12 @@ class ExternalLab:
     """
 
     brokers: ForeignBrokers
-    journal: Journal
     network = disks = clocks = None
 
     def __init__(self, servers: str, session_s: float) -> None:
         self._servers = servers
         self._session_s = session_s
-        self._stack = ExitStack()
+        super().__init__()
         self.prefix = new_prefix()
 
     @property
@@ -126,24 +121,8 @@ class ExternalLab:
         """The value for ``bootstrap.servers``."""
         return self._servers
 
-    def __enter__(self) -> Self:
-        try:
-            self._open()
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
-
-    def _open(self) -> None:
+    def _open(self, folder: Path) -> None:  # noqa: ARG002
         cluster = require_fair_game(self._servers)
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-lab-")))
-        self.journal = Journal(folder / "faults.jsonl")
-        self._stack.enter_context(Guard(self.journal.path))
         # Before the first topic: whoever ends us now, the guard deletes them.
         undo = removal(self._servers, self.prefix, self._session_s + _MARGIN_S)
         made = self.journal.begin(f"topics and groups {self.prefix}*", undo)
