@@ -14,6 +14,18 @@ LOAD = "rate: 1000, keys: 500, partitions: 4, workers: 2"
 STEADY = "{fresh_within: 3s, for: 2s, reached_within: 90s}"
 
 
+EXPERIMENT = """
+name: one
+description: For tests.
+workload: {kind: sequence}
+time_limit: 60s
+faults:
+  - {at: 5s, fault: worker.kill, target: any, for: 5s}
+invariants: [exactly-once]
+"""
+"""One that can be read, for tests in which nothing is broken."""
+
+
 class Silent:
     """Listens to nothing."""
 

@@ -1,4 +1,4 @@
-"""Whether a broker has left the cluster since a client was made.
+"""Whether a broker has left the cluster lately.
 
 A broker that is suspended, or cut off, closes no connection: a client waits for its answers for as long as
 it has patience. The others know better. The controller fences a broker that sends it no heartbeats, and from

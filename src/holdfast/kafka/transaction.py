@@ -171,7 +171,7 @@ class TransactionalWriter(ClientWriter):
         return super()._connect()
 
     def _who_left(self) -> str:
-        """Which broker has left the cluster since the client was made; asked when something takes long."""
+        """Which broker has left the cluster lately; asked when something takes long."""
         return "" if self._departures is None else self._departures.look()
 
     def _forget(self) -> None:

@@ -14,16 +14,7 @@ from typer.testing import CliRunner
 from holdfast.cli import chaos_run
 from holdfast.cli.main import build_app
 from holdfast.errors import BrokersUnreachable, FaultFailed, HoldfastError, NotFairGame
-
-TEXT = """
-name: one
-description: For tests.
-workload: {kind: sequence}
-time_limit: 60s
-faults:
-  - {at: 5s, fault: worker.kill, target: any, for: 5s}
-invariants: [exactly-once]
-"""
+from tests.support.experiments import EXPERIMENT
 
 Runs = Callable[..., None]
 
@@ -48,7 +39,7 @@ def comes(monkeypatch: pytest.MonkeyPatch) -> Runs:
     return says
 
 
-def code(folder: Path, *options: str, text: str = TEXT) -> tuple[int, str]:
+def code(folder: Path, *options: str, text: str = EXPERIMENT) -> tuple[int, str]:
     """Run the experiment; the exit code and what was said."""
     file = folder / "one.yaml"
     file.write_text(text)
@@ -130,7 +121,7 @@ def test_an_interrupt_that_comes_through_is_told_with_what_it_left(tmp_path: Pat
 def test_a_mistake_of_the_user_is_no_verdict(tmp_path: Path, comes: Runs) -> None:
     comes(NotFairGame("it is not marked"))
     assert code(tmp_path)[0] == 2
-    found, said = code(tmp_path, text=TEXT.replace("worker.kill", "worker.kil"))
+    found, said = code(tmp_path, text=EXPERIMENT.replace("worker.kill", "worker.kil"))
     assert found == 2
     assert "worker.kil" in said
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Self
 
+from holdfast.chaos.run.background import Background
 from holdfast.chaos.run.parts import NOBODY, Holders
 from holdfast.chaos.run.result import Span
 from holdfast.runtime.supervisor import WorkerView
@@ -41,7 +39,7 @@ class BreakerStates:
         return tuple(span for span in self._states.as_spans(zero) if span.state != NOBODY)
 
 
-class BreakerWatch:
+class BreakerWatch(Background):
     """Looks at the breakers of workers again and again, on a thread of its own. Used in a ``with`` statement.
 
     Args:
@@ -51,24 +49,13 @@ class BreakerWatch:
     def __init__(self, views: Callable[[], Mapping[str, WorkerView]]) -> None:
         self._views = views
         self._states = BreakerStates()
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="breakers", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end.set()
-        self._thread.join()
+        super().__init__("breakers")
 
     def as_spans(self, zero: float) -> tuple[Span, ...]:
         """The states, in seconds since `zero` on the monotonic clock; none if no worker has a breaker."""
         return self._states.as_spans(zero)
 
-    def _look(self) -> None:
+    def _work(self) -> None:
         is_last = False
         while not is_last:
             # The last look is at the end: what has just changed is not missed.

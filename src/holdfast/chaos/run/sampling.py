@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from types import TracebackType
-from typing import Self
 
 from holdfast.chaos.clients.output_watch import OutputWatch
+from holdfast.chaos.run.background import Background
 from holdfast.chaos.run.parts import Observation
 from holdfast.chaos.run.result import Sample
 from holdfast.chaos.workloads.base import Offering
@@ -15,7 +13,7 @@ from holdfast.chaos.workloads.base import Offering
 SAMPLE_S = 0.25
 
 
-class Sampler:
+class Sampler(Background):
     """Samples of load and output, from a thread of its own, on the monotonic clock until `samples` is asked.
 
     Args:
@@ -29,18 +27,7 @@ class Sampler:
         self._watch = watch
         self._parts = parts
         self._taken: list[Sample] = []
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._sample, name="sampler", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end.set()
-        self._thread.join()
+        super().__init__("sampler")
 
     def samples(self, zero: float) -> tuple[Sample, ...]:
         """All samples, their times in seconds since `zero`."""
@@ -57,7 +44,7 @@ class Sampler:
             for one in self._taken
         )
 
-    def _sample(self) -> None:
+    def _work(self) -> None:
         before, published = time.monotonic(), self._load.published
         while not self._end.wait(SAMPLE_S):
             now, offered = time.monotonic(), self._load.published

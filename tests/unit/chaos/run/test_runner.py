@@ -18,24 +18,14 @@ from holdfast.chaos.run.result import InvariantResult, RunResult
 from holdfast.chaos.run.runner import Runner
 from holdfast.chaos.run.settings import RunSettings
 from holdfast.errors import BrokersUnreachable, FaultFailed, HoldfastError
-from tests.support.experiments import Silent
-
-TEXT = """
-name: one
-description: For tests.
-workload: {kind: sequence}
-time_limit: 60s
-faults:
-  - {at: 5s, fault: worker.kill, target: any, for: 5s}
-invariants: [exactly-once]
-"""
+from tests.support.experiments import EXPERIMENT, Silent
 
 
 @pytest.fixture
 def experiment(tmp_path: Path) -> Experiment:
     """Some experiment."""
     file = tmp_path / "one.yaml"
-    file.write_text(TEXT)
+    file.write_text(EXPERIMENT)
     return load(file)
 
 
