@@ -402,6 +402,8 @@ def is_taken(port: int) -> bool:
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
     except ConnectionRefusedError:
         return False
+    except ConnectionResetError:
+        pass  # taken, and given up before we were told: there is nobody behind that door
     return True
 
 

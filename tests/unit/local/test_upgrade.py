@@ -98,7 +98,7 @@ def test_a_lab_has_both_releases_before_its_brokers_are_started(monkeypatch: pyt
     def guard(_journal: Path) -> Iterator[SimpleNamespace]:
         yield SimpleNamespace()
 
-    monkeypatch.setattr("holdfast.chaos.lab.embedded.Guard", guard)
+    monkeypatch.setattr("holdfast.chaos.lab.guarded.Guard", guard)
     monkeypatch.setattr(EmbeddedCluster, "start", lambda _: started.append("brokers"))
     with (
         pytest.raises(EmbeddedClusterError, match="cannot download it"),
