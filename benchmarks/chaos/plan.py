@@ -40,8 +40,8 @@ WORKLOADS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "kind": "application",
             "topology": str(ROOT / "topology.yaml"),
             "workers": 1,
-            # An order makes some ten events.
-            "rate": 150,
+            # An order makes some twelve records: 2,000 of them a second.
+            "rate": 165,
             "arguments": {"orders": {"count": 60_000, "skus": 300}},
             "checks": CHECKS,
         },

@@ -30,7 +30,7 @@ from holdfast.runtime.status import StatusPipe, WorkerStatus
 MOST_STEPS = 4
 """Steps of a transaction: Jepsen's number."""
 
-MOST_RECORDS = 16
+MOST_RECORDS = 40
 """Records that one step sends: Jepsen sends one. More of them are what makes load of it."""
 
 ABORT_SHARE = 0.05
