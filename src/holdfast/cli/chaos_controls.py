@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from holdfast.chaos.controls.cases import RIGHT, WRONG, Case
 from holdfast.chaos.controls.gauntlet import Gauntlet, Outcome
+from holdfast.chaos.controls.short import short_runs
 from holdfast.chaos.run.possible import require_possible
 from holdfast.cli.chaos import chaos
 from holdfast.cli.chaos_run import RUNS
@@ -28,6 +29,7 @@ _COLUMNS = (
     Column("verdict", name=True),
     Column("found"),
     Column("events", right=True, drop=2),
+    Column("of unknown fate", right=True, drop=3),
     Column("seconds", right=True, drop=1),
 )
 
@@ -35,20 +37,29 @@ _COLUMNS = (
 def controls(
     names: list[str] = typer.Argument(None, metavar="[NAME...]", help="Which ones; all unless given."),
     seed: int = typer.Option(0, "--seed", metavar="N", min=0, help="Which of their runs."),
+    short: int = typer.Option(
+        0,
+        "--short",
+        metavar="N",
+        min=0,
+        help="Instead: N short runs of what is right, with seeds of their own.",
+    ),
     folder: Path = typer.Option(RUNS, "--folder", metavar="FOLDER", help="Where the runs are kept."),
 ) -> None:
     """Run the catalogue of loops that make one mistake each, and of engines that make none.
 
     Exit code 0 if each mistake was caught by its rule and nothing else was blamed, 1 if not.
     """
-    cases = _chosen(names or [])
-    require_possible(cases[0].experiment())
+    if short and names:
+        raise ChaosError("--short runs what is right, one after the other; leave the names out")
+    cases = list(short_runs(seed, short)) if short else [(seed, case) for case in _chosen(names or [])]
+    require_possible(cases[0][1].experiment())
     place = folder / f"controls-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-seed-{seed}"
     outcomes = []
     with ClusterProgress() as progress, Gauntlet(place, progress) as gauntlet:
-        for case in cases:
+        for number, case in cases:
             err.print(escape(case.name), style="bold", highlight=False)
-            outcomes.append(gauntlet.run(case, seed))
+            outcomes.append(gauntlet.run(case, number))
             err.print(escape(_line(outcomes[-1])), highlight=False)
     print_table(fitting_table(out, _COLUMNS, [_cells(outcome) for outcome in outcomes]))
     raise typer.Exit(0 if all(outcome.is_as_due for outcome in outcomes) else 1)
@@ -78,6 +89,7 @@ def _cells(outcome: Outcome) -> tuple[str, ...]:
         outcome.validity if outcome.is_as_due else f"[red]{outcome.validity}[/]",
         escape(_found(outcome)),
         f"{outcome.published:,}",
+        f"{outcome.unknown:,}",
         f"{outcome.seconds:.0f}",
     )
 

@@ -95,6 +95,7 @@ def test_a_client_that_is_killed_leaves_an_operation_of_unknown_outcome(tmp_path
     assert table(history, "SELECT value FROM steps JOIN operations USING (op) WHERE outcome = 'unknown'") == [
         (2,)
     ]
+    assert history.unknown_sends == 1
 
 
 @pytest.mark.parametrize("torn", [b'{"e":"ok","op":1,"ti', b'{"e":"ok","op":1,"time":5,"steps":[]}'])

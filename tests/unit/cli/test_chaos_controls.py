@@ -25,3 +25,8 @@ def test_all_are_run_unless_some_are_named() -> None:
 def test_a_name_that_nobody_has_is_a_mistake_with_the_nearest_one() -> None:
     with pytest.raises(ChaosError, match='there is no control "no-rewnd"; did you mean "no-rewind"'):
         _chosen(["no-rewnd"])
+
+
+def test_short_runs_have_no_names() -> None:
+    done = CliRunner().invoke(build_app(), ["chaos", "controls", "no-rewind", "--short", "3"])
+    assert isinstance(done.exception, ChaosError) or "leave the names out" in done.output

@@ -90,7 +90,6 @@ class Load:
     Attributes:
         published: events that the client took.
         acknowledged: those that all in-sync replicas have.
-        unknown: those whose fate is not known.
         has_ended: whether there is nothing more to publish.
     """
 
@@ -112,7 +111,7 @@ class Load:
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
         self._error: BaseException | None = None
-        self.published = self.acknowledged = self.unknown = 0
+        self.published = self.acknowledged = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -202,7 +201,6 @@ class Load:
             operation.ok([send(log, outgoing.value, key=outgoing.key, offset=message.offset())])
             return
         # What the client gave up may have been written all the same: only the log can tell.
-        self.unknown += 1
         operation.unknown(error.str())
         if error.fatal():
             give_up()

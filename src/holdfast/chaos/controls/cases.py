@@ -6,7 +6,7 @@ What is right runs in the same experiments, where nothing may be found.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from holdfast.chaos.experiment.invariants import WITHOUT_TRANSACTIONS
 from holdfast.declaration.source import Parsed, Source
 
 HOLDFAST = "holdfast"
+
+RAW = "raw"
+"""The workload whose clients work by themselves: no engine does."""
 
 ABORTS = 0.05
 LOST_ANSWERS = 0.05
@@ -32,49 +35,61 @@ BROKERS: Mapping[str, Any] = {
 }
 """All cases are run on the same brokers, one after the other."""
 
-CRASHES = "crashes"
+
+@dataclass(frozen=True)
+class Situation:
+    """The faults of a run.
+
+    Attributes:
+        name: what they are called.
+        limit: how long the run's load lasts, as an experiment says it.
+        fault: what happens, as an experiment says it.
+    """
+
+    name: str
+    limit: str
+    fault: Mapping[str, Any] = field(hash=False)
+
+
+CRASHES = Situation(
+    "crashes", "28s", {"at": "3s", "fault": "worker.crash", "target": "all", "times": 6, "every": "4s"}
+)
 """All workers at once, in the midst of their units, and at once started again."""
 
-AWAY = "away"
+AWAY = Situation(
+    "away",
+    "34s",
+    {"at": "3s", "fault": "worker.kill", "target": "worker-0", "for": "6s", "times": 3, "every": "10s"},
+)
 """One worker is gone for so long that others have its shards, and comes back; again and again."""
 
-FROZEN = "frozen"
+FROZEN = Situation(
+    "frozen",
+    "34s",
+    {"at": "3s", "fault": "worker.freeze", "target": "any", "for": "8s", "times": 3, "every": "10s"},
+)
 """One worker stands still until others have its shards, and goes on with the transaction that it had open."""
 
-FROZEN_LONG = "frozen-long"
+FROZEN_LONG = Situation(
+    "frozen-long", "30s", {"at": "3s", "fault": "worker.freeze", "target": "worker-0", "for": "15s"}
+)
 """The same, for so long that the brokers have ended its transaction meanwhile."""
 
-LEADER = "leader"
+LEADER = Situation("leader", "24s", {"at": "3s", "fault": "broker.kill", "target": "leader", "for": "5s"})
 """The broker that leads the first input partition is killed, and comes back."""
 
 IN_BATCHES = (AWAY, FROZEN)
 """Where mistakes are looked for in the loop that gathers batches."""
 
-_FAULTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    CRASHES: ("28s", {"at": "3s", "fault": "worker.crash", "target": "all", "times": 6, "every": "4s"}),
-    AWAY: (
-        "34s",
-        {"at": "3s", "fault": "worker.kill", "target": "worker-0", "for": "6s", "times": 3, "every": "10s"},
-    ),
-    FROZEN: (
-        "34s",
-        {"at": "3s", "fault": "worker.freeze", "target": "any", "for": "8s", "times": 3, "every": "10s"},
-    ),
-    FROZEN_LONG: (
-        "30s",
-        {"at": "3s", "fault": "worker.freeze", "target": "worker-0", "for": "15s"},
-    ),
-    LEADER: ("24s", {"at": "3s", "fault": "broker.kill", "target": "leader", "for": "5s"}),
-}
-"""Time limit and faults of each situation."""
-
 _INVARIANTS: Mapping[str, tuple[str, ...]] = {
     "sequence": ("exactly-once", "state-fold"),
     "bank": ("exactly-once", "state-fold", "conservation"),
+    RAW: ("no-lost-writes", "no-duplicates", "consistent-offsets", "no-aborted-reads", "no-cycles"),
 }
-_LOADS: Mapping[str, Mapping[str, int]] = {
+_LOADS: Mapping[str, Mapping[str, Any]] = {
     "sequence": {"rate": 600, "keys": 60},
     "bank": {"rate": 300, "keys": 60},
+    RAW: {"rate": 600},
 }
 
 
@@ -90,24 +105,29 @@ class Case:
         rule: the rule that must find something; None if nothing may be found.
         control: what is done on purpose.
         rate: events in a second; None for what the workload has.
+        is_short: whether it is one of many, which its seed chooses.
     """
 
     name: str
     engine: str
     workload: str
-    situation: str
+    situation: Situation
     rule: str | None
     control: Control = Control()  # noqa: RUF009 # frozen
     rate: int | None = None
+    is_short: bool = False
+
+    def command(self, seed: int) -> str:
+        """What repeats it."""
+        return f"holdfast chaos controls {'--short 1' if self.is_short else self.name} --seed {seed}"
 
     @property
     def faults(self) -> str:
         """The kind of its faults."""
-        return str(_FAULTS[self.situation][1]["fault"])
+        return str(self.situation.fault["fault"])
 
     def experiment(self) -> Experiment:
         """It as an experiment."""
-        limit, fault = _FAULTS[self.situation]
         invariants = list(_INVARIANTS[self.workload])
         if self.engine not in WITHOUT_TRANSACTIONS:
             invariants.append("transactions-finished")
@@ -117,16 +137,16 @@ class Case:
             "cluster": {**BROKERS},
             "workload": {
                 "kind": self.workload,
-                "engine": self.engine,
                 "partitions": 6,
                 "workers": 3,
                 **_LOADS[self.workload],
+                **({"engine": self.engine} if self.workload != RAW else {}),
                 **({"rate": self.rate} if self.rate is not None else {}),
             },
             "steady_state": {"fresh_within": "5s", "for": "1s", "reached_within": "60s"},
-            "time_limit": limit,
+            "time_limit": self.situation.limit,
             "drain": "30s",
-            "faults": [dict(fault)],
+            "faults": [dict(self.situation.fault)],
             "invariants": invariants,
         }
         return build(Parsed(declared, Source(Path(f"{self.name}.yaml")), ()))
@@ -135,7 +155,7 @@ class Case:
 def _wrong(
     mistake: Mistake,
     rule: str,
-    situation: str = CRASHES,
+    situation: Situation = CRASHES,
     workload: str = "sequence",
     *,
     aborts: float = 0.0,
@@ -174,8 +194,8 @@ WRONG: Sequence[Case] = (
 """Every one of them must be caught."""
 
 
-def _right(engine: str, workload: str, situation: str, control: Control = Control()) -> Case:  # noqa: B008 # frozen
-    return Case(f"{engine}-{workload}-{situation}", engine, workload, situation, None, control)
+def _right(engine: str, workload: str, situation: Situation, control: Control = Control()) -> Case:  # noqa: B008 # frozen
+    return Case(f"{engine}-{workload}-{situation.name}", engine, workload, situation, None, control)
 
 
 def _rights() -> tuple[Case, ...]:
@@ -186,7 +206,7 @@ def _rights() -> tuple[Case, ...]:
     return (
         *(_right(CLIENT, workload, situation, injected) for workload, situation in pairs),
         *(
-            replace(_right(CLIENT, "sequence", it, batches), name=f"batches-sequence-{it}")
+            replace(_right(CLIENT, "sequence", it, batches), name=f"batches-sequence-{it.name}")
             for it in IN_BATCHES
         ),
         *(_right(HOLDFAST, workload, situation) for workload, situation in pairs),

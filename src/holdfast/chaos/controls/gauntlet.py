@@ -30,6 +30,7 @@ class Outcome:
         found: how many cases of each rule were found.
         trouble: what went wrong in the run itself.
         published: events that were offered.
+        unknown: records of which their senders do not know whether they were written.
         seconds: how long it took, from the first topic to the verdict.
     """
 
@@ -38,6 +39,7 @@ class Outcome:
     found: Mapping[str, int]
     trouble: tuple[str, ...]
     published: int
+    unknown: int
     seconds: float
 
     @property
@@ -57,8 +59,8 @@ class Outcome:
             if problem.validity == "invalid"
         }
         errors = tuple(f"{fault.kind}: {fault.error}" for fault in result.faults if fault.error)
-        published = result.counts.get("published", 0)
-        return cls(case, result.validity, found, (*result.trouble, *errors), published, seconds)
+        published, unknown = (result.counts.get(name, 0) for name in ("published", "unknown"))
+        return cls(case, result.validity, found, (*result.trouble, *errors), published, unknown, seconds)
 
 
 class Gauntlet:
@@ -97,7 +99,7 @@ class Gauntlet:
         settings = RunSettings(
             seed=seed,
             folder=folder,
-            command=f"holdfast chaos controls {case.name} --seed {seed}",
+            command=case.command(seed),
             prefix=f"r{self._runs}-",
             control=case.control,
         )

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from holdfast.chaos.history.database import Database, quoted
+from holdfast.chaos.history.database import Bounds, Database, quoted
 from holdfast.chaos.history.tables import COLUMNS, VIEWS
 from holdfast.errors import HistoryError
 
@@ -43,6 +43,20 @@ class History:
     def operations(self) -> int:
         """How many operations it holds."""
         return int(self.manifest["rows"]["operations"])
+
+    @cached_property
+    def unknown_sends(self) -> int:
+        """Records of which their senders do not know whether they were written.
+
+        Raises:
+            HistoryError: it cannot be read.
+        """
+        with Database(Bounds()) as database:
+            self.attach(database)
+            return database.number(
+                "SELECT count(*) FROM steps JOIN operations USING (op) "
+                "WHERE kind = 'send' AND outcome = 'unknown'"
+            )
 
     def attach(self, database: Database) -> None:
         """Makes the history's tables readable in a database, under their names.

@@ -93,11 +93,7 @@ class Course:
             self.scene.trouble.append(f"{text}; let its producers yield more (`workload.arguments`)")
         if self.scene.experiment.mix is not None and self.broken.held:
             self.counts["faults left out, as another had their target"] = len(self.broken.held)
-        self.counts |= {
-            "published": load.published,
-            "acknowledged": load.acknowledged,
-            "unknown": load.unknown,
-        }
+        self.counts |= {"published": load.published, "acknowledged": load.acknowledged}
 
     def _note_failed_workers(self) -> None:
         """A worker that gave up, or a shard that stopped, is told even where nothing is lost."""

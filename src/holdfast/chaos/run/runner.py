@@ -126,6 +126,7 @@ def _judged(course: Course) -> tuple[InvariantResult, ...]:
         scene.settings.folder / HISTORY,
         about={"experiment": scene.experiment.name, "seed": scene.settings.seed},
     )
+    course.counts["unknown"] = history.unknown_sends
     evidence = Evidence(
         scene.experiment,
         history,

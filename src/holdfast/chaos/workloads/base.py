@@ -31,11 +31,6 @@ class Offering(Protocol):
         ...
 
     @property
-    def unknown(self) -> int:
-        """Events whose fate is not known."""
-        ...
-
-    @property
     def has_ended(self) -> bool:
         """Whether there is nothing more to offer."""
         ...

@@ -146,7 +146,6 @@ class ClientsWork:
         workers: the clients.
     """
 
-    unknown = 0
     has_ended = False
 
     def __init__(self, workers: Workers) -> None:

@@ -11,6 +11,7 @@ from holdfast.chaos.clients.loop.broken import BROKEN
 from holdfast.chaos.clients.loop.mistakes import Mistake
 from holdfast.chaos.controls.cases import RIGHT, WRONG, Case
 from holdfast.chaos.controls.gauntlet import Outcome
+from holdfast.chaos.controls.short import short_runs
 from holdfast.chaos.run.labs import lab_settings
 from holdfast.chaos.run.possible import require_possible
 from holdfast.chaos.run.result import FaultSpan, FoundProblem, InvariantResult, RunResult
@@ -65,7 +66,21 @@ def test_whatever_a_mistake_is_looked_for_in_is_run_with_what_is_right() -> None
     assert all(case.control.mistake is None and case.rule is None for case in RIGHT)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_short_runs_are_every_pair_of_who_is_right_and_a_situation_and_their_seeds_repeat_them() -> None:
+    runs = dict(short_runs(0, 36))
+    assert (
+        len({(case.engine, case.workload, case.control, case.situation.name) for case in runs.values()}) == 36
+    )
+    assert all(case.rule is None and case.control.mistake is None for case in runs.values())
+    assert dict(short_runs(17, 1)) == {17: runs[17]}
+    assert runs[17].command(17) == "holdfast chaos controls --short 1 --seed 17"
+    assert dict(short_runs(36, 1))[36].situation == runs[0].situation
+
+
+SHORT = tuple(case for _, case in short_runs(0, 36))
+
+
+@pytest.mark.parametrize("case", [*CASES, *SHORT], ids=lambda case: case.name)
 def test_each_case_is_an_experiment_that_can_be_run_on_the_same_brokers(case: Case) -> None:
     experiment = case.experiment()
     require_possible(experiment)
