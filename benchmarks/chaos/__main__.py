@@ -10,6 +10,8 @@ goes on where it was.
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,10 +49,19 @@ def _run(home: Path, kinds: list[Kind], seeds: int) -> None:
     for seed, kind in itertools.product(range(1, seeds + 1), kinds):
         if folder_of(home, kind, seed) is not None:
             continue
-        path = kind.write(home)
-        command = [sys.executable, "-m", "holdfast", "chaos", "run", path.name, "--seed", str(seed)]
-        with (home / f"{kind.name}-{seed}.log").open("w") as log:
-            done = subprocess.run(command, cwd=home, stdout=log, stderr=subprocess.STDOUT, check=False)
+        of_run = f"{kind.name}-{seed}"
+        shutil.rmtree(home / of_run, ignore_errors=True)
+        with kind.systems(home / of_run) as (said, environment), (home / f"{of_run}.log").open("w") as log:
+            path = kind.write(home, said)
+            command = [sys.executable, "-m", "holdfast", "chaos", "run", path.name, "--seed", str(seed)]
+            done = subprocess.run(
+                command,
+                cwd=home,
+                env={**os.environ, **environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
         console.print(f"{kind.name}, seed {seed}: exit code {done.returncode}")
 
 

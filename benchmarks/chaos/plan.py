@@ -1,12 +1,19 @@
-"""Which runs a series has: the ready experiment `every-fault` with each workload and engine."""
+"""Which runs a series has: the ready experiment `every-fault` with each workload and engine.
+
+`downstream` is order to cash with a payment gateway, PostgreSQL and Redis, where faults hit these.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.support.shop import shop
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / "chaos" / "every-fault.yaml"
@@ -47,8 +54,30 @@ WORKLOADS: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         ["application-checks", "no-duplicates", "consistent-offsets", "per-key-order", *OF_LOG],
     ),
+    "downstream": (
+        {
+            "kind": "application",
+            "output": "order-outcomes",
+            "workers": 1,
+            "rate": 60,
+            "arguments": {"orders": {"count": 60_000, "skus": 300}},
+        },
+        ["application-checks", "no-duplicates", "consistent-offsets", "per-key-order", *OF_LOG],
+    ),
 }
 """What is asked of each workload, and what has to hold."""
+
+OF_APPLICATIONS = ("application", "downstream")
+
+OF_SINKS = [
+    {"fault": "sink.down", "target": "all"},
+    *({"fault": "sink.down", "target": f"sink {name}"} for name in ("gateway", "history", "counters")),
+    *({"fault": "sink.slow", "target": f"sink {name}", "delay": "3s"} for name in ("gateway", "history")),
+    {"fault": "sink.wrong", "target": "sink gateway", "share": 0.5},
+    {"fault": "worker.crash", "target": "all"},
+    {"fault": "broker.kill", "target": "leader"},
+]
+"""The faults of `downstream`: those of its systems, and what may come in the midst of their calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +102,43 @@ class Kind:
             case "raw":
                 # Its clients assign partitions to themselves.
                 return bool(fault.get("target") != "group coordinator")
-            case "application":
+            case "application" | "downstream":
                 return bool(fault["fault"] != "worker.scale")
             case _:
                 return True
 
-    def write(self, folder: Path) -> Path:
-        """Write the experiment's file."""
+    @contextmanager
+    def systems(self, home: Path) -> Iterator[tuple[Mapping[str, Any], Mapping[str, str]]]:
+        """Run what one run needs beside brokers, from nothing, while the block lasts.
+
+        Args:
+            home: a folder to make, of this run.
+
+        Yields:
+            What its workload has to say of it, and variables for its environment.
+        """
+        if self.workload != "downstream":
+            yield {}, {}
+            return
+        with shop(home) as made:
+            yield {"topology": str(made.topology)}, made.environment
+
+    def write(self, folder: Path, systems: Mapping[str, Any]) -> Path:
+        """Write the experiment's file.
+
+        Args:
+            folder: where to.
+            systems: what `systems` said.
+        """
         declared = yaml.safe_load(BASE.read_text(encoding="utf-8"))
         workload, invariants = WORKLOADS[self.workload]
+        workload = {**workload, **systems}
         if self.engine != "holdfast":
             workload = {**workload, "engine": self.engine}
         mix = declared["random"]
-        mix["choose"] = [one for one in mix["choose"] if self._can_have(one)]
-        if self.workload == "application":
+        choose = OF_SINKS if self.workload == "downstream" else mix["choose"]
+        mix["choose"] = [one for one in choose if self._can_have(one)]
+        if self.workload in OF_APPLICATIONS:
             # The way through all of it is nine transactions long. Two cores give no more at this rate:
             # in good times an order takes them 3 to 9 s.
             declared["steady_state"] = {"fresh_within": "10s", "for": "5s", "reached_within": "120s"}

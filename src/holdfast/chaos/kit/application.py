@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from holdfast.chaos.gates.gates import Gates
 from holdfast.chaos.lab.base import Lab
 from holdfast.chaos.lab.workers import Workers
 from holdfast.chaos.workloads.application_parts import (
@@ -17,6 +18,7 @@ from holdfast.chaos.workloads.application_parts import (
     shards_of,
     specs_of,
 )
+from holdfast.chaos.workloads.gated import gated_specs, gated_topology
 from holdfast.chaos.workloads.groups import GroupPlan
 from holdfast.checks import run_checks
 from holdfast.errors import ChaosError
@@ -26,6 +28,7 @@ from holdfast.kafka.producer import Producer
 from holdfast.kafka.provision import provision
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.topic_reader import ClusterTopicReader
+from holdfast.runtime.supervisor import WorkerSpec
 from holdfast.schema import Event
 from holdfast.topology import ResolvedTopology
 
@@ -53,6 +56,7 @@ class ApplicationUnderTest:
         self.topology = self.resolved.topology
         self._workers: Workers | None = None
         self._groups: tuple[GroupPlan, ...] = ()
+        self._gates: Gates | None = None
         provision(TopicAdmin(lab.bootstrap_servers), self.topology)
 
     @property
@@ -81,17 +85,31 @@ class ApplicationUnderTest:
         """Its groups, while it has workers."""
         return self._groups
 
+    @property
+    def gates(self) -> Gates | None:
+        """What stands before its sinks; None if nothing does."""
+        return self._gates
+
     @contextmanager
-    def running(self, workers: int = 2) -> Iterator[Workers]:
+    def running(self, workers: int = 2, *, gates: Sequence[str] = ()) -> Iterator[Workers]:
         """Run so many workers of each processor while the block lasts; they own all shards when it begins.
 
         There are as many candidates if the application has leader tasks, and one of them leads.
 
+        Args:
+            workers: how many there are of each processor.
+            gates: the sinks that faults will be aimed at: workers reach them through a gate.
+
         Raises:
+            ChaosError: a sink can have no gate, or its address is not known.
             FaultFailed: they do not own all shards in time.
+            TopologyError: there is no such sink.
         """
-        specs = specs_of(self.topology, self._lab.bootstrap_servers, self._home, workers)
-        with Workers(specs, shards_of(self.topology)) as made:
+        with ExitStack() as stack:
+            if gates:
+                self._gates = stack.enter_context(Gates(self.topology, gates))
+            specs = self._specs(workers)
+            made = stack.enter_context(Workers(specs, shards_of(self.topology)))
             self._workers, self._groups = made, groups_of(self.topology, workers)
             try:
                 for name in made.names:
@@ -100,6 +118,14 @@ class ApplicationUnderTest:
                 yield made
             finally:
                 self._workers, self._groups = None, ()
+                self._gates = None
+
+    def _specs(self, workers: int) -> Mapping[str, WorkerSpec]:
+        declared, servers = self.topology, self._lab.bootstrap_servers
+        if self._gates is None:
+            return specs_of(declared, servers, self._home, workers)
+        led = gated_topology(declared, self._gates, self._home / "topology.yaml")
+        return gated_specs(specs_of(led, servers, self._home, workers), declared, self._gates)
 
     def publish(self, *events: Event) -> None:
         """Publish events to the topics that declare them, and wait for their acknowledgement.

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from holdfast.chaos.experiment import KINDS, Experiment, explain, load, schedule
+from holdfast.chaos.experiment import KINDS, Experiment, Group, explain, load, schedule
 from holdfast.chaos.kit.application import ApplicationUnderTest
 from holdfast.chaos.lab.base import Lab
 from holdfast.chaos.lab.workers import Workers
@@ -90,10 +90,16 @@ class Chaos:
             ExperimentErrors: there is no such fault or role.
             FaultFailed: it did not happen, or could not be undone.
         """
-        [planned] = schedule(self._loaded(self._one(kind, target, parameters)), 0)
         lab, application = self._lab(), self._application()
+        [planned] = schedule(self._loaded(self._one(application, kind, target, parameters)), 0)
+        gates = application.gates if application is not None else None
+        if planned.kind.group is Group.SINK and gates is None:
+            raise FaultFailed(
+                f"{kind} needs a gate before the sink, which is there when the workers start: "
+                "`with topology.running(gates=[...])`"
+            )
         with self._surroundings(lab, application) as surroundings:
-            maker = FaultMaker(lab, surroundings.workers, Whom(surroundings))
+            maker = FaultMaker(lab, surroundings.workers, Whom(surroundings), gates)
             plan, now = [planned], time.monotonic()
             with Nemesis(plan, maker, lab.journal, now, until_stopped=True) as nemesis:
                 done = _await_begin(nemesis, ROLL_S if planned.kind.open_end else BEGIN_S)
@@ -101,7 +107,13 @@ class Chaos:
         if done.error:
             raise FaultFailed(done.error)
 
-    def _one(self, kind: str, target: str | None, parameters: Mapping[str, object]) -> dict[str, Any]:
+    def _one(
+        self,
+        application: ApplicationUnderTest | None,
+        kind: str,
+        target: str | None,
+        parameters: Mapping[str, object],
+    ) -> dict[str, Any]:
         known = KINDS.get(kind)
         fault: dict[str, Any] = {"at": "0s", "fault": kind, **parameters}
         if target is not None:
@@ -110,12 +122,15 @@ class Chaos:
             # It ends with the block; this is only what the file has to say.
             fault["for"] = _LONGEST
         cluster = dict([known.setting]) if known is not None and known.setting is not None else {}
+        workload: dict[str, Any] = {"kind": "sequence", "workers": 64, "partitions": 9_999}
+        if application is not None:
+            workload = {"kind": "application", "topology": str(application.topology.source.path.resolve())}
         return {
             "cluster": cluster,
-            "workload": {"kind": "sequence", "workers": 64, "partitions": 9_999},
+            "workload": workload,
             "time_limit": "2h",
             "faults": [fault],
-            "invariants": ["exactly-once"],
+            "invariants": ["no-lost-writes"],
         }
 
     def _loaded(self, content: Mapping[str, Any]) -> Experiment:

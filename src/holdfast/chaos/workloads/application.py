@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from holdfast.chaos.clients.load import Load
 from holdfast.chaos.gates.gates import Gates
@@ -25,18 +21,17 @@ from holdfast.chaos.workloads.application_parts import (
     slots_of,
     specs_of,
 )
+from holdfast.chaos.workloads.gated import gated_specs, gated_topology
 from holdfast.chaos.workloads.groups import GroupPlan, TopicSize
 from holdfast.chaos.workloads.last_reader import LastReader
 from holdfast.checks import CheckResult, run_checks
-from holdfast.declaration.source import content_of, parse
-from holdfast.errors import TopologyErrors
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.provision import provision
 from holdfast.kafka.scan import LogScanner
 from holdfast.kafka.topic_reader import ClusterTopicReader
 from holdfast.runtime.sources import Arguments
 from holdfast.runtime.supervisor import WorkerSpec
-from holdfast.topology import ResolvedTopology, Topology, load
+from holdfast.topology import ResolvedTopology
 from holdfast.topology.model import LEADER
 
 
@@ -78,7 +73,9 @@ class ApplicationWorkload:
         self._arguments = arguments or {}
         self._checks = {name: resolved.checks[name] for name in checks} if checks else resolved.checks
         self._gates = gates
-        self._running = topology if gates is None else self._led_to(gates)
+        self._running = (
+            topology if gates is None else gated_topology(topology, gates, folder / "topology.yaml")
+        )
         self._first = first_of(topology)
         watched = output or last_output(topology)
         assert watched is not None, "the experiment was checked: there is an output"
@@ -89,20 +86,6 @@ class ApplicationWorkload:
         self.shards = shards_of(topology)
         self.group = self._first.group_id
         self.transactional_id = self._first.slot_id(f"{SLOT}-0")
-
-    def _led_to(self, gates: Gates) -> Topology:
-        """The topology that workers read: a file with other addresses, whose modules are where they were."""
-        path = self.topology.source.path
-        # As it was read when it was accepted: YAML itself makes more of dates and of keys such as `on`.
-        content, source, problems = parse(content_of(path, TopologyErrors), path)
-        if problems:
-            raise TopologyErrors(source.report(problems))
-        for name, keys in gates.keys.items():
-            content["sinks"][name] |= keys
-        file = self._folder / "topology.yaml"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        return load(file)
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -135,18 +118,7 @@ class ApplicationWorkload:
     def specs(self, workers: int) -> dict[str, WorkerSpec]:
         """How they are started, by their names."""
         specs = specs_of(self._running, self._servers, self._folder / "home", workers)
-        if self._gates is None:
-            return specs
-        folder = self.topology.folder
-        path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
-        return {
-            name: replace(
-                spec,
-                environment={**spec.environment, **self._gates.environment, "PYTHONPATH": path},
-                folder=folder if spec.folder is not None else None,
-            )
-            for name, spec in specs.items()
-        }
+        return specs if self._gates is None else gated_specs(specs, self.topology, self._gates)
 
     # -- what is offered, and what became of it
 
