@@ -31,21 +31,26 @@ class Need:
 
 LIBFAKETIME = "libfaketime"
 ENGINE = "a Docker engine"
+CONTAINERS_EXTRA = "the extra `containers` of Holdfast"
+TOOLS = ("nsenter", "mkfs.ext4", "mount")
+"""Programs that needs name."""
 
 _AS_ROOT = "run as root, or in a container that is privileged"
 
 # CAP_SYS_ADMIN: a namespace of the network is made with it (namespaces(7)).
 NAMESPACES = Need(
     "network namespaces",
-    f"{_AS_ROOT} (docker run --cap-add NET_ADMIN --cap-add SYS_ADMIN --device /dev/net/tun)",
+    f"{_AS_ROOT} (docker run --cap-add NET_ADMIN --cap-add SYS_ADMIN --device /dev/net/tun), with util-linux",
     ("CAP_NET_ADMIN", "CAP_SYS_ADMIN"),
     ("/dev/net/tun",),
+    ("nsenter",),
 )
 LOOP_DISKS = Need(
     "loop disks",
-    f"{_AS_ROOT} (docker run --privileged)",
+    f"{_AS_ROOT} (docker run --privileged), with e2fsprogs and mount",
     ("CAP_SYS_ADMIN",),
     ("/dev/loop-control",),
+    ("mkfs.ext4", "mount"),
 )
 FAKETIME = Need(
     "libfaketime",
@@ -54,8 +59,9 @@ FAKETIME = Need(
 )
 CONTAINER_ENGINE = Need(
     "Docker",
-    "start Docker, and see that `docker info` answers for this user",
-    parts=(ENGINE,),
+    "start Docker, and see that `docker info` answers for this user; install the extra beside Holdfast "
+    "(pip install '.[containers]' in a checkout)",
+    parts=(ENGINE, CONTAINERS_EXTRA),
 )
 
 NEEDS = (NAMESPACES, LOOP_DISKS, FAKETIME, CONTAINER_ENGINE)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 from holdfast.chaos.experiment import NEEDS, Facts
-from holdfast.chaos.experiment.needs import ENGINE, LIBFAKETIME
+from holdfast.chaos.experiment.needs import CONTAINERS_EXTRA, ENGINE, LIBFAKETIME, TOOLS
 from holdfast.chaos.lab.clocks import find_library
 
 # Bits of the set of capabilities (linux/capability.h).
@@ -17,7 +19,8 @@ _BITS = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
 def facts_of_this_machine() -> Facts:
     """Look at everything that a need names."""
     devices = {device for need in NEEDS for device in need.devices if os.access(device, os.R_OK | os.W_OK)}
-    parts = {part for part, there in ((LIBFAKETIME, _has_faketime), (ENGINE, _has_engine)) if there()}
+    looks = ((LIBFAKETIME, _has_faketime), (ENGINE, _has_engine), (CONTAINERS_EXTRA, _has_extra))
+    parts = {part for part, there in looks if there()} | {tool for tool in TOOLS if shutil.which(tool)}
     return Facts(_capabilities(), frozenset(devices), frozenset(parts))
 
 
@@ -32,6 +35,10 @@ def _capabilities() -> frozenset[str]:
 
 def _has_faketime() -> bool:
     return find_library() is not None
+
+
+def _has_extra() -> bool:
+    return all(importlib.util.find_spec(package) is not None for package in ("docker", "testcontainers"))
 
 
 def _has_engine() -> bool:
