@@ -111,8 +111,13 @@ FORMS: tuple[Form, ...] = (
     Form("broker-N", Role.BROKER, _BROKER_SIDE, "the broker with that `node.id`, from 1"),
     Form("leader", Role.LEADER, _BROKER_SIDE, "who leads partition 0 of the workload's input"),
     Form("leader of TOPIC/P", Role.LEADER, _BROKER_SIDE, "who leads that partition"),
-    Form("follower", Role.FOLLOWER, _BROKER_SIDE, "an in-sync replica of that partition that does not lead"),
-    Form("follower of TOPIC/P", Role.FOLLOWER, _BROKER_SIDE, "such a replica of that partition"),
+    Form(
+        "follower",
+        Role.FOLLOWER,
+        _BROKER_SIDE,
+        "a broker with an in-sync copy of partition 0 of the workload's input that does not lead it",
+    ),
+    Form("follower of TOPIC/P", Role.FOLLOWER, _BROKER_SIDE, "such a broker of that partition"),
     Form("group coordinator", Role.GROUP_COORDINATOR, _BROKER_SIDE, "who coordinates the workload's group"),
     Form(
         "transaction coordinator",
@@ -142,7 +147,7 @@ FORMS: tuple[Form, ...] = (
     Form("all", Role.WORKERS, _WORKER, "every worker"),
     Form("workers", Role.WORKERS, _SIDE, "every worker"),
     Form("clients", Role.CLIENTS, _SIDE, "all that talks to the brokers: every worker, and the load itself"),
-    Form("everyone", Role.EVERYONE, _SIDE, "all brokers and clients (the other side, unless it is named)"),
+    Form("everyone", Role.EVERYONE, _SIDE, "all brokers and clients; as `peers` all but the target"),
     Form("all", Role.SINKS, _SINK, "every sink of the application"),
     Form("sink NAME", Role.SINK, _SINK, "the sink of that name in the application's topology"),
 )
