@@ -148,8 +148,8 @@ def _run(experiment: Experiment, settings: RunSettings) -> RunResult | None:
     err.print(escape(f"{experiment.name}, seed {settings.seed}, in {settings.folder}"), highlight=False)
     with orderly_once(ORDERLY_S) as asked:
         result, why = _attempt(experiment, settings)
-    if result is not None:
-        print_run(out, result, write_report(settings.folder, result))
+    if result is not None and not _is_told(result, settings.folder) and result.validity != "invalid":
+        result = None
     if asked.is_set() or isinstance(why, KeyboardInterrupt):
         is_in_order = isinstance(why, KeyboardInterrupt)
         left = (
@@ -162,6 +162,19 @@ def _run(experiment: Experiment, settings: RunSettings) -> RunResult | None:
     if isinstance(why, NotFairGame):
         raise typer.Exit(MISTAKEN)
     return result
+
+
+def _is_told(result: RunResult, folder: Path) -> bool:
+    """Print a run and write its report; False, with the reason told, if that cannot be written."""
+    try:
+        written = write_report(folder, result)
+    except OSError as error:
+        print_run(out, result)
+        again = f"`holdfast chaos report {shlex.quote(str(folder))}` writes it anew"
+        print_error(ChaosError(f"the report cannot be written: {error}; {again}"))
+        return False
+    print_run(out, result, written)
+    return True
 
 
 def _attempt(

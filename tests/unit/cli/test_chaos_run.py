@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -71,6 +72,20 @@ def test_a_mistake_of_holdfast_is_no_broken_claim(tmp_path: Path, comes: Runs) -
     assert found == 3
     assert "KeyError: 'shard'" in said
     assert "this is a mistake of Holdfast" in said
+
+
+@pytest.mark.parametrize(("validity", "expected"), [("valid", 3), ("invalid", 1)])
+def test_a_report_that_cannot_be_written_is_told_and_hides_no_broken_claim(
+    tmp_path: Path, comes: Runs, monkeypatch: pytest.MonkeyPatch, validity: str, expected: int
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    comes(validity)
+    monkeypatch.setattr(chaos_run, "write_report", full)
+    found, said = code(tmp_path)
+    assert found == expected
+    assert "the report cannot be written: [Errno 28] No space left on device; `holdfast chaos report" in said
 
 
 def test_one_that_could_not_does_not_keep_the_others_from_being_run(tmp_path: Path, comes: Runs) -> None:
