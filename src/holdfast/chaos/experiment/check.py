@@ -20,6 +20,7 @@ from holdfast.declaration.source import Location, Problem
 
 _NOT_OF_RAW = {
     "engine": "clients write and read by themselves: no engine works",
+    "keys": "records of clients have no keys",
     "standby": "clients keep no state that could be kept warm",
     "processor": "clients write and read by themselves: no processor works",
 }
@@ -52,6 +53,7 @@ def cross_check(draft: Draft) -> tuple[Problem, ...]:
         *(_workload(draft.workload) if draft.workload else ()),
         *_copies(draft),
         *_steady_state(draft),
+        *_abort(draft),
         *fault_problems(draft),
         *_overlaps(draft),
         *mix_problems(draft),
@@ -149,6 +151,15 @@ def _steady_state(draft: Draft) -> Iterator[Problem]:
             "the run would be given up while nothing is wrong, so raise it"
         )
         yield Problem(("abort", "output_stale_for"), text)
+
+
+def _abort(draft: Draft) -> Iterator[Problem]:
+    """A limit that can never be exceeded."""
+    if draft.abort is None or draft.workload is None or draft.workload.kind != "raw":
+        return
+    if draft.abort.lag_above is not None:
+        text = "clients of `raw` are no group, so nobody knows what waits for them; remove it"
+        yield Problem(("abort", "lag_above"), text)
 
 
 def _overlaps(draft: Draft) -> Iterator[Problem]:

@@ -104,8 +104,10 @@ def draft_of(data: dict[str, Any]) -> Draft:
     steady = read_section(SteadyState, data.get("steady_state", {}), ("steady_state",))
     abort = read_section(Abort, data.get("abort", {}), ("abort",))
     mix: Section[Mix] = Section(None)
-    if (by_chance := data.get("random")) is not None:
-        mix = read_section(Mix, by_chance, ("random",))
+    if "random" in data:
+        # Also where nothing is given there: it must not be taken for an experiment that breaks nothing.
+        mix = read_section(Mix, data["random"], ("random",))
+    by_chance = data.get("random")
     in_mix = by_chance.get("choose") if isinstance(by_chance, dict) else None
     time_line, bad_timed = _entries(data.get("faults"), ("faults",), timed_fault)
     choices, bad_choices = _entries(in_mix, ("random", "choose"), weighted_fault)

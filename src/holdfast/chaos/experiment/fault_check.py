@@ -48,6 +48,9 @@ def _on_cluster(at: Location, fault: Fault, cluster: Cluster) -> Iterator[Proble
     for key, target in _targets(fault):
         for text in _against_brokers(target, cluster.brokers):
             yield Problem((*at, key), text)
+    if kind.alters is Alters.CLOCK and fault.target is not None and fault.target.role in _SEVERAL:
+        text = f"a clock jumps at one broker, and `{fault.target}` means several; name one, or say `any`"
+        yield Problem((*at, "target"), text)
 
 
 def _targets(fault: Fault) -> Iterator[tuple[str, Target]]:

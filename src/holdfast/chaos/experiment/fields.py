@@ -11,6 +11,9 @@ from holdfast.chaos.experiment.targets import Group, Target, parse_target
 from holdfast.declaration.values import duration_ms, expected, said
 
 DAY_MS = 86_400_000
+LEAST_OFFSET_MS = 10_000
+"""The least that a clock may jump by: what a broker tells of its time is known to within 3 s."""
+
 _BITS = {"kbit": 1_000, "mbit": 1_000_000, "gbit": 1_000_000_000}
 _BYTES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 
@@ -23,6 +26,13 @@ def _signed_ms(value: object) -> int:
     if isinstance(value, str) and value.startswith(("-", "+")):
         return duration_ms(value[1:]) * (-1 if value[0] == "-" else 1)
     return duration_ms(value)
+
+
+def _offset_ms(value: object) -> int:
+    offset_ms = _signed_ms(value)
+    if abs(offset_ms) < LEAST_OFFSET_MS:
+        raise ValueError
+    return offset_ms
 
 
 def _measured(value: object, units: dict[str, int]) -> int:
@@ -66,9 +76,12 @@ Stall = Annotated[
 ]
 Offset = Annotated[
     int,
-    BeforeValidator(_signed_ms),
+    BeforeValidator(_offset_ms),
     Field(ge=-30 * DAY_MS, le=30 * DAY_MS),
-    expected("how far the clock jumps, forward or back, up to 30d, such as 90s or -2h"),
+    expected(
+        "how far the clock jumps, forward or back, from 10s to 30d, such as 90s or -2h (what a broker tells "
+        "of its clock is known to within 3 s: less could not be seen to have happened)"
+    ),
 ]
 Bandwidth = Annotated[
     int, BeforeValidator(_bits_per_s), expected("a bandwidth, such as 3mbit (kbit, mbit, gbit)")

@@ -121,13 +121,9 @@ class FaultMaker:
         if network is None:
             raise FaultFailed(f"{planned.kind.name} takes brokers on an isolated network")
         rule = _rule(what, planned)
-        here = self._whom.hosts(_target(planned), planned.draw)
         peers = planned.parameters["peers"]
         assert isinstance(peers, Target)
-        there = [host for host in self._whom.hosts(peers, planned.draw) if host not in here]
-        if not there:
-            # Among themselves, as for `brokers` from `brokers`.
-            there = list(here)
+        here, there = self._whom.ends(_target(planned), peers, planned.draw)
         direction = planned.parameters["direction"]
         rules = {
             **(between(there, here, rule) if direction in ("to", "both") else {}),
@@ -151,10 +147,10 @@ class FaultMaker:
             raise FaultFailed("clock.jump takes brokers whose clocks can be set")
         asked = self._broker_clocks
         assert asked is not None, "clocks that can be set can be asked"
-        names = self._whom.brokers(_target(planned), planned.draw)
-        node = node_of(names[0])
+        [name] = self._whom.brokers(_target(planned), planned.draw)
+        node = node_of(name)
         offset_s = _number(planned, "offset") / 1000
-        return Aimed(ClockJump(clocks.file(node), offset_s, lambda: asked.ahead(node)), names[:1])
+        return Aimed(ClockJump(clocks.file(node), offset_s, lambda: asked.ahead(node)), (name,))
 
     def _of_sinks(self, what: str, planned: PlannedFault) -> Aimed:
         if self._gates is None:

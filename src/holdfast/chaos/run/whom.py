@@ -144,6 +144,21 @@ class Whom:
             return self.brokers(target, draw)
         return self.workers(target, draw)
 
+    def ends(self, target: Target, peers: Target, draw: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The hosts at both ends of the links that a fault of the network is about.
+
+        Nobody is at both ends. A majority and a minority are the two parts of one split. Where nobody else is
+        left for the other end, the links among the target are meant, as for `brokers` from `brokers`.
+
+        Raises:
+            ClusterError: a role cannot be looked up at the moment.
+            FaultFailed: nobody has it.
+        """
+        here = self.hosts(target, draw)
+        split = {target.role, peers.role} == {Role.MAJORITY, Role.MINORITY}
+        others = self._in.brokers if split else self.hosts(peers, draw)
+        return here, tuple(host for host in others if host not in here) or here
+
 
 def sinks_to_gate(experiment: Experiment, sinks: Collection[str]) -> tuple[str, ...]:
     """The sinks that some fault of an experiment is aimed at, of those that its topology has.

@@ -20,7 +20,7 @@ from holdfast.chaos.workloads.raw import RawWorkload
 from holdfast.errors import ChaosError
 from holdfast.topology import ResolvedTopology
 
-APPLICATION = "application"
+APPLICATION, RAW = "application", "raw"
 
 RECORDINGS = "recordings"
 """Folder of a run in which everybody records."""
@@ -70,7 +70,7 @@ def make_workload(
             checks=wanted.checks,
             gates=gates,
         )
-    if wanted.kind == "raw":
+    if wanted.kind == RAW:
         return RawWorkload(
             servers,
             folder / RECORDINGS,
@@ -120,6 +120,9 @@ def worker_names(workers: int, application: ResolvedTopology | None) -> tuple[st
 def declared_facts(experiment: Experiment) -> Mapping[str, Any]:
     """What an experiment says of its workload, for a report."""
     wanted = experiment.workload
+    if wanted.kind == RAW:
+        # Its clients write and read by themselves: no engine works, and records have no keys.
+        return {name: getattr(wanted, name) for name in ("kind", "rate", "workers", "partitions")}
     facts = {"kind": wanted.kind, "engine": wanted.engine, "rate": wanted.rate, "workers": wanted.workers}
     if wanted.kind != APPLICATION:
         facts |= {"keys": wanted.keys, "partitions": wanted.partitions, "standby": wanted.standby}

@@ -119,6 +119,36 @@ def test_a_side_of_the_network_has_brokers_workers_or_clients(whom: Whom) -> Non
     assert set(hosts("everyone")) == {*hosts("brokers"), *hosts("clients")}
 
 
+SIDES = [("minority", "majority"), ("majority", "minority")]
+
+
+@pytest.mark.parametrize(("target", "peers"), SIDES)
+@pytest.mark.parametrize("count", [3, 4, 5, 9])
+def test_a_minority_against_a_majority_is_a_split_of_all_brokers(target: str, peers: str, count: int) -> None:
+    brokers = tuple(f"broker-{number}" for number in range(1, count + 1))
+    of_many = Whom(Surroundings(brokers, TwoWorkers(), Roles(), Holders(), "", "", ""))  # type: ignore[arg-type]
+    for draw in (number / 20 for number in range(20)):
+        here, there = of_many.ends(parse_target(target, Group.SIDE), parse_target(peers, Group.SIDE), draw)
+        assert {*here, *there} == set(brokers)
+        assert not {*here} & {*there}
+        assert (len(here) > count / 2) == (target == "majority")
+
+
+@pytest.mark.parametrize(
+    ("target", "peers", "there"),
+    [
+        ("leader", "brokers", ("broker-1", "broker-3")),
+        ("brokers", "brokers", ("broker-1", "broker-2", "broker-3")),
+        ("clients", "everyone", ("broker-1", "broker-2", "broker-3")),
+        ("leader", "controller", ("broker-2",)),
+    ],
+)
+def test_nobody_is_at_both_ends_of_a_link_unless_all_are_among_themselves(
+    whom: Whom, target: str, peers: str, there: tuple[str, ...]
+) -> None:
+    assert whom.ends(parse_target(target, Group.SIDE), parse_target(peers, Group.SIDE), 0.5)[1] == there
+
+
 def of_an_application(*looks: dict[str, str]) -> Whom:
     """Roles of an application whose first processor is the intake."""
     owners = Holders()
