@@ -61,6 +61,7 @@ this tree once, in ``holdfast.kafka``. Every message says what is wrong, where
     │   ├── ExperimentErrors       an experiment holds mistakes; all of them, one report
     │   ├── NotFairGame            a cluster is not marked as one that may be loaded
     │   ├── FaultFailed            a fault did not happen, or cannot be undone
+    │   │   └── NothingMet         it was there and is over, and nobody has suffered from it
     │   └── HistoryError           the history of a run cannot be written, sealed, read or checked
     ├── MetricsError               metrics cannot be served where they were asked for
     └── WorkerError                a worker process cannot go on
@@ -425,6 +426,10 @@ class NotFairGame(ChaosError):
 
 class FaultFailed(ChaosError):
     """A fault did not happen although it was tried, or what it did cannot be undone."""
+
+
+class NothingMet(FaultFailed):
+    """A fault was there and is over, and nobody has suffered from it: it shows nothing."""
 
 
 class HistoryError(ChaosError):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _TOPOLOGY = "holdfast_topology"
 _CLUSTER, _NETWORK = "--holdfast-cluster", "--holdfast-network"
+_CANDIDATES = 16
+"""Candidates for leader tasks that a network of a session has room for; workers have the rest of it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,14 +47,16 @@ def kafka_cluster(pytestconfig: pytest.Config) -> Iterator[Lab]:
     """Give three real brokers of this test session, which tests may break."""
     from holdfast.chaos.lab.containers import ContainerLab
     from holdfast.chaos.lab.embedded import EmbeddedLab, LabSettings
+    from holdfast.chaos.network.hosts import MOST
+    from holdfast.chaos.workloads.application_parts import names_for_any
 
     if pytestconfig.getoption(_CLUSTER) == "containers":
         with ContainerLab(3) as containers:
             yield containers
         return
-    workers = tuple(f"worker-{number}" for number in range(8))
     isolated = pytestconfig.getoption(_NETWORK) == "isolated"
-    with EmbeddedLab(LabSettings(isolated=isolated, workers=workers)) as lab:
+    # How many workers there will be, each test says later; who does not fit is one of the other clients.
+    with EmbeddedLab(LabSettings(isolated=isolated, workers=names_for_any(MOST, _CANDIDATES))) as lab:
         yield lab
 
 

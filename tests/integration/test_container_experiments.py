@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.chaos.kit.chaos import Chaos
+from holdfast.chaos.lab.containers import ContainerLab
+from holdfast.errors import FaultFailed
 from tests.support.engine import Engine
 from tests.support.experiments import run
 
@@ -34,3 +37,18 @@ def test_nothing_is_lost_when_containers_are_disconnected_paused_and_killed(
     assert all(len(before[name]) < len(after[name]) for name in disconnected.hit)
     assert frozen.evidence["begin"]["suspended"].keys() == set(frozen.hit)
     assert killed.evidence["begin"]["ended"] != killed.evidence["end"]["started"]
+
+
+@pytest.mark.usefixtures("docker_engine")
+def test_a_test_can_take_a_container_off_its_networks(tmp_path: Path) -> None:
+    with ContainerLab(3) as lab:
+        chaos = Chaos(lambda: lab, tmp_path, lambda: None)
+        with chaos.fault("network.disconnect", "broker-2") as fault:
+            assert lab.brokers.cluster.networks(2) == []
+            with (
+                pytest.raises(FaultFailed, match="does the same to broker-2"),
+                chaos.fault("network.disconnect", "broker-2"),
+            ):
+                pass
+        assert len(fault.evidence["end"]["networks"]["broker-2"]) == 2
+        lab.brokers.wait_until_whole(60)

@@ -17,7 +17,7 @@ from holdfast.chaos.experiment import load
 from holdfast.chaos.lab.fair_game import allow, forbid, mark_of
 from holdfast.chaos.lab.leftovers import remove
 from holdfast.chaos.run.runner import Runner
-from holdfast.chaos.run.settings import RunSettings
+from holdfast.chaos.run.settings import RunSettings, Untold
 from holdfast.errors import ChaosError, FaultFailed, NotFairGame
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.groups import GroupAdmin
@@ -27,7 +27,6 @@ from holdfast.kafka.settings import consumer_config, producer_config
 from holdfast.local.cluster import EmbeddedCluster
 from holdfast.topology import TopicSpec
 from tests.support.command import holdfast
-from tests.support.experiments import Silent
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -125,7 +124,7 @@ def test_a_mark_that_was_mirrored_from_another_cluster_does_not_count(tmp_path: 
     settings = RunSettings(1, tmp_path / "run", "pytest")
     try:
         with pytest.raises(NotFairGame):
-            Runner(load(written(tmp_path, servers)), settings, Silent()).run()
+            Runner(load(written(tmp_path, servers)), settings, Untold()).run()
     finally:
         admin.delete([mirrored])
 
@@ -135,7 +134,7 @@ def test_a_run_is_valid_and_leaves_nothing_and_what_others_have_is_as_it_was(
 ) -> None:
     before = everything(marked)
     settings = RunSettings(1, tmp_path / "run", "pytest")
-    result = Runner(load(written(tmp_path, marked)), settings, Silent()).run()
+    result = Runner(load(written(tmp_path, marked)), settings, Untold()).run()
     assert result.validity == "valid", result
     assert result.workload["brokers"] == 1
     assert [fault.error for fault in result.faults] == ["", ""]

@@ -20,12 +20,13 @@ from holdfast.chaos.faults.disks import DiskFull, DiskSlow
 from holdfast.chaos.faults.fault import seen
 from holdfast.chaos.faults.members import Ended, Rolled, Suspended
 from holdfast.chaos.faults.network import Disturbed
+from holdfast.chaos.kit.chaos import Chaos
 from holdfast.chaos.lab.clocks import find_library
 from holdfast.chaos.lab.embedded import EmbeddedLab, LabSettings
 from holdfast.chaos.network.hosts import HOST_VARIABLE
 from holdfast.chaos.network.isolated import IsolatedNetwork, between
 from holdfast.chaos.network.links import LinkRule
-from holdfast.errors import ChaosError, ClusterError, FaultFailed
+from holdfast.errors import ChaosError, ClusterError, FaultFailed, NothingMet
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.broker_clock import BrokerClocks
 from holdfast.kafka.roles import BrokerRoles
@@ -180,14 +181,41 @@ def test_what_is_published_does_not_wait_for_a_leader_that_is_silent(
 
 def test_a_cut_in_one_direction_lets_the_other_pass(lab: EmbeddedLab, network: IsolatedNetwork) -> None:
     fault = Disturbed(network, "one way", between(["broker-1"], ["broker-2"], LinkRule(cut=True)))
-    before = network.counts()
+    before = network.counts()["broker-2", "broker-1"]
     fault.begin()
     publish(lab)
     found = fault.end()
     assert found["links"].keys() == {"broker-1 -> broker-2"}
-    back = network.counts()["broker-2", "broker-1"].minus(before["broker-2", "broker-1"])
-    assert back.passed > 0
-    assert back.dropped == 0
+    back = network.counts()["broker-2", "broker-1"]
+    assert back.passed > before.passed
+    assert back.dropped == before.dropped
+
+
+def test_what_another_fault_drops_does_not_prove_a_fault(lab: EmbeddedLab, network: IsolatedNetwork) -> None:
+    link = between(["clients"], ["broker-1"], LinkRule(cut=True))
+    cut = Disturbed(network, "cut", link)
+    slow = Disturbed(network, "slow", between(["clients"], ["broker-1"], LinkRule(delay_s=0.1)))
+    cut.begin()
+    slow.begin()
+    publish(lab)
+    with pytest.raises(NothingMet):
+        slow.end()
+    assert cut.end()["dropped"] > 0
+
+
+def test_faults_of_a_test_that_stand_in_one_another_both_happen(
+    lab: EmbeddedLab, network: IsolatedNetwork, tmp_path: Path
+) -> None:
+    chaos = Chaos(lambda: lab, tmp_path, lambda: None)
+    with chaos.fault("network.delay", "brokers", peers="clients", delay="100ms") as delayed:
+        with chaos.fault("network.loss", "brokers", peers="clients", share=0.1) as lossy:
+            publish(lab, 60)
+        before = network.counts()["broker-1", "clients"].held
+        publish(lab)
+        assert network.counts()["broker-1", "clients"].held > before
+    assert lossy.evidence["end"]["dropped"] > 0
+    assert delayed.evidence["end"]["held"] > 0
+    assert delayed.evidence["end"]["dropped"] == 0
 
 
 def test_delay_between_brokers_shows_in_the_acknowledgements(

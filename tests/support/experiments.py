@@ -7,7 +7,7 @@ from pathlib import Path
 from holdfast.chaos.experiment import load
 from holdfast.chaos.run.result import RunResult
 from holdfast.chaos.run.runner import Runner
-from holdfast.chaos.run.settings import RunSettings
+from holdfast.chaos.run.settings import RunSettings, Untold
 from holdfast.chaos.workloads.choice import application_of
 
 LOAD = "rate: 1000, keys: 500, partitions: 4, workers: 2"
@@ -26,16 +26,6 @@ invariants: [exactly-once]
 """One that can be read, for tests in which nothing is broken."""
 
 
-class Silent:
-    """Listens to nothing."""
-
-    def phase(self, name: str) -> None:
-        """Whatever begins."""
-
-    def tick(self, *_: object) -> None:
-        """However it is."""
-
-
 def run(folder: Path, name: str, text: str, steady: str = STEADY) -> RunResult:
     """Run an experiment that is given without what all have; `LOAD` in it stands for a load."""
     head = f"name: {name}\ndescription: A short one for every change.\nsteady_state: {steady}\n"
@@ -43,4 +33,4 @@ def run(folder: Path, name: str, text: str, steady: str = STEADY) -> RunResult:
     file.write_text(head + text.replace("LOAD", LOAD))
     experiment = load(file)
     settings = RunSettings(1, folder / "run", "pytest", application=application_of(experiment))
-    return Runner(experiment, settings, Silent()).run()
+    return Runner(experiment, settings, Untold()).run()

@@ -12,11 +12,9 @@ from typing import Self
 from holdfast.chaos.controls.cases import Case
 from holdfast.chaos.lab.embedded import EmbeddedLab
 from holdfast.chaos.run.labs import lab_settings
-from holdfast.chaos.run.nemesis import Done
 from holdfast.chaos.run.result import RunResult
 from holdfast.chaos.run.runner import Runner
-from holdfast.chaos.run.settings import RunSettings
-from holdfast.chaos.workloads.base import Offering
+from holdfast.chaos.run.settings import RunSettings, Untold
 from holdfast.local.progress import Progress
 
 
@@ -104,15 +102,5 @@ class Gauntlet:
             control=case.control,
         )
         began = time.monotonic()
-        result = Runner(experiment, settings, _Untold(), lab=self._lab).run()
+        result = Runner(experiment, settings, Untold(), lab=self._lab).run()
         return Outcome.of(case, result, time.monotonic() - began)
-
-
-class _Untold:
-    """Nobody looks at the course of one run of so many."""
-
-    def phase(self, _name: str) -> None:
-        """Nothing."""
-
-    def tick(self, _at: float, _load: Offering, _done: list[Done], _lag: int) -> None:
-        """Nothing."""

@@ -44,6 +44,7 @@ class Alters(StrEnum):
     WORKER = "whether the worker runs"
     WORKERS = "how many workers there are"
     LINK = "which links there are"
+    NETWORKS = "which networks the container is on"
     DELAY = "the delay of links"
     LOSS = "the loss on links"
     RATE = "the bandwidth of links"
@@ -230,7 +231,7 @@ _ALL: tuple[FaultKind, ...] = (
         "network.disconnect",
         "the container is taken off its network: nobody reaches it, nor does it reach anybody",
         Group.BROKER,
-        Alters.LINK,
+        Alters.NETWORKS,
         clusters=("containers",),
     ),
     _disk("full", "no byte is free on the broker's disk", Alters.SPACE),

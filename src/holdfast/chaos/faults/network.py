@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from holdfast.chaos.faults.fault import Evidence, Fault
 from holdfast.chaos.network.isolated import IsolatedNetwork, Pair
-from holdfast.chaos.network.links import LinkCount, LinkRule
-from holdfast.errors import FaultFailed
+from holdfast.chaos.network.links import LinkRule, Met
+from holdfast.errors import FaultFailed, NothingMet
 
 
 class Disturbed(Fault):
@@ -25,37 +25,31 @@ class Disturbed(Fault):
         self._network = network
         self._name = name
         self._rules = rules
-        self._before: Mapping[Pair, LinkCount] = {}
 
     def begin(self) -> Evidence:
         """Impose the rules. That packets suffered from them is told at the end: they come when they come."""
         if not self._rules:
             raise FaultFailed("both sides of the links are the same ones now: there is no link between them")
-        self._before = self._network.counts()
         self._network.impose(self._name, self._rules)
         return {"links": [f"{source} -> {target}" for source, target in self._rules]}
 
     def end(self) -> Evidence:
-        """Lift the rules; packets that were dropped or held meanwhile are the proof that it happened.
+        """Lift the rules; packets that *they* dropped or held are the proof that it happened.
 
         Raises:
-            FaultFailed: no packet met them.
+            NothingMet: no packet met them. Another fault on the same links may have dropped all before.
         """
-        found = self._network.counts()
+        counts = self._network.counts()
         self._network.lift(self._name)
-        changed = {
-            pair: found[pair].minus(self._before.get(pair, LinkCount()))
-            for pair in self._rules
-            if pair in found
-        }
-        if not any(count.dropped or count.held for count in changed.values()):
-            raise FaultFailed(f"no packet met it on any of {len(self._rules)} links")
+        found = {pair: counts[pair].met.get(self._name, Met()) for pair in self._rules if pair in counts}
+        if not any(met.dropped or met.held for met in found.values()):
+            raise NothingMet(f"no packet met it on any of {len(self._rules)} links")
         return {
-            "dropped": sum(count.dropped for count in changed.values()),
-            "held": sum(count.held for count in changed.values()),
+            "dropped": sum(met.dropped for met in found.values()),
+            "held": sum(met.held for met in found.values()),
             "links": {
-                f"{source} -> {target}": {"dropped": count.dropped, "held": count.held}
-                for (source, target), count in changed.items()
-                if count.dropped or count.held
+                f"{source} -> {target}": {"dropped": met.dropped, "held": met.held}
+                for (source, target), met in found.items()
+                if met.dropped or met.held
             },
         }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from holdfast.chaos.faults.fault import Evidence, Fault, seen
 from holdfast.chaos.gates.gates import Gates
 from holdfast.chaos.gates.manners import Counts, Kind, Manner
-from holdfast.errors import FaultFailed
+from holdfast.errors import FaultFailed, NothingMet
 from holdfast.local.ports import HOST
 
 _DIAL_S = 2.0
@@ -92,12 +92,12 @@ class SystemSlow(_AtGates):
         """Hold nothing more; what was held meanwhile is the proof that it happened.
 
         Raises:
-            FaultFailed: nothing was.
+            NothingMet: nothing was.
         """
         counts = self._lift()
         held = {name: count.held for name, count in counts.items()}
         if not any(held.values()):
-            raise FaultFailed(f"{', '.join(self._names)} said nothing meanwhile: nothing was late")
+            raise NothingMet(f"{', '.join(self._names)} said nothing meanwhile: nothing was late")
         longest = {name: round(count.longest_s, 3) for name, count in counts.items() if count.longest_s}
         return {"held": held, "longest": longest}
 
@@ -123,12 +123,12 @@ class ServiceWrong(_AtGates):
         """Let the services answer; the calls that were answered wrongly are the proof that it happened.
 
         Raises:
-            FaultFailed: there was no such call.
+            NothingMet: there was no such call.
         """
         counts = self._lift()
         if not any(count.wrong for count in counts.values()):
             calls = sum(count.calls for count in counts.values())
-            raise FaultFailed(f"none of {calls} calls of {', '.join(self._names)} was answered wrongly")
+            raise NothingMet(f"none of {calls} calls of {', '.join(self._names)} was answered wrongly")
         return {
             name: {"calls": count.calls, "done": count.wrong_done, "not done": count.wrong_left}
             for name, count in counts.items()

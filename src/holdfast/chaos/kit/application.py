@@ -12,6 +12,7 @@ from holdfast.chaos.gates.gates import Gates
 from holdfast.chaos.lab.base import Lab
 from holdfast.chaos.lab.workers import Workers
 from holdfast.chaos.workloads.application_parts import (
+    SLOT,
     first_of,
     groups_of,
     load_application,
@@ -65,9 +66,14 @@ class ApplicationUnderTest:
         return first_of(self.topology).group_id
 
     @property
-    def input(self) -> str:
+    def source(self) -> str:
         """The first topic that its first processor reads, which the role `leader` is about."""
         return first_of(self.topology).reads[0]
+
+    @property
+    def transactional_id(self) -> str:
+        """The `transactional.id` of its worker 0, which the role `transaction coordinator` is about."""
+        return first_of(self.topology).slot_id(f"{SLOT}-0")
 
     @property
     def workers(self) -> Workers:

@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from holdfast.chaos.experiment import KINDS, Experiment, Group, explain, load, schedule
+from holdfast.chaos.experiment import KINDS, Experiment, explain, load, schedule
 from holdfast.chaos.kit.application import ApplicationUnderTest
+from holdfast.chaos.kit.possible import require_here
 from holdfast.chaos.lab.base import Lab
 from holdfast.chaos.lab.workers import Workers
+from holdfast.chaos.run.claims import Claims
 from holdfast.chaos.run.facts import facts_of_this_machine
 from holdfast.chaos.run.faults import FaultMaker
 from holdfast.chaos.run.nemesis import Done, Nemesis
@@ -20,12 +22,9 @@ from holdfast.chaos.run.parts import Holders, Observation, asked_of
 from holdfast.chaos.run.possible import require_possible
 from holdfast.chaos.run.result import RunResult
 from holdfast.chaos.run.runner import Runner
-from holdfast.chaos.run.settings import RunSettings
+from holdfast.chaos.run.settings import RunSettings, Untold
 from holdfast.chaos.run.whom import Surroundings, Whom
-from holdfast.chaos.workloads.application_parts import SLOT, first_of
-from holdfast.chaos.workloads.base import Offering
 from holdfast.errors import ChaosError, FaultFailed
-from holdfast.kafka.roles import BrokerRoles
 
 BEGIN_S = 60.0
 """Seconds for a fault to have happened: its target is looked up, and it proves itself."""
@@ -53,6 +52,8 @@ class Chaos:
         self._folder = folder
         self._application = application
         self._made = 0
+        # A fault within the block of another one must not undo it.
+        self._claims = Claims()
 
     def run(self, experiment: Path | str | Mapping[str, Any], *, seed: int = 0) -> RunResult:
         """Run a whole experiment, on brokers of its own.
@@ -72,7 +73,7 @@ class Chaos:
         application = require_possible(loaded)
         place = self._place()
         command = f"pytest, results in {place}"
-        return Runner(loaded, RunSettings(seed, place, command, application=application), _Silent()).run()
+        return Runner(loaded, RunSettings(seed, place, command, application=application), Untold()).run()
 
     @contextmanager
     def fault(self, kind: str, target: str | None = None, **parameters: object) -> Iterator[Done]:
@@ -91,17 +92,14 @@ class Chaos:
             FaultFailed: it did not happen, or could not be undone.
         """
         lab, application = self._lab(), self._application()
-        [planned] = schedule(self._loaded(self._one(application, kind, target, parameters)), 0)
         gates = application.gates if application is not None else None
-        if planned.kind.group is Group.SINK and gates is None:
-            raise FaultFailed(
-                f"{kind} needs a gate before the sink, which is there when the workers start: "
-                "`with topology.running(gates=[...])`"
-            )
+        if (known := KINDS.get(kind)) is not None:
+            require_here(known, parameters, lab, gates)
+        [planned] = schedule(self._loaded(self._one(lab, application, kind, target, parameters)), 0)
         with self._surroundings(lab, application) as surroundings:
             maker = FaultMaker(lab, surroundings.workers, Whom(surroundings), gates)
             plan, now = [planned], time.monotonic()
-            with Nemesis(plan, maker, lab.journal, now, until_stopped=True) as nemesis:
+            with Nemesis(plan, maker, lab.journal, now, until_stopped=True, claims=self._claims) as nemesis:
                 done = _await_begin(nemesis, ROLL_S if planned.kind.open_end else BEGIN_S)
                 yield done
         if done.error:
@@ -109,6 +107,7 @@ class Chaos:
 
     def _one(
         self,
+        lab: Lab,
         application: ApplicationUnderTest | None,
         kind: str,
         target: str | None,
@@ -121,12 +120,12 @@ class Chaos:
         if known is None or known.lasts:
             # It ends with the block; this is only what the file has to say.
             fault["for"] = _LONGEST
-        cluster = dict([known.setting]) if known is not None and known.setting is not None else {}
+        setting = [known.setting] if known is not None and known.setting is not None else []
         workload: dict[str, Any] = {"kind": "sequence", "workers": 64, "partitions": 9_999}
         if application is not None:
             workload = {"kind": "application", "topology": str(application.topology.source.path.resolve())}
         return {
-            "cluster": cluster,
+            "cluster": {"kind": lab.kind, **dict(setting)},
             "workload": workload,
             "time_limit": "2h",
             "faults": [fault],
@@ -147,23 +146,13 @@ class Chaos:
 
     @contextmanager
     def _surroundings(self, lab: Lab, application: ApplicationUnderTest | None) -> Iterator[Surroundings]:
-        servers, workers = lab.bootstrap_servers, Workers({}, {})
         if application is None:
-            yield Surroundings(lab.brokers.names, workers, BrokerRoles(servers), Holders(), "", "", "")
+            yield Surroundings.of(lab, Workers({}, {}), Holders(), None)
             return
         running, groups = application.workers, application.groups
-        with Observation(asked_of(servers, application.input, groups)) as seen:
+        with Observation(asked_of(lab.bootstrap_servers, application.source, groups)) as seen:
             _await_owners(seen, sum(group.source.partitions for group in groups if group.members))
-            yield Surroundings(
-                lab.brokers.names,
-                running,
-                BrokerRoles(servers),
-                seen.owners,
-                application.input,
-                application.group,
-                first_of(application.topology).slot_id(f"{SLOT}-0"),
-                label=groups[0].label,
-            )
+            yield Surroundings.of(lab, running, seen.owners, application, groups)
 
 
 def _await_owners(seen: Observation, shards: int) -> None:
@@ -180,18 +169,13 @@ def _await_begin(nemesis: Nemesis, within: float) -> Done:
             done = nemesis.done[0]
             if done.error:
                 raise FaultFailed(done.error)
+            if done.held_by_another:
+                raise FaultFailed(
+                    f"{done.planned.kind.name} was not done: a fault that is still under way does the same "
+                    f"to {done.held_by_another}, and the end of one would undo the other"
+                )
             if "begin" in done.evidence:
                 return done
         if time.monotonic() > deadline:
             raise FaultFailed(f"the fault had not begun after {within:.0f} s")
         time.sleep(_LOOK_S)
-
-
-class _Silent:
-    """Tells nobody how a run goes on."""
-
-    def phase(self, name: str) -> None:
-        """Whatever begins."""
-
-    def tick(self, at: float, load: Offering, done: list[Done], lag: int) -> None:
-        """However it is."""

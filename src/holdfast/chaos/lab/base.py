@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Protocol, Self
 
+from holdfast.chaos.experiment.catalogue import ClusterKind
 from holdfast.chaos.lab.clocks import Clocks
 from holdfast.chaos.lab.disks import Disks
 from holdfast.chaos.lab.ports import Members
@@ -14,6 +15,11 @@ from holdfast.chaos.undo.journal import Journal
 
 class Lab(Protocol):
     """Brokers to be broken. Used in a ``with`` statement."""
+
+    @property
+    def kind(self) -> ClusterKind:
+        """Where the brokers are, as experiments say it."""
+        ...
 
     @property
     def bootstrap_servers(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from holdfast.chaos.containers.cluster import ContainerCluster
 from holdfast.chaos.containers.node import State
+from holdfast.chaos.experiment.catalogue import ClusterKind
 from holdfast.chaos.lab.brokers import broker_name, node_of
 from holdfast.chaos.lab.guarded import GuardedLab
 from holdfast.chaos.undo.actions import Action, Run
@@ -87,6 +88,7 @@ class ContainerLab(GuardedLab):
         journal: what is under way.
     """
 
+    kind: ClusterKind = "containers"
     brokers: ContainerBrokers
     network = disks = clocks = None
 

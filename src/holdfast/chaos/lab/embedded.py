@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from holdfast.chaos.experiment.catalogue import ClusterKind
 from holdfast.chaos.lab.brokers import EmbeddedBrokers
 from holdfast.chaos.lab.clocks import Clocks
 from holdfast.chaos.lab.disks import Disks
@@ -91,6 +92,7 @@ class EmbeddedLab(GuardedLab):
         clocks: the clocks, if they can be set.
     """
 
+    kind: ClusterKind = "embedded"
     cluster: EmbeddedCluster
     brokers: EmbeddedBrokers
     network: IsolatedNetwork | None = None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from holdfast.chaos.experiment.catalogue import ClusterKind
 from holdfast.chaos.lab.brokers import broker_name
 from holdfast.chaos.lab.fair_game import require_fair_game
 from holdfast.chaos.lab.guarded import GuardedLab
@@ -107,6 +108,7 @@ class ExternalLab(GuardedLab):
         prefix: begins the names of all topics, groups and transactional ids of the run.
     """
 
+    kind: ClusterKind = "external"
     brokers: ForeignBrokers
     network = disks = clocks = None
 

@@ -99,7 +99,7 @@ class IsolatedNetwork(Housing):
     # -- what passes
 
     def impose(self, fault: str, rules: Mapping[Pair, LinkRule]) -> None:
-        """Begin a fault, or change it: these rules lie on top of those of other faults.
+        """Begin a fault, or change it: these rules lie behind those of other faults.
 
         Raises:
             ChaosError: a host is not on the network, or the switch has ended.
@@ -120,17 +120,18 @@ class IsolatedNetwork(Housing):
                 self._apply()
 
     def counts(self) -> dict[Pair, LinkCount]:
-        """What happened on each link since the beginning."""
+        """What happened on each link since the beginning, and what faults that are under way did there."""
         with self._lock:
             answer = self._switch.ask({"counts": True})
-        return {(source, target): LinkCount(**count) for source, target, count in answer["counts"]}
+        return {(source, target): LinkCount.of(count) for source, target, count in answer["counts"]}
 
     def _apply(self) -> None:
-        joined: dict[Pair, LinkRule] = {}
-        for rules in self._faults.values():
-            for pair, rule in rules.items():
-                joined[pair] = joined[pair].joined(rule) if pair in joined else rule
-        self._switch.ask({"rules": [(*pair, rule.as_json()) for pair, rule in joined.items()]})
+        rules = [
+            (fault, *pair, rule.as_json())
+            for fault, each in self._faults.items()
+            for pair, rule in each.items()
+        ]
+        self._switch.ask({"rules": rules})
 
 
 def between(ones: Iterable[str], others: Iterable[str], rule: LinkRule) -> dict[Pair, LinkRule]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
 
 QUEUE_S = 2.0
 """Seconds of traffic that a link of limited bandwidth holds; what comes on top is dropped, as in a router."""
@@ -32,53 +33,119 @@ class LinkRule:
         """The rule as plain data."""
         return asdict(self)
 
-    def joined(self, other: LinkRule) -> LinkRule:
-        """What both rules together do: two faults may lie on one link."""
-        rates = [rate for rate in (self.rate, other.rate) if rate is not None]
-        return LinkRule(
-            self.cut or other.cut,
-            1 - (1 - self.loss) * (1 - other.loss),
-            self.delay_s + other.delay_s,
-            self.jitter_s + other.jitter_s,
-            min(rates, default=None),
-        )
+
+@dataclass(slots=True)
+class Met:
+    """What a rule has done to the packets of a link since it was imposed: the proof that a fault happened.
+
+    Attributes:
+        held: packets that it delayed.
+        dropped: packets that were lost by it, cut, or did not fit into its queue.
+    """
+
+    held: int = 0
+    dropped: int = 0
 
 
 @dataclass(slots=True)
 class LinkCount:
-    """What happened on a link since the switch began: the proof that a fault did something.
+    """What happened on a link since the switch began.
 
     Attributes:
         passed: packets that went on at once.
         held: packets that were delayed, and then went on.
         dropped: packets that were lost, cut or did not fit into the queue.
         bytes: of all that came in.
+        met: what each fault has done that is under way, by its name.
     """
 
     passed: int = 0
     held: int = 0
     dropped: int = 0
     bytes: int = 0
+    met: Mapping[str, Met] = field(default_factory=dict)
 
-    def minus(self, before: LinkCount) -> LinkCount:
-        """What was added since an earlier count."""
-        return LinkCount(*(getattr(self, it.name) - getattr(before, it.name) for it in fields(self)))
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Self:
+        """Read it as the switch says it."""
+        return cls(**{**said, "met": {fault: Met(**met) for fault, met in said["met"].items()}})
+
+
+class Imposed:
+    """A rule that lies on a link.
+
+    Args:
+        rule: the rule.
+    """
+
+    __slots__ = ("_free_at", "met", "rule")
+
+    def __init__(self, rule: LinkRule) -> None:
+        self.rule = rule
+        self.met = Met()
+        self._free_at = 0.0
+
+    def due(self, size: int, now: float, chance: random.Random) -> float | None:
+        """When a packet goes on that comes at `now`; None if it is dropped. It is counted."""
+        at = self._through(size, now, chance)
+        if at is None:
+            self.met.dropped += 1
+        elif at > now:
+            self.met.held += 1
+        return at
+
+    def _through(self, size: int, now: float, chance: random.Random) -> float | None:
+        rule = self.rule
+        if rule.cut or (rule.loss and chance.random() < rule.loss):
+            return None
+        at = now
+        if rule.rate is not None:
+            begin = max(now, self._free_at)
+            if begin - now > QUEUE_S:
+                return None
+            self._free_at = at = begin + size / rule.rate
+        if rule.delay_s or rule.jitter_s:
+            at += max(0.0, rule.delay_s + chance.uniform(-rule.jitter_s, rule.jitter_s))
+        return at
 
 
 class Link:
     """One direction between two hosts.
 
+    What several faults do to it happens to a packet one after the other, as on a way of several parts. So it
+    is seen what each of them has done: what the first one drops, the second one does not meet.
+
     Args:
         seed: of the throws for loss and jitter.
+
+    Attributes:
+        imposed: what lies on it, by the name of the fault, in the order of their beginnings.
     """
 
-    __slots__ = ("_free_at", "_random", "count", "rule")
+    __slots__ = ("_count", "_random", "imposed")
 
     def __init__(self, seed: str) -> None:
-        self.rule: LinkRule | None = None
-        self.count = LinkCount()
+        self.imposed: Mapping[str, Imposed] = {}
+        self._count = LinkCount()
         self._random = random.Random(seed)
-        self._free_at = 0.0
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything has come in."""
+        return self._count.bytes > 0
+
+    @property
+    def count(self) -> LinkCount:
+        """What has happened on it."""
+        return replace(self._count, met={fault: it.met for fault, it in self.imposed.items()})
+
+    def set_rules(self, rules: Mapping[str, LinkRule]) -> None:
+        """Replace all rules; one that stays as it is goes on counting."""
+        before = self.imposed
+        self.imposed = {
+            fault: before[fault] if fault in before and before[fault].rule == rule else Imposed(rule)
+            for fault, rule in rules.items()
+        }
 
     def due(self, size: int, now: float) -> float | None:
         """When a packet goes on.
@@ -90,30 +157,17 @@ class Link:
         Returns:
             `now` or a later time of the same clock; None for a packet that is dropped.
         """
-        count = self.count
+        count = self._count
         count.bytes += size
-        rule = self.rule
-        if rule is None:
-            count.passed += 1
-            return now
-        at = self._through(rule, size, now)
-        if at is None:
-            count.dropped += 1
-        elif at > now:
+        at = now
+        for each in self.imposed.values():
+            later = each.due(size, at, self._random)
+            if later is None:
+                count.dropped += 1
+                return None
+            at = later
+        if at > now:
             count.held += 1
         else:
             count.passed += 1
-        return at
-
-    def _through(self, rule: LinkRule, size: int, now: float) -> float | None:
-        if rule.cut or (rule.loss and self._random.random() < rule.loss):
-            return None
-        at = now
-        if rule.rate is not None:
-            begin = max(now, self._free_at)
-            if begin - now > QUEUE_S:
-                return None
-            self._free_at = at = begin + size / rule.rate
-        if rule.delay_s or rule.jitter_s:
-            at += max(0.0, rule.delay_s + self._random.uniform(-rule.jitter_s, rule.jitter_s))
         return at

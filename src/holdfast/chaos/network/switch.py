@@ -3,7 +3,7 @@
 ``python -m holdfast.chaos.network.switch '{"brokers": [1, 2, 3], "workers": ["worker-0"], "seed": 7}'`` says
 {"namespaces": {host: descriptor}}, and then is spoken to in lines of JSON on its standard input and output:
 
-    {"rules": [[from, to, {...}], ...]}
+    {"rules": [[fault, from, to, {...}], ...]}
                                 replaces all rules; answered by {"rules": how many}
     {"counts": true}            answered by {"counts": [[from, to, {...}], ...]}
 
@@ -48,11 +48,13 @@ class Switch:
         self.namespaces: dict[str, int] = {}
         self._names = {bytes(map(int, address.split("."))): name for name, address in addresses.items()}
         self._tunnels: dict[bytes, int] = {}
+        # What does not speak to brokers is in one namespace, and nothing of it passes between two of those.
+        beside = set(hosts.client_side)
         self._links = {
-            (source, target): Link(f"{seed} {self._names[source]} {self._names[target]}")
-            for source in self._names
-            for target in self._names
-            if source != target
+            (source, target): Link(f"{seed} {name} {other}")
+            for source, name in self._names.items()
+            for target, other in self._names.items()
+            if source != target and not {name, other} <= beside
         }
         self._waiting: list[tuple[float, int, int, bytes]] = []
         self._order = count()
@@ -73,18 +75,20 @@ class Switch:
         """What has to be watched for packets."""
         return set(self._tunnels.values())
 
-    def set_rules(self, rules: list[tuple[str, str, dict[str, Any]]]) -> None:
+    def set_rules(self, rules: list[tuple[str, str, str, dict[str, Any]]]) -> None:
         """Replace all rules. Packets that are held stay so."""
-        wanted = {(source, target): LinkRule(**rule) for source, target, rule in rules}
-        for (source, target), link in self._links.items():
-            link.rule = wanted.get((self._names[source], self._names[target]))
+        wanted: dict[tuple[str, str], dict[str, LinkRule]] = {}
+        for fault, source, target, rule in rules:
+            wanted.setdefault((source, target), {})[fault] = LinkRule(**rule)
+        for (start, end), link in self._links.items():
+            link.set_rules(wanted.get((self._names[start], self._names[end]), {}))
 
-    def counts(self) -> list[tuple[str, str, dict[str, int]]]:
+    def counts(self) -> list[tuple[str, str, dict[str, Any]]]:
         """What happened on each link that was used."""
         return [
             (self._names[source], self._names[target], asdict(link.count))
             for (source, target), link in self._links.items()
-            if link.count.bytes
+            if link.is_used
         ]
 
     def carry(self, tunnel: int) -> None:

@@ -15,7 +15,6 @@ from holdfast.chaos.run.waiting import LOOK_S, steady
 from holdfast.chaos.run.whom import Surroundings, Whom
 from holdfast.chaos.workloads.base import Offering
 from holdfast.errors import HoldfastError
-from holdfast.kafka.roles import BrokerRoles
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,15 @@ def break_things(scene: Scene, plan: Sequence[PlannedFault], load: Offering) -> 
     """
     zero = time.monotonic()
     limits = Limits(scene.experiment.abort, scene.watch, scene.parts, scene.settings.folder)
-    maker = FaultMaker(scene.lab, scene.workers, Whom(_surroundings(scene)), scene.gates)
+    surroundings = Surroundings.of(
+        scene.lab,
+        scene.workers,
+        scene.parts.owners,
+        scene.workload,
+        scene.groups,
+        scene.settings.prefix,
+    )
+    maker = FaultMaker(scene.lab, scene.workers, Whom(surroundings), scene.gates)
     scene.told.phase("break things")
     with Nemesis(plan, maker, scene.lab.journal, zero) as nemesis:
         _last(scene, nemesis, load, limits, zero)
@@ -88,21 +95,6 @@ def _note_what_was_not_done(scene: Scene, broken: Broken, planned: int) -> None:
     missing = planned - len(broken.done)
     if missing and not scene.trouble:
         scene.trouble.append(f"{missing} of {planned} planned faults were not begun")
-
-
-def _surroundings(scene: Scene) -> Surroundings:
-    workload = scene.workload
-    return Surroundings(
-        brokers=scene.lab.brokers.names,
-        workers=scene.workers,
-        roles=BrokerRoles(scene.lab.bootstrap_servers),
-        owners=scene.parts.owners,
-        topic=workload.source,
-        group=workload.group,
-        transactional_id=workload.transactional_id,
-        prefix=scene.settings.prefix,
-        label=scene.groups[0].label if scene.groups else "",
-    )
 
 
 def _heal(scene: Scene) -> None:

@@ -28,6 +28,9 @@ from holdfast.chaos.run.whom import Whom, sinks_hit
 from holdfast.errors import FaultFailed
 from holdfast.kafka.broker_clock import BrokerClocks
 
+_NUMBERS = itertools.count(1)
+"""Tell the faults of a network apart: several makers may have the same one, as nested faults of a test do."""
+
 
 @dataclass(frozen=True)
 class Aimed:
@@ -60,7 +63,6 @@ class FaultMaker:
         self._workers = workers
         self._whom = whom
         self._gates = gates
-        self._numbers = itertools.count(1)
         # Now, while all brokers are there: what asks for their time has a partition on each.
         self._broker_clocks = _broker_clocks(lab) if lab.clocks is not None else None
 
@@ -129,7 +131,7 @@ class FaultMaker:
             **(between(there, here, rule) if direction in ("to", "both") else {}),
             **(between(here, there, rule) if direction in ("from", "both") else {}),
         }
-        return Aimed(Disturbed(network, f"fault {next(self._numbers)}", rules), here)
+        return Aimed(Disturbed(network, f"fault {next(_NUMBERS)}", rules), here)
 
     def _of_disks(self, what: str, planned: PlannedFault) -> Aimed:
         disks = self._lab.disks

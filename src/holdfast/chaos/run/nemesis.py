@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 from holdfast.chaos.experiment import PlannedFault
-from holdfast.chaos.experiment.catalogue import Alters
 from holdfast.chaos.history import Recorder
+from holdfast.chaos.run.claims import Claims
 from holdfast.chaos.run.faults import Aimed, FaultMaker
 from holdfast.chaos.undo.journal import Entry, Journal
-from holdfast.errors import FaultFailed, HoldfastError
+from holdfast.errors import FaultFailed, HoldfastError, NothingMet
 
 LEAST_SHARE = 0.5
 """A fault that lasted for less than this share of its time is told as one that failed."""
@@ -28,21 +27,6 @@ HURRY_S = 30.0
 """The same where the run was interrupted: what is not over then is left to the guard."""
 
 _NS = 1_000_000_000
-
-_ADD_UP = frozenset({Alters.LINK, Alters.DELAY, Alters.LOSS, Alters.RATE})
-"""What several faults may do to one target at once."""
-
-_SAME = {
-    Alters.WORKERS: Alters.WORKER,
-    Alters.CLOCK: Alters.BROKER,
-    Alters.SPACE: Alters.BROKER,
-    Alters.STALLS: Alters.BROKER,
-}
-"""What cannot be done, or shown, to one that something else is done to.
-
-A worker that is added or taken away is started and stopped like any other; the clock and the disk of a broker
-that does not run are nobody's.
-"""
 
 
 @dataclass(slots=True)
@@ -56,6 +40,7 @@ class Done:
         ended: when it was undone; None if it was not.
         evidence: what was seen of it.
         error: what went wrong, in words.
+        met_nobody: whether it was begun and undone, and nobody had suffered from it.
         held_by_another: whom another fault was doing the same to, so that nothing was done; else empty.
     """
 
@@ -65,6 +50,7 @@ class Done:
     ended: float | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
     error: str = ""
+    met_nobody: bool = False
     held_by_another: str = ""
 
     def fail(self, error: Exception) -> None:
@@ -73,8 +59,11 @@ class Done:
         self.error = f"{self.error}; then {text}" if self.error else text
 
     def note_in(self, recorder: Recorder) -> None:
-        """Put it into the history, for invariants that ask for it; one that did not begin was no fault."""
-        if "begin" not in self.evidence:
+        """Put it into the history, for invariants that ask for it.
+
+        One that did not begin, or that nobody met, was no fault.
+        """
+        if "begin" not in self.evidence or self.met_nobody:
             return
         ended = None if self.ended is None else round(self.ended * _NS)
         evidence = json.dumps(self.evidence, default=str)
@@ -90,6 +79,7 @@ class Nemesis:
         journal: where it stands what undoes them, for strangers.
         zero: when the plan's time 0 is, on the monotonic clock.
         until_stopped: faults last until the end of the block, whatever the plan says.
+        claims: what others do to the same brokers, workers and sinks meanwhile; its own unless given.
 
     Attributes:
         done: what was tried, in the order of the beginnings.
@@ -103,13 +93,14 @@ class Nemesis:
         zero: float,
         *,
         until_stopped: bool = False,
+        claims: Claims | None = None,
     ) -> None:
         self._maker = maker
         self._journal = journal
         self._zero = zero
         self._until_stopped = until_stopped
         self._lock = threading.Lock()
-        self._claims: set[tuple[Alters, str]] = set()
+        self._claims = claims or Claims()
         self._over = threading.Event()
         self._threads = [
             threading.Thread(target=self._do, args=(each,), name=each.kind.name, daemon=True) for each in plan
@@ -161,32 +152,13 @@ class Nemesis:
             done.hit = aimed.hit
             if not aimed.hit:
                 raise FaultFailed(f"{planned.kind.name} {planned.target or ''}: nobody is meant now")
-            with self._claimed(planned.kind.alters, aimed.hit) as taken:
+            with self._claims.claimed(planned.kind.alters, aimed.hit) as taken:
                 if taken:
                     done.held_by_another = ", ".join(taken)
                 else:
                     self._run(aimed, done)
         except Exception as error:  # noqa: BLE001
             done.fail(error)
-
-    @contextmanager
-    def _claimed(self, alters: Alters, names: Sequence[str]) -> Iterator[list[str]]:
-        """Keep two faults, which turn out to be aimed at the same one, from undoing each other.
-
-        Yields:
-            Names that another fault does the same to; then nothing was claimed.
-        """
-        wanted = set() if alters in _ADD_UP else {(_SAME.get(alters, alters), name) for name in names}
-        with self._lock:
-            taken = sorted(name for _, name in wanted & self._claims)
-            if not taken:
-                self._claims |= wanted
-        try:
-            yield taken
-        finally:
-            if not taken:
-                with self._lock:
-                    self._claims -= wanted
 
     def _run(self, aimed: Aimed, done: Done) -> None:
         what = f"{done.planned.kind.name} of {', '.join(aimed.hit)}"
@@ -201,6 +173,10 @@ class Nemesis:
             # Also one that failed half way may have done a part.
             done.evidence["end"] = dict(aimed.fault.end())
             done.ended = time.monotonic()
+        except NothingMet as error:
+            # It is over all the same.
+            done.ended, done.met_nobody = time.monotonic(), True
+            done.fail(error)
         except Exception as error:  # noqa: BLE001
             done.fail(error)
         for entry in reversed(entries):

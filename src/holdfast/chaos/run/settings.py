@@ -22,6 +22,16 @@ class Told(Protocol):
         """How it is, `at` seconds after time 0."""
 
 
+class Untold:
+    """Nobody is told how a run goes on."""
+
+    def phase(self, name: str) -> None:
+        """Whatever begins."""
+
+    def tick(self, at: float, load: Offering, done: list[Done], lag: int) -> None:
+        """However it is."""
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """How an experiment is run.

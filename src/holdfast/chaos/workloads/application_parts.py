@@ -33,6 +33,19 @@ def load_application(file: Path) -> ResolvedTopology:
     return check_file(file, check_handler, checked, check_sink_here, running=())
 
 
+def candidate_name(index: int) -> str:
+    """The name of a candidate for the leader tasks."""
+    return f"candidate-{index}"
+
+
+def names_for_any(most: int, candidates: int) -> tuple[str, ...]:
+    """Names that workers and candidates of some application will have, as far as they fit: `most` in all."""
+    return (
+        *map(worker_name, range(most - candidates)),
+        *map(candidate_name, range(candidates)),
+    )
+
+
 class Slot(NamedTuple):
     """Where a worker works.
 
@@ -51,7 +64,7 @@ def slots_of(topology: Topology, workers: int) -> tuple[Slot, ...]:
     """The workers of an application: so many for each processor, and as many candidates if it has tasks."""
     slots = [f"{SLOT}-{index}" for index in range(workers)]
     places = [(processor, slot) for processor in topology.processors for slot in slots]
-    candidates = [f"candidate-{index}" for index in range(workers)] if topology.leader_tasks else []
+    candidates = list(map(candidate_name, range(workers))) if topology.leader_tasks else []
     return (
         *(Slot(worker_name(number), *place) for number, place in enumerate(places)),
         *(Slot(name, LEADER, slot) for name, slot in zip(candidates, slots, strict=False)),

@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 
 from holdfast.chaos.checker.invariants import SqlInvariant, check_invariants
-from holdfast.chaos.experiment import PlannedFault, load, schedule
+from holdfast.chaos.experiment import KINDS, PlannedFault, load, schedule
 from holdfast.chaos.faults.fault import Evidence, Fault
 from holdfast.chaos.faults.members import Rolled
 from holdfast.chaos.history import Recorder, seal
+from holdfast.chaos.history.database import Bounds, Database
+from holdfast.chaos.run.claims import Claims
 from holdfast.chaos.run.faults import Aimed
 from holdfast.chaos.run.nemesis import Done, Nemesis
 from holdfast.chaos.undo.actions import Action, Delete, Run
 from holdfast.chaos.undo.journal import Journal
-from holdfast.errors import FaultFailed
+from holdfast.errors import FaultFailed, NothingMet
 
 HEAD = """
 name: one
@@ -72,6 +74,14 @@ def planned(tmp_path: Path, *faults: str) -> tuple[PlannedFault, ...]:
 KILL = "{at: 0s, fault: broker.kill, target: leader, for: 1s}"
 
 
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def run(tmp_path: Path, maker: Maker, *faults: str, seconds: float = 0.3, **options: bool) -> list[Done]:
     """Run a plan for a time, and return what was done."""
     plan, journal = planned(tmp_path, *faults), Journal(tmp_path / "journal")
@@ -109,6 +119,19 @@ def test_the_first_mistake_is_told_before_the_one_that_follows_from_it(tmp_path:
     assert done.error == "first; then RuntimeError: second"
     assert done.ended is None
     assert not fault.undone.exists()
+
+
+def test_a_fault_that_met_nobody_is_over_and_was_no_fault(tmp_path: Path) -> None:
+    """It was lifted before that was seen: it neither goes on in the report, nor is it in the history."""
+    fault = Recorded(tmp_path / "ballast", end=NothingMet("no packet met it"))
+    [done] = run(tmp_path, Maker(lambda _: Aimed(fault, ("broker-1",))), KILL, seconds=1.2)
+    assert done.error == "no packet met it"
+    assert done.ended is not None
+    with Recorder(tmp_path / "recordings") as recorder:
+        done.note_in(recorder)
+    with Database(Bounds()) as database:
+        seal(tmp_path / "recordings", tmp_path / "history").attach(database)
+        assert database.number("SELECT count(*) FROM faults") == 0
 
 
 def test_what_cannot_be_undone_keeps_nothing_else_from_it(
@@ -177,6 +200,27 @@ def test_two_faults_on_the_same_one_do_not_undo_each_other(tmp_path: Path) -> No
     held = first if first.planned.kind.name == "broker.freeze" else second
     assert held.held_by_another == "broker-1"
     assert sum(len(fault.calls) for fault in made) == 2
+
+
+def test_faults_of_two_plans_that_share_their_claims_do_not_undo_each_other(tmp_path: Path) -> None:
+    """As those of nested blocks of a test."""
+    faults = [Recorded(tmp_path / "outer"), Recorded(tmp_path / "inner")]
+    left = iter(faults)
+    maker = Maker(lambda _: Aimed(next(left), ("broker-1",)))
+    plan, claims, journal = planned(tmp_path, KILL), Claims(), Journal(tmp_path / "journal")
+    with Nemesis(plan, maker, journal, 0.0, until_stopped=True, claims=claims):  # type: ignore[arg-type]
+        until(lambda: faults[0].calls == ["begin"])
+        with Nemesis(plan, maker, journal, 0.0, until_stopped=True, claims=claims) as inner:  # type: ignore[arg-type]
+            until(lambda: bool(inner.done and inner.done[0].held_by_another))
+        assert faults[0].calls == ["begin"]
+    assert (faults[0].calls, faults[1].calls) == (["begin", "end"], [])
+
+
+def test_a_container_is_taken_off_its_networks_by_one_fault_at_a_time() -> None:
+    """The leader that is the controller, too: whoever connects it first would undo the other fault."""
+    claims, alters = Claims(), KINDS["network.disconnect"].alters
+    with claims.claimed(alters, ["broker-1"]), claims.claimed(alters, ["broker-1", "broker-2"]) as taken:
+        assert taken == ["broker-1"]
 
 
 def test_nothing_is_done_to_the_clock_of_a_broker_that_does_not_run(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from holdfast.chaos.run.breaking import Broken
 from holdfast.chaos.run.parts import Holders
 from holdfast.chaos.run.result import InvariantResult, RunResult
 from holdfast.chaos.run.runner import Runner
-from holdfast.chaos.run.settings import RunSettings
+from holdfast.chaos.run.settings import RunSettings, Untold
 from holdfast.errors import BrokersUnreachable, FaultFailed, HoldfastError
-from tests.support.experiments import EXPERIMENT, Silent
+from tests.support.experiments import EXPERIMENT
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def ends(tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(runner.Scene, "of", scene)
         monkeypatch.setattr(runner, "lab_of", lambda *_: Brokers(end))
         monkeypatch.setattr(runner, "_judged", lambda _: held)
-        return Runner(experiment, RunSettings(1, tmp_path / "run", "x"), Silent()).run()
+        return Runner(experiment, RunSettings(1, tmp_path / "run", "x"), Untold()).run()
 
     return run
 

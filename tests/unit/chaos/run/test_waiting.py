@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from holdfast.chaos.run import waiting
+from holdfast.chaos.run.settings import Untold
 from holdfast.chaos.run.waiting import steady, until
-from tests.support.experiments import Silent
 
 
 class Clock:
@@ -40,7 +40,7 @@ def scene(fresh: Iterator[bool]) -> Any:
     return SimpleNamespace(
         experiment=SimpleNamespace(steady_state=wanted),
         watch=SimpleNamespace(fresh_within=lambda _: next(fresh)),
-        told=Silent(),
+        told=Untold(),
         trouble=[],
     )
 

@@ -149,6 +149,23 @@ def test_nobody_is_at_both_ends_of_a_link_unless_all_are_among_themselves(
     assert whom.ends(parse_target(target, Group.SIDE), parse_target(peers, Group.SIDE), 0.5)[1] == there
 
 
+def test_a_worker_for_whom_the_network_has_no_host_is_one_of_the_other_clients() -> None:
+    hosts = Whom(
+        Surroundings(
+            ("broker-1",),
+            TwoWorkers(),  # type: ignore[arg-type]
+            Roles(),  # type: ignore[arg-type]
+            Holders(),
+            "",
+            "",
+            "",
+            hosts=("worker-0", "worker-2"),
+        )
+    ).hosts
+    assert hosts(parse_target("clients", Group.SIDE), 0.5) == ("clients", "worker-0", "worker-2")
+    assert "worker-1" not in hosts(parse_target("everyone", Group.SIDE), 0.5)
+
+
 def of_an_application(*looks: dict[str, str]) -> Whom:
     """Roles of an application whose first processor is the intake."""
     owners = Holders()

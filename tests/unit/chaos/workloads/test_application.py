@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from holdfast.chaos.experiment import Experiment, load
+from holdfast.chaos.network.hosts import MOST, Hosts
 from holdfast.chaos.run.labs import lab_settings
 from holdfast.chaos.run.possible import require_possible
 from holdfast.chaos.run.runner import Runner
-from holdfast.chaos.run.settings import RunSettings
+from holdfast.chaos.run.settings import RunSettings, Untold
 from holdfast.chaos.workloads.application import ApplicationWorkload
 from holdfast.chaos.workloads.application_check import arguments_of
 from holdfast.chaos.workloads.application_load import number_of, published, with_seed
@@ -23,6 +24,7 @@ from holdfast.chaos.workloads.application_parts import (
     groups_of,
     last_output,
     load_application,
+    names_for_any,
     outputs_of,
     slots_of,
 )
@@ -31,7 +33,6 @@ from holdfast.errors import ChaosError, ExperimentErrors, PublishError
 from holdfast.kafka.partitioner import partition_of
 from holdfast.topology import ResolvedTopology
 from holdfast.topology import load as load_topology
-from tests.support.experiments import Silent
 from tests.support.talking import DECLARED, talking
 
 ROOT = Path(__file__).parents[4]
@@ -91,6 +92,14 @@ def test_the_isolated_network_has_a_host_for_each_of_them(application: Make, tmp
         "candidate-2",
     )
     assert worker_names(1, resolved) == ("worker-0", "worker-1", "candidate-0")
+
+
+def test_a_network_has_room_for_the_workers_of_an_application_before_it_is_known(application: Make) -> None:
+    """The brokers of a test session are there before a test says how many workers it has."""
+    names = names_for_any(MOST, 16)
+    assert len(Hosts((1, 2, 3), names).workers) == MOST
+    resolved = application()
+    assert {*worker_names(16, resolved)} <= {*names}
 
 
 def test_each_group_knows_its_workers_by_their_instance_ids(application: Make) -> None:
@@ -289,7 +298,7 @@ def test_what_a_run_is_about_is_what_was_checked_whatever_becomes_of_its_file(
     lab = SimpleNamespace(bootstrap_servers="127.0.0.1:1")
     settings = RunSettings(1, tmp_path / "run", "x", application=checked)
     with pytest.raises(ChaosError, match="that is all"):
-        Runner(given, settings, Silent(), lab=lab).run()  # type: ignore[arg-type]
+        Runner(given, settings, Untold(), lab=lab).run()  # type: ignore[arg-type]
     assert seen == [checked]
     assert lab_settings(given, 1, checked).workers[-1] == "candidate-2"
 

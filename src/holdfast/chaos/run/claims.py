@@ -1,0 +1,55 @@
+"""Keeps two faults, which turn out to be aimed at the same one, from undoing each other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from holdfast.chaos.experiment.catalogue import Alters
+
+_ADD_UP = frozenset({Alters.LINK, Alters.DELAY, Alters.LOSS, Alters.RATE})
+"""What several faults may do to one target at once."""
+
+_SAME = {
+    Alters.WORKERS: Alters.WORKER,
+    Alters.CLOCK: Alters.BROKER,
+    Alters.SPACE: Alters.BROKER,
+    Alters.STALLS: Alters.BROKER,
+}
+"""What cannot be done, or shown, to one that something else is done to.
+
+A worker that is added or taken away is started and stopped like any other; the clock and the disk of a broker
+that does not run are nobody's.
+"""
+
+
+class Claims:
+    """What is being done to whom. One for all faults that may be under way together; used by many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: set[tuple[Alters, str]] = set()
+
+    @contextmanager
+    def claimed(self, alters: Alters, names: Sequence[str]) -> Iterator[list[str]]:
+        """Have some servers, workers or sinks for a fault while the block lasts.
+
+        Args:
+            alters: what the fault changes of them.
+            names: who they are.
+
+        Yields:
+            Names that another fault does the same to; then nothing was claimed.
+        """
+        wanted = set() if alters in _ADD_UP else {(_SAME.get(alters, alters), name) for name in names}
+        with self._lock:
+            taken = sorted(name for _, name in wanted & self._taken)
+            if not taken:
+                self._taken |= wanted
+        try:
+            yield taken
+        finally:
+            if not taken:
+                with self._lock:
+                    self._taken -= wanted
