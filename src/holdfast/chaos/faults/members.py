@@ -177,3 +177,35 @@ class Rolled(_OnMembers):
             if not self._is_up(name):
                 self._members.start(name)
         return {}
+
+
+class Added(Fault):
+    """More servers than before, until the fault is over.
+
+    Args:
+        members: all servers.
+        names: those that are added.
+    """
+
+    def __init__(self, members: Supervised, names: Sequence[str]) -> None:
+        self._members = members
+        self._names = tuple(names)
+
+    def begin(self) -> Evidence:
+        """Start them; each is seen to have come up."""
+        for name in self._names:
+            self._members.start(name)
+        for name in self._names:
+            seen(partial(self._members.is_running, name), f"{name} runs", WHOLE_S)
+        return {"started": {name: self._members.incarnation(name) for name in self._names}}
+
+    def end(self) -> Evidence:
+        """Stop them; each is seen to be gone."""
+        for name in self._names:
+            self._members.stop(name)
+        for name in self._names:
+            seen(partial(self._is_gone, name), f"{name} is gone")
+        return {"stopped": list(self._names)}
+
+    def _is_gone(self, name: str) -> bool:
+        return self._members.incarnation(name) is None

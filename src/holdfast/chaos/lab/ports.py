@@ -32,7 +32,11 @@ class Members(Protocol):
         ...
 
     def stop(self, name: str) -> None:
-        """End it in good order."""
+        """End it in good order.
+
+        Raises:
+            FaultFailed: of a worker: it did not end so, and had to be killed.
+        """
         ...
 
     def start(self, name: str) -> None:
@@ -85,4 +89,8 @@ class Supervised(Members, Protocol):
 
     def crash(self, name: str) -> None:
         """SIGKILL; somebody notices and starts it again."""
+        ...
+
+    def is_running(self, name: str) -> bool:
+        """Whether it has come up, and has said so."""
         ...

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
-import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-import psutil
-
 from holdfast.chaos.lab import processes
+from holdfast.chaos.lab.slot import POLL_S, Slot
 from holdfast.chaos.network.hosts import HOST_VARIABLE
 from holdfast.chaos.undo.actions import Action
 from holdfast.errors import FaultFailed
 from holdfast.runtime.status import LEADING
-from holdfast.runtime.supervisor import STOP_TIMEOUT_S, Supervisor, WorkerSpec, WorkerView
-
-_POLL_S = 0.05
+from holdfast.runtime.supervisor import WorkerSpec, WorkerState, WorkerView
 
 
 def worker_name(index: int) -> str:
@@ -45,8 +40,9 @@ class Workers:
     """
 
     def __init__(self, specs: Mapping[str, WorkerSpec], shards: Mapping[str, int]) -> None:
-        self._slots = {name: _Slot(name, on_host(spec, name)) for name, spec in specs.items()}
+        self._slots = {name: Slot(name, on_host(spec, name)) for name, spec in specs.items()}
         self._shards = shards
+        self._killed: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -58,11 +54,17 @@ class Workers:
 
     def close(self) -> None:
         """Stop all that run, together."""
-        threads = [threading.Thread(target=slot.stop) for slot in self._slots.values()]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        self._stop(self._slots.values())
+
+    def stop_of(self, processor: str) -> None:
+        """Stop all that run of one processor, together."""
+        self._stop(slot for slot in self._slots.values() if slot.spec.processor == processor)
+
+    def _stop(self, slots: Iterable[Slot]) -> None:
+        running = [slot for slot in slots if slot.view is not None]
+        if running:
+            with ThreadPoolExecutor(len(running)) as pool:
+                self._killed += filter(None, pool.map(lambda slot: slot.stop(), running))
 
     @property
     def names(self) -> Sequence[str]:
@@ -77,6 +79,20 @@ class Workers:
     def views(self) -> dict[str, WorkerView]:
         """What is known of each worker that is supervised."""
         return {name: view for name, slot in self._slots.items() if (view := slot.view) is not None}
+
+    @property
+    def records(self) -> int:
+        """What all of them have counted, over all their lives."""
+        return sum(slot.records for slot in self._slots.values())
+
+    @property
+    def failures(self) -> Sequence[str]:
+        """What went wrong with any of them until now, in words, also in lives that are over.
+
+        It gave up, a shard of it stopped, or it had to be killed when all were to end.
+        """
+        found = (failure for slot in self._slots.values() for failure in slot.failures)
+        return (*found, *self._killed)
 
     @property
     def is_whole(self) -> bool:
@@ -98,6 +114,11 @@ class Workers:
         """Its pid and when it began."""
         return processes.incarnation(self._slots[name].process())
 
+    def is_running(self, name: str) -> bool:
+        """Whether its process has come up, and has said so."""
+        view = self._slots[name].view
+        return view is not None and view.state is WorkerState.RUNNING
+
     def is_suspended(self, name: str) -> bool:
         """Whether it has SIGSTOP."""
         return processes.is_suspended(self._slots[name].process())
@@ -111,8 +132,13 @@ class Workers:
         self._slots[name].kill()
 
     def stop(self, name: str) -> None:
-        """SIGTERM."""
-        self._slots[name].stop()
+        """SIGTERM.
+
+        Raises:
+            FaultFailed: it did not end, and had to be killed.
+        """
+        if killed := self._slots[name].stop():
+            raise FaultFailed(killed)
 
     def start(self, name: str) -> None:
         """Start it, if it does not run."""
@@ -145,7 +171,7 @@ class Workers:
             if time.monotonic() > deadline:
                 shards = sum(self._shards.values())
                 raise FaultFailed(f"not all {shards} shards run within {timeout:.0f} s: {self._told()}")
-            time.sleep(_POLL_S)
+            time.sleep(POLL_S)
 
     def _told(self) -> str:
         states = (
@@ -165,68 +191,3 @@ def _is_whole(counts: Sequence[int], shards: int | None) -> bool:
 
 def _shards_of(view: WorkerView) -> str:
     return f"shards {dict(view.status.shards)}"
-
-
-class _Slot:
-    """One worker, its supervisor and the thread that serves it."""
-
-    def __init__(self, name: str, spec: WorkerSpec) -> None:
-        self._name = name
-        self._spec = spec
-        # Held while the supervisor is used: it is for one thread at a time.
-        self._lock = threading.Lock()
-        self._supervisor: Supervisor | None = None
-
-    @property
-    def view(self) -> WorkerView | None:
-        """What its supervisor knows of it."""
-        supervisor = self._supervisor
-        return supervisor.views[0] if supervisor is not None else None
-
-    def process(self) -> psutil.Process | None:
-        """Its process, if it has one."""
-        view = self.view
-        if view is None or view.pid is None:
-            return None
-        with contextlib.suppress(psutil.NoSuchProcess):
-            return psutil.Process(view.pid)
-        return None
-
-    def start(self) -> None:
-        """Start it under a new supervisor, unless there is one."""
-        with self._lock:
-            if self._supervisor is not None:
-                return
-            self._supervisor = supervisor = Supervisor([replace(self._spec)])
-            supervisor.start()
-        threading.Thread(target=self._serve, args=(supervisor,), name=self._name, daemon=True).start()
-
-    def stop(self) -> None:
-        """End it in good order; a worker that stands still is killed at once, since it hears nothing."""
-        process = self.process()
-        self._end(0.0 if processes.is_suspended(process) else STOP_TIMEOUT_S)
-
-    def kill(self) -> None:
-        """SIGKILL it before its supervisor can start it again."""
-        with self._lock:
-            process = self.process()
-            if process is not None:
-                processes.send(process, signal.SIGKILL)
-                with contextlib.suppress(ChildProcessError):
-                    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        self._end(0.0)
-
-    def _end(self, timeout: float) -> None:
-        with self._lock:
-            supervisor, self._supervisor = self._supervisor, None
-            if supervisor is not None:
-                supervisor.stop(timeout)
-
-    def _serve(self, supervisor: Supervisor) -> None:
-        while True:
-            with self._lock:
-                if self._supervisor is not supervisor:
-                    return
-                supervisor.poll(_POLL_S)
-            # Without a pause the lock would come back to us before anybody else.
-            time.sleep(_POLL_S / 10)

@@ -23,12 +23,10 @@ class Broken:
 
     Attributes:
         zero: time 0, on the monotonic clock.
-        load_s: for how many seconds events were offered from then on.
         done: faults that were tried.
     """
 
     zero: float
-    load_s: float = 0.0
     done: Sequence[Done] = ()
 
     @property
@@ -67,10 +65,9 @@ def break_things(scene: Scene, plan: Sequence[PlannedFault], load: Offering) -> 
     for done in broken.faults:
         done.note_in(scene.recorder)
     scene.told.phase("heal")
-    load_s = time.monotonic() - zero
     _heal(scene)
     steady(scene, "after the last fault")
-    return Broken(zero, load_s, nemesis.done)
+    return broken
 
 
 def _last(scene: Scene, nemesis: Nemesis, load: Offering, limits: Limits, zero: float) -> None:

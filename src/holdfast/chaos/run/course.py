@@ -17,7 +17,7 @@ from holdfast.chaos.run.sampling import Sampler
 from holdfast.chaos.run.scene import Scene
 from holdfast.chaos.run.waiting import START_S, steady, until
 from holdfast.chaos.workloads.base import Offering
-from holdfast.runtime.supervisor import WorkerState
+from holdfast.topology.model import LEADER
 
 
 class Course:
@@ -57,7 +57,8 @@ class Course:
             scene.start_workers()
             scene.workers.wait_until_whole(START_S)
             self._under_load(plan)
-            self._note_failed_workers()
+        # Whatever is lost or not: that a worker gave up is told.
+        scene.trouble.extend(scene.workers.failures)
         scene.trouble.extend(
             f"the observer of the run made a mistake: {text}" for text in scene.parts.mistakes
         )
@@ -77,12 +78,16 @@ class Course:
             parts, watch = stack.enter_context(scene.parts), stack.enter_context(scene.watch)
             stack.enter_context(self.breakers)
             with load:
+                self.broken = Broken(time.monotonic())
                 self._sampler = stack.enter_context(Sampler(load, watch, parts))
                 if steady(scene, "before the first fault"):
                     self.broken = break_things(scene, plan, load)
             self._note_load(load)
             scene.told.phase("process what is left")
-            self._load_ended = stopped = time.monotonic()
+            self._load_ended = time.monotonic()
+            # Who leads publishes as well, as long as somebody does: the last of it is to be processed, too.
+            scene.workers.stop_of(LEADER)
+            stopped = time.monotonic()
             within = scene.experiment.drain_ms / 1000
             self.is_complete = until(scene, lambda: parts.is_drained(stopped), within, "all processed")
 
@@ -95,14 +100,6 @@ class Course:
             self.counts["faults left out, as another had their target"] = len(self.broken.held)
         self.counts |= {"published": load.published, "acknowledged": load.acknowledged}
 
-    def _note_failed_workers(self) -> None:
-        """A worker that gave up, or a shard that stopped, is told even where nothing is lost."""
-        for name, view in self.scene.workers.views().items():
-            if view.state is WorkerState.FAILED:
-                self.scene.trouble.append(f"{name} cannot go on: {view.error}")
-            for shard, why in view.shard_failures.items():
-                self.scene.trouble.append(f"{name}: shard {shard} stopped: {why}")
-
     def _read_all(self) -> None:
         self.ends = read_ends(self.scene)
         self.counts |= {f"records of {topic}": count for topic, count in self.ends.counts.items()}
@@ -112,6 +109,11 @@ class Course:
             self.scene.trouble.append(f"not everything could be read: {self.ends.error}")
 
     # -- what it was
+
+    @property
+    def load_s(self) -> float:
+        """For how many seconds events were offered: from time 0 on, or at all if it was never reached."""
+        return max(0.0, self._load_ended - self.broken.zero)
 
     def recovery(self) -> tuple[Recovery, ...]:
         """How the output went through the faults."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from holdfast.chaos.experiment import PlannedFault, Target
 from holdfast.chaos.faults.clocks import ClockJump
 from holdfast.chaos.faults.containers import Disconnected
 from holdfast.chaos.faults.disks import DiskFull, DiskSlow
 from holdfast.chaos.faults.fault import Fault
-from holdfast.chaos.faults.members import Crashed, Ended, Rolled, Suspended
+from holdfast.chaos.faults.members import Added, Crashed, Ended, Rolled, Suspended
 from holdfast.chaos.faults.network import Disturbed
 from holdfast.chaos.faults.sinks import ServiceWrong, SystemDown, SystemSlow
 from holdfast.chaos.faults.upgrade import Upgraded
@@ -165,31 +164,6 @@ class FaultMaker:
                 return Aimed(SystemSlow(self._gates, names, _number(planned, "delay") / 1000), names)
             case _:
                 return Aimed(ServiceWrong(self._gates, names, _number(planned, "share")), names)
-
-
-class Added(Fault):
-    """More workers than before, until the fault is over.
-
-    Args:
-        workers: all workers.
-        names: those that are added.
-    """
-
-    def __init__(self, workers: Workers, names: tuple[str, ...]) -> None:
-        self._workers = workers
-        self._names = names
-
-    def begin(self) -> dict[str, Any]:
-        """Start them."""
-        for name in self._names:
-            self._workers.start(name)
-        return {"started": list(self._names)}
-
-    def end(self) -> dict[str, Any]:
-        """Stop them."""
-        for name in self._names:
-            self._workers.stop(name)
-        return {"stopped": list(self._names)}
 
 
 def _of_members(what: str, planned: PlannedFault, members: Members, names: Sequence[str]) -> Fault:

@@ -21,7 +21,8 @@ from holdfast.chaos.run.scene import Scene
 from holdfast.chaos.run.settings import RunSettings, Told
 from holdfast.chaos.run.verdicts import Evidence, judge
 from holdfast.chaos.run.whom import sinks_to_gate
-from holdfast.chaos.workloads.choice import RECORDINGS, declared_facts
+from holdfast.chaos.workloads.choice import RAW, RECORDINGS, declared_facts
+from holdfast.chaos.workloads.raw import counts_of_sends
 from holdfast.errors import HoldfastError
 from holdfast.local.jars import kafka_version
 from holdfast.local.progress import Progress, Silent
@@ -127,6 +128,8 @@ def _judged(course: Course) -> tuple[InvariantResult, ...]:
         about={"experiment": scene.experiment.name, "seed": scene.settings.seed},
     )
     course.counts["unknown"] = history.unknown_sends
+    if scene.experiment.workload.kind == RAW:
+        course.counts |= counts_of_sends(history)
     evidence = Evidence(
         scene.experiment,
         history,
@@ -166,7 +169,7 @@ def _result(
             "brokers": experiment.cluster.brokers,
             "network": experiment.cluster.network,
         },
-        load_s=round(course.broken.load_s, 1),
+        load_s=round(course.load_s, 1),
         whole_s=round(whole_s, 1),
         counts=course.counts,
         invariants=invariants,

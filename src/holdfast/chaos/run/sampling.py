@@ -53,7 +53,8 @@ class Sampler(Background):
                 Sample(
                     now,
                     now - before,
-                    offered - published,
+                    # What a client that was killed had said last may come late.
+                    max(0, offered - published),
                     len(latencies),
                     _spread(latencies),
                     self._parts.lag,

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from holdfast.chaos.clients.raw import RawSettings
-from holdfast.chaos.history import Recorder, read
+from holdfast.chaos.history import History, Recorder, read
+from holdfast.chaos.history.database import Bounds, Database
 from holdfast.chaos.lab.workers import Workers, worker_name
 from holdfast.chaos.workloads.base import FRESH_S
 from holdfast.chaos.workloads.groups import GroupPlan, TopicSize
@@ -139,6 +140,27 @@ class RawWorkload:
         return ()
 
 
+def counts_of_sends(history: History) -> dict[str, int]:
+    """How many records the clients have tried to write, and what became of them: what a killed one did, too.
+
+    Raises:
+        HistoryError: it cannot be read.
+    """
+    with Database(Bounds()) as database:
+        history.attach(database)
+        found = dict(
+            database.rows(
+                "SELECT outcome, count(*) FROM steps JOIN operations USING (op) "
+                "WHERE kind = 'send' GROUP BY outcome"
+            )
+        )
+    return {
+        "published": sum(found.values()),
+        "acknowledged": found.get("ok", 0),
+        "of transactions that were given up": found.get("fail", 0),
+    }
+
+
 class ClientsWork:
     """What the clients do, counted by what they say of themselves.
 
@@ -161,8 +183,8 @@ class ClientsWork:
 
     @property
     def published(self) -> int:
-        """Records that were committed, as far as the clients have said."""
-        return sum(view.records for view in self._workers.views().values())
+        """Records that were committed, as far as the clients have said, in all their lives."""
+        return self._workers.records
 
     @property
     def acknowledged(self) -> int:

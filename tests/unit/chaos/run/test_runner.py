@@ -62,6 +62,7 @@ class Uneventful:
         self.broken = Broken(0.0)
         self.counts: dict[str, int] = {}
         self.breakers = BreakerStates()
+        self.load_s = 0.0
 
     def run(self, _plan: object) -> None:
         if self.error is not None:
