@@ -135,7 +135,7 @@ def test_a_service_is_called_by_its_own_name_and_path(declare: Declare, echo: in
     """Several may be behind one address, and tell each other by that name."""
     topology = declare(gateway={"type": "http", "url": f"http://localhost:{echo}/v1"})
     with Gates(topology, ["gateway"]) as gates:
-        url = str(gates.topology.sink("gateway").url)  # type: ignore[union-attr]
+        url = str(gates.keys["gateway"]["url"])
         assert url.endswith("/v1")
         with urllib.request.urlopen(f"{url}/orders", b"12345") as answer:
             assert answer.read() == f"localhost:{echo} /v1/orders 5".encode()
@@ -153,7 +153,7 @@ def test_workers_call_a_service_behind_a_gate_as_who_they_are_and_past_their_pro
         with Gates(topology, ["gateway"]) as gates:
             for name, value in gates.environment.items():
                 monkeypatch.setenv(name, value)
-            url = str(gates.topology.sink("gateway").url)  # type: ignore[union-attr]
+            url = str(gates.keys["gateway"]["url"])
             loop, service = LoopThread("worker"), HttpService(HttpSettings("gateway", url, call_s=5.0))
             try:
                 assert loop.run(service.send(HttpCall("POST", "/0"), "id-1")).status == 200

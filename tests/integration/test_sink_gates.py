@@ -32,6 +32,7 @@ from holdfast.errors import ChaosError, FaultFailed
 from holdfast.local.ports import free_ports
 from holdfast.sinks.redis.connection import Address, BoundedConnection
 from holdfast.topology import Topology
+from holdfast.topology.sink_decls import RedisSinkDecl
 from tests.support.gates import declared
 from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer, SentinelSetup
@@ -126,7 +127,7 @@ def gate_processes() -> list[psutil.Process]:
 
 def test_a_writer_survives_that_its_database_is_down_and_slow(to_postgres: Gates, database: str) -> None:
     """What it wrote is there, each number once, and it was hindered both times."""
-    dsn = to_postgres.topology.sink("db").dsn  # type: ignore[union-attr]
+    dsn = str(to_postgres.keys["db"]["dsn"])
     with Writer(dsn) as writer:
         writer.wait_for_more(50)
         began, ended = last(SystemDown(to_postgres, ["db"]), 0.5)
@@ -144,7 +145,7 @@ def test_a_writer_survives_that_its_database_is_down_and_slow(to_postgres: Gates
 
 
 def test_going_down_resets_a_query_that_is_under_way(to_postgres: Gates) -> None:
-    dsn = to_postgres.topology.sink("db").dsn  # type: ignore[union-attr]
+    dsn = str(to_postgres.keys["db"]["dsn"])
     with psycopg.connect(dsn) as connection, ThreadPoolExecutor(1) as pool:
         asked = pool.submit(connection.execute, "SELECT pg_sleep(60)")
         time.sleep(0.3)
@@ -157,7 +158,7 @@ def test_going_down_resets_a_query_that_is_under_way(to_postgres: Gates) -> None
 
 def test_a_large_answer_passes_a_slow_gate_in_its_order(to_postgres: Gates) -> None:
     """More than a gate holds: it reads on when there is room, and nothing is lost or overtaken."""
-    dsn = to_postgres.topology.sink("db").dsn  # type: ignore[union-attr]
+    dsn = str(to_postgres.keys["db"]["dsn"])
     with psycopg.connect(dsn) as connection:
         to_postgres.become("db", Manner(Kind.SLOW, delay_s=0.1))
         found = connection.execute(
@@ -169,7 +170,7 @@ def test_a_large_answer_passes_a_slow_gate_in_its_order(to_postgres: Gates) -> N
 @pytest.mark.parametrize("manner", [Manner(), Manner(Kind.SLOW, delay_s=60.0)], ids=["open", "slow"])
 def test_a_gate_holds_little_of_an_answer_that_nobody_reads(to_postgres: Gates, manner: Manner) -> None:
     """The system has to wait then, as it does without a gate; 200 MB would be seen."""
-    dsn = to_postgres.topology.sink("db").dsn  # type: ignore[union-attr]
+    dsn = str(to_postgres.keys["db"]["dsn"])
     (process,) = gate_processes()
     with psycopg.connect(dsn) as connection:
         to_postgres.become("db", manner)
@@ -232,7 +233,7 @@ def test_a_socket_of_the_machine_is_reached_through_a_port(declare: Declare, tmp
 
 
 def test_redis_is_refused_while_it_is_down_and_late_while_it_is_slow(to_redis: Gates) -> None:
-    url = str(to_redis.topology.sink("cache").url)  # type: ignore[union-attr]
+    url = str(to_redis.keys["cache"]["url"])
     with redis.Redis.from_url(url, retry=None, socket_timeout=5) as client:
         client.set("gates", "1")
         down = SystemDown(to_redis, ["cache"])
@@ -255,7 +256,7 @@ def test_redis_is_refused_while_it_is_down_and_late_while_it_is_slow(to_redis: G
 
 
 def test_what_is_held_goes_when_the_gate_is_slow_no_more(to_redis: Gates) -> None:
-    url = str(to_redis.topology.sink("cache").url)  # type: ignore[union-attr]
+    url = str(to_redis.keys["cache"]["url"])
     with redis.Redis.from_url(url, retry=None, socket_timeout=20) as client, ThreadPoolExecutor(1) as pool:
         client.ping()
         slow = SystemSlow(to_redis, ["cache"], 15.0)
@@ -280,9 +281,10 @@ def test_sentinel_leads_through_the_gate_also_after_a_fail_over(
     """The client finds the master as ever, by asking; the gate's door leads to whoever that is."""
     topology = declare(cache={"type": "redis", **redis_sentinel.settings})
     with Gates(topology, ["cache"]) as gates:
-        decl: Any = gates.topology.sink("cache")
-        assert [int(pair.rpartition(":")[2]) for pair in decl.sentinels] == list(gates.ports("cache")[1:])
-        connection = BoundedConnection(Address(sentinels=decl.sentinels, master=decl.master), 5.0, "cache")
+        sentinels, decl = tuple(gates.keys["cache"]["sentinels"]), topology.sink("cache")
+        assert isinstance(decl, RedisSinkDecl)
+        assert [int(pair.rpartition(":")[2]) for pair in sentinels] == list(gates.ports("cache")[1:])
+        connection = BoundedConnection(Address(sentinels=sentinels, master=decl.master), 5.0, "cache")
         with connection.used(lambda: None):
             assert connection.server == f"127.0.0.1:{gates.ports('cache')[0]}"
             assert connection.ask("SET", "gates", "before") == b"OK"
@@ -306,7 +308,7 @@ def test_a_system_that_is_down_itself_looks_so_through_its_gate(declare: Declare
     (port,) = free_ports(1)
     topology = declare(cache={"type": "redis", "url": f"redis://127.0.0.1:{port}"})
     with Gates(topology, ["cache"]) as gates:
-        url = str(gates.topology.sink("cache").url)  # type: ignore[union-attr]
+        url = str(gates.keys["cache"]["url"])
         with redis.Redis.from_url(url, retry=None) as client, pytest.raises(redis.ConnectionError):
             client.ping()
 
@@ -319,7 +321,7 @@ def test_what_has_no_address_is_refused_by_name(declare: Declare) -> None:
 
 def test_gates_go_down_and_up_again_and_again_under_load(to_redis: Gates) -> None:
     """Each time connections are refused, and each time they are taken afterwards."""
-    url = str(to_redis.topology.sink("cache").url)  # type: ignore[union-attr]
+    url = str(to_redis.keys["cache"]["url"])
     over = threading.Event()
     seen: Counter[str] = Counter()
 
@@ -348,7 +350,7 @@ def test_gates_go_down_and_up_again_and_again_under_load(to_redis: Gates) -> Non
 def test_a_port_that_is_shut_is_nobody_elses(to_redis: Gates) -> None:
     """Also after connections of its own, which are forgotten only after a minute."""
     (port,) = to_redis.ports("cache")
-    url = str(to_redis.topology.sink("cache").url)  # type: ignore[union-attr]
+    url = str(to_redis.keys["cache"]["url"])
     for _ in range(3):
         with redis.Redis.from_url(url, retry=None) as client:
             assert client.ping()

@@ -9,7 +9,6 @@ import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -68,17 +67,18 @@ def test_a_gate_speaks_tls_with_a_redis_that_does(tmp_path: Path, certificate: P
     try:
         server.start()
         topology = declared(tmp_path, cache={"type": "redis", "url": f"rediss://localhost:{port}/0"})
-        with Gates(topology, ["cache"]) as gates:
-            decl: Any = gates.topology.sink("cache")
-            with redis.Redis.from_url(decl.url, retry=None, socket_timeout=5) as client:
-                assert client.incr("tls") == 1
-                slow = SystemSlow(gates, ["cache"], 0.2)
-                slow.begin()
-                assert client.incr("tls") == 2
-                assert slow.end()["longest"]["cache"] >= 0.2
-                SystemDown(gates, ["cache"]).begin()
-                with pytest.raises(redis.ConnectionError):
-                    client.incr("tls")
+        with (
+            Gates(topology, ["cache"]) as gates,
+            redis.Redis.from_url(str(gates.keys["cache"]["url"]), retry=None, socket_timeout=5) as client,
+        ):
+            assert client.incr("tls") == 1
+            slow = SystemSlow(gates, ["cache"], 0.2)
+            slow.begin()
+            assert client.incr("tls") == 2
+            assert slow.end()["longest"]["cache"] >= 0.2
+            SystemDown(gates, ["cache"]).begin()
+            with pytest.raises(redis.ConnectionError):
+                client.incr("tls")
     finally:
         server.close()
 

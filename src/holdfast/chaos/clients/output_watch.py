@@ -118,17 +118,6 @@ class OutputWatch:
         with self._lock:
             return list(self._gaps)
 
-    def longest_gap(self, since: float) -> float:
-        """The longest silence of a partition since a moment of the monotonic clock, in seconds.
-
-        One that still lasts counts so far, one that began before it from that moment on.
-        """
-        now = time.monotonic()
-        with self._lock:
-            over = [gap.ended - max(gap.began, since) for gap in self._gaps]
-            lasting = [now - max(one.seen, since) for one in self._partitions]
-        return max(0.0, *over, *lasting)
-
     def stale(self) -> list[Interval]:
         """Times when a partition was not fresh, those that are over."""
         with self._lock:

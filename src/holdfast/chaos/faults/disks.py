@@ -15,6 +15,15 @@ from holdfast.errors import FaultFailed
 PERIOD_S = 1.0
 """A slow disk stands still for a part of each period."""
 
+UP_S = 3.0
+"""Seconds for which brokers have to be up after their disks were full: one that could not write last of all
+halts a moment later, when there is room again."""
+
+UP_WITHIN_S = 30.0
+"""Seconds in which brokers that ended are started again."""
+
+_LOOK_S = 0.1
+
 
 class DiskFull(Fault):
     """The disk of a broker has no room. Kafka ends a broker that cannot write to its only log folder.
@@ -41,13 +50,31 @@ class DiskFull(Fault):
         return {"filled": taken, "free": left}
 
     def end(self) -> Evidence:
-        """Delete what filled them, and start the brokers that ended."""
-        ended = [name for name in self._disks if self._brokers.incarnation(name) is None]
+        """Delete what filled them, and start the brokers that ended, or are just about to.
+
+        Raises:
+            FaultFailed: one ends again and again.
+        """
         for disk in self._disks.values():
             disk.ballast.unlink(missing_ok=True)
-        for name in ended:
-            self._brokers.start(name)
+        ended = self._keep_up()
         return {"ended": ended, "free": {name: disk.free for name, disk in self._disks.items()}}
+
+    def _keep_up(self) -> list[str]:
+        """Start whoever is down, until all have been up for a while; return who was down."""
+        ended: dict[str, None] = {}
+        up_since = time.monotonic()
+        deadline = up_since + UP_WITHIN_S
+        while time.monotonic() - up_since < UP_S:
+            if down := [name for name in self._disks if self._brokers.incarnation(name) is None]:
+                if time.monotonic() > deadline:
+                    raise FaultFailed(f"{', '.join(down)} ends again and again, though its disk has room")
+                for name in down:
+                    self._brokers.start(name)
+                ended |= dict.fromkeys(down)
+                up_since = time.monotonic()
+            time.sleep(_LOOK_S)
+        return list(ended)
 
 
 class DiskSlow(Fault):

@@ -35,7 +35,6 @@ class Gates:
 
     def __init__(self, topology: Topology, names: Iterable[str], seed: int = 0) -> None:
         decls = {name: topology.sink(name) for name in names}
-        self._declared = topology
         # Faults begin and end on threads of their own, and a question belongs to its answer.
         self._lock = threading.Lock()
         doors = {name: doors_of(decl) for name, decl in decls.items()}
@@ -71,17 +70,6 @@ class Gates:
     def names(self) -> Sequence[str]:
         """The sinks that they stand before."""
         return tuple(self._ports)
-
-    @property
-    def topology(self) -> Topology:
-        """The topology with the gates' addresses; all else in it is as it was."""
-        changed = {
-            name: self._declared.sinks[name].model_copy(
-                update={key: tuple(it) if isinstance(it, list) else it for key, it in keys.items()}
-            )
-            for name, keys in self.keys.items()
-        }
-        return self._declared.model_copy(update={"sinks": {**self._declared.sinks, **changed}})
 
     def ports(self, name: str) -> Sequence[int]:
         """The ports of a gate on loopback, one for each address of the sink."""

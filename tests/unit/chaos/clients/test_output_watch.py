@@ -12,18 +12,16 @@ def watch() -> OutputWatch:
     return OutputWatch("127.0.0.1:1", "sums", 2, fresh_s=1.0)
 
 
-def test_a_silence_that_began_before_counts_from_the_moment_that_is_asked_about() -> None:
+def test_a_silence_that_is_over_is_a_gap_and_one_that_lasts_ends_with_the_watch() -> None:
     found, now = watch(), time.monotonic()
-    found._gaps = [Interval(0, now - 10, now - 4), Interval(1, now - 30, now - 20)]
-    for one in found._partitions:
-        one.seen = now
+    found._partitions[0].seen, found._partitions[1].seen = now - 7, now - 4
+    found._take(1, time.time(), now - 1, time.time())
+    assert found.gaps() == [Interval(1, now - 4, now - 1)]
+    found._end(now)
+    assert Interval(0, now - 7, now) in found.gaps()
 
-    assert round(found.longest_gap(now - 8), 1) == 4.0
 
-
-def test_a_silence_that_lasts_counts_so_far() -> None:
+def test_an_output_is_as_silent_as_the_most_silent_partition() -> None:
     found, now = watch(), time.monotonic()
-    found._partitions[0].seen, found._partitions[1].seen = now - 7, now - 1
-
-    assert round(found.longest_gap(now - 5), 1) == 5.0
-    assert round(found.longest_gap(now - 60), 1) == 7.0
+    found._partitions[0].seen, found._partitions[1].seen = now - 7, now - 4
+    assert 7.0 <= found.silent_s < 8.0
