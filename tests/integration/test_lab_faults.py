@@ -23,9 +23,10 @@ from holdfast.chaos.faults.network import Disturbed
 from holdfast.chaos.kit.chaos import Chaos
 from holdfast.chaos.lab.clocks import find_library
 from holdfast.chaos.lab.embedded import EmbeddedLab, LabSettings
-from holdfast.chaos.network.hosts import HOST_VARIABLE
+from holdfast.chaos.network.hosts import HOST_VARIABLE, MOST
 from holdfast.chaos.network.isolated import IsolatedNetwork, between
 from holdfast.chaos.network.links import LinkRule
+from holdfast.chaos.workloads.application_parts import names_for_any
 from holdfast.errors import ChaosError, ClusterError, FaultFailed, NothingMet
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.broker_clock import BrokerClocks
@@ -47,7 +48,7 @@ def lab() -> Iterator[EmbeddedLab]:
     """Brokers with everything that can be broken."""
     if find_library() is None:
         install("libfaketime")
-    settings = LabSettings(isolated=True, small_disks=True, clocks=True, workers=("worker-0",))
+    settings = LabSettings(isolated=True, small_disks=True, clocks=True, workers=names_for_any(MOST, 16))
     with EmbeddedLab(settings) as lab:
         TopicAdmin(lab.cluster.bootstrap_servers).create([TopicSpec(TOPIC, 3, 3)])
         yield lab

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -61,10 +61,15 @@ class Workers:
         self._stop(slot for slot in self._slots.values() if slot.spec.processor == processor)
 
     def _stop(self, slots: Iterable[Slot]) -> None:
-        running = [slot for slot in slots if slot.view is not None]
-        if running:
-            with ThreadPoolExecutor(len(running)) as pool:
-                self._killed += filter(None, pool.map(lambda slot: slot.stop(), running))
+        threads = [threading.Thread(target=self._stop_one, args=(slot,)) for slot in slots]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _stop_one(self, slot: Slot) -> None:
+        if killed := slot.stop():
+            self._killed.append(killed)
 
     @property
     def names(self) -> Sequence[str]:
