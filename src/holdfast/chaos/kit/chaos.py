@@ -23,7 +23,8 @@ from holdfast.chaos.run.possible import require_possible
 from holdfast.chaos.run.result import RunResult
 from holdfast.chaos.run.runner import Runner
 from holdfast.chaos.run.settings import RunSettings, Untold
-from holdfast.chaos.run.whom import Surroundings, Whom
+from holdfast.chaos.run.surroundings import Surroundings
+from holdfast.chaos.run.whom import Whom
 from holdfast.errors import ChaosError, FaultFailed
 
 BEGIN_S = 60.0

@@ -11,8 +11,9 @@ from holdfast.chaos.run.aborting import Limits
 from holdfast.chaos.run.faults import FaultMaker
 from holdfast.chaos.run.nemesis import Done, Nemesis
 from holdfast.chaos.run.scene import Scene
+from holdfast.chaos.run.surroundings import Surroundings
 from holdfast.chaos.run.waiting import LOOK_S, steady
-from holdfast.chaos.run.whom import Surroundings, Whom
+from holdfast.chaos.run.whom import Whom
 from holdfast.chaos.workloads.base import Offering
 from holdfast.errors import HoldfastError
 

@@ -7,7 +7,8 @@ import pytest
 from holdfast.chaos.experiment import Target
 from holdfast.chaos.experiment.targets import Group, parse_target
 from holdfast.chaos.run.parts import NOBODY, Holders
-from holdfast.chaos.run.whom import Surroundings, Whom, sinks_hit
+from holdfast.chaos.run.surroundings import Surroundings
+from holdfast.chaos.run.whom import Whom, sinks_hit
 from holdfast.errors import FaultFailed
 from holdfast.record import TopicPartition
 

@@ -8,7 +8,8 @@ import pytest
 
 from holdfast.chaos.experiment.targets import Group, parse_target
 from holdfast.chaos.run.parts import Holders
-from holdfast.chaos.run.whom import Surroundings, Whom
+from holdfast.chaos.run.surroundings import Surroundings
+from holdfast.chaos.run.whom import Whom
 from holdfast.record import TopicPartition
 
 
