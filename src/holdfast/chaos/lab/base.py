@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -49,6 +50,15 @@ class Lab(Protocol):
     @property
     def clocks(self) -> Clocks | None:
         """The clocks, if they can be set."""
+        ...
+
+    def save_logs(self, folder: Path) -> None:
+        """Write what each broker has said lately into a folder, for whoever looks for what was the matter.
+
+        Raises:
+            OSError: it cannot be written.
+            HoldfastError: it cannot be had.
+        """
         ...
 
     def __enter__(self) -> Self: ...

@@ -8,6 +8,7 @@ from pathlib import Path
 from holdfast.chaos.containers.cluster import ContainerCluster
 from holdfast.chaos.containers.node import State
 from holdfast.chaos.experiment.catalogue import ClusterKind
+from holdfast.chaos.lab.broker_logs import write_log
 from holdfast.chaos.lab.brokers import broker_name, node_of
 from holdfast.chaos.lab.guarded import GuardedLab
 from holdfast.chaos.undo.actions import Action, Run
@@ -102,6 +103,11 @@ class ContainerLab(GuardedLab):
     def bootstrap_servers(self) -> str:
         """The value for ``bootstrap.servers``."""
         return self._cluster.bootstrap_servers
+
+    def save_logs(self, folder: Path) -> None:
+        """What the engine has of their output."""
+        for node in self._cluster.node_ids:
+            write_log(folder, broker_name(node), self._cluster.log(node).encode())
 
     def _open(self, folder: Path) -> None:  # noqa: ARG002
         self.brokers = ContainerBrokers(self._stack.enter_context(self._cluster))

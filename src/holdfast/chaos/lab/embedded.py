@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.chaos.experiment.catalogue import ClusterKind
-from holdfast.chaos.lab.brokers import EmbeddedBrokers
+from holdfast.chaos.lab.broker_logs import LOG_BYTES, write_log
+from holdfast.chaos.lab.brokers import EmbeddedBrokers, broker_name
 from holdfast.chaos.lab.clocks import Clocks
 from holdfast.chaos.lab.disks import Disks
 from holdfast.chaos.lab.guarded import GuardedLab
@@ -108,6 +109,14 @@ class EmbeddedLab(GuardedLab):
     def bootstrap_servers(self) -> str:
         """The value for ``bootstrap.servers``."""
         return self.cluster.bootstrap_servers
+
+    def save_logs(self, folder: Path) -> None:
+        """The ends of the logs that their processes write."""
+        for node in self.cluster.nodes:
+            path = self.cluster.node(node.id).log
+            with path.open("rb") as log:
+                log.seek(max(path.stat().st_size - LOG_BYTES, 0))
+                write_log(folder, broker_name(node.id), log.read())
 
     def _open(self, folder: Path) -> None:
         wanted, nodes = self.settings, range(1, self.settings.brokers + 1)

@@ -123,6 +123,9 @@ class ExternalLab(GuardedLab):
         """The value for ``bootstrap.servers``."""
         return self._servers
 
+    def save_logs(self, folder: Path) -> None:
+        """Nothing: they are where their owner has them."""
+
     def _open(self, folder: Path) -> None:  # noqa: ARG002
         cluster = require_fair_game(self._servers)
         # Before the first topic: whoever ends us now, the guard deletes them.

@@ -17,7 +17,11 @@ from holdfast.chaos.run.sampling import Sampler
 from holdfast.chaos.run.scene import Scene
 from holdfast.chaos.run.waiting import START_S, steady, until
 from holdfast.chaos.workloads.base import Offering
+from holdfast.errors import HoldfastError
 from holdfast.topology.model import LEADER
+
+BROKER_LOGS = "brokers"
+"""Of a run's folder: where the brokers' logs are."""
 
 
 class Course:
@@ -50,6 +54,12 @@ class Course:
         Raises:
             HoldfastError: it could not be brought to its end.
         """
+        try:
+            self._with_brokers(plan)
+        finally:
+            self._save_logs()
+
+    def _with_brokers(self, plan: Sequence[PlannedFault]) -> None:
         scene = self.scene
         scene.told.phase("start the workers")
         scene.workload.provision()
@@ -107,6 +117,13 @@ class Course:
             # What was recorded is judged all the same; what nobody could read is no loss.
             self.is_complete = False
             self.scene.trouble.append(f"not everything could be read: {self.ends.error}")
+
+    def _save_logs(self) -> None:
+        """Keep what the brokers have said; a run without it is as good as any."""
+        try:
+            self.scene.lab.save_logs(self.scene.settings.folder / BROKER_LOGS)
+        except (OSError, HoldfastError) as error:
+            self.scene.told.phase(f"the brokers' logs could not be kept: {error}")
 
     # -- what it was
 
