@@ -18,7 +18,7 @@ from tests.support.shop import shop
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / "chaos" / "every-fault.yaml"
 
-OF_LOG = ["no-lost-writes", "no-unseen-writes", "transactions-finished"]
+OF_LOG = ["no-lost-writes", "transactions-finished"]
 
 CHECKS = [
     *(f"processors.invariants:{name}" for name in ("every_order_is_closed_once", "stock_is_conserved")),
@@ -38,8 +38,8 @@ WORKLOADS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "raw": (
         {"kind": "raw", "rate": 2000, "workers": 4},
         [
-            *("no-duplicates", "consistent-offsets", "no-aborted-reads", "no-precommitted-reads"),
-            *("monotonic-polls", "monotonic-sends", "no-cycles", *OF_LOG),
+            *("no-duplicates", "consistent-offsets", "atomic-transactions", "no-aborted-reads"),
+            *("no-precommitted-reads", "monotonic-polls", "monotonic-sends", "no-cycles", *OF_LOG),
         ],
     ),
     "application": (

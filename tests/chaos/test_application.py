@@ -36,7 +36,6 @@ faults: FAULTS
 invariants:
   - application-checks
   - no-lost-writes
-  - no-unseen-writes
   - no-duplicates
   - consistent-offsets
   - per-key-order

@@ -23,7 +23,7 @@ faults:
   - {at: 3s, fault: broker.kill, target: leader, for: 8s}
   - {at: 20s, fault: worker.crash, target: any}
   - {at: 26s, fault: worker.kill, target: owner of shard 0, for: 4s}
-invariants: [exactly-once, state-fold, conservation, no-lost-writes, no-unseen-writes, transactions-finished]
+invariants: [exactly-once, state-fold, conservation, no-lost-writes, transactions-finished]
 """
 
 ZOMBIES = """

@@ -27,7 +27,7 @@ time_limit: 40s
 faults:
   - {at: 3s, fault: broker.kill, target: leader, for: 8s}
   - {at: 24s, fault: worker.crash, target: owner of shard 0}
-invariants: [exactly-once, state-fold, per-key-order, no-lost-writes, no-unseen-writes, transactions-finished]
+invariants: [exactly-once, state-fold, per-key-order, no-lost-writes, transactions-finished]
 """
 
 

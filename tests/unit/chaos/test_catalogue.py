@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.chaos.checker import RULES, Rule, check_finished, merged
+from holdfast.chaos.checker import LOG_RULES, RULES, Rule, bank, check_finished, finished, fold, merged
 from holdfast.chaos.checker.finished import PartitionEnd
 from holdfast.chaos.checker.queries import QUERIES
+from holdfast.chaos.experiment import INVARIANTS
 from holdfast.chaos.history import read, send
 from tests.support.stories import Story, verdict
 
@@ -18,14 +19,23 @@ PAGE = Path(__file__).parents[3] / "docs/guide/chaos-rules.md"
 PROOFS = ("test_rules.py", "test_cycles.py", "test_fold.py")
 
 
+def broken_by(rule: Rule) -> str:
+    """Which invariants a case of a rule breaks, as the page says it."""
+    names = [f"`{it.name}`" for it in INVARIANTS.values() if rule.name in it.rules]
+    return ", ".join(names) or {"invariant": "your own"}.get(rule.name, "any")
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_the_page_says_of_a_rule_what_the_catalogue_says(rule: Rule) -> None:
-    row = f"| `{rule.name}` | {rule.meaning} | {rule.allowed or 'never'} | {rule.source} | {rule.differs} |"
+    row = (
+        f"| `{rule.name}` | {rule.meaning} | {broken_by(rule)} | {rule.allowed or 'never'} | {rule.source} "
+        f"| {rule.differs} |"
+    )
     assert row in PAGE.read_text().splitlines()
 
 
 def test_the_page_tells_of_no_other_rules() -> None:
-    rows = re.findall(r"^\| `([^`]+)` \|(?:[^|\n]*\|){4}$", PAGE.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `([^`]+)` \|(?:[^|\n]*\|){5}$", PAGE.read_text(), re.MULTILINE)
     assert rows == [rule.name for rule in RULES]
 
 
@@ -33,6 +43,20 @@ def test_names_are_unique_and_every_query_is_a_rule() -> None:
     names = [rule.name for rule in RULES]
     assert len(set(names)) == len(names)
     assert QUERIES.keys() <= set(names)
+
+
+@pytest.mark.parametrize("rule", [*LOG_RULES, *fold.RULES, *bank.RULES, *finished.RULES])
+def test_what_a_rule_finds_breaks_an_invariant(rule: str) -> None:
+    """Otherwise an experiment could not claim its absence, and what it finds would change no verdict."""
+    always_allowed = rule.startswith("G0") or rule == "int-send-skip"
+    assert always_allowed or any(rule in invariant.rules for invariant in INVARIANTS.values())
+
+
+@pytest.mark.parametrize("name", INVARIANTS)
+def test_an_invariant_is_the_absence_of_what_rules_of_the_catalogue_find(name: str) -> None:
+    rules = INVARIANTS[name].rules
+    assert set(rules) <= {rule.name for rule in RULES}
+    assert rules or name == "application-checks", "whose rules are the application's own"
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)

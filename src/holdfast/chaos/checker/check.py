@@ -18,6 +18,11 @@ from holdfast.chaos.checker.verdict import Example, Finding, Record, Validity, V
 from holdfast.chaos.history import Bounds, History
 from holdfast.chaos.history.database import Database
 
+_CIRCLES = tuple(f"{name}{variant}" for name in ("G1c", "G0") for variant in ("", "-process", "-realtime"))
+
+LOG_RULES = (*queries.QUERIES, *_CIRCLES)
+"""Every rule about logs that can be looked at."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -70,8 +75,8 @@ class Checking:
         return verdict_of(findings, self._checked(), metrics(self._database))
 
     def _checked(self) -> list[str]:
-        cycles = [f"{name}{variant}" for name in ("G1c", "G0") for variant in ("", "-process", "-realtime")]
-        return [*queries.QUERIES, *(cycles if self._options.write_order else cycles[:3])]
+        without = () if self._options.write_order else _CIRCLES[3:]
+        return [name for name in LOG_RULES if name not in without]
 
     def _ambiguous(self) -> list[Finding]:
         rows = facts.values_sent_twice(self._database)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from holdfast.chaos.checker.fold import not_evaluated
 from holdfast.chaos.checker.verdict import Example, Finding, Validity, Verdict, verdict_of
 
+RULES = ("unfinished-transactions",)
+
 
 @dataclass(frozen=True, slots=True)
 class PartitionEnd:
@@ -47,4 +49,4 @@ def check_finished(ends: Iterable[PartitionEnd], *, examples: int = 8) -> Verdic
         findings.append(Finding("unfinished-transactions", Validity.INVALID, len(stuck), shown))
     if not looked_at:
         findings.append(not_evaluated("the gate of finished transactions", "it was given no partitions"))
-    return verdict_of(findings, ["unfinished-transactions"])
+    return verdict_of(findings, RULES)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
-from holdfast.chaos.checker import Finding, Validity, Verdict, check
-from holdfast.chaos.checker.bank import check_bank
-from holdfast.chaos.checker.finished import PartitionEnd, check_finished
-from holdfast.chaos.checker.fold import Fold, check_fold_of
+from holdfast.chaos.checker import (
+    LOG_RULES,
+    Finding,
+    PartitionEnd,
+    Validity,
+    Verdict,
+    bank,
+    check,
+    finished,
+    fold,
+)
 from holdfast.chaos.checker.invariants import PythonInvariant, SqlInvariant, check_invariants
-from holdfast.chaos.experiment import Experiment, OwnInvariant
+from holdfast.chaos.experiment import INVARIANTS, Experiment, OwnInvariant
 from holdfast.chaos.history import History
 from holdfast.chaos.run.result import OWN_CHECK, FoundProblem, InvariantResult
 from holdfast.chaos.workloads.bank_app import OPENING
@@ -24,22 +32,16 @@ _ORDER = ("valid", "unknown", "invalid")
 
 _TOO_EARLY = "not all was processed and read in time"
 
-_LOG_RULES: Mapping[str, tuple[str, ...]] = {
-    "no-lost-writes": ("lost-write",),
-    "no-unseen-writes": ("unseen",),
-    "no-duplicates": ("duplicate",),
-    "consistent-offsets": ("inconsistent-offsets",),
-    "no-aborted-reads": ("G1a",),
-    "no-precommitted-reads": ("precommitted-read",),
-    "monotonic-polls": ("poll-skip", "nonmonotonic-poll", "int-poll-skip", "int-nonmonotonic-poll"),
-    "monotonic-sends": ("nonmonotonic-send", "int-nonmonotonic-send", "int-send-skip"),
-    "no-cycles": ("G1c", "G1c-process", "G1c-realtime", "G0", "G0-process", "G0-realtime"),
-    "per-key-order": ("reordered",),
-}
-_FOLD_RULES: Mapping[str, tuple[str, ...]] = {
-    "exactly-once": ("fold-lost", "fold-twice", "fold-stranger"),
-    "state-fold": ("fold-order", "fold-state"),
-}
+_MISSING = (
+    *("lost-write", "unseen", "torn-transaction", "fold-lost"),
+    # Money that is on its way to an account is missing until it arrives.
+    *("bank-total", "not-evaluated"),
+)
+"""Rules that find what is missing: it may have come later where not all was processed and read."""
+
+
+_CLAIMED = frozenset(rule for invariant in INVARIANTS.values() for rule in invariant.rules)
+"""Rules that some claim is about; what others find is about the whole check, and so about every claim."""
 
 
 @dataclass(frozen=True)
@@ -84,39 +86,30 @@ class _Judges:
 
     def judge(self, name: str) -> InvariantResult:
         """What became of a built-in claim."""
-        if name == "per-key-order" and self._evidence.plan is not None:
-            # Of the events as they were published, and of what was made of them.
-            published = _result(name, self._log(), _LOG_RULES[name], _operations(self._log()))
-            made = _result(name, self._fold(), ("fold-order",), _records(self._fold()))
-            return _both(published, made)
-        if name in _LOG_RULES:
-            return _result(name, self._log(), _LOG_RULES[name], _operations(self._log()))
-        if name in _FOLD_RULES and self._evidence.plan is not None:
-            return _result(name, self._fold(), _FOLD_RULES[name], _records(self._fold()))
-        if name == "conservation":
-            verdict = self._once(
-                "bank", lambda: check_bank(self._evidence.history, opening=OPENING, minimum=0)
-            )
-            # Money that is on its way to an account is missing until it arrives.
-            verdict = verdict if self._evidence.is_complete else _unsure(verdict, "bank-total")
-            return _result(name, verdict, None, f"{verdict.metrics['bank']['postings']:,} postings")
-        if name == "transactions-finished":
-            verdict = self._once("finished", lambda: check_finished(self._evidence.ends))
-            return _result(name, verdict, None, f"{len(self._evidence.ends)} partitions")
         if name == "application-checks":
             return _checked(name, self._evidence.checks, is_complete=self._evidence.is_complete)
-        raise ChaosError(f"the invariant {name} cannot be judged for this workload")
+        rules = INVARIANTS[name].rules
+        found = [_result(name, verdict, rules, seen) for verdict, seen in self._asked(frozenset(rules))]
+        if not found:
+            raise ChaosError(f"the invariant {name} cannot be judged for this workload")
+        return reduce(_both, found)
 
-    def _log(self) -> Verdict:
-        verdict = self._once("log", lambda: check(self._evidence.history))
-        return verdict if self._evidence.is_complete else _unsure(verdict, "lost-write", "unseen")
-
-    def _fold(self) -> Verdict:
-        plan = self._evidence.plan
-        assert plan is not None, "only asked for where there is a fold"
-        fold = Fold(plan.initial, plan.fold)
-        verdict = self._once("fold", lambda: check_fold_of(self._evidence.history, fold))
-        return verdict if self._evidence.is_complete else _unsure(verdict, "fold-lost")
+    def _asked(self, rules: frozenset[str]) -> Iterator[tuple[Verdict, str]]:
+        """The checks that have some of these rules, each with how much it looked at."""
+        evidence, plan = self._evidence, self._evidence.plan
+        if rules.intersection(LOG_RULES):
+            log = self._once("log", lambda: check(evidence.history))
+            yield log, _operations(log)
+        if rules.intersection(fold.RULES) and plan is not None:
+            what = fold.Fold(plan.initial, plan.fold)
+            folded = self._once("fold", lambda: fold.check_fold_of(evidence.history, what))
+            yield folded, _records(folded)
+        if rules.intersection(bank.RULES):
+            money = self._once("bank", lambda: bank.check_bank(evidence.history, opening=OPENING, minimum=0))
+            yield money, f"{money.metrics['bank']['postings']:,} postings"
+        if rules.intersection(finished.RULES):
+            ended = self._once("finished", lambda: finished.check_finished(evidence.ends))
+            yield ended, f"{len(evidence.ends)} partitions"
 
     def own(self, invariants: Iterable[OwnInvariant]) -> Iterable[InvariantResult]:
         """What became of the experiment's own claims, each by itself."""
@@ -133,7 +126,8 @@ class _Judges:
 
     def _once(self, name: str, make: Callable[[], Verdict]) -> Verdict:
         if name not in self._verdicts:
-            self._verdicts[name] = make()
+            verdict = make()
+            self._verdicts[name] = verdict if self._evidence.is_complete else _unsure(verdict, *_MISSING)
         return self._verdicts[name]
 
 
@@ -208,7 +202,7 @@ def _result(name: str, verdict: Verdict, rules: Sequence[str] | None, looked_at:
     problems = tuple(
         _problem(finding)
         for finding in verdict.findings
-        if rules is None or finding.rule in (*rules, "not-evaluated") or finding.validity is Validity.UNKNOWN
+        if rules is None or finding.rule in rules or finding.rule not in _CLAIMED
     )
     validity = max((problem.validity for problem in problems), key=_ORDER.index, default="valid")
     return InvariantResult(name, validity, looked_at, problems)

@@ -134,6 +134,73 @@ def test_a_workload_without_a_fold_keeps_its_claims_about_the_log(
     assert found.validity == "valid"
 
 
+def raw_claims(folder: Path, *names: str) -> Experiment:
+    """An experiment on clients' transactions, with these claims."""
+    file = folder / "raw.yaml"
+    text = TEXT.replace("kind: sequence", "kind: raw")
+    file.write_text(text.partition("invariants:")[0] + f"invariants: [{', '.join(names)}]\n")
+    return load(file)
+
+
+def raw_judged(
+    folder: Path, record: Record, *names: str, is_complete: bool = True
+) -> dict[str, InvariantResult]:
+    """What becomes of claims about clients' transactions, by name."""
+    with Recorder(folder / "recordings") as recorder:
+        record(recorder)
+    history = seal(folder / "recordings", folder / "history")
+    ends = (PartitionEnd("logs", 0, 5, 5),)
+    evidence = Evidence(raw_claims(folder, *names), history, None, ends, is_complete)
+    return {found.name: found for found in judge(evidence)}
+
+
+def torn(recorder: Recorder) -> None:
+    """A transaction of two records, the second of which is gone."""
+    sent = [send("a", 1, offset=0), send("b", 2, offset=0)]
+    recorder.invoke("p", "txn", sent).ok(sent)
+    recorder.invoke("reader", "assign").ok(assigned=["a", "b"], sought=["a", "b"])
+    recorder.invoke("reader", "poll").ok([read("a", 1, offset=0)])
+
+
+def test_a_torn_transaction_breaks_the_claim_that_transactions_are_atomic(tmp_path: Path) -> None:
+    found = raw_judged(tmp_path, torn, "atomic-transactions", "no-lost-writes", "no-duplicates")
+    assert [problem.rule for problem in found["atomic-transactions"].problems] == ["torn-transaction"]
+    assert [problem.rule for problem in found["no-lost-writes"].problems] == ["unseen"]
+    assert {name: it.validity for name, it in found.items()} == {
+        "atomic-transactions": "invalid",
+        "no-lost-writes": "invalid",
+        "no-duplicates": "valid",
+    }
+
+
+def test_where_not_all_was_read_only_the_claims_about_what_is_missing_are_unknown(tmp_path: Path) -> None:
+    claims = ("atomic-transactions", "no-lost-writes", "no-duplicates")
+    found = raw_judged(tmp_path, torn, *claims, is_complete=False)
+    assert [found[name].validity for name in claims] == ["unknown", "unknown", "valid"]
+    assert found["atomic-transactions"].problems[0].why == "not all was processed and read in time"
+
+
+def test_a_read_of_what_nobody_sent_breaks_consistent_offsets(tmp_path: Path) -> None:
+    def record(recorder: Recorder) -> None:
+        recorder.invoke("p", "txn").ok([send("a", 1, offset=0)])
+        recorder.invoke("reader", "poll").ok([read("a", 1, offset=0), read("a", 99, offset=1)])
+
+    found = raw_judged(tmp_path, record, "consistent-offsets")["consistent-offsets"]
+    assert (found.validity, [problem.rule for problem in found.problems]) == ("invalid", ["stray-read"])
+
+
+def test_acknowledged_writes_at_the_end_of_a_log_are_lost_too(tmp_path: Path) -> None:
+    """No record behind them was read, so that only the last reader can tell."""
+
+    def record(recorder: Recorder) -> None:
+        for n in (1, 2, 3):
+            recorder.invoke("p", "send").ok([send("a", n, offset=n)])
+        recorder.invoke("reader", "poll").ok([read("a", 1, offset=1)])
+
+    found = raw_judged(tmp_path, record, "no-lost-writes")["no-lost-writes"]
+    assert (found.validity, found.problems[0].rule, found.problems[0].count) == ("invalid", "unseen", 2)
+
+
 def test_what_was_not_processed_in_time_is_not_called_lost(tmp_path: Path, experiment: Experiment) -> None:
     def record(recorder: Recorder) -> None:
         sends(recorder, 1, 2)
