@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Protocol
 
-from holdfast.errors import BrokersUnreachable, ClusterError
+from holdfast.errors import ClusterError
 from holdfast.kafka.offsets import CALL_S, OffsetAdmin
 from holdfast.kafka.reader import PartitionReader, reader_settings
-from holdfast.kafka.settings import OPEN_TRANSACTION_S, Properties, consumer_config
+from holdfast.kafka.settings import Properties, consumer_config
+from holdfast.kafka.settled import settled_ends
 from holdfast.record import Message, TopicPartition
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,6 @@ SILENCE_S = 30.0
 
 _BATCH = 5_000
 _WAIT_S = 0.25
-_POLL_S = 0.02
 
 
 class Progress(Protocol):
@@ -103,32 +103,16 @@ class LogScanner:
                 self._on_progress(name, total - left, total)
                 yield from records
 
-    def _settled_ends(self, places: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """The present ends, once every transaction that is open below them has ended.
-
-        A commit is visible in one partition a moment before it is in another. Waiting for the end that
-        all partitions have now makes a scan see whole transactions, also of a worker that died.
-        """
-        wanted = self.offsets.high_watermarks(places)
-        deadline = time.monotonic() + OPEN_TRANSACTION_S
-        while True:
-            try:
-                stable = self.offsets.ends(places)
-            except BrokersUnreachable:
-                # Leaders change. That is as good a reason to wait as an open transaction.
-                if time.monotonic() > deadline:
-                    raise
-                continue
-            if all(stable[place] >= end for place, end in wanted.items()):
-                return wanted
-            if time.monotonic() > deadline:
-                cut = [place for place, end in wanted.items() if stable[place] < end]
-                log.warning(
-                    "a transaction stays open in %s: records from there on are not read",
-                    ", ".join(map(str, cut)),
-                )
-                return {place: min(stable[place], end) for place, end in wanted.items()}
-            time.sleep(_POLL_S)
+    def _settled_ends(self, places: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """The present ends, so that a scan sees whole transactions, also of a worker that died."""
+        found = settled_ends(self.offsets, places)
+        if not found.stuck:
+            return found.wanted
+        log.warning(
+            "a transaction stays open in %s: records from there on are not read",
+            ", ".join(map(str, found.stuck)),
+        )
+        return {place: min(found.stable[place], end) for place, end in found.wanted.items()}
 
 
 def _batches(

@@ -13,8 +13,15 @@ from holdfast.chaos.checker import Validity
 from holdfast.chaos.checker.bank import check_bank
 from holdfast.chaos.checker.finished import PartitionEnd, check_finished
 from holdfast.chaos.checker.fold import Fold, Input, Output, check_fold, check_fold_of
-from holdfast.chaos.checker.invariants import Evaluated, PythonInvariant, SqlInvariant, check_invariants
+from holdfast.chaos.checker.invariants import (
+    Evaluated,
+    PythonInvariant,
+    SqlInvariant,
+    check_invariants,
+    sql_problem,
+)
 from holdfast.chaos.history import History, Recorder, read, seal, send
+from holdfast.chaos.history.model import fault
 from holdfast.errors import HistoryError
 from tests.support.stories import Story, sealed
 
@@ -148,6 +155,8 @@ def test_a_fold_that_raises_is_told_with_the_input() -> None:
 
 def test_transactions_are_finished_if_readers_of_committed_records_reach_the_end() -> None:
     assert check_finished([PartitionEnd("out", 0, 10, 10)]).validity is Validity.VALID
+    # The marker of its last transaction was written after the end had been asked for.
+    assert check_finished([PartitionEnd("out", 0, 11, 10)]).validity is Validity.VALID
     found = check_finished([PartitionEnd("out", 0, 10, 10), PartitionEnd("out", 1, 7, 12)])
     assert found.found("unfinished-transactions") == 1
     assert "out-1: a read_committed reader stands at 7, and the end is 12" in str(found)
@@ -225,7 +234,7 @@ def test_an_invariant_that_looked_at_nothing_fails_and_says_so(tmp_path: Path) -
     found = check_invariants(history, asked)
     assert found.validity is Validity.INVALID
     assert found.found("not-evaluated") == 2
-    assert "the invariant 'reads' was not evaluated: it looked at no rows" in str(found)
+    assert "the invariant 'reads' was not evaluated: there were no rows to look at" in str(found)
 
 
 def test_a_function_may_be_an_invariant(tmp_path: Path) -> None:
@@ -236,6 +245,56 @@ def test_a_function_may_be_an_invariant(tmp_path: Path) -> None:
         return Evaluated(len(rows), [f"value {value}" for (value,) in rows if value > 0])
 
     assert "few: value 1" in str(check_invariants(history, [PythonInvariant("few", few)]))
+
+
+def test_a_query_looks_at_every_table_that_it_names(tmp_path: Path) -> None:
+    """One of them without rows is enough for a query that would never find anything."""
+    history = sealed(Story().ok("w", "send", send("x", 1, offset=0)).operations, tmp_path)
+    joined = "SELECT * FROM steps s JOIN Faults f ON s.value < 0"
+    named = "WITH postings AS (SELECT * FROM steps) SELECT * FROM postings WHERE value < 0"
+    found = check_invariants(history, [SqlInvariant("joined", joined), SqlInvariant("named", named)])
+    assert found.metrics["looked_at"] == {"joined": {"steps": 1, "faults": 0}, "named": {"steps": 1}}
+    [finding] = found.findings
+    assert (finding.rule, finding.validity) == ("not-evaluated", Validity.INVALID)
+    assert "the invariant 'joined' was not evaluated: there were no faults to look at" in str(finding)
+
+
+def test_faults_that_happened_are_rows_to_look_at(tmp_path: Path) -> None:
+    history = sealed([], tmp_path, [fault("broker.kill", "broker-1", 1, 2, "{}")])
+    found = check_invariants(history, [SqlInvariant("own", "SELECT * FROM faults WHERE ended IS NULL")])
+    assert (found.validity, found.metrics["looked_at"]) == (Validity.VALID, {"own": {"faults": 1}})
+
+
+def test_a_query_that_names_no_table_was_not_evaluated(tmp_path: Path) -> None:
+    history = sealed(Story().ok("w", "send", send("x", 1, offset=0)).operations, tmp_path)
+    found = check_invariants(history, [SqlInvariant("one", "SELECT 1 WHERE false")])
+    assert "the invariant 'one' was not evaluated: it names no table" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "over", "told"),
+    [
+        ("SELECT * FROM postings WHERE balance < 0", None, ""),
+        ("SELECT * FROM faults WHERE evidence->>'$.begin' = 'x'", "FROM faults", ""),
+        ("SELECT 1 WHERE false", "steps", ""),
+        ("SELECT * FORM steps", None, "Parser Error: syntax error at or near"),
+        ("SELECT valu FROM steps", None, 'Referenced column "valu" not found'),
+        ("SELECT * FROM steps; SELECT 1", None, "one query is expected, and it is 2 statements"),
+        ("SELECT * FROM step", None, 'Table with name step does not exist! Did you mean "steps"?'),
+        ("SELECT * FROM steps", "stepz", "Table with name stepz does not exist"),
+        ("SELECT 1 WHERE false", None, "it looks at nothing: it names no table of the history (operations, "),
+    ],
+)
+def test_a_query_is_tried_before_there_is_a_history(wrong: str, over: str | None, told: str) -> None:
+    found = sql_problem(SqlInvariant("own", wrong, over))
+    assert (told in found) if told else found == ""
+    assert "\n" not in found
+
+
+def test_a_function_that_returns_something_else_is_told(tmp_path: Path) -> None:
+    history = sealed(Story().ok("r", "poll", read("x", 1, offset=0)).operations, tmp_path)
+    with pytest.raises(HistoryError, match=r"'own' has to return an `Evaluated` .*, and returned list"):
+        check_invariants(history, [PythonInvariant("own", lambda _: [])])  # type: ignore[arg-type, return-value]
 
 
 def test_a_query_that_cannot_be_run_is_told_with_the_invariants_name(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ class PartitionEnd:
     """The two ends of an output partition, once the application has stopped.
 
     Attributes:
-        committed: the position that a read_committed reader reaches.
+        committed: the position that a read_committed reader reaches, asked for after `end`; it may be higher,
+            as the marker that ends a transaction takes an offset too.
         end: the end offset that a read_uncommitted reader is told (the high watermark).
     """
 
@@ -35,7 +36,7 @@ def check_finished(ends: Iterable[PartitionEnd], *, examples: int = 8) -> Verdic
     """Whether readers of committed records reach the end of every output partition."""
     looked_at = list(ends)
     stuck = sorted(
-        (end for end in looked_at if end.committed != end.end), key=lambda end: end.committed - end.end
+        (end for end in looked_at if end.committed < end.end), key=lambda end: end.committed - end.end
     )
     findings = []
     if stuck:

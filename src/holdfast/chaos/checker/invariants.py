@@ -5,13 +5,15 @@ An invariant that looked at nothing proves nothing: it fails, and says so. So ea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from holdfast.chaos.checker.fold import not_evaluated
 from holdfast.chaos.checker.verdict import Example, Finding, Validity, Verdict, verdict_of
 from holdfast.chaos.history import Bounds, History
+from holdfast.chaos.history.blank import blank_history, tables_of
 from holdfast.chaos.history.database import Database
+from holdfast.chaos.history.tables import COLUMNS, VIEWS
 from holdfast.errors import HistoryError
 
 
@@ -22,11 +24,12 @@ class SqlInvariant:
     Attributes:
         wrong: gives one row for every violation.
         over: what it looks at, as a table or a query; with no rows there, the invariant was not evaluated.
+            None for every table that `wrong` names: none of them may be empty.
     """
 
     name: str
     wrong: str
-    over: str
+    over: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,35 +57,74 @@ def check_invariants(
 ) -> Verdict:
     """Whether all invariants hold.
 
+    Returns:
+        the verdict, with a metric `looked_at`: for each invariant, how many of what there were.
+
     Raises:
-        HistoryError: a query cannot be run.
+        HistoryError: a query cannot be run, or a function returned something else than `Evaluated`.
     """
-    asked = list(invariants)
+    findings: list[Finding] = []
+    looked_at: dict[str, Mapping[str, int]] = {}
     with Database(bounds) as database:
         history.attach(database)
-        findings = [found for one in asked for found in _found(database, one, examples)]
-    return verdict_of(findings, [f"invariant {one.name}" for one in asked])
+        for one in invariants:
+            seen, found = _evaluated(database, one, examples)
+            looked_at[one.name] = seen
+            findings += found
+    return verdict_of(findings, [f"invariant {name}" for name in looked_at], {"looked_at": looked_at})
 
 
-def _found(database: Database, invariant: SqlInvariant | PythonInvariant, examples: int) -> list[Finding]:
+def sql_problem(invariant: SqlInvariant) -> str:
+    """Why a query cannot be evaluated on any history; empty if it can."""
+    try:
+        with blank_history() as blank:
+            if not _by_query(blank, invariant, 1)[0]:
+                tables = ", ".join((*COLUMNS, *VIEWS))
+                return (
+                    f"it looks at nothing: it names no table of the history ({tables}). Say with `over` what "
+                    "it looks at"
+                )
+    except HistoryError as error:
+        # Behind that are the query's line and a mark below it, which are nothing in one line.
+        return " ".join(str(error).partition("\n\nLINE ")[0].split())
+    return ""
+
+
+def _evaluated(
+    database: Database, invariant: SqlInvariant | PythonInvariant, examples: int
+) -> tuple[Mapping[str, int], list[Finding]]:
     if isinstance(invariant, SqlInvariant):
         looked_at, count, problems = _by_query(database, invariant, examples)
     else:
-        answer = invariant.evaluate(database)
-        looked_at, count, problems = answer.looked_at, len(answer.problems), list(answer.problems[:examples])
+        looked_at, count, problems = _by_function(database, invariant, examples)
     out = []
-    if not looked_at:
-        out.append(not_evaluated(f"the invariant {invariant.name!r}", "it looked at no rows"))
+    empty = [what for what, number in looked_at.items() if not number]
+    if empty or not looked_at:
+        why = f"there were no {' and no '.join(empty)} to look at" if empty else "it names no table"
+        out.append(not_evaluated(f"the invariant {invariant.name!r}", why))
     if count:
         shown = tuple(Example(f"{invariant.name}: {problem}") for problem in problems)
         out.append(Finding("invariant", Validity.INVALID, count, shown))
-    return out
+    return looked_at, out
 
 
-def _by_query(database: Database, invariant: SqlInvariant, examples: int) -> tuple[int, int, list[str]]:
-    over = invariant.over if " " in invariant.over.strip() else f"FROM {invariant.over}"
+_Answer = tuple[Mapping[str, int], int, Sequence[str]]
+"""How many of what it looked at, how many violations there are, and the first of them in words."""
+
+
+def _by_function(database: Database, invariant: PythonInvariant, examples: int) -> _Answer:
+    answer: object = invariant.evaluate(database)
+    if not isinstance(answer, Evaluated):
+        raise HistoryError(
+            f"the invariant {invariant.name!r} has to return an `Evaluated` "
+            f"(holdfast.chaos.checker.invariants), and returned {type(answer).__name__}"
+        )
+    return {"things": answer.looked_at}, len(answer.problems), answer.problems[:examples]
+
+
+def _by_query(database: Database, invariant: SqlInvariant, examples: int) -> _Answer:
     try:
-        looked_at = database.number(f"SELECT count(*) FROM ({over})")
+        looked_at = _looked_at(database, invariant)
         database.run(f"CREATE TABLE cases AS {invariant.wrong}")
     except database.failure as error:
         raise HistoryError(f"the invariant {invariant.name!r} cannot be evaluated: {error}") from error
@@ -92,3 +134,13 @@ def _by_query(database: Database, invariant: SqlInvariant, examples: int) -> tup
     database.run("DROP TABLE cases")
     told = [", ".join(f"{name} {value}" for name, value in zip(columns, row, strict=True)) for row in rows]
     return looked_at, count, told
+
+
+def _looked_at(database: Database, invariant: SqlInvariant) -> Mapping[str, int]:
+    if invariant.over is None:
+        with blank_history() as blank:
+            tables = tables_of(blank, invariant.wrong)
+        return {name: database.number(f"SELECT count(*) FROM {name}") for name in tables}
+    is_query = len(invariant.over.split()) > 1
+    source = f"({invariant.over})" if is_query else invariant.over
+    return {"rows" if is_query else invariant.over: database.number(f"SELECT count(*) FROM {source}")}

@@ -12,7 +12,12 @@ from typing import Any
 import faust
 
 from holdfast.chaos.clients.loop.job import Place, Value, named
-from holdfast.chaos.clients.loop.orders import FAUST_EXACTLY_ONCE, ORDERS_VARIABLE, LoopOrders
+from holdfast.chaos.clients.loop.orders import (
+    FAUST_EXACTLY_ONCE,
+    FAUST_TABLE,
+    ORDERS_VARIABLE,
+    LoopOrders,
+)
 
 SESSION_S = 6.0
 """As Holdfast has it: after what silence the group gives a worker's partitions to others."""
@@ -40,7 +45,7 @@ app = faust.App(
 )
 _inputs = app.topic(_input.topic, key_serializer="raw", value_serializer="json")
 _outputs = app.topic(_output.topic, key_serializer="raw", value_serializer="json")
-_states = app.Table("states", partitions=_orders.partitions)
+_states = app.Table(FAUST_TABLE, partitions=_orders.partitions)
 
 
 @app.agent(_inputs)

@@ -24,6 +24,9 @@ JVM_OPTIONS = (
     "-Djava.net.preferIPv4Stack=true",
 )
 
+STORE = "walked"
+"""Its state store (`Sequence.java`)."""
+
 THREADS = 2
 """Numbers that the one thread of a worker may have: what replaces it gets the second while it ends."""
 
@@ -92,6 +95,11 @@ class StreamsOrders:
 def instance_ids(instance: str) -> Sequence[str]:
     """The static members of a worker: Kafka Streams adds the number of the thread (`StreamsConfig`)."""
     return [f"{instance}-{thread}" for thread in range(1, THREADS + 1)]
+
+
+def changelog(application: str) -> str:
+    """The topic of its state's changes (`ProcessorStateManager.storeChangelogTopic`)."""
+    return f"{application}-{STORE}-changelog"
 
 
 def transactional_id(application: str, state_folder: Path) -> str:

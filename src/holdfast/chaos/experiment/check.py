@@ -192,6 +192,9 @@ def _invariants(draft: Draft) -> Iterator[Problem]:
             yield Problem((*at, "name"), f'"{own.name}" is the name of a built-in invariant; give it another')
         if (own.sql is None) == (own.check is None):
             yield Problem(at, "an invariant of your own has either `sql` or `check`")
+        if own.over is not None and own.sql is None:
+            text = "only a query has it: a function says itself how much it looked at; remove it"
+            yield Problem((*at, "over"), text)
         if own.sql is not None and not re.match(r"\s*(select|with|from)\b", own.sql, re.IGNORECASE):
             text = "it never evaluates: expected a query (SELECT ...), each row of which is a violation"
             yield Problem((*at, "sql"), text)

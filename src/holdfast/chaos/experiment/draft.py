@@ -91,6 +91,7 @@ class Draft:
             invariants=tuple(it for _, it in self.invariants),
             own_invariants=tuple(it for _, it in self.own_invariants),
             abort=abort,
+            own_places={it.name: at for at, it in self.own_invariants},
         )
 
 

@@ -29,7 +29,7 @@ from holdfast.chaos.experiment.fields import (
 from holdfast.chaos.experiment.invariants import Engine, WorkloadKind
 from holdfast.chaos.experiment.targets import Target
 from holdfast.declaration.base import Declared
-from holdfast.declaration.source import Source
+from holdfast.declaration.source import Location, Source
 from holdfast.topology.fields import (
     CommitInterval,
     ConfigValue,
@@ -203,8 +203,11 @@ class OwnInvariant(Declared):
     sql: Text | None = None
     """A query over the history; every row that it returns is a violation."""
 
+    over: Text | None = None
+    """What `sql` looks at, a table or a query that has to give rows: every table it names, unless given."""
+
     check: Reference | None = None
-    """Or a function `module:name` that gets the history and returns what is wrong."""
+    """Or a function `module:name` of a `Database` with the history's tables, which returns an `Evaluated`."""
 
 
 class Declaration(Declared):
@@ -314,6 +317,7 @@ class Experiment:
         invariants: the built-in invariants, by name.
         own_invariants: its own ones.
         abort: when a run is given up.
+        own_places: where in the file its own invariants stand, by name.
     """
 
     source: Source = field(repr=False)
@@ -330,6 +334,7 @@ class Experiment:
     invariants: tuple[str, ...]
     own_invariants: tuple[OwnInvariant, ...]
     abort: Abort
+    own_places: Mapping[str, Location] = field(default_factory=dict, repr=False)
 
     @property
     def summary(self) -> str:

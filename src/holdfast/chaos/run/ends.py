@@ -11,6 +11,7 @@ from holdfast.chaos.run.waiting import START_S
 from holdfast.checks import CheckResult
 from holdfast.errors import HoldfastError
 from holdfast.kafka.offsets import OffsetAdmin
+from holdfast.kafka.settled import settled_ends
 
 
 @dataclass(frozen=True)
@@ -31,21 +32,29 @@ class Ends:
 
 
 def read_ends(scene: Scene) -> Ends:
-    """Read all topics to their ends, into the history; what was read before an error is told beside it."""
+    """Read all topics to their ends, into the history; what was read before an error is told beside it.
+
+    A transaction that stays open is such an error: what is behind it is read by nobody.
+    """
     found = Ends()
     try:
         scene.lab.brokers.wait_until_whole(START_S)
-        found = replace(found, partitions=_partition_ends(scene))
+        found = _partition_ends(scene)
         found = replace(found, counts=scene.workload.record_end(scene.recorder))
         return replace(found, checks=scene.workload.checks())
     except HoldfastError as error:
-        return replace(found, error=str(error))
+        return replace(found, error="; ".join(filter(None, (found.error, str(error)))))
 
 
-def _partition_ends(scene: Scene) -> tuple[PartitionEnd, ...]:
+def _partition_ends(scene: Scene) -> Ends:
     admin = OffsetAdmin(scene.lab.bootstrap_servers)
     places = [place for found in admin.partitions(scene.workload.outputs).values() for place in found]
-    committed, ends = admin.ends(places), admin.high_watermarks(places)
-    return tuple(
-        PartitionEnd(place.topic, place.partition, committed[place], ends[place]) for place in places
+    found = settled_ends(admin, places)
+    stuck = ", ".join(f"{place.topic}-{place.partition}" for place in found.stuck)
+    return Ends(
+        tuple(
+            PartitionEnd(place.topic, place.partition, found.stable[place], end)
+            for place, end in found.wanted.items()
+        ),
+        error=f"a transaction stays open in {stuck}" if stuck else "",
     )

@@ -8,7 +8,7 @@ from holdfast.chaos.clients import streams
 from holdfast.chaos.clients.loop.orders import FAUST, FAUST_EXACTLY_ONCE
 from holdfast.chaos.clients.streams import KAFKA_STREAMS
 from holdfast.chaos.experiment import Experiment, Role, Target
-from holdfast.chaos.run.verdicts import of_user
+from holdfast.chaos.run.own import own_problems
 from holdfast.chaos.workloads.application_check import application_problems
 from holdfast.chaos.workloads.choice import APPLICATION, application_of
 from holdfast.declaration.source import Location
@@ -29,8 +29,9 @@ def require_possible(experiment: Experiment) -> ResolvedTopology | None:
         The application that it is about, as it was read for this; None if it is about none.
 
     Raises:
-        ChaosError: says what of it, or what its engine lacks; or a function that it names cannot be found.
-        ExperimentErrors: what it asks of its application that this has not got.
+        ChaosError: says what of it, or what its engine lacks.
+        ExperimentErrors: what it asks of its application that this has not got, or an invariant of its own
+            that could be evaluated on no history.
         TopologyErrors: whatever is wrong in the application's file.
     """
     source, workload = experiment.source, experiment.workload
@@ -46,10 +47,10 @@ def require_possible(experiment: Experiment) -> ResolvedTopology | None:
     if workload.engine in (FAUST, FAUST_EXACTLY_ONCE) and not is_installed("faust"):
         raise ChaosError(f"the engine `{workload.engine}` needs faust-streaming: {with_extra('faust')}")
     wrong += _upgrades(experiment)
-    for invariant in experiment.own_invariants:
-        of_user(invariant)
     if not is_installed("duckdb"):
         raise ChaosError(f"histories are checked with the package duckdb: {with_extra('chaos')}")
+    if problems := tuple(own_problems(experiment)):
+        raise ExperimentErrors(source.report(problems))
     if wrong:
         lines = (
             f"{source.path}:{source.line(at)}: {what} cannot be run by this version" for at, what in wrong

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -19,9 +18,10 @@ from holdfast.chaos.checker import (
     finished,
     fold,
 )
-from holdfast.chaos.checker.invariants import PythonInvariant, SqlInvariant, check_invariants
+from holdfast.chaos.checker.invariants import check_invariants
 from holdfast.chaos.experiment import INVARIANTS, Experiment, OwnInvariant
 from holdfast.chaos.history import History
+from holdfast.chaos.run.own import of_user
 from holdfast.chaos.run.result import OWN_CHECK, FoundProblem, InvariantResult
 from holdfast.chaos.workloads.bank_app import OPENING
 from holdfast.chaos.workloads.plans import WorkloadPlan
@@ -69,8 +69,8 @@ def judge(evidence: Evidence) -> tuple[InvariantResult, ...]:
     """Judge every claim of an experiment.
 
     Raises:
-        HistoryError: the history cannot be read, or an own invariant cannot be evaluated.
-        ChaosError: the function of an own invariant cannot be found.
+        HistoryError: the history cannot be read.
+        ChaosError: a claim is not about this workload.
     """
     judges = _Judges(evidence)
     built_in = (judges.judge(name) for name in evidence.experiment.invariants)
@@ -115,38 +115,26 @@ class _Judges:
         """What became of the experiment's own claims, each by itself."""
         for invariant in invariants:
             try:
-                verdict = check_invariants(self._evidence.history, [of_user(invariant)])
+                asked = of_user(self._evidence.experiment, invariant)
+                verdict = check_invariants(self._evidence.history, [asked])
             except Exception as error:  # noqa: BLE001 - the user's query or function; the others are judged
                 text = f"it cannot be evaluated: {error}"
                 yield InvariantResult(
                     invariant.name, "unknown", "", (FoundProblem("not-evaluated", "unknown", 1, (text,)),)
                 )
-            else:
-                yield _result(invariant.name, verdict, None, "")
+                continue
+            if not self._evidence.is_complete:
+                # Nobody knows which of its rows are there for want of others.
+                verdict = _unsure(verdict, *(finding.rule for finding in verdict.findings))
+            looked_at = verdict.metrics["looked_at"][invariant.name]
+            told = ", ".join(f"{number:,} {what}" for what, number in looked_at.items())
+            yield _result(invariant.name, verdict, None, told)
 
     def _once(self, name: str, make: Callable[[], Verdict]) -> Verdict:
         if name not in self._verdicts:
             verdict = make()
             self._verdicts[name] = verdict if self._evidence.is_complete else _unsure(verdict, *_MISSING)
         return self._verdicts[name]
-
-
-def of_user(invariant: OwnInvariant) -> SqlInvariant | PythonInvariant:
-    """An invariant of an experiment's own, ready to be evaluated.
-
-    Raises:
-        ChaosError: its function cannot be found.
-    """
-    if invariant.sql is not None:
-        return SqlInvariant(invariant.name, invariant.sql, "operations")
-    assert invariant.check is not None, "it is one of the two"
-    module, _, name = invariant.check.partition(":")
-    try:
-        return PythonInvariant(invariant.name, getattr(importlib.import_module(module), name))
-    except (ImportError, AttributeError) as error:
-        raise ChaosError(
-            f"the invariant {invariant.name}: {invariant.check} cannot be found: {error}"
-        ) from error
 
 
 def _unsure(verdict: Verdict, *rules: str) -> Verdict:

@@ -12,6 +12,7 @@ from holdfast.chaos.clients.loop.orders import (
     FAUST,
     FAUST_APP,
     FAUST_EXACTLY_ONCE,
+    FAUST_TABLE,
     LOOP,
     ORDERS_VARIABLE,
     Control,
@@ -68,6 +69,20 @@ class ControlWorkers:
             return streams.transactional_id(self.processor.group_id, self._state(worker))
         return self.processor.slot_id(worker)
 
+    @property
+    def changelog(self) -> str:
+        """The topic of its state's changes, which its transactions write as well.
+
+        Faust's is named as in `faust.tables.base.Collection`.
+        """
+        group = self.processor.group_id
+        if self.engine == KAFKA_STREAMS:
+            return streams.changelog(group)
+        if self.engine in (FAUST, FAUST_EXACTLY_ONCE):
+            return f"{group}-{FAUST_TABLE}-changelog"
+        [table] = self.plan.tables
+        return self.processor.changelog(table)
+
     def _loop(self, worker: str) -> WorkerSpec:
         program, orders = (sys.executable, "-m", LOOP), self._orders(worker)
         return self._spec(
@@ -103,7 +118,7 @@ class ControlWorkers:
         return self.home / "state" / worker
 
     def _orders(self, worker: str) -> LoopOrders:
-        plan, [(table, state)] = self.plan, self.plan.tables.items()
+        plan, [state] = self.plan, self.plan.tables.values()
         return LoopOrders(
             engine=self.engine,
             servers=self.servers,
@@ -116,7 +131,7 @@ class ControlWorkers:
             state=f"{plan.module}:{state}",
             inputs=tuple(map(stream, plan.inputs)),
             outputs=tuple(map(stream, (*plan.others, plan.output))),
-            changelog=self.processor.changelog(table),
+            changelog=self.changelog,
             seed=self.seed,
             control=self.control,
         )

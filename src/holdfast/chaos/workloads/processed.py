@@ -72,7 +72,6 @@ class ProcessedWorkload:
         self.watched = TopicSize(plan.output.name, partitions)
         self.fresh_s = FRESH_S
         self.facts: Mapping[str, Any] = {}
-        self.outputs = tuple(topic.name for topic in (*plan.others, plan.output))
         self._engine = engine
         self._seed = seed
         self._control = control
@@ -115,6 +114,16 @@ class ProcessedWorkload:
     def group(self) -> str:
         """The processor's consumer group."""
         return self.topology.processor(PROCESSOR).group_id
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What its transactions write: its outputs, and the changes of its state."""
+        topics = [topic.name for topic in (*self.plan.others, self.plan.output)]
+        if self._engine != HOLDFAST:
+            return (*topics, self._controls().changelog)
+        processor = self.topology.processor(PROCESSOR)
+        assert isinstance(processor, ProcessorDecl)
+        return (*topics, *map(processor.changelog, processor.state_tables))
 
     @property
     def transactional_id(self) -> str:

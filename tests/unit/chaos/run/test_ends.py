@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +13,12 @@ from holdfast.chaos.run import ends
 from holdfast.chaos.run.ends import Ends, read_ends
 from holdfast.checks import CheckResult
 from holdfast.errors import BrokersUnreachable, FaultFailed
+from holdfast.kafka.settled import settled_ends
 from holdfast.record import TopicPartition
 
 PLACE = TopicPartition("out", 0)
+STABLE: list[int] = []
+"""Last stable offsets of the partition, one after the other; the last one stays."""
 CHECK = CheckResult.of("all is told", [])
 
 
@@ -28,7 +32,7 @@ class Offsets:
         return {"out": [PLACE]}
 
     def ends(self, _places: object) -> dict[TopicPartition, int]:
-        return {PLACE: 7}
+        return {PLACE: STABLE[0] if len(STABLE) == 1 else STABLE.pop(0)}
 
     def high_watermarks(self, _places: object) -> dict[TopicPartition, int]:
         return {PLACE: 9}
@@ -52,19 +56,38 @@ def scene(*, whole: Exception | None = None, read: Exception | None = None) -> A
 
 @pytest.fixture(autouse=True)
 def offsets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No brokers are asked."""
+    """No brokers are asked, and nobody waits long."""
     monkeypatch.setattr(ends, "OffsetAdmin", Offsets)
+    monkeypatch.setattr(ends, "settled_ends", partial(settled_ends, within=0.05))
+    STABLE[:] = [9]
 
 
 def test_everything_is_read() -> None:
-    assert read_ends(scene()) == Ends((PartitionEnd("out", 0, 7, 9),), {"out": 7}, (CHECK,))
+    assert read_ends(scene()) == Ends((PartitionEnd("out", 0, 9, 9),), {"out": 7}, (CHECK,))
+
+
+def test_a_transaction_that_is_about_to_end_is_waited_for() -> None:
+    """Its marker may be on its way, or brokers end what a dead worker left open."""
+    STABLE[:] = [7, 7, 10]
+    found = read_ends(scene())
+    assert (found.partitions, found.error) == ((PartitionEnd("out", 0, 10, 9),), "")
+
+
+def test_a_transaction_that_stays_open_is_told_and_all_else_is_read() -> None:
+    """Nobody reads what is behind it, so that not everything was read."""
+    STABLE[:] = [7]
+    found = read_ends(scene())
+    assert found == Ends(
+        (PartitionEnd("out", 0, 7, 9),), {"out": 7}, (CHECK,), "a transaction stays open in out-0"
+    )
 
 
 def test_open_transactions_are_known_also_where_records_could_not_be_read() -> None:
+    STABLE[:] = [7]
     found = read_ends(scene(read=BrokersUnreachable("no answer")))
     assert found.partitions == (PartitionEnd("out", 0, 7, 9),)
     assert found.checks == ()
-    assert found.error == "no answer"
+    assert found.error == "a transaction stays open in out-0; no answer"
 
 
 def test_brokers_that_are_not_whole_again_are_told() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.chaos.experiment import Experiment, load
 from holdfast.chaos.run.possible import require_possible
-from holdfast.errors import ChaosError, JavaProgramError
+from holdfast.errors import ChaosError, ExperimentErrors, JavaProgramError
 from holdfast.local.jars import older_releases
 
 
@@ -91,6 +91,62 @@ def with_cluster(folder: Path, cluster: str, *faults: str) -> Experiment:
         + "invariants: [exactly-once]\n"
     )
     return load(file)
+
+
+def claiming(folder: Path, *own: str) -> Experiment:
+    """An experiment with invariants of its own."""
+    file = folder / "x.yaml"
+    file.write_text(
+        "name: x\ndescription: x\nworkload: {kind: bank}\ntime_limit: 60s\n"
+        "faults: [{at: 1s, fault: worker.kill, target: any, for: 5s}]\ninvariants:\n  - exactly-once\n"
+        + "".join(f"  - {one}\n" for one in own)
+    )
+    return load(file)
+
+
+MODULES = {
+    "own_torn": "def holds(:\n",
+    "own_raising": "\nraise RuntimeError('no such server')\n",
+    "own_good": "holds = 3\ndef right(database):\n    return None\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [
+        ("check: own_torn:holds", 'importing "own_torn" fails at own_torn.py:1: SyntaxError'),
+        (
+            "check: own_raising:holds",
+            'importing "own_raising" fails at own_raising.py:2: RuntimeError: no such',
+        ),
+        ("check: own_nowhere:holds", 'there is no module "own_nowhere" in '),
+        ("check: own_good:rights", 'own_good.py has no name "rights"; did you mean "right"?'),
+        ("check: own_good:holds", '"own_good:holds" is no function, but int'),
+        (
+            "sql: SELECT * FROM posting",
+            "cannot be evaluated: Catalog Error: Table with name posting does not",
+        ),
+        ("sql: SELECT 1 WHERE false", "it looks at nothing: it names no table of the history"),
+    ],
+)
+def test_an_own_invariant_that_can_never_be_evaluated_is_told_before_anything_starts(
+    tmp_path: Path, own: str, told: str
+) -> None:
+    """And so is every other one: each has its line."""
+    for name, text in MODULES.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    with pytest.raises(ExperimentErrors) as caught:
+        require_possible(claiming(tmp_path, f"{{name: one, {own}}}", "{name: two, check: own_none:holds}"))
+    first, second = caught.value.problems
+    assert told in first
+    assert first.startswith(f"{tmp_path}/x.yaml:8: invariants.1")
+    assert second.startswith(f"{tmp_path}/x.yaml:9: invariants.2.check: ")
+
+
+def test_own_invariants_that_can_be_evaluated_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "own_fine.py").write_text("def right(database):\n    return None\n")
+    overdraft = "{name: no-overdraft, sql: SELECT * FROM postings WHERE balance < 0, over: postings}"
+    require_possible(claiming(tmp_path, overdraft, "{name: two, check: own_fine:right}"))
 
 
 def test_a_cluster_of_others_can_be_run_on(tmp_path: Path) -> None:

@@ -212,6 +212,36 @@ def test_what_was_not_processed_in_time_is_not_called_lost(tmp_path: Path, exper
     assert (problem.rule, problem.why) == ("fold-lost", "not all was processed and read in time")
 
 
+def test_what_the_lab_could_not_read_is_unknown_and_not_wrong(tmp_path: Path, experiment: Experiment) -> None:
+    """Nothing was recorded of the end, and the ends of partitions were not told."""
+    claims = replace(experiment, invariants=(*experiment.invariants, "conservation"))
+    found = judged(tmp_path, claims, lambda recorder: sends(recorder, 1), (), is_complete=False)
+    wanted = ("exactly-once", "state-fold", "conservation", "transactions-finished")
+    for name in wanted:
+        [problem] = found[name].problems
+        assert (problem.rule, problem.validity) == ("not-evaluated", "unknown"), name
+        assert found[name].validity == "unknown"
+
+
+def test_a_transaction_that_stays_open_is_wrong_also_where_not_all_was_read(
+    tmp_path: Path, experiment: Experiment
+) -> None:
+    """It is itself why not all could be read."""
+    stuck = (PartitionEnd("stepped", 0, 4, 5),)
+    found = judged(tmp_path, experiment, lambda recorder: sends(recorder, 1), stuck, is_complete=False)
+    assert found["transactions-finished"].validity == "invalid"
+
+
+@pytest.mark.parametrize("sql", ["SELECT * FROM operations", "SELECT * FROM postings"])
+def test_what_own_claims_find_is_unknown_where_not_all_was_read(
+    tmp_path: Path, experiment: Experiment, sql: str
+) -> None:
+    """Also that there was nothing to look at."""
+    claims = replace(experiment, own_invariants=(OwnInvariant(name="own", sql=sql),))
+    found = judged(tmp_path, claims, lambda recorder: sends(recorder, 1), is_complete=False)["own"]
+    assert found.validity == "unknown"
+
+
 def test_the_order_of_a_key_is_that_of_what_was_made_of_it_too(
     tmp_path: Path, experiment: Experiment
 ) -> None:
@@ -222,6 +252,32 @@ def test_the_order_of_a_key_is_that_of_what_was_made_of_it_too(
     found = judged(tmp_path, experiment, record)["per-key-order"]
     assert (found.validity, [problem.rule for problem in found.problems]) == ("invalid", ["fold-order"])
     assert found.looked_at == "3 of 3 sends acknowledged, 3 reads, 3 inputs, 3 outputs"
+
+
+def test_an_own_claim_says_what_it_looked_at(tmp_path: Path, experiment: Experiment) -> None:
+    """One about what this workload has nothing of holds for nothing."""
+    queries = {
+        "sends": "SELECT * FROM steps s JOIN operations o USING (op) WHERE s.value < 0",
+        "overdraft": "SELECT * FROM postings WHERE balance < 0",
+    }
+    own = tuple(OwnInvariant(name=name, sql=sql) for name, sql in queries.items())
+    claims = replace(experiment, own_invariants=own)
+    found = judged(tmp_path, claims, lambda recorder: sends(recorder, 1))
+    assert (found["sends"].validity, found["sends"].looked_at) == ("valid", "3 operations, 2 steps")
+    assert (found["overdraft"].validity, found["overdraft"].looked_at) == ("invalid", "0 postings")
+    assert [problem.rule for problem in found["overdraft"].problems] == ["not-evaluated"]
+
+
+def test_a_function_is_found_beside_the_experiment(tmp_path: Path, experiment: Experiment) -> None:
+    (tmp_path / "own_checks_found.py").write_text(
+        "from holdfast.chaos.checker.invariants import Evaluated\n"
+        "def holds(database):\n"
+        "    return Evaluated(database.number('SELECT count(*) FROM steps'), ['no'])\n"
+    )
+    own = (OwnInvariant(name="own", check="own_checks_found:holds"),)
+    claims = replace(experiment, own_invariants=own)
+    found = judged(tmp_path, claims, lambda recorder: sends(recorder, 1))["own"]
+    assert (found.validity, found.looked_at) == ("invalid", "2 things")
 
 
 def test_an_invariant_that_cannot_be_evaluated_leaves_the_others_alone(

@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 from holdfast.chaos.clients import streams
-from holdfast.chaos.clients.loop.orders import AT_LEAST_ONCE, FAUST, ORDERS_VARIABLE, LoopOrders
+from holdfast.chaos.clients.loop.orders import (
+    AT_LEAST_ONCE,
+    FAUST,
+    FAUST_EXACTLY_ONCE,
+    ORDERS_VARIABLE,
+    LoopOrders,
+)
 from holdfast.chaos.clients.streams import KAFKA_STREAMS, StreamsOrders
 from holdfast.chaos.workloads.plans import SEQUENCE
 from holdfast.chaos.workloads.processed import ProcessedWorkload
@@ -114,3 +120,23 @@ def test_a_loop_and_faust_get_the_same_orders(workload: Any) -> None:
     assert (faust.engine, faust.status) == (FAUST, None)
     assert loop.inputs == faust.inputs
     assert loop.group == faust.group
+
+
+@pytest.mark.parametrize(
+    ("engine", "changelog"),
+    [
+        ("holdfast", "r1-chaos.lab.walked.changelog"),
+        ("client", "r1-chaos.lab.walked.changelog"),
+        (KAFKA_STREAMS, "r1-chaos.lab-walked-changelog"),
+        (FAUST_EXACTLY_ONCE, "r1-chaos.lab-states-changelog"),
+    ],
+)
+def test_what_transactions_write_is_the_outputs_and_the_changes_of_the_state(
+    workload: Any, engine: str, changelog: str
+) -> None:
+    """One that hangs in the changelog alone holds up whoever gets the shard next."""
+    assert workload(engine).outputs == ("r1-stepped", changelog)
+
+
+def test_the_store_is_called_in_java_as_here() -> None:
+    assert f'STORE = "{streams.STORE}"' in (JAVA / "Sequence.java").read_text()

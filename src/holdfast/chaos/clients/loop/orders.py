@@ -20,6 +20,9 @@ FAUST, FAUST_EXACTLY_ONCE = "faust", "faust-exactly-once"
 FAUST_APP = "holdfast.chaos.clients.faust_app:app"
 """Their application."""
 
+FAUST_TABLE = "states"
+"""Its table."""
+
 ORDERS_VARIABLE = "HOLDFAST_CHAOS_ORDERS"
 """Where it finds its orders."""
 

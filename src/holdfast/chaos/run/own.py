@@ -1,0 +1,45 @@
+"""Invariants of an experiment's own: found, and tried before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from holdfast.chaos.checker.invariants import PythonInvariant, SqlInvariant, sql_problem
+from holdfast.chaos.experiment import Experiment, OwnInvariant
+from holdfast.declaration.source import Problem
+from holdfast.errors import ChaosError, TopologyError
+from holdfast.topology.references import References
+
+
+def of_user(experiment: Experiment, invariant: OwnInvariant) -> SqlInvariant | PythonInvariant:
+    """An invariant of an experiment's own, ready to be evaluated.
+
+    A function is looked for in the folder of the experiment first, which stays on the import path as that of
+    a topology does.
+
+    Raises:
+        ChaosError: its function cannot be found, or is none.
+    """
+    if invariant.sql is not None:
+        return SqlInvariant(invariant.name, invariant.sql, invariant.over)
+    assert invariant.check is not None, "it is one of the two"
+    try:
+        found = References(experiment.source.path.absolute().parent).find(invariant.check)
+    except TopologyError as error:
+        raise ChaosError(str(error)) from error
+    if not callable(found):
+        raise ChaosError(f'"{invariant.check}" is no function, but {type(found).__name__}')
+    return PythonInvariant(invariant.name, found)
+
+
+def own_problems(experiment: Experiment) -> Iterator[Problem]:
+    """Yield what can be evaluated on no history, where it stands in the experiment's file."""
+    for invariant in experiment.own_invariants:
+        at = experiment.own_places.get(invariant.name, ("invariants",))
+        try:
+            ready = of_user(experiment, invariant)
+        except ChaosError as error:
+            yield Problem((*at, "check"), str(error))
+            continue
+        if isinstance(ready, SqlInvariant) and (text := sql_problem(ready)):
+            yield Problem(at, text)
