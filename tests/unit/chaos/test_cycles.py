@@ -108,6 +108,10 @@ def test_writes_in_a_circle_are_told_and_allowed_if_they_are_looked_for(rule: st
         .ok("a", "txn", ry(2, 0), x(1, 0), at=(10, 50), **uncommitted())
         .ok("b", "txn", rx(1, 0), y(2, 0), at=(20, 40))
         .ok("r", "poll", ry(2, 0), at=(60, 70)),
+        # a request is sent before its answer is read, in one operation that is no transaction
+        Story()
+        .ok("a", "request", x(1, 0), ry(2, 0), at=(0, 100))
+        .ok("b", "serve", rx(1, 0), y(2, 0), at=(10, 50)),
         # a reader may be told of a record before its sender is
         Story().ok("a", "send", x(1, 0), at=(10, 50)).ok("b", "poll", rx(1, 0), at=(20, 30)),
         # the sender never learned how it ended
@@ -120,6 +124,18 @@ def test_writes_in_a_circle_are_told_and_allowed_if_they_are_looked_for(rule: st
 def test_no_circle_is_seen_where_there_is_an_order(story: Story, tmp_path: Path) -> None:
     found = verdict(story.operations, tmp_path)
     assert not [each for each in found.findings if each.rule.startswith("G1c")], str(found)
+
+
+def test_what_is_no_transaction_still_has_its_place_in_time(tmp_path: Path) -> None:
+    """Only nothing flows through it from what it read to what it sent."""
+    story = (
+        Story()
+        .ok("a", "request", x(9, 0), ry(2, 0), at=(10, 50))
+        .ok("c", "txn", x(1, 1), at=(60, 80))
+        .ok("b", "txn", rx(1, 1), y(2, 0), at=(5, 90))
+        .ok("r", "poll", rx(9, 0), rx(1, 1), at=(95, 99))
+    )
+    assert verdict(story.operations, tmp_path).found("G1c-realtime") == 1
 
 
 def test_a_circle_is_explained_step_by_step(tmp_path: Path) -> None:
@@ -192,7 +208,8 @@ def _wild_history(seed: int) -> list[Operation]:
                 steps += [read(each, other) for each in "xy"]
         outcome = source.choice((Outcome.OK, Outcome.OK, Outcome.OK, Outcome.UNKNOWN, Outcome.FAIL))
         returned = None if outcome is Outcome.UNKNOWN and source.random() < 0.3 else ended
-        out.append(Operation(process, "txn", began, returned, outcome, tuple(steps)))
+        action = source.choice(("txn", "txn", "serve"))
+        out.append(Operation(process, action, began, returned, outcome, tuple(steps)))
     return out
 
 

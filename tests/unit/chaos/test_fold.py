@@ -141,6 +141,19 @@ def test_the_same_is_found_in_a_sealed_history(tmp_path: Path) -> None:
     assert found.metrics["fold"] == {"inputs": 61, "outputs": 62}
 
 
+def test_a_value_and_a_state_may_be_null(tmp_path: Path) -> None:
+    """As those of a tombstone are."""
+    with Recorder(tmp_path / "run") as recorder:
+        for offset, value in enumerate((4, None)):
+            recorder.row("inputs", topic="in", partition=0, offset=offset, key="k", value=value)
+            recorder.row(
+                "outputs", position=offset, key="k", topic="in", partition=0, offset=offset, state=value
+            )
+    last = Fold(None, lambda _, value: value)
+    found = check_fold_of(seal(tmp_path / "run", tmp_path / "history"), last)
+    assert (found.validity, found.metrics["fold"]) == (Validity.VALID, {"inputs": 2, "outputs": 2})
+
+
 def test_a_fold_without_inputs_proves_nothing_and_fails() -> None:
     found = check_fold([], [], SUMS)
     assert found.validity is Validity.INVALID

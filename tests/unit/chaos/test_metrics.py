@@ -50,6 +50,25 @@ def test_there_is_no_lag_behind_what_was_let_go(tmp_path: Path) -> None:
     assert verdict(story.operations, tmp_path).metrics["realtime_lag"] == {"seconds": 0.0}
 
 
+def test_who_reads_a_log_anew_is_not_late_until_it_has_caught_up(tmp_path: Path) -> None:
+    """The reader of all logs at the end begins where they begin: that is its wish, and no staleness."""
+    story = (
+        Story()
+        .ok("w", "send", *(send("x", n, offset=n) for n in (1, 2, 3)), at=(0, 1 * S))
+        .ok("r", "assign", at=(90 * S, 90 * S), assigned=("x",), sought=("x",))
+        .ok("r", "poll", read("x", 1, offset=1), at=(91 * S, 92 * S))
+        .ok("r", "poll", read("x", 2, offset=2), read("x", 3, offset=3), at=(93 * S, 94 * S))
+    )
+    assert verdict(story.operations, tmp_path).metrics["realtime_lag"] == {"seconds": 0.0}
+    (
+        story.ok("w", "send", send("x", 4, offset=4), at=(95 * S, 96 * S))
+        .ok("r", "poll", at=(98 * S, 99 * S))
+        .ok("r", "poll", read("x", 4, offset=4), at=(100 * S, 101 * S))
+    )
+    lag = verdict(story.operations, tmp_path).metrics["realtime_lag"]
+    assert lag == {"seconds": 2.0, "process": "r", "log": "x", "at": 98 * S}
+
+
 def test_consume_counts_are_of_processes_that_subscribed(tmp_path: Path) -> None:
     story = Story().ok("w", "send", send("x", 1, offset=0), send("x", 2, offset=1))
     story.ok("r", "subscribe", assigned=("x",)).ok(

@@ -46,6 +46,19 @@ def test_what_was_recorded_is_in_the_sealed_history(tmp_path: Path) -> None:
     assert history.operations == 2
 
 
+def test_positions_that_moved_are_told_whatever_the_outcome(tmp_path: Path) -> None:
+    """A transaction that a rebalance ended has failed, and its reads went back all the same."""
+    with Recorder(tmp_path / "run") as recorder:
+        recorder.invoke("p", "txn").fail("rebalanced", [read("x", 1)], rebalanced=["x"])
+        recorder.invoke("p", "subscribe").unknown("timed out", assigned=["x"], sought=["x"])
+    history = seal(tmp_path / "run", tmp_path / "history")
+    assert sorted(table(history, "SELECT * FROM marks")) == [
+        (1, "rebalanced", "x"),
+        (2, "assigned", "x"),
+        (2, "sought", "x"),
+    ]
+
+
 def test_a_send_that_was_named_and_not_answered_is_kept(tmp_path: Path) -> None:
     with Recorder(tmp_path / "run") as recorder:
         operation = recorder.invoke("p", "txn", [send("x", 1)])

@@ -147,13 +147,18 @@ def _by_key(database: Database) -> Iterator[tuple[str | None, list[Input], list[
 def _inputs(database: Database) -> Iterator[Input]:
     query = 'SELECT topic, partition, "offset", key, value FROM inputs ORDER BY key NULLS FIRST'
     for topic, partition, offset, key, value in _rows(database, query):
-        yield Input(topic, partition, offset, key, json.loads(value))
+        yield Input(topic, partition, offset, key, _value(value))
 
 
 def _outputs(database: Database) -> Iterator[Output]:
     query = 'SELECT key, topic, partition, "offset", state FROM outputs ORDER BY key NULLS FIRST, position'
     for key, topic, partition, offset, state in _rows(database, query):
-        yield Output(key, (topic, partition, offset), json.loads(state))
+        yield Output(key, (topic, partition, offset), _value(state))
+
+
+def _value(text: str | None) -> Any:
+    """What JSON says; its null, such as of a tombstone, comes from a history as SQL's."""
+    return None if text is None else json.loads(text)
 
 
 def _rows(database: Database, query: str) -> Iterator[tuple[Any, ...]]:

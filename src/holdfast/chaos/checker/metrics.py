@@ -57,6 +57,7 @@ def _unseen(database: Database) -> list[list[int]]:
 # After Jepsen's realtime-lag: a poll that has read a log up to index i began so long after i + 1 was known to
 # be there. Between two reads of a log by a process, without a new assignment (`epoch`), the last poll before
 # the second read shows the most. What a process never read of a log is not looked at here; `unseen` is.
+# One that was sent to an earlier position is late by its own wish until it has read what was known then.
 _LAG = """
     WITH known AS (
         SELECT log, e.first AS idx, least(o.ended, seen_at) AS at_ FROM writes e JOIN op o USING (op)
@@ -73,14 +74,23 @@ _LAG = """
     reached AS (
         SELECT rd.op, rd.log, max(s.last) AS idx FROM rd JOIN writes s USING (w)
         WHERE rd.outcome = 'ok' AND s.places > 0 GROUP BY ALL),
+    sent_back AS (
+        SELECT p.process, p.epoch, logs.id AS log, p.began FROM epochs p
+        JOIN marks m ON m.op = p.op AND m.kind = 'sought' JOIN logs ON logs.log = m.log),
+    wished AS (
+        SELECT b.process, b.epoch, b.log, t.idx FROM sent_back b
+        ASOF JOIN (SELECT log, since, max(idx) AS idx FROM there GROUP BY ALL) t
+        ON t.log = b.log AND b.began >= t.since),
     gap AS (
-        SELECT p.process, r.log, max(r.idx) OVER seen AS idx,
+        SELECT p.process, p.epoch, r.log, max(r.idx) OVER seen AS idx,
                greatest(p.began, coalesce(lead(p.poll_before) OVER seen, p.last_poll)) AS looked_at
         FROM reached r JOIN polls p USING (op)
         WINDOW seen AS (PARTITION BY p.process, p.epoch, r.log ORDER BY p.op))
     SELECT looked_at - since AS lag, processes.process, logs.log, looked_at
     FROM gap JOIN there ON there.log = gap.log AND there.idx = gap.idx + 1
+    LEFT JOIN wished w ON w.process = gap.process AND w.epoch = gap.epoch AND w.log = gap.log
     JOIN processes ON processes.id = gap.process JOIN logs ON logs.id = gap.log
+    WHERE w.idx IS NULL OR gap.idx >= w.idx
     ORDER BY lag DESC LIMIT 1"""
 
 

@@ -9,6 +9,10 @@ spans only. In a correct history they are few and short, because of the choice o
 - An operation without reads depends only on what ended before it began: it stands at its beginning.
 - One with reads stands at its end, when all that it read was there.
 
+Only a transaction's steps belong together: what another operation sent may have been sent before it read
+anything, as a request is before its answer. So nothing flows through one that does both, but by the order in
+its process and in time.
+
 The order in time (an operation ended before another began) always goes forward then. Only reads, writes
 over writes, and operations of one process that overlap or touch can go back.
 """
@@ -16,10 +20,14 @@ over writes, and operations of one process that overlap or touch can go back.
 from __future__ import annotations
 
 from holdfast.chaos.history.database import Database
+from holdfast.chaos.history.model import TRANSACTION
 
 READ, OVERWRITE, PROCESS, TIME = 0, 1, 2, 3
 """Labels of edges: read a record of; wrote behind; came after in its process; came after in time."""
 
+_APART = f"""
+    CREATE TABLE apart AS SELECT op FROM op WHERE action <> '{TRANSACTION}'
+        AND op IN (SELECT op FROM writes) AND op IN (SELECT op FROM rd WHERE committed)"""
 # A read_uncommitted reader may see what is not committed, so nothing follows from what it read.
 _NODES = """
     CREATE TABLE node AS
@@ -30,7 +38,7 @@ _NODES = """
                           UNION ALL SELECT op, true FROM rd WHERE committed) GROUP BY op) n USING (op)"""
 _READS = f"""
     SELECT s.op AS u, rd.op AS v, {READ} AS label FROM rd JOIN writes s USING (w)
-    WHERE rd.committed AND s.op <> rd.op AND s.outcome <> 'fail'"""
+    WHERE rd.committed AND s.op <> rd.op AND s.outcome <> 'fail' AND s.op NOT IN (SELECT op FROM apart)"""
 # What an operation of unknown outcome did may happen later than what its process did next.
 _PROCESS = f"""
     SELECT u, v, {PROCESS} AS label FROM (
@@ -42,7 +50,7 @@ _OVERWRITES = f"""
     SELECT DISTINCT u, v, {OVERWRITE} AS label FROM (
         SELECT writes.op AS v, lag(writes.op) OVER (PARTITION BY e.log ORDER BY e.idx, e.w) AS u
         FROM entry e JOIN writes ON writes.w = e.w AND writes.places = 1 AND writes.outcome <> 'fail')
-    WHERE u IS NOT NULL AND u <> v"""
+    WHERE u IS NOT NULL AND u <> v AND u NOT IN (SELECT op FROM apart)"""
 
 
 def find(database: Database, *, with_overwrites: bool) -> int:
@@ -51,6 +59,7 @@ def find(database: Database, *, with_overwrites: bool) -> int:
     Returns:
         the number of spans.
     """
+    database.run(_APART)
     database.run(_NODES)
     links = [_READS, _PROCESS, *([_OVERWRITES] if with_overwrites else [])]
     database.run(f"CREATE VIEW link AS {' UNION ALL '.join(f'({link})' for link in links)}")

@@ -3,8 +3,8 @@
 ``python -m holdfast.chaos.clients.raw JSON FD`` works until SIGTERM. It uses the Kafka client as its authors
 say one should, and nothing of Holdfast's engine: what it shows is what Kafka and the client do under faults.
 Everything that it tries is in the history before it is tried. How errors are told apart is Jepsen's table
-(jepsen-io/redpanda, workload/queue.clj): a transaction failed for certain only if its commit was never tried;
-after an outcome that is not known the producer is never used again.
+(jepsen-io/redpanda, workload/queue.clj): a transaction failed for certain only if its commit was never tried,
+or if it was aborted after that; after an outcome that is not known the producer is never used again.
 """
 
 from __future__ import annotations
@@ -217,8 +217,7 @@ class RawClient:
                 if cause.retriable() and time.monotonic() < deadline:
                     continue
                 if cause.txn_requires_abort():
-                    # The coordinator knows of no commit: what it was asked to end was not complete.
-                    self._give_up(operation, done, before, error)
+                    self._give_up(operation, done, before, error, tried=sent)
                     return
                 operation.unknown(cause.str(), _with_offsets(done, sent))
                 raise UnknownError(cause.str()) from error
@@ -228,18 +227,38 @@ class RawClient:
                 return
 
     def _give_up(
-        self, operation: Invoked, done: list[Step], before: dict[int, int], error: KafkaException | None
+        self,
+        operation: Invoked,
+        done: list[Step],
+        before: dict[int, int],
+        error: KafkaException | None,
+        *,
+        tried: _Sent | None = None,
     ) -> None:
         """Abort, and go back to where it began: a consumer does not do that by itself.
 
-        Its commit did not happen, so it has failed for certain, whatever becomes of the abort.
+        Without a commit it has failed for certain, whatever becomes of the abort. If one was tried, only an
+        abort that succeeds shows that the coordinator had not taken it.
+
+        Args:
+            operation: what is given up.
+            done: its steps so far.
+            before: where it began to read.
+            error: why; None for no reason.
+            tried: what was to be committed, if a commit was tried.
+
+        Raises:
+            UnknownError: the abort failed, so this life is over.
         """
         reason = error.args[0].str() if error is not None else "aborted by choice"
         reads = [step for step in done if step.kind == "read"]
         try:
             self._producer.abort_transaction(_COMMIT_S)
         except KafkaException as failed:
-            operation.fail(reason, reads)
+            if tried is None:
+                operation.fail(reason, reads)
+            else:
+                operation.unknown(reason, _with_offsets(done, tried))
             raise UnknownError(failed.args[0].str()) from failed
         operation.fail(reason, reads)
         self._read_from(before)

@@ -15,13 +15,22 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypedDict, Unpack
 
 from holdfast.chaos.history import lines, tables
 from holdfast.chaos.history.model import Event, Isolation, Operation, Outcome, Step, fault
 from holdfast.errors import HistoryError
 
 SUFFIX = ".recording.jsonl"
+
+
+class About(TypedDict, total=False):
+    """What may be told of an operation beside its steps, whatever its outcome; see `model.Operation`."""
+
+    isolation: Isolation
+    assigned: Iterable[str]
+    sought: Iterable[str]
+    rebalanced: Iterable[str]
 
 
 class Invoked:
@@ -40,64 +49,24 @@ class Invoked:
         """Names sends that were not known when it began, before they are tried."""
         self._recorder.write(lines.tries(self._op, self._recorder.now(), steps))
 
-    def ok(
-        self,
-        steps: Iterable[Step] = (),
-        *,
-        isolation: Isolation = Isolation.COMMITTED,
-        assigned: Iterable[str] = (),
-        sought: Iterable[str] = (),
-        rebalanced: Iterable[str] = (),
-    ) -> None:
-        """It happened. For the meaning of the arguments see `model.Operation`."""
-        self._end(
-            Outcome.OK,
-            steps=steps,
-            isolation=isolation,
-            assigned=assigned,
-            sought=sought,
-            rebalanced=rebalanced,
-        )
+    def ok(self, steps: Iterable[Step] = (), **about: Unpack[About]) -> None:
+        """It happened."""
+        self._end(Outcome.OK, None, steps, about)
 
-    def fail(
-        self, error: str, steps: Iterable[Step] = (), *, isolation: Isolation = Isolation.COMMITTED
-    ) -> None:
+    def fail(self, error: str, steps: Iterable[Step] = (), **about: Unpack[About]) -> None:
         """It definitely did not happen; the steps are what it had read."""
-        self._end(Outcome.FAIL, error=error, steps=steps, isolation=isolation)
+        self._end(Outcome.FAIL, error, steps, about)
 
-    def unknown(
-        self, error: str, steps: Iterable[Step] = (), *, isolation: Isolation = Isolation.COMMITTED
-    ) -> None:
+    def unknown(self, error: str, steps: Iterable[Step] = (), **about: Unpack[About]) -> None:
         """It may have happened, or may happen yet; the steps are what is known of it."""
-        self._end(Outcome.UNKNOWN, error=error, steps=steps, isolation=isolation)
+        self._end(Outcome.UNKNOWN, error, steps, about)
 
-    def _end(
-        self,
-        outcome: Outcome,
-        *,
-        steps: Iterable[Step],
-        error: str | None = None,
-        isolation: Isolation,
-        assigned: Iterable[str] = (),
-        sought: Iterable[str] = (),
-        rebalanced: Iterable[str] = (),
-    ) -> None:
+    def _end(self, outcome: Outcome, error: str | None, steps: Iterable[Step], about: About) -> None:
         if not self._is_open:
             raise HistoryError("an operation of the history was ended twice: call ok, fail or unknown once")
         self._is_open = False
-        self._recorder.write(
-            lines.complete(
-                self._op,
-                self._recorder.now(),
-                outcome,
-                steps=steps,
-                error=error,
-                isolation=isolation,
-                assigned=assigned,
-                sought=sought,
-                rebalanced=rebalanced,
-            )
-        )
+        now = self._recorder.now()
+        self._recorder.write(lines.complete(self._op, now, outcome, steps=steps, error=error, **about))
 
 
 class Recorder:

@@ -142,8 +142,8 @@ def _reasons(result: RunResult) -> tuple[str, ...]:
     """Why a run cannot be trusted as it is."""
     reasons = list(result.trouble)
     for number, fault in enumerate(result.faults, start=1):
-        if fault.error:
-            reasons.append(f"fault {number} ({fault.kind}, {fault.target}) went wrong: {fault.error}")
+        if fault.doubt:
+            reasons.append(f"fault {number} ({fault.kind}, {fault.target}) went wrong: {fault.doubt}")
     reasons += [_unsure(invariant) for invariant in result.invariants if invariant.validity == "unknown"]
     if not result.invariants:
         reasons.append("no invariant was looked at")

@@ -41,6 +41,15 @@ class FaultSpan:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
 
+    @property
+    def doubt(self) -> str:
+        """Why it shows nothing, or more than was asked for; empty if it was done and undone in order."""
+        if self.error:
+            return self.error
+        if not self.evidence:
+            return "nothing shows that it happened"
+        return "it was not undone" if self.ended is None else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -196,7 +205,7 @@ class RunResult:
         found = {invariant.validity for invariant in self.invariants}
         if "invalid" in found:
             return "invalid"
-        failed = any(fault.error or not fault.evidence or fault.ended is None for fault in self.faults)
+        failed = any(fault.doubt for fault in self.faults)
         unsure = self.trouble or "unknown" in found or not found or failed
         return "unknown" if unsure else "valid"
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -97,6 +98,18 @@ def test_what_nobody_can_tell_does_not_pass() -> None:
     assert (error.get("type"), error.get("message")) == ("unknown", "1 case of open-transaction")
     assert trouble is not None
     assert "broker 2 is not the leader" in (trouble.text or "")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"evidence": {}}, "nothing shows that it happened"), ({"ended": None}, "not undone")],
+)
+def test_a_fault_that_shows_nothing_does_not_pass(change: dict[str, Any], told: str) -> None:
+    run = valid_run()
+    run = replace(run, faults=(replace(run.faults[0], **change), *run.faults[1:]))
+    error = cases(junit_of(run))[ITSELF].find("error")
+    assert error is not None
+    assert told in (error.text or "")
 
 
 def test_a_run_without_invariants_does_not_pass() -> None:

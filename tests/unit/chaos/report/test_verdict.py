@@ -69,8 +69,20 @@ def test_unknown_says_why_and_the_other_reasons_stand_beside_it() -> None:
     assert verdict.headline.startswith("UNKNOWN: the output stood still for 60 s")
     assert verdict.remarks == (
         "fault 1 (worker.kill, any) went wrong: broker 2 is not the leader of input/0 any more",
+        "fault 3 (worker.freeze, any) went wrong: it was not undone",
         "transactions-finished cannot be told: the run ended early",
     )
+
+
+def test_a_fault_that_nothing_shows_or_that_lasts_on_says_so() -> None:
+    run = valid_run()
+    first, second, *others = run.faults
+    faults = (replace(first, evidence={}), replace(second, ended=None), *others)
+    verdict = verdict_of(replace(run, faults=faults))
+    assert verdict.headline == (
+        f"UNKNOWN: fault 1 ({first.kind}, {first.target}) went wrong: nothing shows that it happened"
+    )
+    assert verdict.remarks == (f"fault 2 ({second.kind}, {second.target}) went wrong: it was not undone",)
 
 
 def test_a_run_that_showed_nothing_is_unknown() -> None:
