@@ -142,7 +142,8 @@ class Kind:
             # The way through all of it is nine transactions long. Two cores give no more at this rate:
             # in good times an order takes them 3 to 9 s.
             declared["steady_state"] = {"fresh_within": "10s", "for": "5s", "reached_within": "120s"}
-            declared["drain"] = "120s"
+            declared["drain"] = "180s"
+            declared["abort"] = {"output_stale_for": "180s"}
             mix["every"] = "20s"
         declared |= {"name": self.name, "workload": workload, "invariants": invariants}
         path = folder / f"{self.name}.yaml"

@@ -18,7 +18,7 @@ from holdfast.chaos.experiment import Experiment, explain, load
 from holdfast.chaos.run.facts import facts_of_this_machine
 from holdfast.chaos.run.nemesis import Done
 from holdfast.chaos.run.possible import require_possible
-from holdfast.chaos.run.result import RunResult
+from holdfast.chaos.run.result import FILE_NAME, RunResult
 from holdfast.chaos.run.runner import Runner
 from holdfast.chaos.run.settings import RunSettings
 from holdfast.chaos.workloads.base import Offering
@@ -112,11 +112,18 @@ def _loaded(run: Path) -> RunResult:
 
 
 def _as_before(experiment: Experiment, before: RunResult) -> Experiment:
-    """The experiment of a run's folder: the file of its application is where it was, not beside the copy."""
+    """The experiment of a run's folder: what its file names is where it was, not beside the copy."""
+    experiment = replace(experiment, functions=_first_folder(before))
     topology = before.workload.get("topology")
     if topology is None:
         return experiment
     return replace(experiment, workload=experiment.workload.model_copy(update={"topology": topology}))
+
+
+def _first_folder(run: RunResult) -> Path:
+    """The folder of the file that a run began with, also if it repeated one that was itself repeated."""
+    folder = Path(run.file).parent
+    return _first_folder(_loaded(folder)) if (folder / FILE_NAME).exists() else folder
 
 
 def _require(experiment: Experiment) -> ResolvedTopology | None:

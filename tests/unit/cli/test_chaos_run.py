@@ -6,6 +6,7 @@ import errno
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from holdfast.cli import chaos_run
 from holdfast.cli.main import build_app
 from holdfast.errors import BrokersUnreachable, FaultFailed, HoldfastError, NotFairGame
+from tests.support.chaos_runs import valid_run
 from tests.support.experiments import EXPERIMENT
 
 Runs = Callable[..., None]
@@ -139,6 +141,24 @@ def test_a_mistake_of_the_user_is_no_verdict(tmp_path: Path, comes: Runs) -> Non
     found, said = code(tmp_path, text=EXPERIMENT.replace("worker.kill", "worker.kil"))
     assert found == 2
     assert "worker.kil" in said
+
+
+def test_what_is_repeated_finds_its_functions_where_they_were(tmp_path: Path, comes: Runs) -> None:
+    """A run has a copy of the file alone; what repeats a repeated run has a copy of that copy."""
+    comes("valid", "valid")
+    (tmp_path / "own_repeated.py").write_text("def holds(database):\n    return None\n")
+    own = "- {name: own, check: own_repeated:holds}"
+    file = tmp_path / "one.yaml"
+    for run in ("first", "second"):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "experiment.yaml").write_text(
+            EXPERIMENT.partition("invariants:")[0] + f"invariants:\n  {own}\n"
+        )
+        replace(valid_run(), file=str(file)).save(tmp_path / run)
+        file = tmp_path / run / "experiment.yaml"
+    asked = ["chaos", "replay", str(tmp_path / "second"), "--folder", str(tmp_path / "runs")]
+    done = CliRunner().invoke(build_app(), asked)
+    assert done.exit_code == 0, done.stderr
 
 
 def test_nothing_to_be_repeated_is_a_mistake(tmp_path: Path) -> None:

@@ -318,6 +318,7 @@ class Experiment:
         own_invariants: its own ones.
         abort: when a run is given up.
         own_places: where in the file its own invariants stand, by name.
+        functions: the folder in which their functions are looked for; None for that of the file.
     """
 
     source: Source = field(repr=False)
@@ -335,6 +336,7 @@ class Experiment:
     own_invariants: tuple[OwnInvariant, ...]
     abort: Abort
     own_places: Mapping[str, Location] = field(default_factory=dict, repr=False)
+    functions: Path | None = None
 
     @property
     def summary(self) -> str:

@@ -113,7 +113,7 @@ class EmbeddedLab(GuardedLab):
     def save_logs(self, folder: Path) -> None:
         """The ends of the logs that their processes write."""
         for node in self.cluster.nodes:
-            path = self.cluster.node(node.id).log
+            path = self.cluster.node(node.id).files.log
             with path.open("rb") as log:
                 log.seek(max(path.stat().st_size - LOG_BYTES, 0))
                 write_log(folder, broker_name(node.id), log.read())

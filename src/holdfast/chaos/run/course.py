@@ -113,6 +113,8 @@ class Course:
     def _read_all(self) -> None:
         self.ends = read_ends(self.scene)
         self.counts |= {f"records of {topic}": count for topic, count in self.ends.counts.items()}
+        if self.ends.restarted:
+            self.counts["brokers that had to be restarted in the end"] = len(self.ends.restarted)
         if self.ends.error:
             # What was recorded is judged all the same; what nobody could read is no loss.
             self.is_complete = False

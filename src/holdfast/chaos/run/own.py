@@ -14,8 +14,8 @@ from holdfast.topology.references import References
 def of_user(experiment: Experiment, invariant: OwnInvariant) -> SqlInvariant | PythonInvariant:
     """An invariant of an experiment's own, ready to be evaluated.
 
-    A function is looked for in the folder of the experiment first, which stays on the import path as that of
-    a topology does.
+    A function is looked for in the experiment's folder first, which stays on the import path as a topology's
+    does.
 
     Raises:
         ChaosError: its function cannot be found, or is none.
@@ -23,8 +23,9 @@ def of_user(experiment: Experiment, invariant: OwnInvariant) -> SqlInvariant | P
     if invariant.sql is not None:
         return SqlInvariant(invariant.name, invariant.sql, invariant.over)
     assert invariant.check is not None, "it is one of the two"
+    folder = experiment.functions or experiment.source.path.parent
     try:
-        found = References(experiment.source.path.absolute().parent).find(invariant.check)
+        found = References(folder.absolute()).find(invariant.check)
     except TopologyError as error:
         raise ChaosError(str(error)) from error
     if not callable(found):

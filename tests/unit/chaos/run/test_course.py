@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -92,7 +93,8 @@ def course(happened: list[str], monkeypatch: pytest.MonkeyPatch) -> Course:
     scene: Any = SimpleNamespace(
         experiment=experiment,
         workload=workload,
-        settings=SimpleNamespace(seed=0),
+        settings=SimpleNamespace(seed=0, folder=Path("run")),
+        lab=SimpleNamespace(save_logs=lambda folder: happened.append(f"kept logs in {folder}")),
         recorder=None,
         workers=Pool(happened),
         watch=nullcontext(),
@@ -118,7 +120,8 @@ def test_who_leads_is_stopped_before_it_is_looked_whether_all_is_processed(
 ) -> None:
     """A leader task that fires once more after that look would leave a record that nobody handles."""
     course.run([])
-    assert happened == ["stopped of leader", "looked whether all is processed", "stopped all workers"]
+    in_order = ["stopped of leader", "looked whether all is processed", "stopped all workers"]
+    assert happened == [*in_order, "kept logs in run/brokers"]
     parts, pool = course.scene.parts, course.scene.workers
     assert parts.asked_since >= pool.led_until  # type: ignore[attr-defined]
     assert course.is_complete

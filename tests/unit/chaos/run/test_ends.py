@@ -46,11 +46,10 @@ def scene(*, whole: Exception | None = None, read: Exception | None = None) -> A
             raise error
         return found
 
-    brokers = SimpleNamespace(wait_until_whole=lambda _: step(whole))
     workload = SimpleNamespace(
-        outputs=("out",), record_end=lambda _: step(read, {"out": 7}), checks=lambda: (CHECK,)
+        source="in", outputs=("out",), record_end=lambda _: step(read, {"out": 7}), checks=lambda: (CHECK,)
     )
-    lab = SimpleNamespace(bootstrap_servers="x", brokers=brokers)
+    lab = SimpleNamespace(bootstrap_servers="x", make_whole=lambda: step(whole, ("broker-2",)))
     return SimpleNamespace(lab=lab, workload=workload, recorder=None)
 
 
@@ -58,12 +57,13 @@ def scene(*, whole: Exception | None = None, read: Exception | None = None) -> A
 def offsets(monkeypatch: pytest.MonkeyPatch) -> None:
     """No brokers are asked, and nobody waits long."""
     monkeypatch.setattr(ends, "OffsetAdmin", Offsets)
+    monkeypatch.setattr(ends, "make_whole", lambda lab, _topic: lab.make_whole())
     monkeypatch.setattr(ends, "settled_ends", partial(settled_ends, within=0.05))
     STABLE[:] = [9]
 
 
 def test_everything_is_read() -> None:
-    assert read_ends(scene()) == Ends((PartitionEnd("out", 0, 9, 9),), {"out": 7}, (CHECK,))
+    assert read_ends(scene()) == Ends((PartitionEnd("out", 0, 9, 9),), {"out": 7}, (CHECK,), ("broker-2",))
 
 
 def test_a_transaction_that_is_about_to_end_is_waited_for() -> None:
@@ -78,7 +78,11 @@ def test_a_transaction_that_stays_open_is_told_and_all_else_is_read() -> None:
     STABLE[:] = [7]
     found = read_ends(scene())
     assert found == Ends(
-        (PartitionEnd("out", 0, 7, 9),), {"out": 7}, (CHECK,), "a transaction stays open in out-0"
+        (PartitionEnd("out", 0, 7, 9),),
+        {"out": 7},
+        (CHECK,),
+        ("broker-2",),
+        "a transaction stays open in out-0",
     )
 
 
