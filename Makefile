@@ -32,10 +32,10 @@ run: $(INSTALLED) ## The main job: start brokers, publish, process exactly-once,
 	@$(BIN)/holdfast demo --set count=5000 $(ARGS)
 
 test: $(INSTALLED) ## All tests but the long ones, on real brokers of their own. ARGS="-k name" for some
-	@$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not slow and not chaos and not containers" $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow and not chaos and not containers" $(ARGS)
 
 test-unit: $(INSTALLED) ## The tests that need no broker
-	@$(BIN)/pytest -n $(JOBS) --dist loadfile tests/unit -m "not slow" $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder tests/unit -m "not slow" $(ARGS)
 
 test-all: $(INSTALLED) ## Every test, the long and the destructive ones too
 	@$(BIN)/pytest $(ARGS)

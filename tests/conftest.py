@@ -35,6 +35,20 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let what takes long come first, and the many short ones fill the time of whichever process is free.
+
+    Files stay whole, and in their random order among their kind.
+    """
+    kinds = ("chaos", "integration")
+
+    def turn(item: pytest.Item) -> int:
+        return next((place for place, kind in enumerate(kinds) if kind in item.path.parts), len(kinds))
+
+    items.sort(key=turn)
+
+
 @dataclass(frozen=True)
 class TestCluster:
     """The brokers that tests use.
