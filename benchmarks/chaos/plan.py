@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.shop import shop
+from tests.support.shop_systems import shop
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / "chaos" / "every-fault.yaml"

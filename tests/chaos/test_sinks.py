@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.experiments import run
-from tests.support.shop import shop
+from tests.support.shop_systems import shop
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 

@@ -1,63 +1,81 @@
-"""Order to cash on real systems of its own: a payment gateway, PostgreSQL and Redis."""
+"""A small shop that is declared completely: producer, two processors in a row, and a check.
+
+`holdfast verify` and `holdfast demo` run it like any user's application.
+"""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import textwrap
 from pathlib import Path
 
-import psycopg
-import yaml
+EVENTS = """
+    from pydantic import BaseModel
+    from holdfast import Event, State, processor
+    from holdfast.checks import CheckResult
 
-from tests.support.gateway import gateway_process
-from tests.support.postgres import PostgresServer
-from tests.support.redis import RedisServer
+    class Ordered(Event):
+        customer: str
+        amount: int
 
-ROOT = Path(__file__).parents[2]
+    class Billed(Event):
+        customer: str
+        amount: int
 
-OF_FAUST = "processors.invariants:live_spending_matches"
-"""The check of the application's view that is made by Faust, which is left out."""
+    @processor
+    def billing(order: Ordered) -> Billed:
+        if order.amount < 0:
+            raise ValueError("a negative amount")
+        return Billed(customer=order.customer, amount=order.amount)
+
+    @processor
+    def totals(bill: Billed, sums: State[int]) -> None:
+        sums.set((sums.get() or 0) + bill.amount)
+
+    def generate(count: int = 300, customers: int = 7, bad: int = 0):
+        for n in range(count):
+            yield Ordered(customer=f"c{n % customers}", amount=n)
+        for n in range(bad):
+            yield Ordered(customer=f"c{n % customers}", amount=-1)
+
+    def every_order_is_billed(log):
+        ordered = sum(r.event.amount for r in log.events("{app}.orders"))
+        billed = sum(r.event.amount for r in log.events("{app}.bills"))
+        booked = sum(log.table("totals", "sums").values())
+        same = ordered == billed == booked
+        problems = [] if same else [f"ordered {ordered}, billed {billed}, booked {booked}"]
+        return CheckResult.of("every order is billed", problems, ordered=ordered, booked=booked)
+
+    def nobody_pays_more_than_nothing(log):
+        problems = (f"{c} pays {n}" for c, n in sorted(log.table("totals", "sums").items()) if n)
+        return CheckResult.of("nobody pays", problems)
+
+    def breaks(log):
+        return {}["no such key"]
+"""
+
+TOPOLOGY = """
+    app: {app}
+    topics:
+      {app}.orders: {{event: shop:Ordered, key: customer, partitions: 2}}
+      {app}.bills:  {{event: shop:Billed, key: customer, partitions: 2}}
+    processors:
+      billing: {{handler: shop:billing, reads: ["{app}.orders"], writes: ["{app}.bills"]}}
+      totals:  {{handler: shop:totals, reads: ["{app}.bills"], tables: {{sums: int}}}}
+    producers:
+      orders: {{source: shop:generate, writes: ["{app}.orders"]}}
+    checks: [{checks}]
+"""
 
 
-@dataclass(frozen=True)
-class Shop:
-    """The application, and what its processes need to know.
+def write_shop(folder: Path, app: str, *checks: str) -> Path:
+    """Write the shop into a folder.
 
-    Attributes:
-        topology: its file.
-        environment: variables that tell where the systems are; some hold passwords.
+    Args:
+        folder: where.
+        app: its name; its topics begin with it.
+        checks: names of functions; `every_order_is_billed` unless given.
     """
-
-    topology: Path
-    environment: Mapping[str, str]
-
-
-@contextlib.contextmanager
-def shop(home: Path) -> Iterator[Shop]:
-    """The application of `topology.downstream.yaml` without its Faust part, in a folder of its own.
-
-    Its systems are empty, run while the block lasts, and are given up on soon: a run with faults is short.
-    """
-    home.mkdir(parents=True)
-    for package in ("producers", "processors", "schemas"):
-        (home / package).symlink_to(ROOT / package)
-    with contextlib.ExitStack() as stack:
-        gateway = stack.enter_context(gateway_process(home / "charges.jsonl", limit="1500.00"))
-        postgres = stack.enter_context(contextlib.closing(PostgresServer()))
-        postgres.start()
-        redis = stack.enter_context(contextlib.closing(RedisServer()))
-        redis.start()
-        dsn = postgres.dsn(stack.enter_context(postgres.database()))
-        with psycopg.connect(dsn) as connection:
-            connection.execute((ROOT / "schemas" / "history.sql").read_bytes())
-        declared = yaml.safe_load((ROOT / "topology.downstream.yaml").read_text())
-        declared["sinks"]["gateway"] |= {"url": gateway.url, "call_timeout": "1s", "timeout": "4s"}
-        declared["sinks"]["history"] |= {"dsn": "${HISTORY_DSN}", "timeout": "2s"}
-        declared["sinks"]["counters"] |= {"url": redis.url, "timeout": "2s"}
-        del declared["processors"]["live-spending"]
-        declared["checks"].remove(OF_FAUST)
-        file = home / "topology.yaml"
-        file.write_text(yaml.safe_dump(declared, sort_keys=False))
-        environment = {"GATEWAY_URL": gateway.url, "HISTORY_DSN": dsn, "DASHBOARD_URL": redis.url}
-        yield Shop(file, environment)
+    named = ", ".join(f"shop:{check}" for check in checks or ("every_order_is_billed",))
+    (folder / "shop.py").write_text(textwrap.dedent(EVENTS).replace("{app}", app))
+    (folder / "topology.yaml").write_text(textwrap.dedent(TOPOLOGY).format(app=app, checks=named))
+    return folder
