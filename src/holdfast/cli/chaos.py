@@ -50,6 +50,9 @@ def list_experiments(
     One that holds mistakes does not hide the others: it is told at the end, and the exit code is 1.
     """
     files = sorted(folder.glob("*.yaml"))
+    if not folder.is_dir():
+        what = "this is no folder" if folder.exists() else "there is no such folder"
+        raise ChaosError(f"{folder}: {what}; name the folder that holds the experiments")
     if not files:
         raise ChaosError(f"{folder}: there are no experiments (*.yaml); name the folder that holds them")
     rows: list[dict[str, Any]] = []

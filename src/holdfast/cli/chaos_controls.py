@@ -37,11 +37,11 @@ _COLUMNS = (
 def controls(
     names: list[str] = typer.Argument(None, metavar="[NAME...]", help="Which ones; all unless given."),
     seed: int = typer.Option(0, "--seed", metavar="N", min=0, help="Which of their runs."),
-    short: int = typer.Option(
-        0,
+    short: int | None = typer.Option(
+        None,
         "--short",
         metavar="N",
-        min=0,
+        min=1,
         help="Instead: N short runs of what is right, with seeds of their own.",
     ),
     folder: Path = typer.Option(RUNS, "--folder", metavar="FOLDER", help="Where the runs are kept."),

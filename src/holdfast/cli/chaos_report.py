@@ -50,7 +50,7 @@ def report(
     problems: list[str] = []
     for path in _files(folders, problems):
         try:
-            runs.append(_Run(path.parent, _loaded(path)))
+            runs.append(_Run(path.parent, loaded(path)))
         except ChaosError as error:
             problems.append(str(error))
     written = [write_report(run.folder, run.result) for run in runs]
@@ -87,14 +87,19 @@ def _nothing_in(folder: Path) -> str:
     )
 
 
-def _loaded(path: Path) -> RunResult:
+def loaded(path: Path) -> RunResult:
+    """Read what is known of a run.
+
+    Raises:
+        ChaosError: it cannot be read, or is none.
+    """
     try:
         return RunResult.load(path)
     except OSError as error:
         raise ChaosError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise ChaosError(
-            f"{path}: this is no result of a run that this version can read ({error!r}); "
+            f"{path}: this is no result of a run that this version can read ({error}); "
             "run the experiment again, or use the version of Holdfast that wrote it"
         ) from error
 

@@ -23,7 +23,7 @@ from holdfast.chaos.run.runner import Runner
 from holdfast.chaos.run.settings import RunSettings
 from holdfast.chaos.workloads.base import Offering
 from holdfast.cli.chaos import chaos
-from holdfast.cli.chaos_report import write_report
+from holdfast.cli.chaos_report import loaded, write_report
 from holdfast.cli.chaos_summary import print_run
 from holdfast.cli.cluster_progress import ClusterProgress
 from holdfast.cli.console import INTERRUPTED, err, out, print_error
@@ -105,10 +105,12 @@ def _before_a_run() -> Iterator[None]:
 
 
 def _loaded(run: Path) -> RunResult:
-    try:
-        return RunResult.load(run)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ChaosError(f"{run} holds no run that can be repeated: {error}") from error
+    if not (run / FILE_NAME).exists():
+        what = f"there is no {FILE_NAME} in it" if run.is_dir() else "there is no such folder"
+        raise ChaosError(
+            f"{run} holds no run that can be repeated: {what}; name a folder that `holdfast chaos run` wrote"
+        )
+    return loaded(run / FILE_NAME)
 
 
 def _as_before(experiment: Experiment, before: RunResult) -> Experiment:
@@ -122,8 +124,12 @@ def _as_before(experiment: Experiment, before: RunResult) -> Experiment:
 
 def _first_folder(run: RunResult) -> Path:
     """The folder of the file that a run began with, also if it repeated one that was itself repeated."""
-    folder = Path(run.file).parent
-    return _first_folder(_loaded(folder)) if (folder / FILE_NAME).exists() else folder
+    folder, seen = Path(run.file).parent, set[Path]()
+    while (folder / FILE_NAME).exists() and folder.resolve() not in seen:
+        # Names are those that the command was given: seen from another folder, one may name its own run.
+        seen.add(folder.resolve())
+        folder = Path(_loaded(folder).file).parent
+    return folder
 
 
 def _require(experiment: Experiment) -> ResolvedTopology | None:

@@ -74,6 +74,14 @@ def test_a_folder_without_experiments_says_what_was_looked_for(tmp_path: Path) -
     assert "there are no experiments (*.yaml)" in str(done.exception)
 
 
+def test_a_folder_that_is_none_is_not_an_empty_one(tmp_path: Path) -> None:
+    file = tmp_path / "one.yaml"
+    file.touch()
+    for place, told in {tmp_path / "nowhere": "there is no such folder", file: "this is no folder"}.items():
+        done = CliRunner().invoke(build_app(), ["chaos", "list", str(place)])
+        assert f"{place}: {told}; name the folder" in str(done.exception)
+
+
 def test_a_plan_is_the_same_for_a_seed_and_another_for_another() -> None:
     file = str(READY / "random-mix.yaml")
     first, again, other = (run("plan", file, "--seed", seed).stdout for seed in ("3", "3", "4"))

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from holdfast.chaos.controls.cases import RIGHT, WRONG
+from holdfast.cli import chaos_controls
 from holdfast.cli.chaos_controls import _chosen
 from holdfast.cli.main import build_app
 from holdfast.errors import ChaosError
@@ -25,6 +26,13 @@ def test_all_are_run_unless_some_are_named() -> None:
 def test_a_name_that_nobody_has_is_a_mistake_with_the_nearest_one() -> None:
     with pytest.raises(ChaosError, match='there is no control "no-rewnd"; did you mean "no-rewind"'):
         _chosen(["no-rewnd"])
+
+
+def test_no_short_runs_are_not_all_long_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chaos_controls, "Gauntlet", None)
+    done = CliRunner().invoke(build_app(), ["chaos", "controls", "--short", "0"])
+    assert done.exit_code == 2
+    assert "at least 1" in done.output
 
 
 def test_short_runs_have_no_names() -> None:

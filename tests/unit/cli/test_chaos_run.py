@@ -165,3 +165,25 @@ def test_nothing_to_be_repeated_is_a_mistake(tmp_path: Path) -> None:
     done = CliRunner().invoke(build_app(), ["chaos", "replay", str(tmp_path)])
     assert done.exit_code == 2
     assert "holds no run that can be repeated" in done.stderr
+
+
+def test_a_run_that_names_itself_can_be_repeated(
+    tmp_path: Path, comes: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does that was made by `replay .`, when its own folder is the present one."""
+    comes("valid")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiment.yaml").write_text(EXPERIMENT)
+    replace(valid_run(), file="experiment.yaml").save(tmp_path)
+    done = CliRunner().invoke(build_app(), ["chaos", "replay", ".", "--folder", str(tmp_path / "runs")])
+    assert done.exit_code == 0, done.stderr
+
+
+def test_a_damaged_run_is_not_repeated(tmp_path: Path) -> None:
+    valid_run().save(tmp_path)
+    (tmp_path / "run.json").write_text(
+        (tmp_path / "run.json").read_text().replace('"workload": {', '"workload": [{')
+    )
+    done = CliRunner().invoke(build_app(), ["chaos", "replay", str(tmp_path)])
+    assert done.exit_code == 2
+    assert f"{tmp_path / 'run.json'}: this is no result of a run" in done.stderr

@@ -163,7 +163,8 @@ def _abort(draft: Draft) -> Iterator[Problem]:
 
 
 def _overlaps(draft: Draft) -> Iterator[Problem]:
-    placed = draft.time_line
+    # One that lacks its `every` is told so; its beginnings are not known.
+    placed = [it for it in draft.time_line if it.value.times == 1 or it.value.every_ms is not None]
     for earlier, later, start_ms in overlaps([it.value for it in placed]):
         fault = placed[earlier].value.fault
         if earlier == later:

@@ -110,6 +110,9 @@ def _kind(data: object, at: Location) -> tuple[FaultKind | None, tuple[Problem, 
     if "fault" not in data:
         return None, (Problem(place, f"missing: the kind of fault ({', '.join(KINDS)})"),)
     name = data["fault"]
+    if not isinstance(name, str) and name is not UNREADABLE:
+        text = f"expected the kind of fault ({', '.join(KINDS)}), got {show(name)}"
+        return None, (Problem(place, text),)
     kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         near = did_you_mean(str(name), KINDS)

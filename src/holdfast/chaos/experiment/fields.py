@@ -90,7 +90,7 @@ Size = Annotated[int, BeforeValidator(_bytes), expected("a size, such as 500MB o
 Rate = Annotated[
     int,
     Field(strict=True, gt=0, le=1_000_000),
-    expected("how many events in a second, a whole number above 0"),
+    expected("how many events in a second, a whole number from 1 to 1,000,000"),
 ]
 Brokers = Annotated[int, Field(strict=True, gt=0, le=9), expected("a whole number from 1 to 9")]
 Workers = Annotated[int, Field(strict=True, gt=0, le=64), expected("a whole number from 1 to 64")]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 
 from holdfast.chaos.checker.invariants import PythonInvariant, SqlInvariant, sql_problem
 from holdfast.chaos.experiment import Experiment, OwnInvariant
@@ -18,7 +19,7 @@ def of_user(experiment: Experiment, invariant: OwnInvariant) -> SqlInvariant | P
     does.
 
     Raises:
-        ChaosError: its function cannot be found, or is none.
+        ChaosError: its function cannot be found, is none, or does not take a database alone.
     """
     if invariant.sql is not None:
         return SqlInvariant(invariant.name, invariant.sql, invariant.over)
@@ -30,7 +31,28 @@ def of_user(experiment: Experiment, invariant: OwnInvariant) -> SqlInvariant | P
         raise ChaosError(str(error)) from error
     if not callable(found):
         raise ChaosError(f'"{invariant.check}" is no function, but {type(found).__name__}')
+    _require_takes_one(invariant.check, found)
     return PythonInvariant(invariant.name, found)
+
+
+def _require_takes_one(name: str, function: Callable[..., object]) -> None:
+    """Refuse what can only fail when it is called, at the end of a run.
+
+    Raises:
+        ChaosError: says what.
+    """
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise ChaosError(f'"{name}" has to return an `Evaluated`: write it without `async` and `yield`')
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # written in C: nobody knows
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise ChaosError(
+            f'"{name}" is called with one argument, the database, and takes {signature}'
+        ) from None
 
 
 def own_problems(experiment: Experiment) -> Iterator[Problem]:

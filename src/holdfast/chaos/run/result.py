@@ -6,14 +6,20 @@ Times are seconds since time 0, when the steady state had held for the first tim
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 FILE_NAME = "run.json"
 OWN_CHECK = "check: "
 """How the rule of a problem begins that a check of the application's own found; its name follows."""
+
+VALIDITIES = ("valid", "unknown", "invalid")
+"""What an invariant, and what was found, can be."""
 
 FORMAT = 1
 """Of the file: raised when an older reader would misread it."""
@@ -221,31 +227,51 @@ class RunResult:
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: it is no result of a run, or one of another format.
-            KeyError, TypeError, AttributeError: parts of it are missing or of other kinds.
+            ValueError: it is no result of a run, or one of another format, or parts of it are missing or of
+                other kinds; says which.
         """
         path = path / FILE_NAME if path.is_dir() else path
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(raw, dict) or raw.pop("format", None) != FORMAT:
-            raise ValueError(f"{path} is no result of a run that this version can read")
-        lists: Mapping[str, type] = {
-            "faults": FaultSpan,
-            "recovery": Recovery,
-            "samples": Sample,
-            "owners": Span,
-            "leaders": Span,
-            "breakers": Span,
-        }
-        for name, kind in lists.items():
-            raw[name] = tuple(kind(**_tuples(one)) for one in raw[name])
-        raw["invariants"] = tuple(_invariant(one) for one in raw["invariants"])
-        return cls(**{**raw, "trouble": tuple(raw["trouble"]), "shards": tuple(raw.get("shards", ()))})
+        content = path.read_bytes()
+        raw = from_json(content)
+        if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+            raise ValueError(f"it is no result of a run of format {FORMAT}")
+        _require_keys(raw)
+        try:
+            result = TypeAdapter(cls).validate_json(content, strict=True)
+        except ValidationError as error:
+            raise ValueError(_first_of(error)) from None
+        result._require_sense()
+        return result
+
+    def _require_sense(self) -> None:
+        """Refuse what has the right types, and that no run has written.
+
+        Raises:
+            ValueError: says what.
+        """
+        found = [each.validity for each in self.invariants]
+        found += [problem.validity for each in self.invariants for problem in each.problems]
+        if strange := set(found).difference(VALIDITIES):
+            raise ValueError(f"invariants: no verdict is called {sorted(strange)[0]!r}")
+        if any(not 0 <= each.fault < len(self.faults) for each in self.recovery):
+            raise ValueError("recovery: one is that of a fault which there is not")
 
 
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+def _require_keys(raw: Mapping[str, Any]) -> None:
+    """Refuse a file that lacks a part, which would be taken for an empty one, or has one that is not known.
+
+    Raises:
+        ValueError: says which.
+    """
+    known = {each.name for each in fields(RunResult)}
+    # Files that were written before there were shards of several groups have none.
+    if lacking := sorted(known - raw.keys() - {"shards"}):
+        raise ValueError(f"it has no {', '.join(lacking)}")
+    if strange := sorted(raw.keys() - known - {"format"}):
+        raise ValueError(f"it has parts that are not known: {', '.join(strange)}")
 
 
-def _invariant(raw: Mapping[str, Any]) -> InvariantResult:
-    problems: Sequence[Mapping[str, Any]] = raw["problems"]
-    return InvariantResult(**{**raw, "problems": tuple(FoundProblem(**_tuples(one)) for one in problems)})
+def _first_of(error: ValidationError) -> str:
+    """The first thing that is wrong in a file, with its place."""
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -15,6 +15,7 @@ from holdfast.chaos.experiment.load import build
 from holdfast.declaration.source import parse
 from holdfast.errors import ExperimentErrors
 from holdfast.topology import load as load_topology
+from tests.support.experiments import EXPERIMENT
 
 INVALID = Path(__file__).parent / "invalid"
 READY = Path(__file__).parents[4] / "chaos"
@@ -252,3 +253,20 @@ def _told(text: str) -> tuple[str, ...]:
     except ExperimentErrors as error:
         return error.problems or ("refused without a reason",)
     return ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("any, for: 5s", "worker-0, for: 5s, times: 3", "faults.0.every: missing"),
+        ("fault: worker.kill", "fault: [worker.kill]", "faults.0.fault: expected the kind of fault"),
+    ],
+)
+def test_one_mistake_is_told_once(tmp_path: Path, before: str, after: str, told: str) -> None:
+    file = tmp_path / "x.yaml"
+    assert before in EXPERIMENT
+    file.write_text(EXPERIMENT.replace(before, after))
+    with pytest.raises(ExperimentErrors) as caught:
+        load(file)
+    [problem] = caught.value.problems
+    assert told in problem

@@ -107,6 +107,7 @@ def claiming(folder: Path, *own: str) -> Experiment:
 MODULES = {
     "own_torn": "def holds(:\n",
     "own_raising": "\nraise RuntimeError('no such server')\n",
+    "own_calls": "def none(): ...\ndef two(a, b): ...\nasync def later(a): ...\ndef each(a): yield a\n",
     "own_good": "holds = 3\ndef right(database):\n    return None\n",
 }
 
@@ -122,6 +123,16 @@ MODULES = {
         ("check: own_nowhere:holds", 'there is no module "own_nowhere" in '),
         ("check: own_good:rights", 'own_good.py has no name "rights"; did you mean "right"?'),
         ("check: own_good:holds", '"own_good:holds" is no function, but int'),
+        ("check: own_calls:none", '"own_calls:none" is called with one argument, the database, and takes ()'),
+        (
+            "check: own_calls:two",
+            '"own_calls:two" is called with one argument, the database, and takes (a, b)',
+        ),
+        (
+            "check: own_calls:later",
+            '"own_calls:later" has to return an `Evaluated`: write it without `async`',
+        ),
+        ("check: own_calls:each", '"own_calls:each" has to return an `Evaluated`: write it without `async`'),
         (
             "sql: SELECT * FROM posting",
             "cannot be evaluated: Catalog Error: Table with name posting does not",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,5 +65,47 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     path = RESULT.save(tmp_path)
     path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
-    with pytest.raises(ValueError, match="no result of a run that this version can read"):
+    with pytest.raises(ValueError, match="no result of a run of format 1"):
+        RunResult.load(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("seed", "abc", "seed: Input should be a valid integer"),
+        ("seed", None, "seed: Input should be a valid integer"),
+        ("workload", [1], "workload: Input should be an object"),
+        ("file", 5, "file: Input should be a valid string"),
+        ("samples", [{"at": 1}], r"samples\.0\.\w+: Field required"),
+        ("invariants", [{"name": "a", "validity": "perhaps"}], "no verdict is called 'perhaps'"),
+        (
+            "recovery",
+            [{"fault": 99, "detection": None, "longest_gap": 0, "back_to_normal": None}],
+            "recovery",
+        ),
+        ("news", 1, "parts that are not known: news"),
+    ],
+)
+def test_a_file_with_something_else_in_a_place_is_refused_with_that_place(
+    tmp_path: Path, key: str, value: object, told: str
+) -> None:
+    path = RESULT.save(tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(ValueError, match=told):
+        RunResult.load(path)
+
+
+def test_a_file_that_lacks_its_faults_is_not_taken_for_one_of_a_run_without_any(tmp_path: Path) -> None:
+    path = RESULT.save(tmp_path)
+    held = json.loads(path.read_text())
+    del held["faults"]
+    path.write_text(json.dumps(held))
+    with pytest.raises(ValueError, match="it has no faults"):
+        RunResult.load(path)
+
+
+def test_a_file_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
+    path = RESULT.save(tmp_path)
+    path.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="recursion limit"):
         RunResult.load(path)
