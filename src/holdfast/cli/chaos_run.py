@@ -61,13 +61,14 @@ def run_experiment(
     to its end, 2 if nothing was run for a mistake that its message tells.
     """
     with _before_a_run():
+        _require_file(file)
         experiment = load(file)
         application = _require(experiment)
     results = []
     for number in range(seed, seed + runs):
         with _before_a_run():
             place = _new_folder(folder, experiment.name, number)
-        shutil.copyfile(file, place / _EXPERIMENT)
+            _keep(file, place)
         command = f"holdfast chaos run {shlex.quote(str(file))} --seed {number}"
         results.append(_run(experiment, RunSettings(number, place, command, application=application)))
     raise typer.Exit(_exit_code(results))
@@ -82,11 +83,12 @@ def replay(
     The plan is the same. What the machine makes of it may differ.
     """
     with _before_a_run():
+        _require_file(run / _EXPERIMENT)
         before = _loaded(run)
         experiment = _as_before(load(run / _EXPERIMENT), before)
         application = _require(experiment)
         place = _new_folder(folder, experiment.name, before.seed)
-    shutil.copyfile(run / _EXPERIMENT, place / _EXPERIMENT)
+        _keep(run / _EXPERIMENT, place)
     command = f"holdfast chaos replay {shlex.quote(str(run))}"
     result = _run(experiment, RunSettings(before.seed, place, command, application=application))
     if result is not None and result.validity != before.validity:
@@ -138,6 +140,25 @@ def _require(experiment: Experiment) -> ResolvedTopology | None:
     if missing:
         raise ChaosError(f"{experiment.source.path} cannot be run here.\n{missing}")
     return require_possible(experiment)
+
+
+def _require_file(file: Path) -> None:
+    """Refuse a file that a run could not keep a copy of, or whose name its report could not tell."""
+    if file.is_fifo() or file.is_socket():
+        raise ChaosError(f"{file}: a pipe can be read once, and a run keeps a copy; write it to a file first")
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        name = str(file).encode("utf-8", "backslashreplace").decode()
+        raise ChaosError(f"{name}: its name is not UTF-8, so no report could tell it; rename it") from None
+
+
+def _keep(file: Path, place: Path) -> None:
+    """Copy the experiment's file into a run's folder."""
+    try:
+        shutil.copyfile(file, place / _EXPERIMENT)
+    except OSError as error:
+        raise ChaosError(f"{place / _EXPERIMENT} cannot be written: {error.strerror or error}") from error
 
 
 def _new_folder(folder: Path, name: str, seed: int) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -187,3 +188,16 @@ def test_a_damaged_run_is_not_repeated(tmp_path: Path) -> None:
     done = CliRunner().invoke(build_app(), ["chaos", "replay", str(tmp_path)])
     assert done.exit_code == 2
     assert f"{tmp_path / 'run.json'}: this is no result of a run" in done.stderr
+
+
+def test_a_pipe_and_a_name_that_no_report_can_tell_are_refused_before_a_run(tmp_path: Path) -> None:
+    pipe, strange = tmp_path / "pipe.yaml", tmp_path / os.fsdecode(b"\xe4.yaml")
+    os.mkfifo(pipe)
+    strange.write_text(EXPERIMENT)
+    for file, told in {pipe: "write it to a file first", strange: "rename it"}.items():
+        done = CliRunner().invoke(
+            build_app(), ["chaos", "run", str(file), "--folder", str(tmp_path / "runs")]
+        )
+        assert done.exit_code == 2
+        assert told in " ".join(done.stderr.split())
+    assert not (tmp_path / "runs").exists()
