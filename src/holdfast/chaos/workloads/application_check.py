@@ -146,6 +146,20 @@ def _target(target: Target, workers: int, topology: Topology) -> Iterator[str]:
                 f"there is no {target.text}: {len(topology.processors)} processors with {workers} "
                 f"worker{'' if workers == 1 else 's'} each are worker-0 to worker-{count - 1}"
             )
+    if target.role in (Role.LEADER, Role.FOLLOWER) and target.name is not None:
+        yield from _partition(target.name, number, topology)
     if target.role is Role.SHARD_OWNER and number >= topology.partitions(first_of(topology).name):
         first = first_of(topology).name
         yield f"there is no shard {number}: {first}, the first processor, has {topology.partitions(first)}"
+
+
+def _partition(topic: str, number: int, topology: Topology) -> Iterator[str]:
+    """What is wrong with a partition that a role names: nobody would be found at the moment of the fault."""
+    partitions = {spec.name: spec.partitions for spec in topology.topic_specs()}
+    if topic.startswith("__"):
+        return  # Kafka's own, such as __consumer_offsets
+    if topic not in partitions:
+        near = did_you_mean(topic, partitions)
+        yield f"there is no topic {topic}{near} (known: {', '.join(partitions)})"
+    elif number >= partitions[topic]:
+        yield f"there is no partition {number} of {topic}: it has {partitions[topic]}, counted from 0"

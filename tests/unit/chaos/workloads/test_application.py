@@ -207,6 +207,8 @@ def test_arguments_are_as_the_producers_annotations_say(application: Make, tmp_p
             "worker.kill, target: worker-4",
             "no worker-4: 2 processors with 2 workers each are worker-0 to worker-3",
         ),
+        (FITTING, "broker.kill, target: leader of nope/0", "there is no topic nope"),
+        (FITTING, "broker.kill, target: leader of heard/99", "there is no partition 99 of"),
         (FITTING, "worker.kill, target: owner of shard 4", "no shard 4: first, the first processor, has 4"),
         (FITTING, "worker.scale, to: 1", "faults.0.fault: `worker.scale` is not for an application"),
     ],
