@@ -170,11 +170,8 @@ def _await_begin(nemesis: Nemesis, within: float) -> Done:
             done = nemesis.done[0]
             if done.error:
                 raise FaultFailed(done.error)
-            if done.held_by_another:
-                raise FaultFailed(
-                    f"{done.planned.kind.name} was not done: a fault that is still under way does the same "
-                    f"to {done.held_by_another}, and the end of one would undo the other"
-                )
+            if done.left_out:
+                raise FaultFailed(f"{done.planned.kind.name} was not done: {done.left_out}")
             if "begin" in done.evidence:
                 return done
         if time.monotonic() > deadline:

@@ -32,13 +32,13 @@ class Broken:
 
     @property
     def faults(self) -> Sequence[Done]:
-        """Those that were done, or failed, by their beginnings; without what another was doing already."""
-        return sorted((done for done in self.done if not done.held_by_another), key=lambda done: done.began)
+        """Those that were done, or failed, by their beginnings; without those left out."""
+        return sorted((done for done in self.done if not done.left_out), key=lambda done: done.began)
 
     @property
-    def held(self) -> Sequence[Done]:
-        """Those that were not done, as they turned out to be aimed at whom another one had."""
-        return [done for done in self.done if done.held_by_another]
+    def left_out(self) -> Sequence[Done]:
+        """Those that were not done: another one had their target, or nobody had their role."""
+        return [done for done in self.done if done.left_out]
 
 
 def break_things(scene: Scene, plan: Sequence[PlannedFault], load: Offering) -> Broken:
@@ -62,7 +62,7 @@ def break_things(scene: Scene, plan: Sequence[PlannedFault], load: Offering) -> 
     with Nemesis(plan, maker, scene.lab.journal, zero) as nemesis:
         _last(scene, nemesis, load, limits, zero)
     broken = Broken(zero, done=nemesis.done)
-    _note_what_was_not_done(scene, broken, len(plan))
+    note_what_was_not_done(scene, broken, len(plan))
     for done in broken.faults:
         done.note_in(scene.recorder)
     scene.told.phase("heal")
@@ -83,13 +83,16 @@ def _last(scene: Scene, nemesis: Nemesis, load: Offering, limits: Limits, zero: 
         time.sleep(LOOK_S)
 
 
-def _note_what_was_not_done(scene: Scene, broken: Broken, planned: int) -> None:
-    """Where faults come by chance, one that another is in the way of is chance, too; else it is a mistake."""
-    for done in broken.held if scene.experiment.mix is None else ():
-        scene.trouble.append(
-            f"{done.planned.kind.name} at {done.planned.at_ms / 1000:g} s was not done: another fault "
-            f"was doing the same to {done.held_by_another}"
-        )
+def note_what_was_not_done(scene: Scene, broken: Broken, planned: int) -> None:
+    """Tell which faults of a plan were not done.
+
+    Where they come by chance, it is chance, too, that one cannot be done; but a run without any is none.
+    """
+    for done in broken.left_out if scene.experiment.mix is None else ():
+        at_s = done.planned.at_ms / 1000
+        scene.trouble.append(f"{done.planned.kind.name} at {at_s:g} s was not done: {done.left_out}")
+    if planned and not broken.faults and not scene.trouble:
+        scene.trouble.append(f"none of {planned} planned faults could be done")
     missing = planned - len(broken.done)
     if missing and not scene.trouble:
         scene.trouble.append(f"{missing} of {planned} planned faults were not begun")

@@ -102,12 +102,12 @@ class Course:
             self.is_complete = until(scene, lambda: parts.is_drained(stopped), within, "all processed")
 
     def _note_load(self, load: Offering) -> None:
-        """What was offered; and how much of the plan had another fault in its way, which chance may bring."""
+        """What was offered; and how much of the plan was left out, which chance may bring."""
         if load.has_ended:
             text = f"the load came to its end after {load.published:,} events, before the run did"
             self.scene.trouble.append(f"{text}; let its producers yield more (`workload.arguments`)")
-        if self.scene.experiment.mix is not None and self.broken.held:
-            self.counts["faults left out, as another had their target"] = len(self.broken.held)
+        if self.scene.experiment.mix is not None and self.broken.left_out:
+            self.counts["faults left out"] = len(self.broken.left_out)
         self.counts |= {"published": load.published, "acknowledged": load.acknowledged}
 
     def _read_all(self) -> None:

@@ -41,7 +41,7 @@ class Done:
         evidence: what was seen of it.
         error: what went wrong, in words.
         met_nobody: whether it was begun and undone, and nobody had suffered from it.
-        held_by_another: whom another fault was doing the same to, so that nothing was done; else empty.
+        left_out: why nothing was done, if it was not: another fault was in the way, or nobody was meant.
     """
 
     planned: PlannedFault
@@ -51,7 +51,7 @@ class Done:
     evidence: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     met_nobody: bool = False
-    held_by_another: str = ""
+    left_out: str = ""
 
     def fail(self, error: Exception) -> None:
         """Take what went wrong; a later mistake is told beside the first one."""
@@ -131,7 +131,7 @@ class Nemesis:
         if not any(thread.is_alive() for thread in self._threads):
             return
         for done in self.done:
-            if done.ended is None and not done.error and not done.held_by_another:
+            if done.ended is None and not done.error and not done.left_out:
                 done.fail(FaultFailed(f"it was not over {within:g} s after the run"))
 
     def _wait_until(self, at: float) -> bool:
@@ -148,13 +148,26 @@ class Nemesis:
         # worthless.
         try:
             aimed = self._maker.make(planned)
+        except HoldfastError as error:
+            # Who has a role depends on what happened before: nobody leads while brokers are away.
+            done.left_out = str(error)
+            return
+        except Exception as error:  # noqa: BLE001
+            done.fail(error)
+            return
+        try:
             aimed.fault.over = self._over
             done.hit = aimed.hit
             if not aimed.hit:
-                raise FaultFailed(f"{planned.kind.name} {planned.target or ''}: nobody is meant now")
+                done.left_out = f"nobody is {planned.target or 'meant'} now"
+                return
             with self._claims.claimed(planned.kind.alters, aimed.hit) as taken:
                 if taken:
-                    done.held_by_another = ", ".join(taken)
+                    whom = ", ".join(taken)
+                    done.left_out = (
+                        f"a fault that is still under way does the same to {whom}, and the end of one would "
+                        "undo the other"
+                    )
                 else:
                     self._run(aimed, done)
         except Exception as error:  # noqa: BLE001

@@ -60,9 +60,9 @@ def test_the_output_recovers_from_those_that_happened(plan: tuple[PlannedFault, 
     assert [(blow.place, blow.began) for blow in blows_of([kill, crash, rolling])] == [(0, 0.0), (2, 2.0)]
 
 
-def test_what_another_fault_was_doing_already_is_none(plan: tuple[PlannedFault, ...]) -> None:
+def test_one_that_was_left_out_is_none(plan: tuple[PlannedFault, ...]) -> None:
     kill, crash, rolling = (Done(planned, began=9.0 - number) for number, planned in enumerate(plan))
-    rolling.held_by_another = "broker-1"
+    rolling.left_out = "nobody leads"
     broken = Broken(0.0, done=[kill, crash, rolling])
     assert broken.faults == [crash, kill]
-    assert broken.held == [rolling]
+    assert broken.left_out == [rolling]

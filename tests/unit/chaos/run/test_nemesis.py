@@ -156,14 +156,14 @@ def test_what_cannot_be_undone_keeps_nothing_else_from_it(
     assert "no disk" in done.error
 
 
-def test_a_role_that_nobody_has_is_told(tmp_path: Path) -> None:
+def test_a_fault_whose_role_nobody_has_is_left_out_with_the_reason(tmp_path: Path) -> None:
     def nobody(_: PlannedFault) -> Aimed:
         raise FaultFailed("steps/0 has no leader")
 
     [done] = run(tmp_path, Maker(nobody), KILL)
-    assert done.error == "steps/0 has no leader"
+    assert (done.left_out, done.error) == ("steps/0 has no leader", "")
     [done] = run(tmp_path, Maker(lambda _: Aimed(Recorded(tmp_path / "b"), ())), KILL)
-    assert done.error == "broker.kill leader: nobody is meant now"
+    assert (done.left_out, done.error) == ("nobody is leader now", "")
 
 
 def test_a_fault_that_was_cut_short_is_told(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_two_faults_on_the_same_one_do_not_undo_each_other(tmp_path: Path) -> No
     freeze = "{at: 0s, fault: broker.freeze, target: controller, for: 1s}"
     first, second = run(tmp_path, Maker(make), KILL, freeze, seconds=1.3)
     held = first if first.planned.kind.name == "broker.freeze" else second
-    assert held.held_by_another == "broker-1"
+    assert "does the same to broker-1" in held.left_out
     assert sum(len(fault.calls) for fault in made) == 2
 
 
@@ -211,7 +211,7 @@ def test_faults_of_two_plans_that_share_their_claims_do_not_undo_each_other(tmp_
     with Nemesis(plan, maker, journal, 0.0, until_stopped=True, claims=claims):  # type: ignore[arg-type]
         until(lambda: faults[0].calls == ["begin"])
         with Nemesis(plan, maker, journal, 0.0, until_stopped=True, claims=claims) as inner:  # type: ignore[arg-type]
-            until(lambda: bool(inner.done and inner.done[0].held_by_another))
+            until(lambda: bool(inner.done and inner.done[0].left_out))
         assert faults[0].calls == ["begin"]
     assert (faults[0].calls, faults[1].calls) == (["begin", "end"], [])
 
@@ -238,7 +238,7 @@ def test_nothing_is_done_to_the_clock_of_a_broker_that_does_not_run(tmp_path: Pa
         return Aimed(made[-1], ("broker-1",))
 
     jump = "{at: 0s, fault: clock.jump, target: any, offset: 2h, for: 1s}"
-    held = [done for done in run(tmp_path, Maker(make), KILL, jump, seconds=1.3) if done.held_by_another]
+    held = [done for done in run(tmp_path, Maker(make), KILL, jump, seconds=1.3) if done.left_out]
     assert [done.planned.kind.name for done in held] == ["clock.jump"]
 
 
