@@ -43,6 +43,16 @@ _ONLY_APPLICATION = {
 }
 _ONLY_EMBEDDED = ("network", "disk", "broker_config")
 _ONLY_EXTERNAL = ("bootstrap_servers", "fair_game")
+OF_THE_LAB = frozenset(
+    {
+        *("process.roles", "node.id", "broker.id", "controller.quorum.voters", "listeners", "log.dirs"),
+        *("log.dir", "metadata.log.dir", "advertised.listeners", "controller.listener.names"),
+        *("inter.broker.listener.name", "listener.security.protocol.map", "broker.rack"),
+        "replica.selector.class",
+    }
+)
+"""Properties that say who a broker is and where: another value of them, and nobody finds it."""
+_PROPERTY = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*", re.IGNORECASE)
 
 
 def cross_check(draft: Draft) -> tuple[Problem, ...]:
@@ -74,6 +84,14 @@ def _one_of_two(draft: Draft) -> Iterator[Problem]:
 
 def _cluster(cluster: Cluster) -> Iterator[Problem]:
     given = cluster.model_fields_set
+    for name, value in cluster.broker_config.items():
+        at: Location = ("cluster", "broker_config", name)
+        if not _PROPERTY.fullmatch(name):
+            yield Problem(at, "this is no name of a broker's property, such as `replica.lag.time.max.ms`")
+        elif name in OF_THE_LAB:
+            yield Problem(at, "the lab sets it: it says who a broker is, and where; remove it")
+        elif "\n" in str(value):
+            yield Problem(at, "a value has one line")
     if cluster.kind != "embedded":
         for key in sorted(given.intersection(_ONLY_EMBEDDED)):
             yield Problem(("cluster", key), f"only an embedded cluster has it, not {cluster.kind}; remove it")

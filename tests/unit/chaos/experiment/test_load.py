@@ -11,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.chaos.experiment import Experiment, Role, load
+from holdfast.chaos.experiment.check import OF_THE_LAB
 from holdfast.chaos.experiment.load import build
 from holdfast.declaration.source import parse
 from holdfast.errors import ExperimentErrors
+from holdfast.local.settings import _addresses
+from holdfast.local.spec import ClusterSpec, NodeSpec
 from holdfast.topology import load as load_topology
 from tests.support.experiments import EXPERIMENT
 
@@ -270,3 +273,8 @@ def test_one_mistake_is_told_once(tmp_path: Path, before: str, after: str, told:
         load(file)
     [problem] = caught.value.problems
     assert told in problem
+
+
+def test_no_property_that_says_where_an_embedded_broker_is_may_be_replaced(tmp_path: Path) -> None:
+    node = NodeSpec(1, 2, 3)
+    assert _addresses(ClusterSpec("c", (node,)), node, tmp_path).keys() <= OF_THE_LAB
