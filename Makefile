@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 UV_VERSION := 0.13.9
 
 # Tests run in so many processes, each of which has three brokers of its own (1 GB).
-JOBS ?= 2
+JOBS ?= 3
 
 BIN := .venv/bin
 UV := .tools/bin/uv
