@@ -102,7 +102,7 @@ class Kind:
             case "raw":
                 # Its clients assign partitions to themselves.
                 return bool(fault.get("target") != "group coordinator")
-            case "application" | "downstream":
+            case "application":
                 return bool(fault["fault"] != "worker.scale")
             case _:
                 return True

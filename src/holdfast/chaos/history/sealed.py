@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,18 +46,29 @@ class History:
         return int(self.manifest["rows"]["operations"])
 
     @cached_property
-    def unknown_sends(self) -> int:
-        """Records of which their senders do not know whether they were written.
+    def sends(self) -> Mapping[str, int]:
+        """How many records somebody tried to write, by what became of it: `ok`, `fail`, `unknown`.
 
         Raises:
             HistoryError: it cannot be read.
         """
         with Database(Bounds()) as database:
             self.attach(database)
-            return database.number(
-                "SELECT count(*) FROM steps JOIN operations USING (op) "
-                "WHERE kind = 'send' AND outcome = 'unknown'"
+            return dict(
+                database.rows(
+                    "SELECT outcome, count(*) FROM steps JOIN operations USING (op) "
+                    "WHERE kind = 'send' GROUP BY outcome"
+                )
             )
+
+    @property
+    def unknown_sends(self) -> int:
+        """Records of which their senders do not know whether they were written.
+
+        Raises:
+            HistoryError: it cannot be read.
+        """
+        return self.sends.get("unknown", 0)
 
     def attach(self, database: Database) -> None:
         """Makes the history's tables readable in a database, under their names.

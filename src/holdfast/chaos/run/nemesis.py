@@ -147,31 +147,32 @@ class Nemesis:
         # Whatever goes wrong is told: a fault that did not happen, and that nobody knows of, makes a verdict
         # worthless.
         try:
+            self._try(done)
+        except Exception as error:  # noqa: BLE001
+            done.fail(error)
+
+    def _try(self, done: Done) -> None:
+        """Do it to whom it is aimed at now, or leave it out."""
+        planned = done.planned
+        try:
             aimed = self._maker.make(planned)
         except HoldfastError as error:
             # Who has a role depends on what happened before: nobody leads while brokers are away.
             done.left_out = str(error)
             return
-        except Exception as error:  # noqa: BLE001
-            done.fail(error)
+        aimed.fault.over = self._over
+        done.hit = aimed.hit
+        if not aimed.hit:
+            done.left_out = f"nobody is {planned.target or 'meant'} now"
             return
-        try:
-            aimed.fault.over = self._over
-            done.hit = aimed.hit
-            if not aimed.hit:
-                done.left_out = f"nobody is {planned.target or 'meant'} now"
+        with self._claims.claimed(planned.kind.alters, aimed.hit) as taken:
+            if not taken:
+                self._run(aimed, done)
                 return
-            with self._claims.claimed(planned.kind.alters, aimed.hit) as taken:
-                if taken:
-                    whom = ", ".join(taken)
-                    done.left_out = (
-                        f"a fault that is still under way does the same to {whom}, and the end of one would "
-                        "undo the other"
-                    )
-                else:
-                    self._run(aimed, done)
-        except Exception as error:  # noqa: BLE001
-            done.fail(error)
+        done.left_out = (
+            f"a fault that is still under way does the same to {', '.join(taken)}, and the end of one would "
+            "undo the other"
+        )
 
     def _run(self, aimed: Aimed, done: Done) -> None:
         what = f"{done.planned.kind.name} of {', '.join(aimed.hit)}"

@@ -39,7 +39,6 @@ _MISSING = (
 )
 """Rules that find what is missing: it may have come later where not all was processed and read."""
 
-
 _CLAIMED = frozenset(rule for invariant in INVARIANTS.values() for rule in invariant.rules)
 """Rules that some claim is about; what others find is about the whole check, and so about every claim."""
 

@@ -12,7 +12,6 @@ from typing import Any, Self
 
 from holdfast.chaos.clients.raw import RawSettings
 from holdfast.chaos.history import History, Recorder, read
-from holdfast.chaos.history.database import Bounds, Database
 from holdfast.chaos.lab.workers import Workers, worker_name
 from holdfast.chaos.workloads.base import FRESH_S
 from holdfast.chaos.workloads.groups import GroupPlan, TopicSize
@@ -146,14 +145,7 @@ def counts_of_sends(history: History) -> dict[str, int]:
     Raises:
         HistoryError: it cannot be read.
     """
-    with Database(Bounds()) as database:
-        history.attach(database)
-        found = dict(
-            database.rows(
-                "SELECT outcome, count(*) FROM steps JOIN operations USING (op) "
-                "WHERE kind = 'send' GROUP BY outcome"
-            )
-        )
+    found = history.sends
     return {
         "published": sum(found.values()),
         "acknowledged": found.get("ok", 0),
