@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from holdfast.errors import BrokersUnreachable
 from holdfast.kafka.errors import kafka_error, mapped, translate
-from holdfast.kafka.members import Group, GroupQuestion
+from holdfast.kafka.members import CLIENT_WAIT_S, Group, GroupQuestion
 from holdfast.kafka.offsets import CALL_S, OffsetAdmin, silence
 from holdfast.kafka.reader import PartitionReader, reader_settings
 from holdfast.kafka.settings import Properties, consumer_config
@@ -137,9 +137,9 @@ class GroupAdmin(OffsetAdmin):
         """
         doing = f"deleting the group {group_id}"
         with mapped(doing):
-            answers = self._client.delete_consumer_groups([group_id], request_timeout=self._timeout)
+            answers = self._client.delete_consumer_groups([group_id], request_timeout=CLIENT_WAIT_S)
         try:
-            answers[group_id].result(self._timeout + 1.0)
+            answers[group_id].result(self._timeout)
         except KafkaException as error:
             code = kafka_error(error).code()
             if code == KafkaError.GROUP_ID_NOT_FOUND:
@@ -148,6 +148,8 @@ class GroupAdmin(OffsetAdmin):
                 return False
             raise translate(error, doing) from error
         except FutureTimeout as error:
+            # What this client has not sent is not to happen when nobody expects it any more.
+            self._client = self._connect()
             raise silence(doing, self._timeout) from error
         return True
 

@@ -15,6 +15,14 @@ from holdfast.kafka.errors import kafka_error, mapped, translate
 from holdfast.kafka.offsets import silence
 from holdfast.record import TopicPartition
 
+CLIENT_WAIT_S = 3_600.0
+"""The most seconds that the client takes, as what it waits for a group's coordinator: let the caller give up.
+
+librdkafka (2.16, and those before) ends the process when a request for a coordinator times out before there
+is a connection to it, and there is one later: the request, which it keeps, has been freed
+(https://github.com/confluentinc/librdkafka/issues/4605).
+"""
+
 _AGAIN_S = 0.02
 """Seconds between two questions for a group's state."""
 
@@ -58,6 +66,8 @@ class Group:
 class GroupQuestion:
     """A question for the members of a group, under way to the brokers.
 
+    One that is given up stays with the client, which sends it as soon as it can.
+
     Args:
         client: asks it.
         group_id: the group.
@@ -72,7 +82,9 @@ class GroupQuestion:
         self._timeout = timeout
         self._doing = f"describing the group {group_id}"
         with mapped(self._doing):
-            self._answer = client.describe_consumer_groups([group_id], request_timeout=timeout)[group_id]
+            self._answer = client.describe_consumer_groups([group_id], request_timeout=CLIENT_WAIT_S)[
+                group_id
+            ]
 
     @property
     def is_answered(self) -> bool:
@@ -86,7 +98,7 @@ class GroupQuestion:
             BrokersUnreachable: the coordinator does not answer.
             ClusterError: this user may not see the group.
         """
-        wait_for([self._answer], self._timeout + 1.0)
+        wait_for([self._answer], self._timeout)
         try:
             found = self._answer.result(0.0)
         except KafkaException as error:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import TimeoutError as FutureTimeout
+
 from confluent_kafka.admin import AdminClient
 
 from holdfast.errors import ClusterError
 from holdfast.kafka.errors import mapped
+from holdfast.kafka.members import CLIENT_WAIT_S
+from holdfast.kafka.offsets import silence
 from holdfast.kafka.quorum import quorum_leader
 from holdfast.kafka.settings import Properties, admin_config
 from holdfast.record import TopicPartition
@@ -57,9 +61,13 @@ class BrokerRoles:
         Raises:
             ClusterError: nobody does at the moment.
         """
-        with mapped(f"looking for the coordinator of group {group}"):
-            answers = self._client.describe_consumer_groups([group], request_timeout=self._timeout)
-            return int(answers[group].result(self._timeout).coordinator.id)
+        doing = f"looking for the coordinator of group {group}"
+        with mapped(doing):
+            answers = self._client.describe_consumer_groups([group], request_timeout=CLIENT_WAIT_S)
+            try:
+                return int(answers[group].result(self._timeout).coordinator.id)
+            except FutureTimeout as error:
+                raise silence(doing, self._timeout) from error
 
     def transaction_coordinator(self, transactional_id: str) -> int:
         """The broker that coordinates a transactional id: the leader of the id's partition.

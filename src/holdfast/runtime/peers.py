@@ -19,9 +19,6 @@ LOOK_S: Final = 1.0
 ORPHANED_LOOKS: Final = 4
 """Looks in a row that must find shards without an owner. Between two steps of a rebalance one may."""
 
-_GRACE_S: Final = 1.0
-"""Seconds beyond its time after which a question counts as lost."""
-
 _PENDING_S: Final = 0.05
 """Seconds between two looks for an answer."""
 
@@ -105,7 +102,7 @@ class Peers:
             elif self._question.is_answered:
                 question, self._question = self._question, None
                 self._take(question.wait())
-            elif time.monotonic() - self._asked > self._timeout + _GRACE_S:
+            elif time.monotonic() - self._asked > self._timeout:
                 self._question = None
         except ClusterError as error:
             log.debug("looking at the group: %s", error)
