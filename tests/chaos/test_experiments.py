@@ -75,5 +75,6 @@ def test_nothing_is_lost_doubled_wrong_or_reordered(
     result = run(tmp_path, name, text)
     assert result.validity == "valid", result
     assert result.counts["published"] > 30_000
+    assert not [count for count in result.counts if count.startswith("workers ")]
     assert len(result.faults) == faults
     assert all(fault.hit and fault.evidence and not fault.error for fault in result.faults)

@@ -15,6 +15,7 @@ import selectors
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -104,6 +105,7 @@ class WorkerView:
         quick_ends: how often in a row it ended by itself after a short life.
         slow_starts: how often in a row it was killed because its start took too long.
         ends: how often it ended by itself, or was killed, after it had come up.
+        crashes: how often it ended without a word of why, by how: killed by a signal, or with an exit code.
         error: why it last ended by itself, or why it cannot go on.
         shard_failures: shards that stopped, with the reason.
         earlier: what the lives before the present one counted.
@@ -119,6 +121,7 @@ class WorkerView:
     quick_ends: int = 0
     slow_starts: int = 0
     ends: int = 0
+    crashes: Counter[str] = field(default_factory=Counter)
     error: str = ""
     shard_failures: dict[int, str] = field(default_factory=dict)
     earlier: WorkerStatus = field(default_factory=WorkerStatus)
@@ -360,6 +363,7 @@ class Supervisor:
             return
         if not life.told_why:
             life.ends_because(_how_it_ended(code))
+            view.crashes[life.view.error] += 1
         now = time.monotonic()
         if code == EXIT_FINAL or (code == EXIT_FENCED and _has_rival(view, now)):
             view.state = WorkerState.FAILED

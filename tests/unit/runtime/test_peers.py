@@ -74,7 +74,6 @@ def test_a_question_whose_answer_is_lost_is_asked_again(
 ) -> None:
     """A reader that is replaced takes what was asked with it: nobody would ever know of orphans again."""
     monkeypatch.setattr(module, "LOOK_S", 0.0)
-    monkeypatch.setattr(module, "_GRACE_S", 0.0)
     peers = Peers("group", "me", 4, 0.0)
     reader = MemoryReader(topics)
     lost = SimpleNamespace(is_answered=False)

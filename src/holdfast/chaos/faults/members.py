@@ -10,6 +10,9 @@ from holdfast.chaos.lab.ports import Members, Supervised
 from holdfast.chaos.undo.actions import Action
 from holdfast.errors import FaultFailed
 
+BACK_S = 15.0
+"""Seconds for one that is down when a fault is to meet it: a supervisor waits up to 10 s before a start."""
+
 WHOLE_S = 90.0
 """Seconds for all servers to serve again after a fault: a start on a busy machine, and its loading."""
 
@@ -29,11 +32,13 @@ class _OnMembers(Fault):
         self._begun: list[str] = []
 
     def _require_alive(self) -> None:
+        """Note who they are. One that has ended by itself just now is waited for."""
         for name in self._names:
-            incarnation = self._members.incarnation(name)
-            if incarnation is None:
-                raise FaultFailed(f"{name} is down already; another fault has not ended yet")
-            self._before[name] = incarnation
+            try:
+                seen(partial(self._is_up, name), f"{name} is up", BACK_S)
+            except FaultFailed as failed:
+                raise FaultFailed(f"{failed}; another fault has ended it, or it ends by itself") from None
+            self._before[name] = self._members.incarnation(name) or ""
 
     def _is_gone(self, name: str) -> bool:
         return self._members.incarnation(name) != self._before[name]

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from dataclasses import replace
 
 import psutil
@@ -16,6 +17,9 @@ from holdfast.runtime.supervisor import STOP_TIMEOUT_S, Supervisor, WorkerSpec, 
 
 POLL_S = 0.05
 """Seconds that a supervisor waits for something to happen, while nobody else may use it."""
+
+
+_BY_FAULTS = "killed by SIGKILL"
 
 
 class Slot:
@@ -50,6 +54,12 @@ class Slot:
     def records(self) -> int:
         """What it has counted in all its lives, as far as it has said so."""
         return sum(view.records for view in self._views)
+
+    @property
+    def crashes(self) -> Counter[str]:
+        """How often it ended without a word in all its lives, by how; SIGKILL, as of faults, is left out."""
+        found = sum((view.crashes for view in self._views), Counter[str]())
+        return Counter({how: count for how, count in found.items() if how != _BY_FAULTS})
 
     def process(self) -> psutil.Process | None:
         """Its process, if it has one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -98,6 +99,11 @@ class Workers:
         """
         found = (failure for slot in self._slots.values() for failure in slot.failures)
         return (*found, *self._killed)
+
+    @property
+    def crashes(self) -> Counter[str]:
+        """How often any of them ended by itself and could not say why, by how it ended."""
+        return sum((slot.crashes for slot in self._slots.values()), Counter[str]())
 
     @property
     def is_whole(self) -> bool:

@@ -69,6 +69,8 @@ class Course:
             self._under_load(plan)
         # Whatever is lost or not: that a worker gave up is told.
         scene.trouble.extend(scene.workers.failures)
+        # Each was started again, and the data may be right: a crash that no fault made is told all the same.
+        self.counts |= {f"workers {how}": count for how, count in scene.workers.crashes.items()}
         scene.trouble.extend(
             f"the observer of the run made a mistake: {text}" for text in scene.parts.mistakes
         )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from holdfast.chaos.faults import fault, members
-from holdfast.chaos.faults.members import Added
+from holdfast.chaos.faults.members import Added, Crashed
 from holdfast.errors import FaultFailed
 
 
@@ -63,3 +63,36 @@ def test_a_worker_that_stays_is_told() -> None:
     scaled.begin()
     with pytest.raises(FaultFailed, match="worker-1 is gone: not seen within"):
         scaled.end()
+
+
+class Restarting(Pool):
+    """Workers that are down for the first looks, as after a crash, and are started by their supervisor."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._looks = looks
+        self.crashed: list[str] = []
+
+    def incarnation(self, name: str) -> str | None:
+        self._looks -= 1
+        return f"life {len(self.crashed)} of {name}" if self._looks < 0 else None
+
+    def crash(self, name: str) -> None:
+        self.crashed.append(name)
+
+
+def test_a_worker_that_is_just_being_started_again_is_hit_when_it_is_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That it had ended by itself a moment before is no reason to say that the run proves nothing."""
+    monkeypatch.setattr(members, "BACK_S", 5.0)
+    pool: Any = Restarting(looks=3)
+    assert Crashed(pool, ["worker-1"]).begin() == {"crashed": {"worker-1": "life 0 of worker-1"}}
+    assert pool.crashed == ["worker-1"]
+
+
+def test_a_worker_that_stays_down_cannot_be_hit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "BACK_S", 0.1)
+    pool: Any = Restarting(looks=1_000_000)
+    with pytest.raises(FaultFailed, match="worker-1 is up: not seen within 0 s; another fault has ended it"):
+        Crashed(pool, ["worker-1"]).begin()

@@ -83,6 +83,22 @@ def test_what_went_wrong_is_known_when_the_worker_has_another_life(
     assert list(worker.failures) == [told]
 
 
+def test_a_crash_that_no_fault_made_is_counted_and_one_that_a_fault_made_is_not(slot: Make) -> None:
+    """A failed assertion in a client's library ends the process, and its next life knows nothing of it."""
+    worker = slot(SAY + "os.abort()")
+    until(lambda: worker.crashes["killed by SIGABRT"] >= 2)
+    worker.kill()
+    another = slot(WORKS)
+    until(lambda: another.records == 5)
+    process, view = another.process(), another.view
+    assert process is not None
+    assert view is not None
+    process.kill()
+    until(lambda: view.restarts == 1)
+    assert view.crashes == {"killed by SIGKILL": 1}
+    assert not another.crashes
+
+
 def test_a_worker_that_ends_when_it_is_told_to_was_not_killed(slot: Make) -> None:
     worker = slot(WORKS)
     until(lambda: worker.records == 5)

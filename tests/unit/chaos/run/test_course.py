@@ -58,6 +58,7 @@ class Pool:
     def __init__(self, happened: list[str]) -> None:
         self._happened = happened
         self.failures = ["worker-1 cannot go on: no such topic"]
+        self.crashes = {"killed by SIGABRT": 2}
         self.led_until = 0.0
 
     def __enter__(self) -> Self:
@@ -133,6 +134,7 @@ def test_what_went_wrong_with_workers_in_any_of_their_lives_is_told(course: Cour
         "worker-1 cannot go on: no such topic",
         "worker-0 did not end within 40 s of SIGTERM, and was killed",
     ]
+    assert course.counts["workers killed by SIGABRT"] == 2
 
 
 def test_events_are_offered_until_all_is_steady_again(course: Course) -> None:
