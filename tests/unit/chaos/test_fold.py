@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.chaos.checker import Validity
+from holdfast.chaos.checker import Validity, invariants
 from holdfast.chaos.checker.bank import check_bank
 from holdfast.chaos.checker.finished import PartitionEnd, check_finished
 from holdfast.chaos.checker.fold import Fold, Input, Output, check_fold, check_fold_of
@@ -258,6 +258,30 @@ def test_a_function_may_be_an_invariant(tmp_path: Path) -> None:
         return Evaluated(len(rows), [f"value {value}" for (value,) in rows if value > 0])
 
     assert "few: value 1" in str(check_invariants(history, [PythonInvariant("few", few)]))
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i < 0"
+
+
+def test_a_query_that_does_not_end_is_given_up(tmp_path: Path) -> None:
+    """A run that had come to its end would never tell what it found."""
+    history = sealed(Story().ok("w", "send", send("x", 1, offset=0)).operations, tmp_path)
+    asked = [SqlInvariant("endless", ENDLESS, over="steps")]
+    with pytest.raises(HistoryError, match=r"^the invariant 'endless' was given up after 0\.5 s$"):
+        check_invariants(history, asked, limit_s=0.5)
+
+
+def test_a_query_that_does_not_end_on_an_empty_history_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(invariants, "_TRY_S", 0.5)
+    told = sql_problem(SqlInvariant("endless", ENDLESS, over="steps"))
+    assert told == "on an empty history it was given up after 0.5 s"
+
+
+@pytest.mark.parametrize(
+    "over", ["SELECT * FROM steps -- all", "SELECT * FROM steps;", "-- all\nFROM steps\n"]
+)
+def test_what_is_looked_at_may_be_written_as_any_query(over: str) -> None:
+    assert sql_problem(SqlInvariant("any", "FROM steps WHERE value < 0", over)) == ""
 
 
 def test_a_query_looks_at_every_table_that_it_names(tmp_path: Path) -> None:

@@ -16,6 +16,13 @@ from holdfast.chaos.history.database import Database
 from holdfast.chaos.history.tables import COLUMNS, VIEWS
 from holdfast.errors import HistoryError
 
+LIMIT_S = 600.0
+"""Seconds for one invariant: ten million operations are checked by all rules in less."""
+
+
+_TRY_S = 10.0
+"""Seconds for a query that has no rows to look at."""
+
 
 @dataclass(frozen=True, slots=True)
 class SqlInvariant:
@@ -54,21 +61,31 @@ def check_invariants(
     *,
     examples: int = 8,
     bounds: Bounds = Bounds(),  # noqa: B008 # frozen
+    limit_s: float = LIMIT_S,
 ) -> Verdict:
     """Whether all invariants hold.
+
+    Args:
+        history: what they are asked of.
+        invariants: the invariants.
+        examples: the most violations of each that are shown.
+        bounds: what a query may use.
+        limit_s: seconds for each; what a function does beside its queries is not cut short.
 
     Returns:
         the verdict, with a metric `looked_at`: for each invariant, how many of what there were.
 
     Raises:
-        HistoryError: a query cannot be run, or a function returned something else than `Evaluated`.
+        HistoryError: a query cannot be run or takes too long, or a function returned something else than
+            `Evaluated`.
     """
     findings: list[Finding] = []
     looked_at: dict[str, Mapping[str, int]] = {}
     with Database(bounds) as database:
         history.attach(database)
         for one in invariants:
-            seen, found = _evaluated(database, one, examples)
+            with database.limited(limit_s, f"the invariant {one.name!r}"):
+                seen, found = _evaluated(database, one, examples)
             looked_at[one.name] = seen
             findings += found
     return verdict_of(findings, [f"invariant {name}" for name in looked_at], {"looked_at": looked_at})
@@ -77,7 +94,7 @@ def check_invariants(
 def sql_problem(invariant: SqlInvariant) -> str:
     """Why a query cannot be evaluated on any history; empty if it can."""
     try:
-        with blank_history() as blank:
+        with blank_history() as blank, blank.limited(_TRY_S, "on an empty history it"):
             if not _by_query(blank, invariant, 1)[0]:
                 tables = ", ".join((*COLUMNS, *VIEWS))
                 return (
@@ -142,5 +159,6 @@ def _looked_at(database: Database, invariant: SqlInvariant) -> Mapping[str, int]
             tables = tables_of(blank, invariant.wrong)
         return {name: database.number(f"SELECT count(*) FROM {name}") for name in tables}
     is_query = len(invariant.over.split()) > 1
-    source = f"({invariant.over})" if is_query else invariant.over
+    # On lines of its own, as its last one may be a comment.
+    source = f"(\n{invariant.over.rstrip().rstrip(';')}\n)" if is_query else invariant.over
     return {"rows" if is_query else invariant.over: database.number(f"SELECT count(*) FROM {source}")}

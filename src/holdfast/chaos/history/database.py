@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -65,6 +68,34 @@ class Database:
         """The one number that a query gives; 0 for none."""
         answer = self.run(query).fetchone()
         return int(answer[0] or 0) if answer else 0
+
+    @contextmanager
+    def limited(self, seconds: float, what: str) -> Iterator[None]:
+        """Gives up the query that runs when the block has taken so long.
+
+        Args:
+            seconds: how long.
+            what: what runs, for the error.
+
+        Raises:
+            HistoryError: it was given up.
+        """
+        over = threading.Event()
+
+        def end() -> None:
+            over.set()
+            self.connection.interrupt()
+
+        timer = threading.Timer(seconds, end)
+        timer.start()
+        try:
+            yield
+        except Exception as error:
+            if over.is_set():
+                raise HistoryError(f"{what} was given up after {seconds:g} s") from error
+            raise
+        finally:
+            timer.cancel()
 
     def close(self) -> None:
         """Removes everything."""
