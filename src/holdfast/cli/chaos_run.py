@@ -162,15 +162,21 @@ def _keep(file: Path, place: Path) -> None:
 
 
 def _new_folder(folder: Path, name: str, seed: int) -> Path:
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    place = folder / f"{name}-{stamp}-seed-{seed}"
-    try:
-        place.mkdir(parents=True)
-    except OSError as error:
-        raise ChaosError(
-            f"{place} cannot be made: {error.strerror or error}; name another --folder"
-        ) from error
-    return place
+    """Make the folder of a run, with a name that tells when it began."""
+    while True:
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        place = folder / f"{name}-{stamp}-seed-{seed}"
+        try:
+            place.mkdir(parents=True)
+        except OSError as error:
+            if not place.is_dir():
+                raise ChaosError(
+                    f"{place} cannot be made: {error.strerror or error}; name another --folder"
+                ) from error
+            # Another run began in this second; names of later ones are to be larger.
+            time.sleep(0.1)
+        else:
+            return place
 
 
 def _run(experiment: Experiment, settings: RunSettings) -> RunResult | None:

@@ -201,3 +201,29 @@ def test_a_pipe_and_a_name_that_no_report_can_tell_are_refused_before_a_run(tmp_
         assert done.exit_code == 2
         assert told in " ".join(done.stderr.split())
     assert not (tmp_path / "runs").exists()
+
+
+def test_two_runs_that_begin_in_one_second_have_a_folder_each(
+    tmp_path: Path, comes: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comes("valid", "valid")
+    asked: list[int] = []
+
+    def begun(form: str, _: object) -> str:
+        asked.append(1)
+        return "20261130-120000" if len(asked) < 4 else "20261130-120001"
+
+    monkeypatch.setattr(chaos_run.time, "strftime", begun)
+    assert code(tmp_path, "--seed", "7")[0] == 0
+    assert code(tmp_path, "--seed", "7")[0] == 0
+    stamps = sorted(place.name.split("-seed-")[0][-15:] for place in (tmp_path / "runs").iterdir())
+    assert stamps == ["20261130-120000", "20261130-120001"]
+
+
+def test_a_folder_for_runs_that_is_a_file_is_told(tmp_path: Path, comes: Runs) -> None:
+    comes("valid")
+    (tmp_path / "runs").write_text("")
+    status, told = code(tmp_path)
+    assert status == 2
+    assert "cannot be made" in told
+    assert "name another --folder" in told
