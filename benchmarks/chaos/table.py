@@ -45,8 +45,8 @@ class Series:
         return sum(run.counts.get("unknown", 0) for run in self.runs.values())
 
 
-Times = Mapping[str, Sequence[float]]
-"""Seconds by fault."""
+Times = Mapping[str, Sequence[float | None]]
+"""Seconds by fault; None where the next fault came before they were known."""
 
 
 def read(home: Path, kinds: Iterable[Kind]) -> list[Series]:
@@ -82,6 +82,8 @@ def recovery(found: Sequence[Series], *, by: str) -> str:
     Args:
         found: the series.
         by: what tells them apart: `workload` or `engine`.
+
+    A cell has p50 / p95 / longest and of how many; `+2` are those that the next fault came too early for.
     """
     names = [getattr(one.kind, by) for one in found]
     back, gaps = (
@@ -101,18 +103,19 @@ def recovery(found: Sequence[Series], *, by: str) -> str:
 
 
 def _times(series: Series, what: str) -> Times:
-    times: dict[str, list[float]] = {}
+    times: dict[str, list[float | None]] = {}
     for run in series.runs.values():
         for each in run.recovery:
             fault = run.faults[each.fault]
-            found = times.setdefault(f"{fault.kind} {fault.target}".strip(), [])
-            if (seconds := getattr(each, what)) is not None:
-                found.append(seconds)
+            times.setdefault(f"{fault.kind} {fault.target}".strip(), []).append(getattr(each, what))
     return times
 
 
-def _cell(times: Sequence[float]) -> str:
-    found = spread(times)
+def _cell(times: Sequence[float | None]) -> str:
+    known = [seconds for seconds in times if seconds is not None]
+    cut = len(times) - len(known)
+    told = f" +{cut}" if cut else ""
+    found = spread(known)
     if found is None:
-        return _NONE
-    return f"{found.p50:.1f} / {found.p95:.1f} / {found.longest:.1f} ({found.count})"
+        return told.strip() or _NONE
+    return f"{found.p50:.1f} / {found.p95:.1f} / {found.longest:.1f} ({found.count}){told}"
