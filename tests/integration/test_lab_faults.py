@@ -147,6 +147,18 @@ def test_brokers_are_restarted_one_after_the_other(lab: EmbeddedLab) -> None:
     publish(lab)
 
 
+def test_a_broker_is_restarted_while_another_is_down(lab: EmbeddedLab) -> None:
+    """One whose clock was ahead may stay away for as long: that is not the fault of the next restart."""
+    away, restarted, _ = BROKERS
+    down = Ended(lab.brokers, [away], orderly=False)
+    down.begin()
+    assert set(Rolled(lab.brokers, [restarted]).begin()["restarted"]) == {restarted}
+    assert lab.brokers.takes_part(restarted)
+    assert not lab.brokers.takes_part(away)
+    down.end()
+    lab.brokers.wait_until_whole(60)
+
+
 def test_a_broker_that_is_cut_off_loses_its_leadership(lab: EmbeddedLab, network: IsolatedNetwork) -> None:
     """And what was written without it is there when it is back."""
     name = leader(lab)

@@ -151,6 +151,8 @@ class Suspended(_OnMembers):
 class Rolled(_OnMembers):
     """Servers are restarted one after the other, each when all serve again. It is an instant with a length.
 
+    Of a single one it is asked whether that serves again. The others may be down for reasons of their own.
+
     Args:
         members: the servers.
         names: those that it happens to, in this order.
@@ -172,7 +174,10 @@ class Rolled(_OnMembers):
             self._begun.append(name)
             self._members.start(name)
             took = seen(partial(self._is_new, name), f"{name} is back", WHOLE_S)
-            self._members.wait_until_whole(WHOLE_S)
+            if len(self._names) > 1:
+                self._members.wait_until_whole(WHOLE_S)
+            else:
+                seen(partial(self._members.takes_part, name), f"{name} serves again", WHOLE_S)
             seconds[name] = round(took, 3)
         return {"restarted": seconds}
 

@@ -11,8 +11,10 @@ import psutil
 
 from holdfast.chaos.lab import processes
 from holdfast.chaos.undo.actions import Action
-from holdfast.errors import FaultFailed
+from holdfast.errors import ClusterError, FaultFailed
 from holdfast.kafka.admin import TopicAdmin
+from holdfast.kafka.departures import present_brokers
+from holdfast.kafka.probe import PROBE_NAME
 from holdfast.local.cluster import EmbeddedCluster
 from holdfast.local.jars import release_of
 
@@ -90,6 +92,10 @@ class EmbeddedBrokers:
         """Let brokers that are started from now on run the release that Holdfast embeds."""
         self._cluster.upgrade()
 
+    def takes_part(self, name: str) -> bool:
+        """Whether the others count it among the brokers."""
+        return is_registered(self._cluster.bootstrap_servers, name)
+
     def wait_until_whole(self, timeout: float) -> None:
         """Wait until every broker is registered, the cluster serves, and every copy is in sync.
 
@@ -107,6 +113,14 @@ class EmbeddedBrokers:
 
     def _process(self, name: str) -> psutil.Process | None:
         return self._cluster.node(node_of(name)).process()
+
+
+def is_registered(bootstrap_servers: str, name: str) -> bool:
+    """Whether a broker takes part in its cluster, by what any of the brokers tells."""
+    try:
+        return node_of(name) in present_brokers(bootstrap_servers, None, PROBE_NAME)
+    except ClusterError:
+        return False
 
 
 def _behind(admin: TopicAdmin) -> list[str]:

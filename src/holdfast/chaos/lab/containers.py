@@ -9,7 +9,7 @@ from holdfast.chaos.containers.cluster import ContainerCluster
 from holdfast.chaos.containers.node import State
 from holdfast.chaos.experiment.catalogue import ClusterKind
 from holdfast.chaos.lab.broker_logs import write_log
-from holdfast.chaos.lab.brokers import broker_name, node_of
+from holdfast.chaos.lab.brokers import broker_name, is_registered, node_of
 from holdfast.chaos.lab.guarded import GuardedLab
 from holdfast.chaos.undo.actions import Action, Run
 from holdfast.local.progress import Progress
@@ -70,6 +70,10 @@ class ContainerBrokers:
     def undo_of_end(self, _name: str) -> Action | None:
         """Nothing: the containers end with us."""
         return None
+
+    def takes_part(self, name: str) -> bool:
+        """Whether the others count it among the brokers."""
+        return is_registered(self.cluster.bootstrap_servers, name)
 
     def wait_until_whole(self, timeout: float) -> None:
         """Wait until every broker is registered and the cluster serves."""

@@ -75,6 +75,10 @@ class ForeignBrokers:
         """Nothing."""
         return None
 
+    def takes_part(self, _name: str) -> bool:
+        """As far as we know."""
+        return True
+
     def wait_until_whole(self, timeout: float) -> None:
         """Wait until somebody leads every partition of the run's topics.
 

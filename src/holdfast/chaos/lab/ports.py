@@ -59,6 +59,10 @@ class Members(Protocol):
         """What starts it again, for a stranger; None if it ends with us anyway."""
         ...
 
+    def takes_part(self, name: str) -> bool:
+        """Whether it serves with the others: of a broker that it is registered, of a worker that it is up."""
+        ...
+
     def wait_until_whole(self, timeout: float) -> None:
         """Wait until all of them serve.
 

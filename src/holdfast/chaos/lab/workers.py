@@ -171,6 +171,10 @@ class Workers:
         """Nothing: workers end with their supervisor, which is our process."""
         return None
 
+    def takes_part(self, name: str) -> bool:
+        """Whether its process has come up."""
+        return self.is_running(name)
+
     def wait_until_whole(self, timeout: float) -> None:
         """Wait until the supervised workers run all shards.
 
