@@ -19,7 +19,6 @@ from holdfast.errors import HistoryError
 LIMIT_S = 600.0
 """Seconds for one invariant: ten million operations are checked by all rules in less."""
 
-
 _TRY_S = 10.0
 """Seconds for a query that has no rows to look at."""
 

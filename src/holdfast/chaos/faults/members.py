@@ -206,7 +206,7 @@ class Added(Fault):
         for name in self._names:
             self._members.start(name)
         for name in self._names:
-            seen(partial(self._members.is_running, name), f"{name} runs", WHOLE_S)
+            seen(partial(self._members.takes_part, name), f"{name} runs", WHOLE_S)
         return {"started": {name: self._members.incarnation(name) for name in self._names}}
 
     def end(self) -> Evidence:

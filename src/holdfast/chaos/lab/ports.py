@@ -94,7 +94,3 @@ class Supervised(Members, Protocol):
     def crash(self, name: str) -> None:
         """SIGKILL; somebody notices and starts it again."""
         ...
-
-    def is_running(self, name: str) -> bool:
-        """Whether it has come up, and has said so."""
-        ...

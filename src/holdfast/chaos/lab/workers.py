@@ -125,7 +125,7 @@ class Workers:
         """Its pid and when it began."""
         return processes.incarnation(self._slots[name].process())
 
-    def is_running(self, name: str) -> bool:
+    def takes_part(self, name: str) -> bool:
         """Whether its process has come up, and has said so."""
         view = self._slots[name].view
         return view is not None and view.state is WorkerState.RUNNING
@@ -170,10 +170,6 @@ class Workers:
     def undo_of_end(self, _name: str) -> Action | None:
         """Nothing: workers end with their supervisor, which is our process."""
         return None
-
-    def takes_part(self, name: str) -> bool:
-        """Whether its process has come up."""
-        return self.is_running(name)
 
     def wait_until_whole(self, timeout: float) -> None:
         """Wait until the supervised workers run all shards.

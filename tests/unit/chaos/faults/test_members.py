@@ -28,7 +28,7 @@ class Pool:
     def incarnation(self, name: str) -> str | None:
         return f"pid of {name}" if name in self.up else None
 
-    def is_running(self, name: str) -> bool:
+    def takes_part(self, name: str) -> bool:
         return self._comes_up and name in self.up
 
 

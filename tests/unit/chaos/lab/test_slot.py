@@ -145,6 +145,6 @@ def test_those_who_lead_can_be_stopped_before_the_others(deaf: Workers) -> None:
 
 
 def test_a_worker_runs_when_it_has_said_so(deaf: Workers) -> None:
-    assert deaf.is_running("worker-0")
+    assert deaf.takes_part("worker-0")
     deaf.kill("worker-0")
-    assert not deaf.is_running("worker-0")
+    assert not deaf.takes_part("worker-0")
