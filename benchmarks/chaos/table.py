@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from benchmarks.chaos.plan import Kind
+from benchmarks.chaos.results import KeptRun
 from holdfast.chaos.report.recovery import spread
-from holdfast.chaos.run.result import RunResult
 
 _NONE = "–"
 
@@ -19,47 +18,44 @@ class Series:
 
     Attributes:
         kind: the workload and the engine.
-        runs: what they were, by seed.
+        runs: what they were.
     """
 
     kind: Kind
-    runs: dict[int, RunResult] = field(default_factory=dict)
+    runs: list[KeptRun] = field(default_factory=list)
 
     def count(self, validity: str) -> int:
         """How many runs have that verdict."""
-        return sum(run.validity == validity for run in self.runs.values())
+        return sum(run.validity == validity for run in self.runs)
 
     @property
     def events(self) -> int:
         """Published in all runs."""
-        return sum(run.counts.get("published", 0) for run in self.runs.values())
+        return sum(run.counts.get("published", 0) for run in self.runs)
 
     @property
     def faults(self) -> int:
         """Done in all runs."""
-        return sum(not fault.error for run in self.runs.values() for fault in run.faults)
+        return sum(run.faults for run in self.runs)
 
     @property
     def unknown_sends(self) -> int:
         """Sends whose fate their clients do not know."""
-        return sum(run.counts.get("unknown", 0) for run in self.runs.values())
+        return sum(run.counts.get("unknown", 0) for run in self.runs)
 
 
 Times = Mapping[str, Sequence[float | None]]
 """Seconds by fault; None where the next fault came before they were known."""
 
 
-def read(home: Path, kinds: Iterable[Kind]) -> list[Series]:
-    """The runs that are there; of runs with the same seed the last one."""
-    found = []
-    for kind in kinds:
-        series = Series(kind)
-        for path in sorted(home.glob(f"chaos-runs/{kind.name}-2*-seed-*/run.json")):
-            result = RunResult.load(path)
-            series.runs[result.seed] = result
-        if series.runs:
-            found.append(series)
-    return found
+def by_kind(runs: Iterable[KeptRun], kinds: Iterable[Kind]) -> list[Series]:
+    """The runs of each kind that has some."""
+    known = list(runs)
+    found = [
+        Series(kind, [run for run in known if (run.workload, run.engine) == (kind.workload, kind.engine)])
+        for kind in kinds
+    ]
+    return [one for one in found if one.runs]
 
 
 def verdicts(found: Iterable[Series]) -> str:
@@ -104,10 +100,9 @@ def recovery(found: Sequence[Series], *, by: str) -> str:
 
 def _times(series: Series, what: str) -> Times:
     times: dict[str, list[float | None]] = {}
-    for run in series.runs.values():
+    for run in series.runs:
         for each in run.recovery:
-            fault = run.faults[each.fault]
-            times.setdefault(f"{fault.kind} {fault.target}".strip(), []).append(getattr(each, what))
+            times.setdefault(each.fault, []).append(getattr(each, what))
     return times
 
 
