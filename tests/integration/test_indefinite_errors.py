@@ -9,6 +9,7 @@ The first tests drive the writer alone; each shows that its fault happened. The 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from threading import enumerate as enumerate_threads
 
@@ -163,6 +164,37 @@ def test_a_unit_whose_time_is_over_is_not_committed_later(hurt: Hurt, proxy: Pro
     finally:
         writer.close()
     assert units.committed() == 1
+    assert units.problems() == []
+
+
+def test_offsets_without_an_answer_are_asked_for_anew_and_then_waited_for_longer(
+    hurt: Hurt, proxy: Proxy
+) -> None:
+    """Another client may find another coordinator. A cluster that is slow is given more time."""
+    units = hurt.units
+    writer = units.writer(proxy.bootstrap_servers, TransactionalWriter, call_s=30.0)
+    waits: list[float] = []
+    try:
+        units.run(writer, 1)
+        with units.group() as member:
+            for _ in range(2):
+                writer.begin()
+                hurting = proxy.hurt(Fault.HOLD_REQUEST, Api.TXN_OFFSET_COMMIT, units.name, at_most=60.0)
+                writer.send([Output(f"{units.name}.out", b"again", b"key", 0, [])])
+                began = time.monotonic()
+                ending = UnitEnd(writer, {units.place: 2}, member, patience=60.0).take(wait=None)
+                waits.append(time.monotonic() - began)
+                assert hurting.happened.is_set()
+                assert ending is not None
+                assert ending.outcome is Outcome.GIVEN_UP, ending.reason
+                writer.reopen()
+                proxy.release(hurting)
+        units.run(writer, 2)
+    finally:
+        writer.close()
+    assert 3.0 <= waits[0] < 6.0, waits
+    assert waits[1] >= 6.0, waits
+    assert units.committed() == 2
     assert units.problems() == []
 
 

@@ -193,7 +193,8 @@ def test_owners_that_take_a_shard_from_each_other_write_each_record_once(bench: 
     errors: list[BaseException] = []
 
     def run(token: int) -> None:
-        sink = bench.sink(timeout=5.0)
+        # On a machine that is busy most of these writes may find no end: twenty of them are to fit.
+        sink = bench.sink(timeout=2.0)
         for at in range(0, 60, 3):
             try:
                 sink.write(bench.numbers(*range(at, at + 3), token=token, begins={PLACE: 0}))

@@ -62,8 +62,11 @@ _LONG_S = 1.0
 _OFFSETS_S = 2.0
 """Seconds after which the answer to a unit's offsets, or to its commit, takes long, if a connection was lost
 or a broker is gone."""
-_SILENT_S = 8.0
-"""Seconds after which it takes long in any case: most of what a transaction lives for."""
+_SILENT_S = 3.0
+"""Seconds after which the answer to a unit's offsets takes long in any case, at first. To ask again with
+another client costs little. It doubles each time, for clusters that are only slow."""
+_SILENT_AT_MOST_S = 8.0
+"""Until it is that: most of what a transaction lives for."""
 _REPLACEMENTS = 3
 """How many clients in a row may lose a connection before a unit begins on one that did."""
 
@@ -76,9 +79,13 @@ class _Asked:
     """What one unit has asked for so far; somebody else may stop waiting until it asks to commit.
 
     Its block is the question for the offsets.
+
+    Attributes:
+        was_slow: whether its records took so long that a broker may have left meanwhile.
     """
 
     def __init__(self) -> None:
+        self.was_slow = False
         self._lock = Lock()
         self._since = math.inf
         self._committing_since = math.inf
@@ -157,6 +164,7 @@ class TransactionalWriter(ClientWriter):
         self._reported_units = 0
         self._unless = unless
         self._is_closed = False
+        self._silent_s = _SILENT_S
         self._forget()
         super().__init__(settings, timeout)
         self._note_of = note_of
@@ -241,12 +249,14 @@ class TransactionalWriter(ClientWriter):
         """Send the offsets, if there are any, and commit."""
         # By name, not by `self`: a call that hangs may return when there is a new client already.
         client, lost, asked, ends = self._client, self._lost, self._asked, self._ends
-        offsets = noted(positions, self._note_of)
+        offsets, offsets_s = noted(positions, self._note_of), 0.0
         try:
             # Right after another transaction the brokers refuse this one until the markers of that one are
             # written. Of the records' partitions the client asks again after 20 ms, of the offsets only
             # after 100 ms: when the records are there, the offsets are taken at once.
+            began = time.monotonic()
             self._await_records(client, lost)
+            asked.was_slow = time.monotonic() - began > _LONG_S
             if lost.reason:
                 # The broker may have been the group's coordinator; see `stop_waiting`. All of it is done
                 # again by a new client, which would have come before the next unit anyway. It ends the
@@ -257,6 +267,7 @@ class TransactionalWriter(ClientWriter):
             if offsets:
                 with asked:
                     client.send_offsets_to_transaction(offsets, group_metadata, self._timeout)
+                    offsets_s = asked.waited
             if self._left_out is not None:
                 return self._unusable(self._left_out)
             asked.commit()
@@ -273,6 +284,8 @@ class TransactionalWriter(ClientWriter):
             # Also when the client says that an abort would do: offsets that were not acknowledged may still
             # be on their way, and get into the next transaction.
             return self._unusable(error)
+        if offsets_s < _OFFSETS_S:
+            self._silent_s = _SILENT_S
         return Ending(Outcome.COMMITTED, changelog_ends=ends)
 
     def _await_records(self, client: Producer, lost: LostRequests) -> None:
@@ -292,7 +305,10 @@ class TransactionalWriter(ClientWriter):
         flush(client, self._timeout, unless=hopeless)
 
     def stop_waiting(self, *, is_late: bool = False) -> Ending | None:
-        """Give up the unit if its offsets are not answered for long: 2 s after a lost connection, else 8 s.
+        """Give up the unit if its offsets are not answered for long: 2 s after a lost connection, else 3 s.
+
+        The 3 s become 6 and 8 s with each unit that is given up without a reason, until one gets its answer
+        within 2 s.
 
         librdkafka remembers which broker coordinates the group. If that broker dies while no request is on
         its way to it, and leaves the cluster's metadata, the client goes on waiting for it, and asks who the
@@ -300,7 +316,9 @@ class TransactionalWriter(ClientWriter):
         `rd_kafka_coord_req_fsm`). Not every such loss is in its log.
 
         A broker that has left the cluster counts as a lost connection. If the commit was asked for by then,
-        its outcome is unknown, as it would be when the client gave up.
+        its outcome is unknown, as it would be when the client gave up. Of a unit whose records took long that
+        is asked at once: the broker may be back by the time that the offsets take long, and the client does
+        not notice that.
 
         A unit that is late is given up too unless its commit was asked for: were it only called unknown,
         shards could be restored from before it, and it be committed after that.
@@ -309,13 +327,17 @@ class TransactionalWriter(ClientWriter):
         if self._asked.waited_for_commit >= _OFFSETS_S and not is_late and (left := self._who_left()):
             self._lost.reason = self._lost.reason or left
             return Ending(Outcome.UNKNOWN, left)
-        if waited < _OFFSETS_S and not is_late:
+        if waited < (0.0 if self._asked.was_slow else _OFFSETS_S) and not is_late:
             return None
         serve(self._client)  # logs are handed out by the client's calls
-        self._lost.reason = self._lost.reason or self._who_left()
-        is_silent = waited >= _SILENT_S or is_late
-        if not (is_silent or self._lost.reason) or not self._asked.stop_waiting():
+        left = self._who_left()
+        self._lost.reason = self._lost.reason or left
+        is_silent = waited >= self._silent_s
+        is_lost = bool(self._lost.reason) and (waited >= _OFFSETS_S or bool(left))
+        if not (is_silent or is_lost or is_late) or not self._asked.stop_waiting():
             return None
+        if is_silent and not is_lost:
+            self._silent_s = min(2 * self._silent_s, _SILENT_AT_MOST_S)
         self._lost.reason = self._lost.reason or "no answer in time"  # never use it again
         return Ending(Outcome.GIVEN_UP, _lost_connection(self._lost))
 
