@@ -50,6 +50,9 @@ TRIES = 5
 """On a busy machine the late commit may meet the end of the next transaction instead of its middle: the
 coordinator says CONCURRENT_TRANSACTIONS, and it hurt nothing."""
 
+OBEYED = 3
+"""Late commits of a worker that make it certain, on a busy machine too, that one met the middle."""
+
 REQUESTS = {
     "commit": (Api.END_TXN, is_commit),
     "abort": (Api.END_TXN, is_abort),
@@ -290,7 +293,8 @@ def test_a_worker_that_goes_on_with_its_client_is_found_out(application: Make, p
         run.until_running()
         with Load(app, rate=400):
             answers: list[int | None] = []
-            while 0 not in answers and len(answers) < TRIES:
+            # One that is obeyed at the end of the next transaction, when all of it is there, hurts nothing.
+            while answers.count(0) < OBEYED and len(answers) < OBEYED * TRIES:
                 answers.append(hurt_worker(run, proxy, "commit", Fault.CUT_AND_HOLD).answer_error)
         run.until_drained()
     assert 0 in answers
