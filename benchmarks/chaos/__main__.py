@@ -27,6 +27,8 @@ from benchmarks.chaos.table import by_kind, recovery, verdicts
 from holdfast.chaos.run.result import RunResult
 
 console = Console()
+USAGE = 2
+"""The exit code of a run that cannot be: something is missing here."""
 OURS = Path(__file__).with_name("results.jsonl")
 
 
@@ -77,6 +79,9 @@ def _run(home: Path, kept: Results, kinds: list[Kind], seeds: range) -> None:
                 check=False,
             )
         console.print(f"{kind.name}, seed {seed}: exit code {done.returncode}")
+        if done.returncode == USAGE:
+            console.print((home / f"{of_run}.log").read_text(encoding="utf-8"), markup=False)
+            raise typer.Exit(USAGE)
         if (made := folder_of(home, kind, seed)) not in (None, before):
             kept.add(KeptRun.of(RunResult.load(made), kind, commit))
 
