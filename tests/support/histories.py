@@ -281,6 +281,7 @@ class Simulation:
             began = self._now
             yield self._delay()
             self._record(client, "poll", began, Outcome.OK, self._read(client))
+        self._record(client, "read-all", self._now, Outcome.OK, assigned=self._names)
 
     def _delay(self) -> int:
         return self._random.randint(100_000, 2_000_000)

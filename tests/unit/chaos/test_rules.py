@@ -61,6 +61,20 @@ BAD: dict[str, list[Story]] = {
         # its offset is not known, so that it can be called unseen only
         Story().ok("w", "send", x(1)).ok("w", "send", x(2, 5)).ok("r", "poll", rx(2, 5)),
     ],
+    "vanished": [
+        # at the end of the log
+        three_sent()
+        .ok("c", "poll", rx(1, 0), rx(2, 1), rx(3, 3))
+        .ok("r", "poll", rx(1, 0), rx(2, 1))
+        .ok("r", "read-all", assigned=("x",)),
+        # a transaction of unknown outcome that somebody saw
+        Story()
+        .unknown("w", "txn", x(1))
+        .ok("v", "send", x(2, 2))
+        .ok("c", "poll", rx(1, 0), rx(2, 2))
+        .ok("r", "poll", rx(2, 2))
+        .ok("r", "read-all", assigned=("x",)),
+    ],
     "torn-transaction": [
         Story().unknown("w", "txn", x(1), y(2)).ok("r", "poll", rx(1, 0)),
         Story().ok("w", "txn", x(1, 0), y(2, 0)).ok("r", "poll", rx(1, 0)),
@@ -100,6 +114,12 @@ BAD: dict[str, list[Story]] = {
     "nonmonotonic-send": [
         Story().ok("w", "send", x(1, 1)).ok("w", "send", x(2, 0)).ok("r", "poll", rx(2, 0), rx(1, 1)),
         Story().unknown("w", "send", x(1)).ok("w", "send", x(2, 0)).ok("r", "poll", rx(2, 0), rx(1, 1)),
+        # one that is nowhere between the two does not hide them
+        Story()
+        .ok("w", "send", x(1, 1))
+        .unknown("w", "send", x(2))
+        .ok("w", "send", x(3, 0))
+        .ok("r", "poll", rx(3, 0), rx(1, 1)),
     ],
     "reordered": [
         Story()
@@ -206,6 +226,13 @@ FINE: dict[str, Story] = {
     .ok("w", "send", x(1, 1, "k"))
     .ok("v", "send", x(2, 0, "k"))
     .ok("r", "poll", rx(2, 0, "k"), rx(1, 1, "k")),
+    "what was read is there when the log is read to its end": three_sent()
+    .ok("c", "poll", rx(1, 0), rx(2, 1))
+    .ok("r", "poll", rx(1, 0), rx(2, 1), rx(3, 3))
+    .ok("r", "read-all", assigned=("x",)),
+    "of another log that was read to its end nothing is asked": three_sent()
+    .ok("c", "poll", rx(1, 0), rx(2, 1), rx(3, 3))
+    .ok("r", "read-all", assigned=("y",)),
     "offsets that are known to nobody": Story().ok("w", "send", x(1), x(2)).ok("r", "poll", rx(1), rx(2)),
     "without readers of committed records those of all count": Story()
     .ok("w", "send", x(1, 0))

@@ -31,6 +31,18 @@ QUERIES: dict[str, str] = {
         SELECT [w] AS records, [] AS acts, 'it was acknowledged, and nobody read it' AS text,
                -w AS weight, false AS allowed
         FROM writes WHERE outcome = 'ok' AND NOT seen""",
+    "vanished": """
+        WITH whole AS (
+            SELECT DISTINCT op.process, logs.id AS log
+            FROM op JOIN marks USING (op) JOIN logs ON logs.log = marks.log
+            WHERE op.action = 'read-all' AND op.outcome = 'ok' AND marks.kind = 'assigned'),
+        there AS (SELECT DISTINCT w FROM rd JOIN whole USING (process, log)),
+        gone AS (
+            SELECT w FROM writes SEMI JOIN whole USING (log) ANTI JOIN there USING (w) WHERE must AND seen)
+        SELECT [w] AS records, [min(rd.op)] AS acts,
+               'it was read once, and was not there when its log was read to the end' AS text,
+               -w AS weight, false AS allowed
+        FROM gone JOIN rd USING (w) GROUP BY w""",
     "torn-transaction": """
         SELECT [min(w) FILTER (NOT seen), min(w) FILTER (seen)] AS records, [o.op] AS acts,
                'of ' || count(*) || ' records nobody read ' || count(*) FILTER (NOT seen)
@@ -147,7 +159,8 @@ _SENDS = """
     CREATE TABLE send_leap AS SELECT * FROM (
         SELECT w, op, last AS idx,
                lag(w) OVER sent AS before, lag(op) OVER sent AS before_op, lag(last) OVER sent AS before_idx
-        FROM writes WHERE outcome <> 'fail' WINDOW sent AS (PARTITION BY process, log ORDER BY op, step)
+        FROM writes WHERE outcome <> 'fail' AND places > 0
+        WINDOW sent AS (PARTITION BY process, log ORDER BY op, step)
     ) WHERE idx <> before_idx + 1 AND (op = before_op OR idx <= before_idx)"""
 
 OVERLAPS = """

@@ -51,6 +51,11 @@ RULES = (
         differs="a read by an operation that did not end ok counts as read",
     ),
     Rule(
+        "vanished",
+        "a record that is certainly in the log was read, and is not there when the log is read to its end",
+        HOLDFAST,
+    ),
+    Rule(
         "torn-transaction",
         "of one transaction some records were read and others not, when the history ended",
         HOLDFAST,

@@ -45,8 +45,9 @@ _INVARIANTS: tuple[Invariant, ...] = (
     ),
     Invariant(
         "no-lost-writes",
-        "what was acknowledged is read by the end, as is all before what was read (lost-write, unseen)",
-        rules=("lost-write", "unseen"),
+        "what was acknowledged is there at the end, as is all before what was read (lost-write, unseen, "
+        "vanished)",
+        rules=("lost-write", "unseen", "vanished"),
     ),
     Invariant("no-duplicates", "no value is at two offsets (duplicate)", rules=("duplicate",)),
     Invariant(

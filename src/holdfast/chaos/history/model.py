@@ -41,6 +41,9 @@ TRANSACTION = "txn"
 """The action whose steps are atomic: its sends are all in the logs, or none is."""
 SUBSCRIBE, ASSIGN = "subscribe", "assign"
 """The actions that change which logs a process reads."""
+READ_ALL = "read-all"
+"""The action that says: this process has read the logs that are `assigned` here from their beginnings to
+their ends, after all who write to them had ended. What it did not find there is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,8 @@ class Operation:
     Attributes:
         process: one incarnation of a logical client. A client that crashed, or whose producer was replaced
             after an unknown outcome, goes on as another process.
-        action: `send`, `poll`, `txn` (atomic), `assign`, `subscribe`, `crash`, or a name of the workload's
-            own.
+        action: `send`, `poll`, `txn` (atomic), `assign`, `subscribe`, `read-all`, `crash`, or a name of the
+            workload's own.
         began: ns of a monotonic clock that all processes share.
         ended: the same; None if it never returned.
         steps: in the order in which they were done.

@@ -18,6 +18,7 @@ MARKS: Mapping[str, str] = {"valid": "✓", "unknown": "?", "invalid": "✗"}
 _NOUNS: Mapping[str, tuple[str, str]] = {
     "lost-write": ("lost write", "lost writes"),
     "unseen": ("unseen write", "unseen writes"),
+    "vanished": ("vanished write", "vanished writes"),
     "duplicate": ("duplicate", "duplicates"),
     "inconsistent-offsets": ("inconsistent offset", "inconsistent offsets"),
     "stray-read": ("read of what nobody sent", "reads of what nobody sent"),

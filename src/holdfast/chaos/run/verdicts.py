@@ -33,7 +33,7 @@ _ORDER = ("valid", "unknown", "invalid")
 _TOO_EARLY = "not all was processed and read in time"
 
 _MISSING = (
-    *("lost-write", "unseen", "torn-transaction", "fold-lost"),
+    *("lost-write", "unseen", "vanished", "torn-transaction", "fold-lost"),
     # Money that is on its way to an account is missing until it arrives.
     *("bank-total", "not-evaluated"),
 )

@@ -157,7 +157,7 @@ class ApplicationWorkload:
             log = reader.logs[message.partition()]
             reader.take(read(log, number, key=text, offset=message.offset()))
         if reader is not None:
-            reader.end_poll()
+            reader.end()
         return count
 
     def checks(self) -> tuple[CheckResult, ...]:

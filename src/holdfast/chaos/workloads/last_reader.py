@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdfast.chaos.history import Recorder, Step
+from holdfast.chaos.history.model import READ_ALL
 
 READ_AT_ONCE = 500
 """Records of one poll in the history."""
@@ -27,10 +28,14 @@ class LastReader:
         """A record was read."""
         self._steps.append(step)
         if len(self._steps) == READ_AT_ONCE:
-            self.end_poll()
+            self._end_poll()
 
-    def end_poll(self) -> None:
-        """Note what was read since the last poll, if anything was."""
+    def end(self) -> None:
+        """All logs were read to their ends."""
+        self._end_poll()
+        self._recorder.invoke("reader", READ_ALL).ok(assigned=self.logs)
+
+    def _end_poll(self) -> None:
         if self._steps:
             self._recorder.invoke("reader", "poll").ok(self._steps)
             self._steps = []

@@ -225,7 +225,7 @@ class ProcessedWorkload:
                 reader.take(read(log, event.n, key=key, offset=message.offset()))
             yield message, event
         if reader is not None:
-            reader.end_poll()
+            reader.end()
 
     def _note(self, topic: TopicPlan, message: Message, event: Any, recorder: Recorder) -> None:
         key = getattr(event, topic.key)

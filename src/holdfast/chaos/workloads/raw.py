@@ -131,7 +131,7 @@ class RawWorkload:
             assert value is not None, "the clients write no tombstones"
             reader.take(read(reader.logs[message.partition()], int(value), offset=message.offset()))
             count += 1
-        reader.end_poll()
+        reader.end()
         return {self.source: count}
 
     def checks(self) -> tuple[CheckResult, ...]:
