@@ -14,6 +14,7 @@ def metrics(database: Database) -> dict[str, Any]:
     """All of them, as JSON can hold them.
 
     `counts`: operations by action and outcome.
+    `keyed_pairs`: records that a process sent to a log behind another with the same key, both being there.
     `unseen`: [ns since the start, acknowledged records that nobody had read].
     `realtime_lag`: the worst staleness in seconds that a process's polls show, and of which process and log.
     `consume_counts`: for processes that subscribed, how many records one process read so many times.
@@ -28,11 +29,18 @@ def metrics(database: Database) -> dict[str, Any]:
         "records_sent": database.number("SELECT count(*) FROM writes"),
         "records_acknowledged": database.number("SELECT count(*) FROM writes WHERE outcome = 'ok'"),
         "reads": database.number("SELECT count(*) FROM rd"),
+        "keyed_pairs": database.number(_KEYED_PAIRS),
         "unseen": _unseen(database),
         "realtime_lag": _lag(database),
         "consume_counts": {str(times): records for times, records in database.rows(_CONSUMED)},
     }
 
+
+# What the rule `reordered` compares.
+_KEYED_PAIRS = """
+    SELECT coalesce(sum(n - 1), 0)::BIGINT FROM (
+        SELECT count(*) AS n FROM writes JOIN keys ON keys.id = writes.key
+        WHERE keys.key IS NOT NULL AND outcome <> 'fail' AND places > 0 GROUP BY process, log, writes.key)"""
 
 # A record is unseen from its acknowledgement to the end of the first operation that read it.
 _UNSEEN = f"""

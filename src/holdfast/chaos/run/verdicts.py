@@ -19,6 +19,7 @@ from holdfast.chaos.checker import (
     fold,
 )
 from holdfast.chaos.checker.invariants import check_invariants
+from holdfast.chaos.checker.verdict import verdict_of
 from holdfast.chaos.experiment import INVARIANTS, Experiment, OwnInvariant
 from holdfast.chaos.history import History
 from holdfast.chaos.run.own import of_user
@@ -99,6 +100,8 @@ class _Judges:
         if rules.intersection(LOG_RULES):
             log = self._once("log", lambda: check(evidence.history))
             yield log, _operations(log)
+            if "reordered" in rules and not log.metrics.get("keyed_pairs", 1):
+                yield self._once("order", _nothing_in_order), ""
         if rules.intersection(fold.RULES) and plan is not None:
             what = fold.Fold(plan.initial, plan.fold)
             folded = self._once("fold", lambda: fold.check_fold_of(evidence.history, what))
@@ -134,6 +137,11 @@ class _Judges:
             verdict = make()
             self._verdicts[name] = verdict if self._evidence.is_complete else _unsure(verdict, *_MISSING)
         return self._verdicts[name]
+
+
+def _nothing_in_order() -> Verdict:
+    why = "no process has sent two records with the same key, so that there was no order to keep"
+    return verdict_of([fold.not_evaluated("order", why)], ["not-evaluated"])
 
 
 def _unsure(verdict: Verdict, *rules: str) -> Verdict:

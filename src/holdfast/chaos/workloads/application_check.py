@@ -38,6 +38,14 @@ def application_problems(experiment: Experiment, resolved: ResolvedTopology) -> 
         if name == "application-checks" and not topology.checks:
             text = f"`{name}` never evaluates: {file} declares no `checks`"
             yield Problem(("invariants",), text)
+        if name == "per-key-order" and topology.producers and not _has_keys(topology):
+            text = f"`{name}` never evaluates: no topic that a producer of {file} writes to has a `key`"
+            yield Problem(("invariants",), text)
+
+
+def _has_keys(topology: Topology) -> bool:
+    offered = {topic for producer in topology.producers.values() for topic in producer.writes}
+    return any(topology.topic(topic).key is not None for topic in offered)
 
 
 def arguments_of(experiment: Experiment, resolved: ResolvedTopology) -> Arguments:

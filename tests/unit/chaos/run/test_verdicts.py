@@ -86,6 +86,23 @@ def test_every_claim_holds_where_all_is_right(tmp_path: Path, experiment: Experi
     assert found["no-lost-writes"].looked_at == "3 of 3 sends acknowledged, 3 reads"
 
 
+def test_order_is_not_kept_where_nothing_has_one(tmp_path: Path, experiment: Experiment) -> None:
+    """Keys that are used once, or none: nothing was compared, so nothing is claimed."""
+
+    def record(recorder: Recorder) -> None:
+        for n in (1, 2, 3):
+            recorder.invoke("load-0", "send").ok([send("steps-0", n, key=f"k{n}", offset=n)])
+        steps = [read("steps-0", n, key=f"k{n}", offset=n) for n in (1, 2, 3)]
+        recorder.invoke("reader", "poll").ok(steps)
+
+    only = replace(experiment, invariants=("per-key-order",))
+    found = judged(tmp_path, only, record)["per-key-order"]
+    assert found.validity == "invalid"
+    (problem,) = [one for one in found.problems if "order" in one.examples[0]]
+    assert problem.rule == "not-evaluated"
+    assert "no process has sent two records with the same key" in problem.examples[0]
+
+
 def test_each_claim_is_broken_by_what_it_is_about(tmp_path: Path, experiment: Experiment) -> None:
     def record(recorder: Recorder) -> None:
         sends(recorder, 2, 1)

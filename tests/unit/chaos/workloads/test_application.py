@@ -242,6 +242,14 @@ def test_an_application_that_lacks_something_is_refused(
         require_possible(given)
 
 
+def test_order_cannot_be_claimed_of_what_has_no_keys(application: Make, tmp_path: Path) -> None:
+    """It would look at nothing, and hold."""
+    application(producers={"noise": DECLARED["producers"]["noise"]})
+    given = experiment(tmp_path, FITTING, invariants="[per-key-order]")
+    with pytest.raises(ExperimentErrors, match=r"`per-key-order` never evaluates: no topic"):
+        require_possible(given)
+
+
 def test_an_application_whose_outputs_are_all_read_has_to_say_which_is_watched(
     application: Make, tmp_path: Path
 ) -> None:
