@@ -67,6 +67,35 @@ def test_a_worker_without_supervisor_and_brokers_is_gone_within_seconds(
                 os.kill(pid, signal.SIGKILL)
 
 
+RAW_SUPERVISOR = """
+import sys, time
+from pathlib import Path
+from holdfast.chaos.workloads.raw import RawWorkload
+from holdfast.runtime.supervisor import Supervisor
+servers, folder = sys.argv[1], Path(sys.argv[2])
+workload = RawWorkload(
+    servers, folder / "recordings", folder, partitions=1, replication=1, rate=10, clients=1, seed=1
+)
+supervisor = Supervisor(workload.specs(1).values())
+supervisor.start()
+print(supervisor.views[0].pid, flush=True)
+while True:
+    supervisor.poll(0.1)
+"""
+
+
+def test_a_client_of_the_workload_raw_is_gone_as_soon(tmp_path: Path) -> None:
+    """It waits for brokers that died with its supervisor, in one life after the other, and never reports."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        servers = f"127.0.0.1:{silent.getsockname()[1]}"
+        pid = killed_supervisor(RAW_SUPERVISOR, servers, str(tmp_path), ready=tmp_path / "recordings")
+        try:
+            wait_until(lambda: is_gone(pid), 15)
+        finally:
+            if not is_gone(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
 def test_a_worker_that_is_deaf_ends_after_its_time_of_grace(tmp_path: Path) -> None:
     """SIGTERM is not heard inside a call that never returns."""
     ready = tmp_path / "ready"

@@ -1,7 +1,8 @@
 """A client of the workload `raw`: transactions of sends and polls, as Jepsen's workload for Kafka has them.
 
-``python -m holdfast.chaos.clients.raw JSON FD`` works until SIGTERM. It uses the Kafka client as its authors
-say one should, and nothing of Holdfast's engine: what it shows is what Kafka and the client do under faults.
+``python -m holdfast.chaos.clients.raw JSON FD`` works until SIGTERM, or until its supervisor's end. It uses
+the Kafka client as its authors say one should, and nothing of Holdfast's engine: what it shows is what Kafka
+and the client do under faults.
 Everything that it tries is in the history before it is tried. How errors are told apart is Jepsen's table
 (jepsen-io/redpanda, workload/queue.clj): a transaction failed for certain only if its commit was never tried,
 or if it was aborted after that; after an outcome that is not known the producer is never used again.
@@ -25,6 +26,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from holdfast.chaos.history import Invoked, Recorder, Step, read, send
 from holdfast.kafka.settings import consumer_config, producer_config
+from holdfast.runtime.orphan import end_with_supervisor
 from holdfast.runtime.status import StatusPipe, WorkerStatus
 
 MOST_STEPS = 4
@@ -331,8 +333,11 @@ def main() -> None:
     """Read the settings, and work."""
     asked: dict[str, Any] = json.loads(sys.argv[1])
     settings = RawSettings(**asked)
-    program = RawProgram(settings, StatusPipe(int(sys.argv[2])))
+    status = int(sys.argv[2])
+    program = RawProgram(settings, StatusPipe(status))
     signal.signal(signal.SIGTERM, program.stop)
+    # It reports only after a step that ended well: without brokers it would never hear that it is alone.
+    end_with_supervisor(status)
     with Recorder(Path(settings.folder), settings.name) as recorder:
         program.run(recorder)
 
