@@ -125,13 +125,14 @@ def test_a_broker_that_is_down_cannot_be_killed_again(
     fault = Ended(lab.brokers, ["broker-1"], orderly=False)
     fault.begin()
     with pytest.raises(FaultFailed, match="broker-1 is up: not seen within 1 s; another fault has ended it"):
-        Suspended(lab.brokers, ["broker-1"]).begin()
+        Suspended(lab.brokers, ["broker-1"]).undo()
     fault.end()
 
 
 def test_a_suspended_broker_keeps_its_connections_and_does_nothing(lab: EmbeddedLab) -> None:
     name = leader(lab)
     fault = Suspended(lab.brokers, [name])
+    fault.undo()
     fault.begin()
     assert lab.brokers.is_suspended(name)
     publish(lab)

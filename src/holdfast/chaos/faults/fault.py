@@ -30,7 +30,13 @@ class Fault(ABC):
     over: threading.Event = threading.Event()
 
     def undo(self) -> tuple[Action, ...]:
-        """What a stranger would do to end it, written down before it begins; nothing if all ends with us."""
+        """What a stranger would do to end it, written down before it begins; nothing if all ends with us.
+
+        It is asked for once, and may wait for whom the fault is to meet.
+
+        Raises:
+            FaultFailed: it cannot happen, as somebody whom it is to meet is not there.
+        """
         return ()
 
     @abstractmethod

@@ -125,18 +125,33 @@ class Suspended(_OnMembers):
     """Servers stand still (SIGSTOP, pause) with their connections open, and go on when the fault is over."""
 
     def undo(self) -> tuple[Action, ...]:
-        """Let them go on."""
+        """Let them go on. One that is down is waited for: each life is another process to let go on.
+
+        Raises:
+            FaultFailed: one stays down.
+        """
+        self._require_alive()
         return self._actions(self._members.undo_of_suspend)
 
     def begin(self) -> Evidence:
-        """Suspend them; each is seen suspended."""
-        self._require_alive()
+        """Suspend them, in the lives that `undo` is about; each is seen suspended.
+
+        Raises:
+            FaultFailed: one has ended since: nobody else would know whom to let go on.
+        """
+        self._require_same()
         for name in self._names:
             self._begun.append(name)
             self._members.suspend(name)
         for name in self._names:
             seen(partial(self._members.is_suspended, name), f"{name} stands still")
+        # Who began another life between the look and the signal was suspended in that one.
+        self._require_same()
         return {"suspended": dict(self._before)}
+
+    def _require_same(self) -> None:
+        if other := [name for name in self._names if self._is_gone(name)]:
+            raise FaultFailed(f"{', '.join(other)} ended just when it was to be suspended")
 
     def end(self) -> Evidence:
         """Let them go on. One that did not live through it has been replaced, which is told."""

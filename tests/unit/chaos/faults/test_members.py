@@ -1,4 +1,4 @@
-"""Workers that are added are seen to work, and to be gone."""
+"""Workers that are added, killed or suspended are seen to be so, and what undoes it is known before."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from holdfast.chaos.faults import fault, members
-from holdfast.chaos.faults.members import Added, Crashed
+from holdfast.chaos.faults.members import Added, Crashed, Suspended
+from holdfast.chaos.undo.actions import Action, Run
 from holdfast.errors import FaultFailed
 
 
@@ -72,6 +73,7 @@ class Restarting(Pool):
         super().__init__()
         self._looks = looks
         self.crashed: list[str] = []
+        self.suspended: set[str] = set()
 
     def incarnation(self, name: str) -> str | None:
         self._looks -= 1
@@ -79,6 +81,19 @@ class Restarting(Pool):
 
     def crash(self, name: str) -> None:
         self.crashed.append(name)
+
+    def undo_of_suspend(self, name: str) -> Action | None:
+        life = self.incarnation(name)
+        return Run(command=("let go on", life)) if life is not None else None
+
+    def is_suspended(self, name: str) -> bool:
+        return name in self.suspended
+
+    def suspend(self, name: str) -> None:
+        self.suspended.add(name)
+
+    def resume(self, name: str) -> None:
+        self.suspended.discard(name)
 
 
 def test_a_worker_that_is_just_being_started_again_is_hit_when_it_is_up(
@@ -96,3 +111,43 @@ def test_a_worker_that_stays_down_cannot_be_hit(monkeypatch: pytest.MonkeyPatch)
     pool: Any = Restarting(looks=1_000_000)
     with pytest.raises(FaultFailed, match="worker-1 is up: not seen within 0 s; another fault has ended it"):
         Crashed(pool, ["worker-1"]).begin()
+
+
+def test_what_lets_a_worker_go_on_is_known_before_it_is_suspended_also_of_one_that_is_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stranger would have nothing to do otherwise, and the worker would stand still for ever."""
+    monkeypatch.setattr(members, "BACK_S", 5.0)
+    pool: Any = Restarting(looks=3)
+    fault = Suspended(pool, ["worker-1"])
+    assert fault.undo() == (Run(command=("let go on", "life 0 of worker-1")),)
+    assert fault.begin() == {"suspended": {"worker-1": "life 0 of worker-1"}}
+    assert fault.end()["replaced"] == []
+
+
+def test_a_worker_in_another_life_than_the_one_that_would_be_let_go_on_is_not_suspended() -> None:
+    pool: Any = Restarting(looks=0)
+    fault = Suspended(pool, ["worker-1"])
+    fault.undo()
+    pool.crash("worker-1")
+    with pytest.raises(FaultFailed, match="worker-1 ended just when it was to be suspended"):
+        fault.begin()
+    fault.end()
+    assert pool.suspended == set()
+
+
+def test_a_worker_that_begins_another_life_as_it_is_suspended_does_not_stay_so() -> None:
+    """Nobody else would know of it."""
+    pool: Any = Restarting(looks=0)
+    fault = Suspended(pool, ["worker-1"])
+    fault.undo()
+
+    def too_late(name: str) -> None:
+        pool.crash(name)
+        pool.suspended.add(name)
+
+    pool.suspend = too_late
+    with pytest.raises(FaultFailed, match="worker-1 ended just when it was to be suspended"):
+        fault.begin()
+    fault.end()
+    assert pool.suspended == set()

@@ -113,6 +113,17 @@ def test_a_fault_that_does_not_happen_is_told_whatever_it_raises(tmp_path: Path,
     assert not fault.undone.exists()
 
 
+def test_a_fault_for_which_nobody_would_know_what_undoes_it_is_not_begun(tmp_path: Path) -> None:
+    class Unmet(Recorded):
+        def undo(self) -> tuple[Action, ...]:
+            raise FaultFailed("worker-1 stays down")
+
+    fault = Unmet(tmp_path / "ballast")
+    [done] = run(tmp_path, Maker(lambda _: Aimed(fault, ("worker-1",))), KILL)
+    assert fault.calls == []
+    assert (done.error, done.evidence) == ("worker-1 stays down", {})
+
+
 def test_the_first_mistake_is_told_before_the_one_that_follows_from_it(tmp_path: Path) -> None:
     fault = Recorded(tmp_path / "ballast", begin=FaultFailed("first"), end=RuntimeError("second"))
     [done] = run(tmp_path, Maker(lambda _: Aimed(fault, ("broker-1",))), KILL)
