@@ -129,6 +129,15 @@ def test_a_broker_that_is_down_cannot_be_killed_again(
     fault.end()
 
 
+def test_a_broker_that_is_down_is_no_follower(lab: EmbeddedLab) -> None:
+    roles, place = BrokerRoles(lab.cluster.bootstrap_servers), TopicPartition(TOPIC, 0)
+    down, *others = roles.followers(place)
+    fault = Ended(lab.brokers, [f"broker-{down}"], orderly=False)
+    fault.begin()
+    seen(lambda: roles.followers(place) == tuple(others), "only the other one follows", 30)
+    fault.end()
+
+
 def test_a_suspended_broker_keeps_its_connections_and_does_nothing(lab: EmbeddedLab) -> None:
     name = leader(lab)
     fault = Suspended(lab.brokers, [name])

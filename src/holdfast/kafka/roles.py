@@ -50,10 +50,12 @@ class BrokerRoles:
         return {number: int(found.leader) for number, found in self._topic(topic).items()}
 
     def followers(self, place: TopicPartition) -> tuple[int, ...]:
-        """The brokers that have a copy of a partition and do not lead it, those in sync first."""
+        """The brokers that have an in-sync copy of a partition and do not lead it; none if nobody leads."""
         found = self._partition(place)
-        others = [node for node in found.replicas if node != found.leader]
-        return tuple(sorted(others, key=lambda node: (node not in found.isrs, node)))
+        if found.leader < 0:
+            # Whoever was in sync last is told still, and is down.
+            return ()
+        return tuple(sorted(int(node) for node in found.isrs if node != found.leader))
 
     def group_coordinator(self, group: str) -> int:
         """The broker that coordinates a group, and so keeps its offsets.

@@ -46,7 +46,7 @@ class Whom:
             case Role.FOLLOWER:
                 followers = self._in.roles.followers(self._place(target))
                 if not followers:
-                    raise FaultFailed(f"{self._place(target)} has no follower")
+                    raise FaultFailed(f"{self._place(target)} has no follower that is in sync now")
                 return drawn([broker_name(node) for node in followers], 1, draw)
             case _:
                 return (broker_name(self._one(target)),)
