@@ -122,7 +122,16 @@ class Crashed(_OnMembers):
 
 
 class Suspended(_OnMembers):
-    """Servers stand still (SIGSTOP, pause) with their connections open, and go on when the fault is over."""
+    """Servers stand still (SIGSTOP, pause) with their connections open, and go on when the fault is over.
+
+    Args:
+        members: the servers.
+        names: those that it happens to.
+    """
+
+    def __init__(self, members: Members, names: Sequence[str]) -> None:
+        super().__init__(members, names)
+        self._stood_still = False
 
     def undo(self) -> tuple[Action, ...]:
         """Let them go on. One that is down is waited for: each life is another process to let go on.
@@ -147,6 +156,7 @@ class Suspended(_OnMembers):
             seen(partial(self._members.is_suspended, name), f"{name} stands still")
         # Who began another life between the look and the signal was suspended in that one.
         self._require_same()
+        self._stood_still = True
         return {"suspended": dict(self._before)}
 
     def _require_same(self) -> None:
@@ -154,13 +164,23 @@ class Suspended(_OnMembers):
             raise FaultFailed(f"{', '.join(other)} ended just when it was to be suspended")
 
     def end(self) -> Evidence:
-        """Let them go on. One that did not live through it has been replaced, which is told."""
+        """Let them go on.
+
+        Raises:
+            FaultFailed: one did not live through it: a supervisor takes a worker that is silent for long for
+                one that hangs.
+        """
+        killed = [name for name in self._begun if self._is_gone(name)] if self._stood_still else []
         for name in self._begun:
             self._members.resume(name)
         for name in self._begun:
             seen(partial(self._goes_on, name), f"{name} goes on")
-        now = {name: self._members.incarnation(name) for name in self._begun}
-        return {"resumed": now, "replaced": [name for name in now if now[name] != self._before[name]]}
+        if killed:
+            raise FaultFailed(
+                f"{', '.join(killed)} was killed while it stood still, by its supervisor if that heard "
+                "nothing for too long: this was no freeze"
+            )
+        return {"resumed": {name: self._members.incarnation(name) for name in self._begun}}
 
 
 class Rolled(_OnMembers):

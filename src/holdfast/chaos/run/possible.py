@@ -8,6 +8,7 @@ from holdfast.chaos.clients import streams
 from holdfast.chaos.clients.loop.orders import FAUST, FAUST_EXACTLY_ONCE
 from holdfast.chaos.clients.streams import KAFKA_STREAMS
 from holdfast.chaos.experiment import Experiment, Role, Target
+from holdfast.chaos.run.freezes import freeze_problems
 from holdfast.chaos.run.own import own_problems
 from holdfast.chaos.workloads.application_check import application_problems
 from holdfast.chaos.workloads.choice import APPLICATION, application_of
@@ -30,8 +31,8 @@ def require_possible(experiment: Experiment) -> ResolvedTopology | None:
 
     Raises:
         ChaosError: says what of it, or what its engine lacks.
-        ExperimentErrors: what it asks of its application that this has not got, or an invariant of its own
-            that could be evaluated on no history.
+        ExperimentErrors: what it asks of its application that this has not got, a freeze that workers do not
+            live through, or an invariant of its own that could be evaluated on no history.
         TopologyErrors: whatever is wrong in the application's file.
     """
     source, workload = experiment.source, experiment.workload
@@ -49,7 +50,7 @@ def require_possible(experiment: Experiment) -> ResolvedTopology | None:
     wrong += _upgrades(experiment)
     if not is_installed("duckdb"):
         raise ChaosError(f"histories are checked with the package duckdb: {with_extra('chaos')}")
-    if problems := tuple(own_problems(experiment)):
+    if problems := (*freeze_problems(experiment, application), *own_problems(experiment)):
         raise ExperimentErrors(source.report(problems))
     if wrong:
         lines = (

@@ -122,7 +122,7 @@ def test_what_lets_a_worker_go_on_is_known_before_it_is_suspended_also_of_one_th
     fault = Suspended(pool, ["worker-1"])
     assert fault.undo() == (Run(command=("let go on", "life 0 of worker-1")),)
     assert fault.begin() == {"suspended": {"worker-1": "life 0 of worker-1"}}
-    assert fault.end()["replaced"] == []
+    assert fault.end() == {"resumed": {"worker-1": "life 0 of worker-1"}}
 
 
 def test_a_worker_in_another_life_than_the_one_that_would_be_let_go_on_is_not_suspended() -> None:
@@ -150,4 +150,16 @@ def test_a_worker_that_begins_another_life_as_it_is_suspended_does_not_stay_so()
     with pytest.raises(FaultFailed, match="worker-1 ended just when it was to be suspended"):
         fault.begin()
     fault.end()
+    assert pool.suspended == set()
+
+
+def test_a_worker_that_was_killed_while_it_stood_still_did_not_stand_still() -> None:
+    """Its supervisor takes it for one that hangs after a time: what was seen is a kill, and no freeze."""
+    pool: Any = Restarting(looks=0)
+    fault = Suspended(pool, ["worker-1"])
+    fault.undo()
+    fault.begin()
+    pool.crash("worker-1")
+    with pytest.raises(FaultFailed, match="worker-1 was killed while it stood still"):
+        fault.end()
     assert pool.suspended == set()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from holdfast.chaos.experiment import Experiment, load
+from holdfast.chaos.run.freezes import freeze_problems
 from holdfast.chaos.run.possible import require_possible
 from holdfast.errors import ChaosError, ExperimentErrors, JavaProgramError
 from holdfast.local.jars import older_releases
@@ -102,6 +105,62 @@ def claiming(folder: Path, *own: str) -> Experiment:
         + "".join(f"  - {one}\n" for one in own)
     )
     return load(file)
+
+
+def freezing(folder: Path, workload: str, faults: str) -> Experiment:
+    """An experiment that freezes workers."""
+    file = folder / "x.yaml"
+    file.write_text(
+        f"name: x\ndescription: x\nworkload: {workload}\ntime_limit: 400s\n{faults}\n"
+        "invariants: [no-lost-writes]\n"
+    )
+    return load(file)
+
+
+ON_A_TIME_LINE = "faults: [{at: 1s, fault: worker.freeze, target: any, for: 60s}]"
+BY_CHANCE = """random:
+  choose: [{fault: worker.kill, target: any}, {fault: worker.freeze, target: any}]
+  for: {min: 5s, max: 90s}
+  every: 100s"""
+
+
+@pytest.mark.parametrize(
+    ("faults", "place"),
+    [(ON_A_TIME_LINE, "5: faults.0.for: 60s"), (BY_CHANCE, "7: random.for: up to 90s")],
+)
+def test_a_freeze_that_ends_in_a_kill_is_told_before_anything_starts(
+    tmp_path: Path, faults: str, place: str
+) -> None:
+    """A worker of Holdfast that says nothing for a minute is started again by its supervisor."""
+    with pytest.raises(ExperimentErrors, match=f"x.yaml:{place}: a worker of Holdfast .* silent for 60s"):
+        require_possible(freezing(tmp_path, "{kind: sequence}", faults))
+
+
+@pytest.mark.parametrize(
+    ("workload", "faults"),
+    [
+        ("{kind: sequence}", ON_A_TIME_LINE.replace("60s", "59s")),
+        ("{kind: sequence}", BY_CHANCE.replace("90s", "59s")),
+        ("{kind: sequence}", BY_CHANCE.replace("worker.freeze", "worker.stop")),
+        ("{kind: sequence}", ON_A_TIME_LINE.replace("worker.freeze", "broker.freeze")),
+        ("{kind: sequence, engine: client}", ON_A_TIME_LINE),
+        ("{kind: raw}", ON_A_TIME_LINE),
+    ],
+)
+def test_whoever_is_not_taken_for_one_that_hangs_may_be_frozen_for_long(
+    tmp_path: Path, workload: str, faults: str
+) -> None:
+    require_possible(freezing(tmp_path, workload, faults))
+
+
+@pytest.mark.parametrize(("processors", "told"), [({"saga": 1}, 1), ({"saga": 1, "view": 2}, 0)])
+def test_in_an_application_with_workers_of_faust_a_freeze_may_be_of_one_of_them(
+    tmp_path: Path, processors: dict[str, int], told: int
+) -> None:
+    """Then its length is no mistake; if it did end in a kill, the fault itself tells that."""
+    of_one = freezing(tmp_path, "{kind: application, topology: t.yaml}", ON_A_TIME_LINE)
+    application: Any = SimpleNamespace(topology=SimpleNamespace(native={"saga": 1}, processors=processors))
+    assert len(list(freeze_problems(of_one, application))) == told
 
 
 MODULES = {
