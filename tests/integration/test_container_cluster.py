@@ -201,7 +201,7 @@ def test_a_node_that_lost_the_brokers_is_still_there_for_clients(brokers: Contai
 
 def test_a_node_that_is_stopped_in_good_order_says_so_and_comes_back(brokers: ContainerCluster) -> None:
     """Its log has the end of a broker that handed over, not of one that was killed."""
-    brokers.stop_node(3)
+    assert not brokers.stop_node(3)
     assert brokers.state(3) is State.EXITED
     assert "shut down completed" in brokers.log(3)
     brokers.start_node(3)

@@ -114,8 +114,18 @@ def test_a_broker_is_ended_and_comes_back_as_another_process(lab: EmbeddedLab, o
     begun = fault.begin()
     publish(lab)
     ended = fault.end()
+    assert "killed" not in begun
     assert begun["ended"].keys() == ended["started"].keys()
     assert begun["ended"] != ended["started"]
+
+
+def test_the_last_of_all_brokers_does_not_end_in_good_order_and_that_is_told(lab: EmbeddedLab) -> None:
+    """No quorum is left that lets it go."""
+    fault = Ended(lab.brokers, BROKERS, orderly=True)
+    begun = fault.begin()
+    fault.end()
+    assert "broker-3" in begun["killed"]
+    assert "broker-1" not in begun["killed"]
 
 
 def test_a_broker_that_is_down_cannot_be_killed_again(

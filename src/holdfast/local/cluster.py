@@ -237,9 +237,13 @@ class EmbeddedCluster:
         if process is not None:
             kill_processes([process])
 
-    def stop_node(self, node_id: int, *, timeout: float = STOP_TIMEOUT_S) -> None:
-        """Stop a node in good order (SIGTERM) and return when it is gone; SIGKILL after `timeout` seconds."""
-        stop_nodes((self.node(node_id),), timeout=timeout)
+    def stop_node(self, node_id: int, *, timeout: float = STOP_TIMEOUT_S) -> bool:
+        """Stop a node in good order (SIGTERM) and return when it is gone; SIGKILL after `timeout` seconds.
+
+        Returns:
+            Whether it had to be killed.
+        """
+        return stop_nodes((self.node(node_id),), timeout=timeout)
 
     def start_node(self, node_id: int) -> None:
         """Start a node that was stopped or killed; `wait_ready` tells when it serves.

@@ -210,10 +210,13 @@ def check_alive(nodes: tuple[Node, ...]) -> None:
             raise kind(f"node {node.id} ended while it started. {words}")
 
 
-def stop_nodes(nodes: tuple[Node, ...], *, timeout: float) -> None:
+def stop_nodes(nodes: tuple[Node, ...], *, timeout: float) -> bool:
     """End brokers: SIGTERM to all, up to `timeout` seconds to finish, then SIGKILL.
 
     A broker that is killed loses nothing that it acknowledged; its next start checks the ends of its files.
+
+    Returns:
+        Whether one had to be killed.
 
     Raises:
         EmbeddedClusterError: one is still there after SIGKILL.
@@ -226,6 +229,7 @@ def stop_nodes(nodes: tuple[Node, ...], *, timeout: float) -> None:
     alive = wait_until_gone(signalled, timeout, but_for=len(nodes) // 2)
     alive = wait_until_gone(alive, min(LEFT_ALONE_TIMEOUT_S, deadline - time.monotonic()))
     kill_processes(alive)
+    return bool(alive)
 
 
 def kill_processes(processes: Iterable[psutil.Process]) -> None:

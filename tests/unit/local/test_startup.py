@@ -1,9 +1,14 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from holdfast.errors import EmbeddedClusterError
@@ -13,7 +18,7 @@ from holdfast.local.jvm import Kafka
 from holdfast.local.ports import HOST, free_ports
 from holdfast.local.progress import Silent
 from holdfast.local.spec import ClusterSpec, NodeSpec, load_spec
-from holdfast.local.startup import Startup, claim
+from holdfast.local.startup import Startup, claim, stop_nodes
 
 
 def test_a_full_disk_is_a_clear_error_before_anything_starts(
@@ -68,3 +73,28 @@ def test_a_controller_port_that_running_nodes_know_cannot_be_exchanged(tmp_path:
     assert settled.nodes[1].port == ports[2]
     assert settled.nodes[1].controller_port not in ports
     assert load_spec(tmp_path) == settled
+
+
+class Broker:
+    """A process that hears SIGTERM, or does not."""
+
+    def __init__(self, *, hears: bool) -> None:
+        deaf = "" if hears else "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        command = [sys.executable, "-c", f"{deaf}print('ready', flush=True)\nimport time; time.sleep(60)"]
+        self.started = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert self.started.stdout is not None
+        assert self.started.stdout.readline() == b"ready\n"
+        self._process = psutil.Process(self.started.pid)
+
+    def signal(self, number: signal.Signals) -> psutil.Process:
+        self.started.send_signal(number)
+        return self._process
+
+
+@pytest.mark.parametrize(("hears", "killed"), [((True,), False), ((False,), True), ((True, False), True)])
+def test_a_stop_says_whether_it_came_to_a_kill(hears: tuple[bool, ...], killed: bool) -> None:
+    nodes: Any = tuple(Broker(hears=each) for each in hears)
+    assert stop_nodes(nodes, timeout=0.5) is killed
+    for node, heard in zip(nodes, hears, strict=True):
+        with node.started as ended:
+            assert ended.wait() == -(signal.SIGTERM if heard else signal.SIGKILL)

@@ -9,6 +9,7 @@ centres, or lose everybody.
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from types import TracebackType
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
     from docker.models.networks import Network
+
+
+_KILLED = 128 + signal.SIGKILL
+"""The exit code that the engine tells of a container that it had to kill."""
 
 
 class CutFrom(StrEnum):
@@ -193,14 +198,19 @@ class ContainerCluster:
                 container.kill()
             await_state(container, State.EXITED)
 
-    def stop_node(self, node_id: int, *, timeout: float = STOP_TIMEOUT_S) -> None:
-        """Stop a node in good order (SIGTERM) and return when it is gone; SIGKILL after `timeout` seconds."""
+    def stop_node(self, node_id: int, *, timeout: float = STOP_TIMEOUT_S) -> bool:
+        """Stop a node in good order (SIGTERM) and return when it is gone; SIGKILL after `timeout` seconds.
+
+        Returns:
+            Whether it had to be killed.
+        """
         container = self._container(node_id)
         with engine_errors(f"stopping node {node_id}"):
             if state_of(container) is State.PAUSED:
                 container.unpause()
             container.stop(timeout=max(1, round(timeout)))
         await_state(container, State.EXITED)
+        return bool(container.attrs["State"]["ExitCode"] == _KILLED)
 
     def start_node(self, node_id: int) -> None:
         """Start a node that was stopped or killed; `wait_ready` tells when it serves."""

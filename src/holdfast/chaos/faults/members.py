@@ -56,6 +56,11 @@ class _OnMembers(Fault):
         return tuple(action for name in self._names if (action := undo(name)) is not None)
 
 
+def _killed(names: Sequence[str]) -> Evidence:
+    """What is told of those for whom SIGTERM was not enough: another fault happened to them."""
+    return {"killed": list(names)} if names else {}
+
+
 class Ended(_OnMembers):
     """Servers are ended, and started again when the fault is over.
 
@@ -67,21 +72,23 @@ class Ended(_OnMembers):
 
     def __init__(self, members: Members, names: Sequence[str], *, orderly: bool) -> None:
         super().__init__(members, names)
-        self._end = members.stop if orderly else members.kill
+        self._end: Callable[[str], bool | None] = members.stop if orderly else members.kill
 
     def undo(self) -> tuple[Action, ...]:
         """Start them again."""
         return self._actions(self._members.undo_of_end)
 
     def begin(self) -> Evidence:
-        """End them; the process of each is seen to be gone."""
+        """End them; the process of each is seen to be gone. Who had to be killed instead is told."""
         self._require_alive()
+        killed = []
         for name in self._names:
             self._begun.append(name)
-            self._end(name)
+            if self._end(name):
+                killed.append(name)
         for name in self._names:
             seen(partial(self._is_gone, name), f"{name} is gone")
-        return {"ended": dict(self._before)}
+        return {"ended": dict(self._before), **_killed(killed)}
 
     def end(self) -> Evidence:
         """Start them; each is seen to be another process."""
@@ -199,13 +206,15 @@ class Rolled(_OnMembers):
         self._pause_s = pause_s
 
     def begin(self) -> Evidence:
-        """Restart each in turn, until the run is over."""
+        """Restart each in turn, until the run is over. Who had to be killed for it is told."""
         self._require_alive()
         seconds: dict[str, float] = {}
+        killed = []
         for number, name in enumerate(self._names):
             if self.over.wait(self._pause_s if number else 0.0):
                 raise FaultFailed(f"the run ended when {number} of {len(self._names)} had been restarted")
-            self._members.stop(name)
+            if self._members.stop(name):
+                killed.append(name)
             self._begun.append(name)
             self._members.start(name)
             took = seen(partial(self._is_new, name), f"{name} is back", WHOLE_S)
@@ -214,7 +223,7 @@ class Rolled(_OnMembers):
             else:
                 seen(partial(self._members.takes_part, name), f"{name} serves again", WHOLE_S)
             seconds[name] = round(took, 3)
-        return {"restarted": seconds}
+        return {"restarted": seconds, **_killed(killed)}
 
     def end(self) -> Evidence:
         """It is over when it has happened; one that failed in between is started."""

@@ -55,9 +55,9 @@ class EmbeddedBrokers:
         """SIGKILL."""
         self._cluster.kill(node_of(name))
 
-    def stop(self, name: str) -> None:
-        """SIGTERM, and SIGKILL after a time."""
-        self._cluster.stop_node(node_of(name))
+    def stop(self, name: str) -> bool:
+        """SIGTERM, and SIGKILL after a time; whether it came to that."""
+        return self._cluster.stop_node(node_of(name))
 
     def start(self, name: str) -> None:
         """Start it again."""

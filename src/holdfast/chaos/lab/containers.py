@@ -45,9 +45,9 @@ class ContainerBrokers:
         """SIGKILL to its container."""
         self.cluster.kill(node_of(name))
 
-    def stop(self, name: str) -> None:
-        """SIGTERM, and SIGKILL after a time."""
-        self.cluster.stop_node(node_of(name))
+    def stop(self, name: str) -> bool:
+        """SIGTERM, and SIGKILL after a time; whether it came to that."""
+        return self.cluster.stop_node(node_of(name))
 
     def start(self, name: str) -> None:
         """Start it again, if it is down."""

@@ -53,7 +53,7 @@ class ForeignBrokers:
         """Never."""
         _refuse(name)
 
-    def stop(self, name: str) -> None:
+    def stop(self, name: str) -> bool:
         """Never."""
         _refuse(name)
 

@@ -31,8 +31,12 @@ class Members(Protocol):
         """End it at once, with no chance to tell anybody."""
         ...
 
-    def stop(self, name: str) -> None:
+    def stop(self, name: str) -> bool:
         """End it in good order.
+
+        Returns:
+            Of a broker: whether it did not end so, and had to be killed. The last of several that are stopped
+            together does not: nobody is left who lets it go.
 
         Raises:
             FaultFailed: of a worker: it did not end so, and had to be killed.

@@ -142,14 +142,18 @@ class Workers:
         """SIGKILL, together with its supervisor: nobody starts it again, as when its machine is gone."""
         self._slots[name].kill()
 
-    def stop(self, name: str) -> None:
+    def stop(self, name: str) -> bool:
         """SIGTERM.
+
+        Returns:
+            That it was not killed.
 
         Raises:
             FaultFailed: it did not end, and had to be killed.
         """
         if killed := self._slots[name].stop():
             raise FaultFailed(killed)
+        return False
 
     def start(self, name: str) -> None:
         """Start it, if it does not run."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from holdfast.chaos.faults import fault, members
-from holdfast.chaos.faults.members import Added, Crashed, Suspended
+from holdfast.chaos.faults.members import Added, Crashed, Ended, Rolled, Suspended
 from holdfast.chaos.undo.actions import Action, Run
 from holdfast.errors import FaultFailed
 
@@ -163,3 +163,47 @@ def test_a_worker_that_was_killed_while_it_stood_still_did_not_stand_still() -> 
     with pytest.raises(FaultFailed, match="worker-1 was killed while it stood still"):
         fault.end()
     assert pool.suspended == set()
+
+
+class Deaf(Pool):
+    """Servers of which one does not hear SIGTERM, and has to be killed."""
+
+    names = ("broker-1", "broker-2")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = set(self.names)
+        self._lives = 0
+
+    def start(self, name: str) -> None:
+        self._lives += 1
+        super().start(name)
+
+    def incarnation(self, name: str) -> str | None:
+        return f"life {self._lives} of {name}" if name in self.up else None
+
+    def stop(self, name: str) -> bool:
+        super().stop(name)
+        return name == "broker-2"
+
+    def wait_until_whole(self, _timeout: float) -> None:
+        """They always are."""
+
+
+def test_a_stop_that_came_to_a_kill_is_told() -> None:
+    pool: Any = Deaf()
+    begun = Ended(pool, Deaf.names, orderly=True).begin()
+    assert begun["killed"] == ["broker-2"]
+    assert begun["ended"].keys() == set(Deaf.names)
+
+
+def test_a_stop_in_good_order_says_nothing_of_a_kill() -> None:
+    pool: Any = Deaf()
+    assert "killed" not in Ended(pool, ["broker-1"], orderly=True).begin()
+
+
+def test_a_restart_that_came_to_a_kill_is_told() -> None:
+    pool: Any = Deaf()
+    begun = Rolled(pool, Deaf.names).begin()
+    assert begun["killed"] == ["broker-2"]
+    assert begun["restarted"].keys() == set(Deaf.names)
