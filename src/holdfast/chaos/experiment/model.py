@@ -191,7 +191,7 @@ class Abort(Declared):
     """No output was committed for so long."""
 
     disk_free_below: Size | None = None
-    """Less than that is free on the disk of this machine, in bytes."""
+    """Less than that is free on a disk of this machine that the run writes to, in bytes."""
 
 
 class OwnInvariant(Declared):

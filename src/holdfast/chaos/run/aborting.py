@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 from holdfast.chaos.clients.output_watch import OutputWatch
@@ -17,14 +18,16 @@ class Limits:
         abort: the limits as they are declared.
         watch: tells how silent the output is.
         parts: tells how much waits.
-        folder: a folder on the disk that must not become full.
+        folder: of the run.
     """
 
     def __init__(self, abort: Abort, watch: OutputWatch, parts: Observation, folder: Path) -> None:
         self._abort = abort
         self._watch = watch
         self._parts = parts
-        self._folder = folder
+        # Its brokers, the images of their disks and what its verdict spills are not in the run's folder, and
+        # where temporary files are may be a disk of its own.
+        self._folders = (folder, Path(tempfile.gettempdir()))
 
     def exceeded(self) -> str | None:
         """Which limit is exceeded, in words; None if all is well."""
@@ -38,6 +41,10 @@ class Limits:
         lag = sum(self._parts.lag)
         if most is not None and lag > most:
             return f"{lag:,} records wait, more than {most:,}"
-        if least is not None and shutil.disk_usage(self._folder).free < least:
-            return f"less than {least:,} bytes are free at {self._folder}"
+        return self._short_of_space(least) if least is not None else None
+
+    def _short_of_space(self, least: int) -> str | None:
+        for folder in self._folders:
+            if shutil.disk_usage(folder).free < least:
+                return f"less than {least:,} bytes are free at {folder}"
         return None
