@@ -227,9 +227,64 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
         Recorder(tmp_path / "run")
 
 
-def test_a_full_disk_ends_the_recording_with_a_word() -> None:
-    recorder = Recorder.__new__(Recorder)
-    recorder.path, recorder._file = Path("/dev/full"), os.open("/dev/full", os.O_WRONLY)
-    with pytest.raises(HistoryError, match="No space left on device; the history ends here"):
-        recorder.write(b"{}\n")
+def on_a_full_disk(recorder: Recorder) -> None:
+    """Let all that this recorder writes go to a disk without a free byte."""
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, recorder._file)
+    os.close(full)
+
+
+def half_a_line(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the disk take half of a line, which is told."""
+    write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda file, line: write(file, line[: len(line) // 2]))
+        with pytest.raises(HistoryError, match="took a part of a line only; the history ends here"):
+            recorder.event("lag", {"orders-0": 12})
+
+
+def test_a_full_disk_ends_the_recording_with_a_word(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "run")
+    on_a_full_disk(recorder)
+    for _ in range(2):
+        with pytest.raises(HistoryError, match="No space left on device; the history ends here"):
+            recorder.write(b"{}\n")
     recorder.close()
+
+
+def test_after_half_a_line_other_threads_are_told_and_touch_no_file_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of a file that was closed is soon that of another file, or of a socket."""
+    recorder = Recorder(tmp_path / "run")
+    half_a_line(recorder, monkeypatch)
+    with (tmp_path / "other").open("wb") as other:
+        with pytest.raises(HistoryError, match="took a part of a line only; the history ends here"):
+            recorder.invoke("p", "send", [send("x", 1)])
+        recorder.close()
+        other.write(b"of somebody else")
+    assert (tmp_path / "other").read_bytes() == b"of somebody else"
+
+
+def test_what_was_recorded_before_half_a_line_is_sealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Recorder(tmp_path / "run") as recorder:
+        recorder.invoke("p", "send", [send("x", 1)]).ok()
+        operation = recorder.invoke("p", "send", [send("x", 2)])
+        half_a_line(recorder, monkeypatch)
+        with pytest.raises(HistoryError, match="the history ends here"):
+            operation.ok()
+    history = seal(tmp_path / "run", tmp_path / "history")
+    assert table(history, "SELECT outcome FROM operations ORDER BY op") == [("ok",), ("unknown",)]
+
+
+def test_a_recorder_that_is_closed_says_so_and_may_be_closed_again(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "run")
+    recorder.close()
+    with (tmp_path / "other").open("wb") as other:
+        recorder.close()
+        with pytest.raises(HistoryError, match=r"recording\.jsonl: it is closed"):
+            recorder.event("lag", {"orders-0": 12})
+        other.write(b"of somebody else")
+    assert (tmp_path / "other").read_bytes() == b"of somebody else"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -78,7 +79,8 @@ class Recorder:
         now: the clock in ns. The default is shared by all processes of one machine.
 
     Raises:
-        HistoryError: the folder cannot be written to, also later.
+        HistoryError: the folder cannot be written to, also later. From the first line on that is not written
+            whole none is taken any more, of any thread: what follows half a line could not be read.
     """
 
     def __init__(
@@ -87,6 +89,10 @@ class Recorder:
         self.now = now
         self.path = folder / f"{name}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
         self._next_op = itertools.count(1)
+        # A number that one thread closes is soon that of another file: nobody may write to it meanwhile.
+        self._lock = threading.Lock()
+        self._over = ""
+        self._is_closed = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
@@ -114,17 +120,36 @@ class Recorder:
 
     def write(self, line: bytes) -> None:
         """Appends one line; only what `lines` makes belongs here."""
-        try:
-            written = os.write(self._file, line)
-        except OSError as error:
-            raise HistoryError(f"{self.path}: {error.strerror}; the history ends here") from error
-        if written != len(line):
-            os.close(self._file)
-            raise HistoryError(f"{self.path}: the disk took a part of a line only; the history ends here")
+        with self._lock:
+            if self._over:
+                raise HistoryError(self._over)
+            try:
+                written = os.write(self._file, line)
+            except OSError as error:
+                raise self._ended(error.strerror or str(error)) from error
+            if written != len(line):
+                raise self._ended("the disk took a part of a line only")
 
     def close(self) -> None:
-        """Ends the file. Operations that are still tried stay of unknown outcome."""
-        os.close(self._file)
+        """Ends the file; it may be called again. Operations that are still tried stay of unknown outcome.
+
+        Raises:
+            HistoryError: the disk did not take what was written.
+        """
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._over = self._over or f"{self.path}: it is closed, and nothing more can be recorded in it"
+            try:
+                os.close(self._file)
+            except OSError as error:
+                raise self._ended(error.strerror or str(error)) from error
+
+    def _ended(self, why: str) -> HistoryError:
+        """Refuse every line from now on; the error to raise."""
+        self._over = f"{self.path}: {why}; the history ends here"
+        return HistoryError(self._over)
 
     def __enter__(self) -> Self:
         return self
