@@ -12,6 +12,7 @@ from holdfast.chaos.run.freezes import freeze_problems
 from holdfast.chaos.run.own import own_problems
 from holdfast.chaos.workloads.application_check import application_problems
 from holdfast.chaos.workloads.choice import APPLICATION, application_of
+from holdfast.chaos.workloads.key_check import key_problems
 from holdfast.declaration.source import Location
 from holdfast.errors import ChaosError, ExperimentErrors, HoldfastError
 from holdfast.extras import is_installed, with_extra
@@ -32,7 +33,8 @@ def require_possible(experiment: Experiment) -> ResolvedTopology | None:
     Raises:
         ChaosError: says what of it, or what its engine lacks.
         ExperimentErrors: what it asks of its application that this has not got, a freeze that workers do not
-            live through, or an invariant of its own that could be evaluated on no history.
+            live through, fewer keys than its partitions take, or an invariant of its own that could be
+            evaluated on no history.
         TopologyErrors: whatever is wrong in the application's file.
     """
     source, workload = experiment.source, experiment.workload
@@ -50,7 +52,11 @@ def require_possible(experiment: Experiment) -> ResolvedTopology | None:
     wrong += _upgrades(experiment)
     if not is_installed("duckdb"):
         raise ChaosError(f"histories are checked with the package duckdb: {with_extra('chaos')}")
-    if problems := (*freeze_problems(experiment, application), *own_problems(experiment)):
+    if problems := (
+        *freeze_problems(experiment, application),
+        *key_problems(experiment),
+        *own_problems(experiment),
+    ):
         raise ExperimentErrors(source.report(problems))
     if wrong:
         lines = (

@@ -11,6 +11,7 @@ from holdfast.chaos.clients.load import Offered
 from holdfast.chaos.workloads import bank_app, sequence_app
 from holdfast.chaos.workloads.bank_app import Credit, Posting, Transfer
 from holdfast.chaos.workloads.sequence_app import Step, Stepped
+from holdfast.kafka.partitioner import partition_of
 from holdfast.schema import Event
 
 PROCESSOR = "lab"
@@ -42,6 +43,7 @@ class WorkloadPlan:
         output: the topic that tells every state.
         module: of its handler.
         tables: its tables, with their types.
+        key: the name of one of its keys, by its number from 0 on.
         offer: makes the events, given the number of keys and a source of chance.
         input_value: what an input is to the fold, by topic.
         state: key, origin (topic, partition, offset) and state that an output tells.
@@ -55,6 +57,7 @@ class WorkloadPlan:
     output: TopicPlan
     module: str
     tables: Mapping[str, str]
+    key: Callable[[int], str]
     offer: Callable[[int, random.Random], Iterator[Offered]]
     input_value: Mapping[str, Callable[[Any], Any]]
     state: Callable[[Any], Any]
@@ -86,9 +89,32 @@ class WorkloadPlan:
         """All topics."""
         return (*self.inputs, self.output)
 
+    def without_keys(self, keys: int, partitions: int) -> int:
+        """Return how many of so many partitions have none of so many keys."""
+        return partitions - len({self._partition(number, partitions) for number in range(keys)})
+
+    def keys_for(self, partitions: int) -> int:
+        """Return how many keys there have to be at least for each of so many partitions to have one."""
+        reached, keys = set[int](), 0
+        while len(reached) < partitions:
+            reached.add(self._partition(keys, partitions))
+            keys += 1
+        return keys
+
+    def _partition(self, number: int, partitions: int) -> int:
+        return partition_of(self.key(number).encode(), partitions)
+
+
+def _walker(number: int) -> str:
+    return f"k{number}"
+
+
+def _account(number: int) -> str:
+    return f"a{number}"
+
 
 def _steps(keys: int, chance: random.Random) -> Iterator[Offered]:
-    numbers = dict.fromkeys((f"k{number}" for number in range(keys)), 0)
+    numbers = dict.fromkeys(map(_walker, range(keys)), 0)
     names = list(numbers)
     while True:
         key = chance.choice(names)
@@ -97,7 +123,7 @@ def _steps(keys: int, chance: random.Random) -> Iterator[Offered]:
 
 
 def _transfers(keys: int, chance: random.Random) -> Iterator[Offered]:
-    names = [f"a{number}" for number in range(max(keys, 2))]
+    names = [_account(number) for number in range(max(keys, 2))]
     numbers = dict.fromkeys(names, 0)
     while True:
         source, target = chance.sample(names, 2)
@@ -118,6 +144,7 @@ SEQUENCE = WorkloadPlan(
     output=TopicPlan("stepped", Stepped, "key"),
     module=sequence_app.__name__,
     tables={"walked": "Walked"},
+    key=_walker,
     offer=_steps,
     input_value={"steps": lambda step: step.n},
     state=lambda output: {"last": output.last, "count": output.count, "total": output.total},
@@ -131,6 +158,7 @@ BANK = WorkloadPlan(
     output=TopicPlan("postings", Posting, "account"),
     module=bank_app.__name__,
     tables={"accounts": "Account"},
+    key=_account,
     offer=_transfers,
     input_value={
         "transfers": lambda transfer: {"take": transfer.amount},

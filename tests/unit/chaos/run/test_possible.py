@@ -32,6 +32,27 @@ def test_these_engines_can_be_run(tmp_path: Path, kind: str, engine: str) -> Non
     require_possible(experiment(tmp_path, f"{{kind: {kind}, engine: {engine}}}"))
 
 
+@pytest.mark.parametrize(
+    ("kind", "keys", "partitions", "without", "enough"),
+    [("sequence", 1, 6, 5, 9), ("bank", 6, 6, 2, 15), ("sequence", 1000, 400, 29, 2505)],
+)
+def test_fewer_keys_than_reach_every_partition_are_refused_with_how_many_do(
+    tmp_path: Path, kind: str, keys: int, partitions: int, without: int, enough: int
+) -> None:
+    """A partition without a key never shows an output, so no steady state would come."""
+    workload = f"{{kind: {kind}, keys: %d, partitions: {partitions}}}"
+    with pytest.raises(ExperimentErrors) as refused:
+        require_possible(experiment(tmp_path, workload % keys))
+    (told,) = refused.value.problems
+    assert told.startswith(
+        f"{tmp_path}/x.yaml:3: workload.keys: {without} of the {partitions} partitions get"
+    )
+    assert told.endswith(f"the steady state could not come; give {enough} keys or more")
+    with pytest.raises(ExperimentErrors, match="1 of the"):
+        require_possible(experiment(tmp_path, workload % (enough - 1)))
+    require_possible(experiment(tmp_path, workload % enough))
+
+
 @pytest.mark.parametrize("engine", ["faust", "faust-exactly-once"])
 def test_faust_can_be_run_on_what_it_can_be_written_for(tmp_path: Path, engine: str) -> None:
     require_possible(experiment(tmp_path, f"{{kind: sequence, engine: {engine}}}"))
