@@ -23,6 +23,7 @@ def fault_problems(draft: Draft) -> Iterator[Problem]:
         if draft.workload is not None:
             yield from _in_workload(at, fault, draft.workload)
         yield from _two_ends(at, fault)
+        yield from _delay(at, fault)
     for at, timed in draft.time_line:
         yield from _in_time(at, timed, draft.head.time_limit_ms if draft.head else None)
 
@@ -85,6 +86,13 @@ def _two_ends(at: Location, fault: Fault) -> Iterator[Problem]:
         yield Problem(place, "workers and other clients do not talk to each other, only to brokers")
     elif target == peers and target.role not in _SEVERAL:
         yield Problem(place, f"both ends are the same one, {target.text}; name the others")
+
+
+def _delay(at: Location, fault: Fault) -> Iterator[Problem]:
+    """A delay of nothing. Jitter alone is a fault: it holds packets, too."""
+    if fault.parameters.get("delay") == 0 and not fault.parameters.get("jitter"):
+        text = "nothing would take longer, so that nothing would happen; give more than 0s"
+        yield Problem((*at, "delay"), text)
 
 
 def _in_workload(at: Location, fault: Fault, workload: Workload) -> Iterator[Problem]:
