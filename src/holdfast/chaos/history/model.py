@@ -39,8 +39,6 @@ class Kind(StrEnum):
 
 TRANSACTION = "txn"
 """The action whose steps are atomic: its sends are all in the logs, or none is."""
-SUBSCRIBE, ASSIGN = "subscribe", "assign"
-"""The actions that change which logs a process reads."""
 READ_ALL = "read-all"
 """The action that says: this process has read the logs that are `assigned` here from their beginnings to
 their ends, after all who write to them had ended. What it did not find there is gone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from holdfast.chaos.containers.cluster import ContainerCluster
@@ -85,7 +85,6 @@ class ContainerLab(GuardedLab):
 
     Args:
         nodes: how many brokers.
-        overrides: broker settings that replace those of the embedded cluster.
         progress: told about the steps of a start.
 
     Attributes:
@@ -97,10 +96,8 @@ class ContainerLab(GuardedLab):
     brokers: ContainerBrokers
     network = disks = clocks = None
 
-    def __init__(
-        self, nodes: int, overrides: Mapping[str, str] | None = None, progress: Progress | None = None
-    ) -> None:
-        self._cluster = ContainerCluster(nodes, overrides=overrides, progress=progress)
+    def __init__(self, nodes: int, progress: Progress | None = None) -> None:
+        self._cluster = ContainerCluster(nodes, progress=progress)
         super().__init__()
 
     @property

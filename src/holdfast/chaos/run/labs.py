@@ -19,8 +19,7 @@ def lab_of(experiment: Experiment, settings: RunSettings, progress: Progress) ->
     """Brokers for one run, which are still to be started."""
     cluster = experiment.cluster
     if cluster.kind == "containers":
-        overrides = {name: str(value) for name, value in cluster.broker_config.items()}
-        return ContainerLab(cluster.brokers, overrides, progress)
+        return ContainerLab(cluster.brokers, progress)
     if cluster.kind == "external":
         assert cluster.bootstrap_servers is not None, "the experiment was checked"
         session_s = experiment.workload.processor.session_timeout_ms / 1000
