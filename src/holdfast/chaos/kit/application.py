@@ -21,7 +21,7 @@ from holdfast.chaos.workloads.application_parts import (
 )
 from holdfast.chaos.workloads.gated import gated_specs, gated_topology
 from holdfast.chaos.workloads.groups import GroupPlan
-from holdfast.checks import run_checks
+from holdfast.checks import CheckResult, run_checks
 from holdfast.errors import ChaosError
 from holdfast.kafka.admin import TopicAdmin
 from holdfast.kafka.drain import DrainWatch, group_inputs
@@ -176,7 +176,7 @@ class ApplicationUnderTest:
         if not self.resolved.checks:
             raise ChaosError(f"{self.topology.source.path} declares no `checks`")
         found = run_checks(self.resolved.checks, self._reader())
-        broken = [f"{one.name}: {example}" for one in found if not one.ok for example in one.examples]
+        broken = [line for one in found if not one.ok for line in _told(one)]
         if broken:
             raise AssertionError("\n".join(broken))
 
@@ -187,3 +187,10 @@ class ApplicationUnderTest:
 
     def _reader(self) -> ClusterTopicReader:
         return ClusterTopicReader(self.resolved, LogScanner(self._lab.bootstrap_servers))
+
+
+def _told(broken: CheckResult) -> list[str]:
+    """What is wrong, a line each; one at least, as a check need not give examples."""
+    counts = ", ".join(f"{name} {number}" for name, number in broken.counts.items())
+    examples = broken.examples or (f"it does not hold{f' ({counts})' if counts else ''}",)
+    return [f"{broken.name}: {example}" for example in examples]
