@@ -208,10 +208,10 @@ def _is_told(result: RunResult, folder: Path) -> bool:
     """Print a run and write its report; False, with the reason told, if that cannot be written."""
     try:
         written = write_report(folder, result)
-    except OSError as error:
+    except ChaosError as error:
         print_run(out, result)
-        again = f"`holdfast chaos report {shlex.quote(str(folder))}` writes it anew"
-        print_error(ChaosError(f"the report cannot be written: {error}; {again}"))
+        again = f"`holdfast chaos report {shlex.quote(str(folder))}` writes the report anew"
+        print_error(ChaosError(f"{error}; {again}"))
         return False
     print_run(out, result, written)
     return True

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
+from holdfast.chaos.run.result import InvariantResult, RunResult
 from holdfast.cli import chaos_run
 from holdfast.cli.main import build_app
 from holdfast.errors import BrokersUnreachable, FaultFailed, HoldfastError, NotFairGame
@@ -77,18 +78,43 @@ def test_a_mistake_of_holdfast_is_no_broken_claim(tmp_path: Path, comes: Runs) -
     assert "this is a mistake of Holdfast" in said
 
 
+@pytest.fixture
+def full_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let each run end with a result of these validities, and the disk be full from the first end on."""
+
+    def says(*validities: str) -> None:
+        left = iter(validities)
+
+        def full(*_: object, **__: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def run(_: object) -> RunResult:
+            claim = InvariantResult("exactly-once", next(left))
+            monkeypatch.setattr(Path, "write_text", full)
+            return replace(valid_run(), invariants=(claim,))
+
+        monkeypatch.setattr(chaos_run.Runner, "run", run)
+
+    return says
+
+
 @pytest.mark.parametrize(("validity", "expected"), [("valid", 3), ("invalid", 1)])
 def test_a_report_that_cannot_be_written_is_told_and_hides_no_broken_claim(
-    tmp_path: Path, comes: Runs, monkeypatch: pytest.MonkeyPatch, validity: str, expected: int
+    tmp_path: Path, full_after: Callable[..., None], validity: str, expected: int
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    comes(validity)
-    monkeypatch.setattr(chaos_run, "write_report", full)
+    full_after(validity)
     found, said = code(tmp_path)
     assert found == expected
-    assert "the report cannot be written: [Errno 28] No space left on device; `holdfast chaos report" in said
+    said = " ".join(said.split())
+    assert "report.html: it cannot be written: No space left on device; `holdfast chaos report" in said
+
+
+def test_a_report_that_cannot_be_written_does_not_keep_other_seeds_from_being_run(
+    tmp_path: Path, full_after: Callable[..., None]
+) -> None:
+    full_after("valid", "invalid")
+    found, said = code(tmp_path, "--runs", "2")
+    assert (found, said.count("it cannot be written")) == (1, 2)
 
 
 def test_one_that_could_not_does_not_keep_the_others_from_being_run(tmp_path: Path, comes: Runs) -> None:
