@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from numbers import Integral
 from typing import Any, NamedTuple, Protocol
 
 from holdfast.errors import HoldfastError
@@ -99,10 +100,10 @@ class CheckResult:
     examples: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, name: str, problems: Iterable[str], **counts: int | Decimal) -> CheckResult:
-        """The result for everything in `problems`: it holds if there is none."""
+    def of(cls, name: str, problems: Iterable[object], **counts: int | Decimal) -> CheckResult:
+        """The result for everything in `problems`, each shown as `str` has it: it holds if there is none."""
         found = list(problems)
-        return cls(name, not found, counts, len(found), tuple(found[:EXAMPLES_KEPT]))
+        return cls(name, not found, counts, len(found), tuple(map(str, found[:EXAMPLES_KEPT])))
 
 
 Check = Callable[[TopicReader], CheckResult]
@@ -110,17 +111,58 @@ Check = Callable[[TopicReader], CheckResult]
 
 
 def run_checks(checks: Mapping[str, Check], log: TopicReader) -> Iterator[CheckResult]:
-    """Run checks one after the other; one that raises has failed, and the others are run all the same.
+    """Run checks one after the other, and yield their results as values that can be shown and kept.
+
+    One that raises, or returns what is no result, has failed, and the others are run all the same.
 
     Raises:
         HoldfastError: the data could not be read, so that nothing can be said.
     """
     for name, check in checks.items():
         try:
-            yield check(log)
+            yield _taken(name, check(log))
         except HoldfastError:
             raise
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything; its failure is the result
             place = traceback.extract_tb(error.__traceback__)[-1]
-            text = f"the check raised {error!r} at {place.filename}:{place.lineno}"
-            yield CheckResult(name, False, {}, 1, (text,))
+            yield _failed(name, f"the check raised {error!r} at {place.filename}:{place.lineno}")
+
+
+def _failed(name: str, why: str) -> CheckResult:
+    return CheckResult(name, False, {}, 1, (why,))
+
+
+def _taken(name: str, answer: Any) -> CheckResult:
+    """What a check returned, in plain values: nobody makes sure that the user's code keeps to annotations.
+
+    What is wrong with it is a violation beside those that it found.
+    """
+    if not isinstance(answer, CheckResult):
+        return _failed(name, f"the check returned {answer!r}; it has to return a CheckResult")
+    counts, wrong = _counts(answer.counts)
+    violations: Any = answer.violations
+    if not isinstance(violations, Integral):
+        wrong.append(f"the check's violations are {violations!r}, which is no whole number")
+        violations = 0
+    examples = _texts(answer.examples)
+    return CheckResult(
+        str(answer.name),
+        bool(answer.ok) and not wrong,
+        counts,
+        int(violations) + len(wrong),
+        (*examples, *wrong),
+    )
+
+
+def _counts(given: Any) -> tuple[dict[str, Any], list[str]]:
+    """Those that are numbers, and what is wrong with the others."""
+    if not isinstance(given, Mapping):
+        return {}, [f"the check's counts are {given!r}, which are no numbers by name"]
+    numbers = {str(name): it for name, it in given.items() if isinstance(it, Integral | float | Decimal)}
+    others = {str(name): it for name, it in given.items() if str(name) not in numbers}
+    return numbers, [f"the check's count {name} is {it!r}, which is no number" for name, it in others.items()]
+
+
+def _texts(given: Any) -> tuple[str, ...]:
+    is_one = isinstance(given, str) or not isinstance(given, Iterable)
+    return (str(given),) if is_one else tuple(map(str, given))

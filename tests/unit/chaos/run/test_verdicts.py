@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from holdfast.chaos.checker.finished import PartitionEnd
 from holdfast.chaos.experiment import Experiment, OwnInvariant, load
 from holdfast.chaos.history import Recorder, read, seal, send
-from holdfast.chaos.run.result import InvariantResult
+from holdfast.chaos.run.result import InvariantResult, RunResult
 from holdfast.chaos.run.verdicts import Evidence, judge
 from holdfast.chaos.workloads.plans import SEQUENCE
-from holdfast.checks import CheckResult
+from holdfast.checks import CheckResult, run_checks
+from tests.support.chaos_runs import valid_run
 
 TEXT = """
 name: one
@@ -346,3 +349,21 @@ def test_a_check_that_was_made_before_all_was_processed_shows_nothing(tmp_path: 
 
 def test_checks_that_could_not_be_made_hold_for_nothing(tmp_path: Path) -> None:
     assert checked(tmp_path, is_complete=False).validity == "unknown"
+
+
+def test_whatever_checks_return_is_judged_and_can_be_kept(tmp_path: Path) -> None:
+    """A run of an hour hangs on it: its broken claim may not get lost with the text of an example."""
+    checks: dict[str, Any] = {
+        "own:nothing": lambda _: None,
+        "own:tuples": lambda _: CheckResult.of("stock adds up", [("a-1", Decimal(3))], articles=2),
+        "own:text": lambda _: CheckResult("orders end", True, {"placed": "nine"}),  # type: ignore[dict-item]
+    }
+    found = checked(tmp_path, *run_checks(checks, None))  # type: ignore[arg-type] # nobody reads
+    assert found.validity == "invalid"
+    assert [problem.rule for problem in found.problems] == [
+        "check: own:nothing",
+        "check: stock adds up",
+        "check: orders end",
+    ]
+    kept = replace(valid_run(), invariants=(found,))
+    assert RunResult.load(kept.save(tmp_path)).invariants == (found,)
