@@ -8,7 +8,7 @@ from typing import Any
 from holdfast.chaos.experiment import Experiment, Fault, Target
 from holdfast.chaos.experiment.targets import Role
 from holdfast.chaos.network.hosts import MOST
-from holdfast.chaos.workloads.application_parts import first_of, last_output, slots_of
+from holdfast.chaos.workloads.application_parts import first_of, last_output, outputs_of, slots_of
 from holdfast.declaration.source import Location, Problem, did_you_mean
 from holdfast.runtime.sources import Arguments, fitted, missing, parameters_of
 from holdfast.topology import ResolvedTopology, Topology
@@ -34,18 +34,8 @@ def application_problems(experiment: Experiment, resolved: ResolvedTopology) -> 
             yield Problem(("workload", "checks"), text)
     for place, fault in _placed_faults(experiment):
         yield from _fault(place, fault, experiment.workload.workers, topology)
-    for name in experiment.invariants:
-        if name == "application-checks" and not topology.checks:
-            text = f"`{name}` never evaluates: {file} declares no `checks`"
-            yield Problem(("invariants",), text)
-        if name == "per-key-order" and topology.producers and not _has_keys(topology):
-            text = f"`{name}` never evaluates: no topic that a producer of {file} writes to has a `key`"
-            yield Problem(("invariants",), text)
-
-
-def _has_keys(topology: Topology) -> bool:
-    offered = {topic for producer in topology.producers.values() for topic in producer.writes}
-    return any(topology.topic(topic).key is not None for topic in offered)
+    for text in _claims(experiment, topology):
+        yield Problem(("invariants",), text)
 
 
 def arguments_of(experiment: Experiment, resolved: ResolvedTopology) -> Arguments:
@@ -57,6 +47,25 @@ def arguments_of(experiment: Experiment, resolved: ResolvedTopology) -> Argument
         }
         for name, given in experiment.workload.arguments.items()
     }
+
+
+def _claims(experiment: Experiment, topology: Topology) -> Iterator[str]:
+    """What is claimed and would look at nothing of this application."""
+    file = topology.source.path
+    offered = {topic for producer in topology.producers.values() for topic in producer.writes}
+    if "application-checks" in experiment.invariants and not topology.checks:
+        yield f"`application-checks` never evaluates: {file} declares no `checks`"
+    if (
+        "per-key-order" in experiment.invariants
+        and offered
+        and not any(topology.topic(topic).key is not None for topic in offered)
+    ):
+        yield f"`per-key-order` never evaluates: no topic that a producer of {file} writes to has a `key`"
+    if "transactions-finished" in experiment.invariants and not outputs_of(topology):
+        yield (
+            f"`transactions-finished` never evaluates: {file} has no processor with `guarantee: exactly-once` "
+            "and no `leader_tasks`, so that nothing is written in transactions; remove it"
+        )
 
 
 def _copies(experiment: Experiment, topology: Topology) -> Iterator[Problem]:

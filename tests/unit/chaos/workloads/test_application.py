@@ -250,6 +250,33 @@ def test_order_cannot_be_claimed_of_what_has_no_keys(application: Make, tmp_path
         require_possible(given)
 
 
+def test_that_transactions_are_finished_cannot_be_claimed_where_nothing_is_written_in_one(
+    application: Make, tmp_path: Path
+) -> None:
+    """A whole run would end with a gate that was given no partitions."""
+    once = {name: {**it, "guarantee": "at-least-once"} for name, it in DECLARED["processors"].items()}
+    claims = "[application-checks, transactions-finished]"
+    application(processors=once, leader_tasks=None)
+    with pytest.raises(ExperimentErrors) as caught:
+        require_possible(experiment(tmp_path, FITTING, invariants=claims))
+    assert "invariants: `transactions-finished` never evaluates: " in str(caught.value)
+    assert "has no processor with `guarantee: exactly-once` and no `leader_tasks`" in str(caught.value)
+    require_possible(experiment(tmp_path, FITTING))
+
+
+@pytest.mark.parametrize("who", ["a processor", "a leader task"])
+def test_who_writes_in_transactions_can_be_asked_to_finish_them(
+    application: Make, tmp_path: Path, who: str
+) -> None:
+    ours = DECLARED["processors"]
+    once = {name: {**it, "guarantee": "at-least-once"} for name, it in ours.items()}
+    one = {**once, "second": ours["second"]}
+    application(
+        **({"processors": once} if who == "a leader task" else {"processors": one, "leader_tasks": None})
+    )
+    require_possible(experiment(tmp_path, FITTING, invariants="[transactions-finished]"))
+
+
 def test_an_application_whose_outputs_are_all_read_has_to_say_which_is_watched(
     application: Make, tmp_path: Path
 ) -> None:
