@@ -63,8 +63,9 @@ def _claims(experiment: Experiment, topology: Topology) -> Iterator[str]:
         yield f"`per-key-order` never evaluates: no topic that a producer of {file} writes to has a `key`"
     if "transactions-finished" in experiment.invariants and not outputs_of(topology):
         yield (
-            f"`transactions-finished` never evaluates: {file} has no processor with `guarantee: exactly-once` "
-            "and no `leader_tasks`, so that nothing is written in transactions; remove it"
+            f"`transactions-finished` never evaluates: {file} has no processor with "
+            "`guarantee: exactly-once` and no `leader_tasks`, so that nothing is written in transactions; "
+            "remove it"
         )
 
 
