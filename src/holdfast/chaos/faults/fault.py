@@ -55,6 +55,14 @@ class Fault(ABC):
             FaultFailed: it is not.
         """
 
+    def met(self, hit: tuple[str, ...]) -> tuple[str, ...]:
+        """Whom it met of those that it was aimed at, asked when it has ended: all, unless only that can tell.
+
+        Args:
+            hit: whom it was aimed at.
+        """
+        return hit
+
 
 def seen(condition: Callable[[], bool], what: str, within: float = PROOF_S) -> float:
     """Wait until a fault is seen; return the seconds it took.

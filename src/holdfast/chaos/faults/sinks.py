@@ -71,7 +71,25 @@ class SystemDown(_AtGates):
         return {"taken": list(self._names)}
 
 
-class SystemSlow(_AtGates):
+class _MetAtGates(_AtGates):
+    """A fault that is proven by what the application did at the gates: an idle sink has no part in it.
+
+    Args:
+        gates: the gates.
+        names: the sinks that it happens to.
+        manner: how their gates behave meanwhile.
+    """
+
+    def __init__(self, gates: Gates, names: Sequence[str], manner: Manner) -> None:
+        super().__init__(gates, names, manner)
+        self._met: frozenset[str] = frozenset()
+
+    def met(self, hit: tuple[str, ...]) -> tuple[str, ...]:
+        """Those at whose gates it happened."""
+        return tuple(name for name in hit if name in self._met)
+
+
+class SystemSlow(_MetAtGates):
     """What systems say is held for a while, in its order.
 
     Args:
@@ -96,13 +114,14 @@ class SystemSlow(_AtGates):
         """
         counts = self._lift()
         held = {name: count.held for name, count in counts.items()}
-        if not any(held.values()):
+        self._met = frozenset(name for name, count in held.items() if count)
+        if not self._met:
             raise NothingMet(f"{', '.join(self._names)} said nothing meanwhile: nothing was late")
         longest = {name: round(count.longest_s, 3) for name, count in counts.items() if count.longest_s}
         return {"held": held, "longest": longest}
 
 
-class ServiceWrong(_AtGates):
+class ServiceWrong(_MetAtGates):
     """A share of the calls of services is answered with HTTP 500; half of those are done all the same.
 
     Args:
@@ -126,7 +145,8 @@ class ServiceWrong(_AtGates):
             NothingMet: there was no such call.
         """
         counts = self._lift()
-        if not any(count.wrong for count in counts.values()):
+        self._met = frozenset(name for name, count in counts.items() if count.wrong)
+        if not self._met:
             calls = sum(count.calls for count in counts.values())
             raise NothingMet(f"none of {calls} calls of {', '.join(self._names)} was answered wrongly")
         return {

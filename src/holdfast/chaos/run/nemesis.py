@@ -35,7 +35,7 @@ class Done:
 
     Attributes:
         planned: what was to happen.
-        hit: whom it hit; empty if that could not be looked up.
+        hit: whom it hit; until it is over, whom it is aimed at. Empty if that could not be looked up.
         began: when it was begun.
         ended: when it was undone; None if it was not.
         evidence: what was seen of it.
@@ -187,6 +187,7 @@ class Nemesis:
             # Also one that failed half way may have done a part.
             done.evidence["end"] = dict(aimed.fault.end())
             done.ended = time.monotonic()
+            done.hit = aimed.fault.met(done.hit)
         except NothingMet as error:
             # It is over all the same.
             done.ended, done.met_nobody = time.monotonic(), True

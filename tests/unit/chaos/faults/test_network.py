@@ -62,3 +62,30 @@ def test_only_what_came_while_it_lasted_counts(network: Any) -> None:
         network.link.due(100, 0.0)
     assert fault.end()["dropped"] == 3
     assert network.link.due(100, 1.0) == 1.0
+
+
+class TwoLinks:
+    """A network on which nobody talks to one of two brokers."""
+
+    def __init__(self) -> None:
+        self._links = {("clients", broker): Link("seed") for broker in ("broker-1", "broker-2")}
+
+    def impose(self, fault: str, rules: Mapping[Pair, LinkRule]) -> None:
+        for pair, link in self._links.items():
+            link.set_rules({fault: rules[pair]})
+        self._links["clients", "broker-1"].due(100, 0.0)
+
+    def lift(self, _fault: str) -> None:
+        """The links are asked no more."""
+
+    def counts(self) -> dict[Pair, LinkCount]:
+        return {pair: link.count for pair, link in self._links.items()}
+
+
+def test_a_broker_with_whom_nobody_talked_was_not_met() -> None:
+    network: Any = TwoLinks()
+    brokers = ("broker-1", "broker-2")
+    fault = Disturbed(network, "cut", between(["clients"], brokers, LinkRule(cut=True)))
+    fault.begin()
+    fault.end()
+    assert fault.met(brokers) == ("broker-1",)

@@ -132,6 +132,18 @@ def test_the_first_mistake_is_told_before_the_one_that_follows_from_it(tmp_path:
     assert not fault.undone.exists()
 
 
+def test_whom_a_fault_did_not_meet_it_did_not_hit(tmp_path: Path) -> None:
+    """Of some faults only the end can tell: a sink that was idle was not slow."""
+
+    class Partly(Recorded):
+        def met(self, hit: tuple[str, ...]) -> tuple[str, ...]:
+            return hit[:1] if self.calls[-1] == "end" else ()
+
+    maker = Maker(lambda _: Aimed(Partly(tmp_path / "ballast"), ("broker-1", "broker-2")))
+    [done] = run(tmp_path, maker, KILL, seconds=1.2)
+    assert (done.hit, done.error) == (("broker-1",), "")
+
+
 def test_a_fault_that_met_nobody_is_over_and_was_no_fault(tmp_path: Path) -> None:
     """It was lifted before that was seen: it neither goes on in the report, nor is it in the history."""
     fault = Recorded(tmp_path / "ballast", end=NothingMet("no packet met it"))
