@@ -21,18 +21,19 @@ _YOUNG_S = 10.0
 
 
 class ScratchFolder:
-    """A new temporary folder, deleted at the end of the block unless `keep` was called.
+    """A new temporary folder, deleted by `close` or at the end of the block unless `keep` was called.
 
     Args:
         prefix: start of its name; folders of dead processes with the same prefix are deleted.
+        within: where it is made; None for the system's folder for such things.
 
     Attributes:
         path: the folder.
     """
 
-    def __init__(self, prefix: str) -> None:
-        sweep(prefix)
-        self.path = Path(tempfile.mkdtemp(prefix=prefix))
+    def __init__(self, prefix: str, within: Path | None = None) -> None:
+        sweep(prefix, within)
+        self.path = Path(tempfile.mkdtemp(prefix=prefix, dir=within))
         self._lock = FileLock(self.path / _LOCK)
         self._lock.acquire(timeout=0)
         self._kept = False
@@ -41,22 +42,26 @@ class ScratchFolder:
         """Leave the folder to the user."""
         self._kept = True
 
-    def __enter__(self) -> ScratchFolder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Delete it, or leave it to the user if it is kept."""
         if self._kept:
             (self.path / _LOCK).unlink(missing_ok=True)
         else:
             shutil.rmtree(self.path, ignore_errors=True)
         self._lock.release()
 
+    def __enter__(self) -> ScratchFolder:
+        return self
 
-def sweep(prefix: str) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def sweep(prefix: str, within: Path | None = None) -> None:
     """Delete the folders of processes that are gone; whatever cannot be deleted stays."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+    for folder in (within or Path(tempfile.gettempdir())).glob(f"{prefix}*"):
         lock = folder / _LOCK
         try:
             found = lock.stat(follow_symlinks=False)

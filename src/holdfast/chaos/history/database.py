@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from holdfast.errors import HistoryError
 from holdfast.extras import with_extra
+from holdfast.local.scratch import ScratchFolder
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,26 +34,33 @@ class Bounds:
 
 
 class Database:
-    """A database that lives in a scratch folder and is gone when it is closed."""
+    """A database that lives in a scratch folder and is gone when it is closed.
+
+    What a killed process could not close may be gigabytes: the next one deletes it.
+    """
 
     def __init__(self, bounds: Bounds) -> None:
         try:
             import duckdb
         except ImportError as missing:
             raise HistoryError(f"histories need the package duckdb: {with_extra('chaos')}") from missing
-        self._folder = Path(tempfile.mkdtemp(prefix="holdfast-history-", dir=bounds.scratch))
+        self._scratch = ScratchFolder("holdfast-history-", bounds.scratch)
         settings: dict[str, Any] = {
             "memory_limit": bounds.memory,
-            "temp_directory": str(self._folder / "spilled"),
+            "temp_directory": str(self._scratch.path / "spilled"),
             # Nothing here depends on the order of rows in a table, and keeping it costs memory.
             "preserve_insertion_order": False,
         }
         if bounds.threads:
             settings["threads"] = bounds.threads
         self.failure = duckdb.Error
-        self.connection: duckdb.DuckDBPyConnection = duckdb.connect(
-            str(self._folder / "work.duckdb"), config=settings
-        )
+        try:
+            self.connection: duckdb.DuckDBPyConnection = duckdb.connect(
+                str(self._scratch.path / "work.duckdb"), config=settings
+            )
+        except BaseException:
+            self._scratch.close()
+            raise
 
     def run(self, query: str, parameters: object = None) -> duckdb.DuckDBPyConnection:
         """Runs a query; the answer is read from what is returned, before the next query."""
@@ -100,7 +106,7 @@ class Database:
     def close(self) -> None:
         """Removes everything."""
         self.connection.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.close()
 
     def __enter__(self) -> Self:
         return self

@@ -29,7 +29,7 @@ class GuardedLab(ABC):
         try:
             folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-lab-")))
             self.journal = Journal(folder / "faults.jsonl")
-            self._stack.enter_context(Guard(self.journal.path))
+            self._stack.enter_context(Guard(self.journal.path, folder))
             self._open(folder)
         except BaseException:
             self._stack.close()

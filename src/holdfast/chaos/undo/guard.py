@@ -1,13 +1,15 @@
 """Undoes the faults of a run that was killed.
 
-``python -m holdfast.chaos.undo.guard JOURNAL`` waits until its standard input closes. The runner holds the
-other end of that pipe and nobody else does, so the kernel closes it however the runner ends. What is open in
-the journal then is undone. Who kills the guard as well, or the whole machine, has to undo it by hand.
+``python -m holdfast.chaos.undo.guard JOURNAL [FOLDER]`` waits until its standard input closes. The runner
+holds the other end of that pipe and nobody else does, so the kernel closes it however the runner ends. What
+is open in the journal then is undone, and the runner's folder deleted. Who kills the guard as well, or the
+whole machine, has to undo it by hand.
 """
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,12 +31,14 @@ class Guard:
 
     Args:
         journal: the journal's file.
+        folder: what is deleted when all is undone, together with the journal if that is in it; None for
+            nothing.
     """
 
-    def __init__(self, journal: Path) -> None:
+    def __init__(self, journal: Path, folder: Path | None = None) -> None:
         self._journal = Journal(journal)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(journal)],
+            [sys.executable, "-m", __name__, *map(str, (journal, folder) if folder else (journal,))],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -81,8 +85,12 @@ class Guard:
 def main() -> None:
     """Wait for the runner's end, then undo what it left."""
     sys.stdin.buffer.read()
-    failed = Journal(Path(sys.argv[1])).undo_all()
-    sys.exit(1 if failed else 0)
+    journal, *folders = map(Path, sys.argv[1:])
+    if Journal(journal).undo_all():
+        # It stays with its folder: what has to be undone by hand is written there.
+        sys.exit(1)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
