@@ -13,14 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
 
 from holdfast.chaos.checker import spans
 from holdfast.chaos.checker.components import Graph, components, shortest_circle
 from holdfast.chaos.checker.spans import OVERWRITE, PROCESS, READ, TIME
 from holdfast.chaos.history.database import Database
 
-_BATCH = 50_000
 _ALL = frozenset({READ, OVERWRITE, PROCESS, TIME})
 
 
@@ -88,8 +86,8 @@ def circles(database: Database, *, with_overwrites: bool, keep: int) -> dict[tup
 
 def _graphs(database: Database) -> Iterator[tuple[list[int], Graph]]:
     """The graph of each span; its first nodes are the given operations, the others are the chain of ends."""
-    members = groupby(_rows(database, spans.MEMBERS), key=itemgetter(0))
-    links = groupby(_rows(database, spans.LINKS), key=itemgetter(0))
+    members = groupby(database.stream(spans.MEMBERS), key=itemgetter(0))
+    links = groupby(database.stream(spans.LINKS), key=itemgetter(0))
     span, edges = next(links, (None, iter(())))
     for number, rows in members:
         operations = list(rows)
@@ -99,13 +97,6 @@ def _graphs(database: Database) -> Iterator[tuple[list[int], Graph]]:
                 graph.add(source, target, label)
             span, edges = next(links, (None, iter(())))
         yield [op for _, op, _, _ in operations], graph
-
-
-def _rows(database: Database, query: str) -> Iterator[tuple[Any, ...]]:
-    cursor = database.connection.cursor()
-    cursor.execute(query)
-    while batch := cursor.fetchmany(_BATCH):
-        yield from batch
 
 
 def _with_clock(times: Sequence[tuple[int, int | None]]) -> Graph:

@@ -22,7 +22,6 @@ from holdfast.chaos.history.database import Database
 from holdfast.errors import HistoryError
 
 RULES = ("fold-lost", "fold-twice", "fold-stranger", "fold-order", "fold-state")
-_BATCH = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,26 +145,19 @@ def _by_key(database: Database) -> Iterator[tuple[str | None, list[Input], list[
 
 def _inputs(database: Database) -> Iterator[Input]:
     query = 'SELECT topic, partition, "offset", key, value FROM inputs ORDER BY key NULLS FIRST'
-    for topic, partition, offset, key, value in _rows(database, query):
+    for topic, partition, offset, key, value in database.stream(query):
         yield Input(topic, partition, offset, key, _value(value))
 
 
 def _outputs(database: Database) -> Iterator[Output]:
     query = 'SELECT key, topic, partition, "offset", state FROM outputs ORDER BY key NULLS FIRST, position'
-    for key, topic, partition, offset, state in _rows(database, query):
+    for key, topic, partition, offset, state in database.stream(query):
         yield Output(key, (topic, partition, offset), _value(state))
 
 
 def _value(text: str | None) -> Any:
     """What JSON says; its null, such as of a tombstone, comes from a history as SQL's."""
     return None if text is None else json.loads(text)
-
-
-def _rows(database: Database, query: str) -> Iterator[tuple[Any, ...]]:
-    cursor = database.connection.cursor()
-    cursor.execute(query)
-    while batch := cursor.fetchmany(_BATCH):
-        yield from batch
 
 
 def _judge(key: str | None, inputs: list[Input], outputs: list[Output], fold: Fold, found: _Found) -> None:

@@ -142,7 +142,7 @@ def _by_query(database: Database, invariant: SqlInvariant, examples: int) -> _An
     try:
         looked_at = _looked_at(database, invariant)
         database.run(f"CREATE TABLE cases AS {invariant.wrong}")
-    except database.failure as error:
+    except HistoryError as error:
         raise HistoryError(f"the invariant {invariant.name!r} cannot be evaluated: {error}") from error
     count = database.number("SELECT count(*) FROM cases")
     columns = [name for name, *_ in database.rows("DESCRIBE cases")]

@@ -32,10 +32,11 @@ def tables_of(blank: Database, query: str) -> tuple[str, ...]:
     (`get_table_names` of its client would refuse `USING`.)
 
     Raises:
-        HistoryError: it is no query, or more than one.
-        duckdb.Error: it cannot be planned.
+        HistoryError: it is no query, or more than one, or it cannot be planned.
     """
-    if (count := len(blank.connection.extract_statements(query))) != 1:
+    with blank.telling():
+        statements = blank.connection.extract_statements(query)
+    if (count := len(statements)) != 1:
         raise HistoryError(f"one query is expected, and it is {count} statements")
     # Optimized, a query of empty tables reads none.
     blank.run("PRAGMA disable_optimizer")

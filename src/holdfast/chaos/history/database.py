@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,10 +34,21 @@ class Bounds:
     scratch: Path | None = None
 
 
+_BATCH = 10_000
+"""Rows of a stream that are in Python at once."""
+
+
 class Database:
     """A database that lives in a scratch folder and is gone when it is closed.
 
     What a killed process could not close may be gigabytes: the next one deletes it.
+
+    Attributes:
+        connection: DuckDB's, for what the methods do not do; its errors are its own, but within `telling`.
+        malformed: what DuckDB raises of a file whose content it cannot take.
+
+    Raises:
+        HistoryError: it cannot be made: the package is missing, or there is no place for it.
     """
 
     def __init__(self, bounds: Bounds) -> None:
@@ -44,7 +56,11 @@ class Database:
             import duckdb
         except ImportError as missing:
             raise HistoryError(f"histories need the package duckdb: {with_extra('chaos')}") from missing
-        self._scratch = ScratchFolder("holdfast-history-", bounds.scratch)
+        try:
+            self._scratch = ScratchFolder("holdfast-history-", bounds.scratch)
+        except OSError as error:
+            place = bounds.scratch or tempfile.gettempdir()
+            raise HistoryError(f"no database can be made in {place}: {error.strerror or error}") from error
         settings: dict[str, Any] = {
             "memory_limit": bounds.memory,
             "temp_directory": str(self._scratch.path / "spilled"),
@@ -53,27 +69,67 @@ class Database:
         }
         if bounds.threads:
             settings["threads"] = bounds.threads
-        self.failure = duckdb.Error
+        self._memory = bounds.memory
+        self._failure, self._no_room = duckdb.Error, duckdb.OutOfMemoryException
+        self.malformed = (duckdb.ProgrammingError, duckdb.DataError)
         try:
-            self.connection: duckdb.DuckDBPyConnection = duckdb.connect(
-                str(self._scratch.path / "work.duckdb"), config=settings
-            )
+            with self.telling():
+                self.connection: duckdb.DuckDBPyConnection = duckdb.connect(
+                    str(self._scratch.path / "work.duckdb"), config=settings
+                )
         except BaseException:
             self._scratch.close()
             raise
 
-    def run(self, query: str, parameters: object = None) -> duckdb.DuckDBPyConnection:
-        """Runs a query; the answer is read from what is returned, before the next query."""
-        return self.connection.execute(query, parameters)
+    def run(self, query: str, parameters: object = None) -> None:
+        """Runs a query that gives no rows.
+
+        Raises:
+            HistoryError: it cannot be run. So do the other ways to run one.
+        """
+        with self.telling():
+            self.connection.execute(query, parameters)
 
     def rows(self, query: str, parameters: object = None) -> list[tuple[Any, ...]]:
         """All rows of a query that is known to have few."""
-        return self.run(query, parameters).fetchall()
+        with self.telling():
+            return self.connection.execute(query, parameters).fetchall()
 
     def number(self, query: str) -> int:
         """The one number that a query gives; 0 for none."""
-        answer = self.run(query).fetchone()
+        with self.telling():
+            answer = self.connection.execute(query).fetchone()
         return int(answer[0] or 0) if answer else 0
+
+    def stream(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query that may have many; other queries may be run meanwhile."""
+        cursor = self.connection.cursor()
+        with self.telling():
+            cursor.execute(query)
+        while batch := self._next_of(cursor):
+            yield from batch
+
+    def _next_of(self, cursor: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
+        with self.telling():
+            return cursor.fetchmany(_BATCH)
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Tells what DuckDB refuses to do in the block as what it is to a history.
+
+        Raises:
+            HistoryError: in DuckDB's words; where it has no room, with what to do about it.
+        """
+        try:
+            yield
+        except self._no_room as error:
+            what, place = str(error).partition("\n")[0].rstrip("."), self._scratch.path.parent
+            raise HistoryError(
+                f"{what}. It may use {self._memory} of memory, and what is free in {place}: "
+                "make room there, or let a run be shorter or its `rate` lower"
+            ) from error
+        except self._failure as error:
+            raise HistoryError(str(error)) from error
 
     @contextmanager
     def limited(self, seconds: float, what: str) -> Iterator[None]:

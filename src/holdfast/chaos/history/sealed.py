@@ -81,7 +81,7 @@ class History:
             try:
                 file = quoted(self.folder / f"{table}.parquet")
                 database.run(f"CREATE VIEW {table} AS SELECT * FROM read_parquet({file})")
-            except database.failure as error:
+            except HistoryError as error:
                 raise HistoryError(f"{self.folder / f'{table}.parquet'} cannot be read: {error}") from error
         for name, query in VIEWS.items():
             database.run(f"CREATE VIEW {name} AS {query}")

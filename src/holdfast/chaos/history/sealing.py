@@ -59,13 +59,22 @@ def seal(
         about: what else the history's manifest shall tell, such as the seed.
 
     Raises:
-        HistoryError: there are no recordings, one is damaged elsewhere than at its end, or `into` exists.
+        HistoryError: there are no recordings, one is damaged elsewhere than at its end, `into` exists, or
+            there is no room for it.
     """
     files = sorted(recordings.glob(f"*{SUFFIX}"))
     if not files:
         raise HistoryError(f"there are no recordings (*{SUFFIX}) in {recordings}")
     if into.exists():
         raise HistoryError(f"{into} exists: a sealed history is never changed; name another folder")
+    try:
+        _make(files, into, about or {}, bounds)
+    except OSError as error:
+        raise HistoryError(f"{into} cannot be made: {error.strerror or error}") from error
+    return History(into)
+
+
+def _make(files: list[Path], into: Path, about: Mapping[str, object], bounds: Bounds) -> None:
     into.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{into.name}-", dir=into.parent))
     try:
@@ -78,14 +87,13 @@ def seal(
             _check_steps(database, draft)
         for leftover in draft.glob(f"*{SUFFIX}"):
             leftover.unlink()
-        manifest = {"format": FORMAT, "rows": counts, "recordings": len(files), "about": dict(about or {})}
+        manifest = {"format": FORMAT, "rows": counts, "recordings": len(files), "about": dict(about)}
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
         draft.chmod(0o755)
         draft.rename(into)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    return History(into)
 
 
 def _whole_lines(file: Path, draft: Path) -> Path:
@@ -124,16 +132,17 @@ def _read(database: Database, files: list[Path], originals: list[Path]) -> None:
     for number, path in enumerate(files):
         database.run("INSERT INTO files VALUES (?, ?)", [number, str(path)])
     names = ", ".join(quoted(path) for path in files)
-    try:
-        database.run(f"""
-            CREATE TABLE lines AS
-            SELECT file, l.* EXCLUDE (filename)
-            FROM read_json([{names}], format='newline_delimited', columns={{{columns}}}, filename=true) l
-            JOIN files ON path = filename""")
-    except database.failure as error:
-        raise HistoryError(
-            f"a recording in {originals[0].parent} is damaged: {_first_line(error)}"
-        ) from error
+    with database.telling():
+        try:
+            database.connection.execute(f"""
+                CREATE TABLE lines AS
+                SELECT file, l.* EXCLUDE (filename)
+                FROM read_json([{names}], format='newline_delimited', columns={{{columns}}}, filename=true) l
+                JOIN files ON path = filename""")
+        except database.malformed as error:
+            raise HistoryError(
+                f"a recording in {originals[0].parent} is damaged: {_first_line(error)}"
+            ) from error
     _check_lines(database, originals)
 
 
@@ -232,10 +241,9 @@ def _write(database: Database, folder: Path) -> dict[str, int]:
     counts = {}
     for table, query in _QUERIES.items():
         path = folder / f"{table}.parquet"
-        answer = database.run(
+        counts[table] = database.number(
             f"COPY ({query}) TO {quoted(path)} (FORMAT parquet, COMPRESSION zstd)"
-        ).fetchone()
-        counts[table] = int(answer[0]) if answer else 0
+        )
         with path.open("rb") as written:
             os.fsync(written.fileno())
     return counts

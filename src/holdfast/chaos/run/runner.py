@@ -5,25 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from holdfast.chaos.experiment import Experiment, schedule
 from holdfast.chaos.gates.gates import Gates
-from holdfast.chaos.history import Recorder, seal
+from holdfast.chaos.history import History, Recorder, seal
 from holdfast.chaos.lab.base import Lab
 from holdfast.chaos.run.course import Course
 from holdfast.chaos.run.fault_spans import fault_spans
 from holdfast.chaos.run.labs import adapted, lab_of
 from holdfast.chaos.run.machine import describe_machine, versions
 from holdfast.chaos.run.parts import shards_of
-from holdfast.chaos.run.result import InvariantResult, RunResult
+from holdfast.chaos.run.result import FILE_NAME, InvariantResult, RunResult
 from holdfast.chaos.run.scene import Scene
 from holdfast.chaos.run.settings import RunSettings, Told
-from holdfast.chaos.run.verdicts import Evidence, judge
+from holdfast.chaos.run.verdicts import Evidence, judge, unjudged
 from holdfast.chaos.run.whom import sinks_to_gate
 from holdfast.chaos.workloads.choice import RAW, RECORDINGS, declared_facts
 from holdfast.chaos.workloads.raw import counts_of_sends
-from holdfast.errors import HoldfastError
+from holdfast.errors import HistoryError, HoldfastError
 from holdfast.local.jars import kafka_version
 from holdfast.local.progress import Progress, Silent
 
@@ -59,15 +60,34 @@ class Runner:
     def run(self) -> RunResult:
         """Do it; whatever happens, no fault, no worker and no broker of its own is left.
 
+        A run that came to its end has a result, also where its history cannot be judged: what was done and
+        measured is worth keeping, and cannot be had again.
+
         Raises:
             HoldfastError: it could not be run at all; nothing is known then.
         """
         began, wall = time.monotonic(), datetime.now(UTC)
         course = self._course()
         self._told.phase("check the history")
-        invariants = _judged(course)
-        result = _result(course, invariants, wall, time.monotonic() - began)
-        result.save(self._settings.folder)
+        mistake: Exception | None = None
+        try:
+            invariants = _judged(course)
+        except Exception as error:  # noqa: BLE001 - raised again below, unless it is told
+            told, mistake = (error, None) if isinstance(error, HoldfastError) else (repr(error), error)
+            course.scene.trouble.append(f"the history could not be judged: {told}")
+            invariants = unjudged(course.scene.experiment, told)
+        result = self._kept(_result(course, invariants, wall, time.monotonic() - began))
+        if mistake is not None:
+            raise mistake
+        return result
+
+    def _kept(self, result: RunResult) -> RunResult:
+        """The result, written to the run's folder; if it cannot be, that is told in it: it has a verdict."""
+        try:
+            result.save(self._settings.folder)
+        except OSError as error:
+            text = f"{self._settings.folder / FILE_NAME} cannot be written: {error.strerror or error}"
+            return replace(result, trouble=(*result.trouble, text))
         return result
 
     def _course(self) -> Course:
@@ -122,14 +142,7 @@ def _chain(error: BaseException | None) -> Iterator[str]:
 
 def _judged(course: Course) -> tuple[InvariantResult, ...]:
     scene = course.scene
-    history = seal(
-        scene.settings.folder / RECORDINGS,
-        scene.settings.folder / HISTORY,
-        about={"experiment": scene.experiment.name, "seed": scene.settings.seed},
-    )
-    course.counts["unknown"] = history.unknown_sends
-    if scene.experiment.workload.kind == RAW:
-        course.counts |= counts_of_sends(history)
+    history = _sealed(course)
     evidence = Evidence(
         scene.experiment,
         history,
@@ -139,6 +152,25 @@ def _judged(course: Course) -> tuple[InvariantResult, ...]:
         checks=course.ends.checks,
     )
     return judge(evidence)
+
+
+def _sealed(course: Course) -> History | None:
+    """The history of a run, and its counts with it; None, and trouble, if there is no room for it."""
+    scene = course.scene
+    history: History | None = None
+    try:
+        history = seal(
+            scene.settings.folder / RECORDINGS,
+            scene.settings.folder / HISTORY,
+            about={"experiment": scene.experiment.name, "seed": scene.settings.seed},
+        )
+        course.counts["unknown"] = history.unknown_sends
+        if scene.experiment.workload.kind == RAW:
+            course.counts |= counts_of_sends(history)
+    except HistoryError as error:
+        what = "sealed" if history is None else "counted"
+        scene.trouble.append(f"the history could not be {what}: {error}")
+    return history
 
 
 def _kafka(experiment: Experiment) -> str:

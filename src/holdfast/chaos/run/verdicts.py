@@ -19,7 +19,7 @@ from holdfast.chaos.checker import (
     fold,
 )
 from holdfast.chaos.checker.invariants import check_invariants
-from holdfast.chaos.checker.verdict import verdict_of
+from holdfast.chaos.checker.verdict import Example, verdict_of
 from holdfast.chaos.experiment import INVARIANTS, Experiment, OwnInvariant
 from holdfast.chaos.history import History
 from holdfast.chaos.run.own import of_user
@@ -27,16 +27,21 @@ from holdfast.chaos.run.result import OWN_CHECK, FoundProblem, InvariantResult
 from holdfast.chaos.workloads.bank_app import OPENING
 from holdfast.chaos.workloads.plans import WorkloadPlan
 from holdfast.checks import CheckResult
-from holdfast.errors import ChaosError
+from holdfast.errors import ChaosError, HistoryError
 
 _ORDER = ("valid", "unknown", "invalid")
 
 _TOO_EARLY = "not all was processed and read in time"
 
+_NOT_EVALUATED = "not-evaluated"
+"""The rule of what was looked at for no claim."""
+
+_UNCHECKED = "it could not be checked: "
+
 _MISSING = (
     *("lost-write", "unseen", "vanished", "torn-transaction", "fold-lost"),
     # Money that is on its way to an account is missing until it arrives.
-    *("bank-total", "not-evaluated"),
+    *("bank-total", _NOT_EVALUATED),
 )
 """Rules that find what is missing: it may have come later where not all was processed and read."""
 
@@ -50,7 +55,7 @@ class Evidence:
 
     Attributes:
         experiment: what was claimed.
-        history: what happened.
+        history: what happened; None if it could not be sealed, and then only what needs none can be judged.
         plan: what the workload's records mean to the fold, if there is one.
         ends: of all output partitions.
         is_complete: whether all that was offered was processed and read; what is missing else is no loss.
@@ -58,7 +63,7 @@ class Evidence:
     """
 
     experiment: Experiment
-    history: History
+    history: History | None
     plan: WorkloadPlan | None
     ends: Sequence[PartitionEnd]
     is_complete: bool = True
@@ -66,10 +71,9 @@ class Evidence:
 
 
 def judge(evidence: Evidence) -> tuple[InvariantResult, ...]:
-    """Judge every claim of an experiment.
+    """Judge every claim of an experiment. Where a check cannot be made, what is about it is unknown.
 
     Raises:
-        HistoryError: the history cannot be read.
         ChaosError: a claim is not about this workload.
     """
     judges = _Judges(evidence)
@@ -77,12 +81,19 @@ def judge(evidence: Evidence) -> tuple[InvariantResult, ...]:
     return (*built_in, *judges.own(evidence.experiment.own_invariants))
 
 
+def unjudged(experiment: Experiment, why: object) -> tuple[InvariantResult, ...]:
+    """Every claim of an experiment, of none of which anything is known."""
+    names = (*experiment.invariants, *(own.name for own in experiment.own_invariants))
+    problem = FoundProblem(_NOT_EVALUATED, "unknown", 1, (f"{_UNCHECKED}{why}",))
+    return tuple(InvariantResult(name, "unknown", "", (problem,)) for name in names)
+
+
 class _Judges:
     """Makes each check once, when the first claim asks for it."""
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
-        self._verdicts: dict[str, Verdict] = {}
+        self._verdicts: dict[str, tuple[Verdict, str]] = {}
 
     def judge(self, name: str) -> InvariantResult:
         """What became of a built-in claim."""
@@ -96,33 +107,40 @@ class _Judges:
 
     def _asked(self, rules: frozenset[str]) -> Iterator[tuple[Verdict, str]]:
         """The checks that have some of these rules, each with how much it looked at."""
-        evidence, plan = self._evidence, self._evidence.plan
+        plan, ends = self._evidence.plan, self._evidence.ends
         if rules.intersection(LOG_RULES):
-            log = self._once("log", lambda: check(evidence.history))
-            yield log, _operations(log)
-            if "reordered" in rules and not log.metrics.get("keyed_pairs", 1):
-                yield self._once("order", _nothing_in_order), ""
+            log = self._once("log", lambda: check(self._history()), _operations)
+            yield log
+            if "reordered" in rules and not log[0].metrics.get("keyed_pairs", 1):
+                yield self._once("order", _nothing_in_order, lambda _: "")
         if rules.intersection(fold.RULES) and plan is not None:
             what = fold.Fold(plan.initial, plan.fold)
-            folded = self._once("fold", lambda: fold.check_fold_of(evidence.history, what))
-            yield folded, _records(folded)
+            yield self._once("fold", lambda: fold.check_fold_of(self._history(), what), _records)
         if rules.intersection(bank.RULES):
-            money = self._once("bank", lambda: bank.check_bank(evidence.history, opening=OPENING, minimum=0))
-            yield money, f"{money.metrics['bank']['postings']:,} postings"
+            yield self._once("bank", self._money, _postings)
         if rules.intersection(finished.RULES):
-            ended = self._once("finished", lambda: finished.check_finished(evidence.ends))
-            yield ended, f"{len(evidence.ends)} partitions"
+            yield self._once(
+                "finished", lambda: finished.check_finished(ends), lambda _: f"{len(ends)} partitions"
+            )
+
+    def _money(self) -> Verdict:
+        return bank.check_bank(self._history(), opening=OPENING, minimum=0)
+
+    def _history(self) -> History:
+        if self._evidence.history is None:
+            raise HistoryError("the history could not be sealed")
+        return self._evidence.history
 
     def own(self, invariants: Iterable[OwnInvariant]) -> Iterable[InvariantResult]:
         """What became of the experiment's own claims, each by itself."""
         for invariant in invariants:
             try:
                 asked = of_user(self._evidence.experiment, invariant)
-                verdict = check_invariants(self._evidence.history, [asked])
+                verdict = check_invariants(self._history(), [asked])
             except Exception as error:  # noqa: BLE001 - the user's query or function; the others are judged
                 text = f"it cannot be evaluated: {error}"
                 yield InvariantResult(
-                    invariant.name, "unknown", "", (FoundProblem("not-evaluated", "unknown", 1, (text,)),)
+                    invariant.name, "unknown", "", (FoundProblem(_NOT_EVALUATED, "unknown", 1, (text,)),)
                 )
                 continue
             if not self._evidence.is_complete:
@@ -132,16 +150,30 @@ class _Judges:
             told = ", ".join(f"{number:,} {what}" for what, number in looked_at.items())
             yield _result(invariant.name, verdict, None, told)
 
-    def _once(self, name: str, make: Callable[[], Verdict]) -> Verdict:
+    def _once(
+        self, name: str, make: Callable[[], Verdict], told: Callable[[Verdict], str]
+    ) -> tuple[Verdict, str]:
+        """A check's verdict, and how much it looked at; one that cannot be made is not tried again."""
         if name not in self._verdicts:
-            verdict = make()
-            self._verdicts[name] = verdict if self._evidence.is_complete else _unsure(verdict, *_MISSING)
+            try:
+                verdict = make()
+            except HistoryError as error:
+                self._verdicts[name] = _unchecked(error), ""
+            else:
+                seen = verdict if self._evidence.is_complete else _unsure(verdict, *_MISSING)
+                self._verdicts[name] = seen, told(seen)
         return self._verdicts[name]
 
 
 def _nothing_in_order() -> Verdict:
     why = "no process has sent two records with the same key, so that there was no order to keep"
-    return verdict_of([fold.not_evaluated("order", why)], ["not-evaluated"])
+    return verdict_of([fold.not_evaluated("order", why)], [_NOT_EVALUATED])
+
+
+def _unchecked(error: HistoryError) -> Verdict:
+    """The verdict of a check that could not be made: whatever it is asked about is not known."""
+    example = Example(f"{_UNCHECKED}{error}")
+    return verdict_of([Finding(_NOT_EVALUATED, Validity.UNKNOWN, 1, (example,))], [])
 
 
 def _unsure(verdict: Verdict, *rules: str) -> Verdict:
@@ -157,7 +189,7 @@ def _checked(name: str, checks: Sequence[CheckResult], *, is_complete: bool) -> 
     """What an application's own checks found; they hold when all is processed, and may not before."""
     if not checks:
         text = "the checks were not made: not everything could be read"
-        return InvariantResult(name, "unknown", "", (FoundProblem("not-evaluated", "unknown", 1, (text,)),))
+        return InvariantResult(name, "unknown", "", (FoundProblem(_NOT_EVALUATED, "unknown", 1, (text,)),))
     validity, why = ("invalid", "") if is_complete else ("unknown", _TOO_EARLY)
     problems = tuple(
         FoundProblem(f"{OWN_CHECK}{each.name}", validity, each.violations, each.examples, why)
@@ -182,6 +214,10 @@ def _both(one: InvariantResult, other: InvariantResult) -> InvariantResult:
 def _records(verdict: Verdict) -> str:
     seen = verdict.metrics["fold"]
     return f"{seen['inputs']:,} inputs, {seen['outputs']:,} outputs"
+
+
+def _postings(verdict: Verdict) -> str:
+    return f"{verdict.metrics['bank']['postings']:,} postings"
 
 
 def _operations(verdict: Verdict) -> str:

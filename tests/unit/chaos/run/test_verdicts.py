@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from holdfast.chaos.checker import Verdict
 from holdfast.chaos.checker.finished import PartitionEnd
 from holdfast.chaos.experiment import Experiment, OwnInvariant, load
 from holdfast.chaos.history import Recorder, read, seal, send
@@ -17,6 +18,7 @@ from holdfast.chaos.run.result import InvariantResult, RunResult
 from holdfast.chaos.run.verdicts import Evidence, judge
 from holdfast.chaos.workloads.plans import SEQUENCE
 from holdfast.checks import CheckResult, run_checks
+from holdfast.errors import HistoryError
 from tests.support.chaos_runs import valid_run
 
 TEXT = """
@@ -309,6 +311,51 @@ def test_an_invariant_that_cannot_be_evaluated_leaves_the_others_alone(
     assert found["no-lost-writes"].validity == "valid"
     assert found["typo"].validity == "unknown"
     assert "history" in found["typo"].problems[0].examples[0]
+
+
+def no_room(*_: object, **__: object) -> Verdict:
+    """A check that ends as one for which DuckDB has no room."""
+    raise HistoryError("Out of Memory Error: failed to allocate data")
+
+
+def test_a_check_that_could_not_be_made_leaves_what_others_have_found(
+    tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a claim is about that check alone, or about two of them."""
+
+    def record(recorder: Recorder) -> None:
+        sends(recorder, 1, 2)
+        processes(recorder, 1, 2, outputs=(0,))
+
+    claims = replace(experiment, invariants=("exactly-once", "no-lost-writes", "per-key-order"))
+    monkeypatch.setattr("holdfast.chaos.run.verdicts.check", no_room)
+    found = judged(tmp_path, claims, record)
+    assert {name: it.validity for name, it in found.items()} == {
+        "exactly-once": "invalid",
+        "no-lost-writes": "unknown",
+        "per-key-order": "unknown",
+    }
+    [problem] = found["no-lost-writes"].problems
+    assert (problem.rule, problem.validity, problem.count) == ("not-evaluated", "unknown", 1)
+    assert problem.examples == ("it could not be checked: Out of Memory Error: failed to allocate data",)
+    assert found["no-lost-writes"].looked_at == ""
+
+
+def test_a_check_that_could_not_be_made_is_tried_once(
+    tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have taken minutes until there was no room left."""
+    tried = list[int]()
+
+    def check(*_: object) -> Verdict:
+        tried.append(1)
+        return no_room()
+
+    claims = replace(experiment, invariants=("no-lost-writes", "no-duplicates", "consistent-offsets"))
+    monkeypatch.setattr("holdfast.chaos.run.verdicts.check", check)
+    found = judged(tmp_path, claims, lambda recorder: sends(recorder, 1), is_complete=False)
+    assert len(tried) == 1
+    assert {it.problems[0].why for it in found.values()} == {""}, "that not all was read is not why"
 
 
 def checked(tmp_path: Path, *checks: CheckResult, is_complete: bool = True) -> InvariantResult:
