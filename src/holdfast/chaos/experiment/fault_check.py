@@ -100,7 +100,13 @@ def _in_workload(at: Location, fault: Fault, workload: Workload) -> Iterator[Pro
         text = f"`{fault.kind.name}` needs a sink, and `{workload.kind}` has none; only an `application` has"
         yield Problem((*at, "fault"), text)
         return
-    if fault.kind.alters is Alters.WORKERS and fault.parameters["to"] == workload.workers:
+    if fault.kind.alters is Alters.WORKERS and workload.kind == "application":
+        text = (
+            f"`{fault.kind.name}` is not for an application, whose processors have workers of their own "
+            "each; stop some of them (`worker.stop`)"
+        )
+        yield Problem((*at, "fault"), text)
+    elif fault.kind.alters is Alters.WORKERS and fault.parameters["to"] == workload.workers:
         yield Problem(
             (*at, "to"), f"there are {workload.workers} workers anyway, so that nothing would happen"
         )

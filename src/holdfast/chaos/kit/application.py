@@ -55,7 +55,7 @@ class ApplicationUnderTest:
         self._lab = lab
         self._home = home
         self.topology = self.resolved.topology
-        self._workers: Workers | None = None
+        self._running: tuple[Workers, int] | None = None
         self._groups: tuple[GroupPlan, ...] = ()
         self._gates: Gates | None = None
         provision(TopicAdmin(lab.bootstrap_servers), self.topology)
@@ -82,9 +82,21 @@ class ApplicationUnderTest:
         Raises:
             ChaosError: none do.
         """
-        if self._workers is None:
+        return self._require_running()[0]
+
+    @property
+    def workers_each(self) -> int:
+        """How many of them each processor has; one that a fault has taken away is counted.
+
+        Raises:
+            ChaosError: none do.
+        """
+        return self._require_running()[1]
+
+    def _require_running(self) -> tuple[Workers, int]:
+        if self._running is None:
             raise ChaosError("the application has no workers: use `with topology.running(workers=2):`")
-        return self._workers
+        return self._running
 
     @property
     def groups(self) -> tuple[GroupPlan, ...]:
@@ -116,14 +128,14 @@ class ApplicationUnderTest:
                 self._gates = stack.enter_context(Gates(self.topology, gates))
             specs = self._specs(workers)
             made = stack.enter_context(Workers(specs, shards_of(self.topology)))
-            self._workers, self._groups = made, groups_of(self.topology, workers)
+            self._running, self._groups = (made, workers), groups_of(self.topology, workers)
             try:
                 for name in made.names:
                     made.start(name)
                 made.wait_until_whole(READY_S)
                 yield made
             finally:
-                self._workers, self._groups = None, ()
+                self._running, self._groups = None, ()
                 self._gates = None
 
     def _specs(self, workers: int) -> Mapping[str, WorkerSpec]:

@@ -25,7 +25,8 @@ from holdfast.chaos.run.runner import Runner
 from holdfast.chaos.run.settings import RunSettings, Untold
 from holdfast.chaos.run.surroundings import Surroundings
 from holdfast.chaos.run.whom import Whom
-from holdfast.errors import ChaosError, FaultFailed
+from holdfast.chaos.workloads.application_check import fault_problems
+from holdfast.errors import ChaosError, ExperimentErrors, FaultFailed
 
 BEGIN_S = 60.0
 """Seconds for a fault to have happened: its target is looked up, and it proves itself."""
@@ -89,14 +90,18 @@ class Chaos:
             What was done: whom it hit, and the evidence.
 
         Raises:
-            ExperimentErrors: there is no such fault or role.
+            ExperimentErrors: there is no such fault or role, or nothing in the application that it could hit.
+            ChaosError: the application has no workers now.
             FaultFailed: it did not happen, or could not be undone.
         """
         lab, application = self._lab(), self._application()
         gates = application.gates if application is not None else None
         if (known := KINDS.get(kind)) is not None:
-            require_here(known, parameters, lab, gates)
-        [planned] = schedule(self._loaded(self._one(lab, application, kind, target, parameters)), 0)
+            require_here(known, parameters, lab, application)
+        loaded = self._loaded(self._one(lab, application, kind, target, parameters))
+        if application is not None:
+            _require_fitting(loaded, application)
+        [planned] = schedule(loaded, 0)
         with self._surroundings(lab, application) as surroundings:
             maker = FaultMaker(lab, surroundings.workers, Whom(surroundings), gates)
             plan, now = [planned], time.monotonic()
@@ -154,6 +159,18 @@ class Chaos:
         with Observation(asked_of(lab.bootstrap_servers, application.source, groups)) as seen:
             _await_owners(seen, sum(group.source.partitions for group in groups if group.members))
             yield Surroundings.of(lab, running, seen.owners, application, groups)
+
+
+def _require_fitting(experiment: Experiment, application: ApplicationUnderTest) -> None:
+    """Refuse a fault of what the application has not got, or of workers before there are any.
+
+    Raises:
+        ExperimentErrors: with what there is instead.
+        ChaosError: it has no workers now.
+    """
+    problems = tuple(fault_problems(experiment, application.topology, application.workers_each))
+    if problems:
+        raise ExperimentErrors(experiment.source.report(problems))
 
 
 def _await_owners(seen: Observation, shards: int) -> None:

@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from holdfast.chaos.experiment import Group
-from holdfast.chaos.experiment.catalogue import FaultKind
-from holdfast.chaos.gates.gates import Gates
+from holdfast.chaos.experiment.catalogue import Alters, FaultKind
+from holdfast.chaos.kit.application import ApplicationUnderTest
 from holdfast.chaos.lab.base import Lab
 from holdfast.errors import FaultFailed
 
 
-def require_here(kind: FaultKind, parameters: Mapping[str, object], lab: Lab, gates: Gates | None) -> None:
+def require_here(
+    kind: FaultKind, parameters: Mapping[str, object], lab: Lab, application: ApplicationUnderTest | None
+) -> None:
     """Refuse a fault that needs what these brokers, or workers, were started without.
 
     Raises:
         FaultFailed: with what to do instead.
     """
-    if kind.group is Group.SINK and gates is None:
+    if (kind.group is Group.WORKER or kind.alters is Alters.WORKERS) and application is None:
+        raise FaultFailed(
+            f"{kind.name} needs workers: ask for the fixture `topology` as well, and begin the fault within "
+            "`with topology.running(workers=2)`"
+        )
+    if kind.group is Group.SINK and (application is None or application.gates is None):
         raise FaultFailed(
             f"{kind.name} needs a gate before the sink, which is there when the workers start: "
             "`with topology.running(gates=[...])`"

@@ -8,6 +8,7 @@ from holdfast.chaos.experiment import Experiment
 from holdfast.chaos.experiment.schedule import drawn
 from holdfast.chaos.experiment.targets import BROKER_ROLES, Group, Role, Target, brokers_hit
 from holdfast.chaos.lab.brokers import broker_name
+from holdfast.chaos.lab.workers import worker_name
 from holdfast.chaos.network.hosts import CLIENTS
 from holdfast.chaos.run.parts import subject_of
 from holdfast.chaos.run.surroundings import Surroundings
@@ -84,7 +85,7 @@ class Whom:
             case Role.ANY_WORKER:
                 return drawn(running, 1, draw)
             case Role.WORKER:
-                return (f"worker-{target.number}",)
+                return (self._worker(worker_name(target.number or 0)),)
             case Role.SHARD_OWNER:
                 shard = subject_of(self._in.label, target.number or 0)
                 return (self._owner(shard, f"shard {shard} has no owner now"),)
@@ -92,6 +93,12 @@ class Whom:
                 return (self._owner(subject_of(LEADER, 0), "nobody leads now"),)
             case _:
                 raise FaultFailed(f"this workload has no {target}")
+
+    def _worker(self, name: str) -> str:
+        names = self._in.workers.names
+        if name not in names:
+            raise FaultFailed(f"there is no {name}; there are {', '.join(names) or 'no workers'}")
+        return name
 
     def _owner(self, subject: str, otherwise: str) -> str:
         owner = self._in.owners.holder(subject)

@@ -32,10 +32,15 @@ def application_problems(experiment: Experiment, resolved: ResolvedTopology) -> 
             near = did_you_mean(name, topology.checks)
             text = f'{file} declares no check "{name}"{near} (declared: {", ".join(topology.checks)})'
             yield Problem(("workload", "checks"), text)
-    for place, fault in _placed_faults(experiment):
-        yield from _fault(place, fault, experiment.workload.workers, topology)
+    yield from fault_problems(experiment, topology, experiment.workload.workers)
     for text in _claims(experiment, topology):
         yield Problem(("invariants",), text)
+
+
+def fault_problems(experiment: Experiment, topology: Topology, workers: int) -> Iterator[Problem]:
+    """Yield what of an experiment's faults does not fit an application with so many workers each."""
+    for place, fault in _placed_faults(experiment):
+        yield from _fault(place, fault, workers, topology)
 
 
 def arguments_of(experiment: Experiment, resolved: ResolvedTopology) -> Arguments:
@@ -139,12 +144,6 @@ def _placed_faults(experiment: Experiment) -> Iterator[tuple[Location, Fault]]:
 
 
 def _fault(at: Location, fault: Fault, workers: int, topology: Topology) -> Iterator[Problem]:
-    if fault.kind.name == "worker.scale":
-        text = (
-            "`worker.scale` is not for an application, whose processors have workers of their own each; stop "
-            "some of them (`worker.stop`)"
-        )
-        yield Problem((*at, "fault"), text)
     targets: dict[str, Any] = {"target": fault.target, **fault.parameters}
     for key, target in targets.items():
         if isinstance(target, Target):

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -17,7 +17,9 @@ from holdfast.chaos.network.isolated import Pair
 from holdfast.chaos.network.links import LinkCount, LinkRule, Met
 from holdfast.chaos.run.faults import Aimed
 from holdfast.chaos.undo.journal import Journal
-from holdfast.errors import ExperimentErrors, FaultFailed
+from holdfast.chaos.workloads.application_parts import load_application
+from holdfast.errors import ChaosError, ExperimentErrors, FaultFailed
+from tests.support.talking import talking
 
 
 class Network:
@@ -53,10 +55,24 @@ def lab(folder: Path, **has: object) -> Any:
     )
 
 
-def chaos(folder: Path, **has: object) -> Chaos:
+def chaos(folder: Path, application: Any = None, **has: object) -> Chaos:
     """What breaks them."""
     made = lab(folder, **has)
-    return Chaos(lambda: made, folder, lambda: None)
+    return Chaos(lambda: made, folder, lambda: application)
+
+
+class TwoEach:
+    """The small application with two workers of each processor, and nobody who can be asked for more."""
+
+    gates = None
+    workers_each = 2
+
+    def __init__(self, folder: Path) -> None:
+        self.topology = load_application(talking(folder)).topology
+
+    @property
+    def workers(self) -> NoReturn:
+        raise ChaosError("this is as far as it goes without brokers")
 
 
 @pytest.mark.parametrize(
@@ -79,6 +95,53 @@ def test_what_the_brokers_of_a_test_cannot_have_is_refused_with_what_to_do(
 ) -> None:
     with (
         pytest.raises(FaultFailed, match=told),
+        chaos(tmp_path).fault(kind, target, **parameters),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "parameters", "told"),
+    [
+        *(("worker.scale", None, {"to": to}, "`worker.scale` is not for an application") for to in (1, 2, 3)),
+        (
+            "worker.kill",
+            "worker-4",
+            {},
+            "no worker-4: 2 processors with 2 workers each are worker-0 to worker-3",
+        ),
+        ("worker.freeze", "owner of shard 4", {}, "there is no shard 4: first, the first processor, has 4"),
+        ("broker.kill", "leader of nope/0", {}, "there is no topic nope"),
+    ],
+)
+def test_what_does_not_fit_the_application_is_refused_as_in_a_run(
+    tmp_path: Path, kind: str, target: str | None, parameters: dict[str, Any], told: str
+) -> None:
+    with (
+        pytest.raises(ExperimentErrors, match=told),
+        chaos(tmp_path, TwoEach(tmp_path)).fault(kind, target, **parameters),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("target", ["worker-3", "app leader", "all"])
+def test_what_fits_the_application_is_not_refused(tmp_path: Path, target: str) -> None:
+    with (
+        pytest.raises(ChaosError, match="this is as far as it goes"),
+        chaos(tmp_path, TwoEach(tmp_path)).fault("worker.kill", target),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "parameters"),
+    [("worker.kill", "worker-0", {}), ("worker.crash", "any", {}), ("worker.scale", None, {"to": 2})],
+)
+def test_a_fault_of_workers_in_a_test_without_any_says_how_to_have_some(
+    tmp_path: Path, kind: str, target: str | None, parameters: dict[str, Any]
+) -> None:
+    with (
+        pytest.raises(FaultFailed, match=rf"{kind} needs workers: .* `with topology\.running\(workers=2\)`"),
         chaos(tmp_path).fault(kind, target, **parameters),
     ):
         pass

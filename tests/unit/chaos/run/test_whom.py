@@ -109,6 +109,17 @@ def test_a_role_of_workers_is_looked_up(whom: Whom, text: str, names: tuple[str,
     assert whom.workers(parse_target(text, Group.WORKER), 0.5) == names
 
 
+@pytest.mark.parametrize("group", [Group.WORKER, Group.SIDE])
+def test_a_worker_that_there_is_not_is_told_with_those_that_there_are(whom: Whom, group: Group) -> None:
+    with pytest.raises(FaultFailed, match="there is no worker-99; there are worker-0, worker-1, worker-2"):
+        whom.hosts(parse_target("worker-99", group), 0.5)
+
+
+def test_a_worker_whose_slot_is_empty_now_may_be_meant(whom: Whom) -> None:
+    """As one that was taken away is: the fault itself waits for it, or fails."""
+    assert whom.workers(parse_target("worker-2", Group.WORKER), 0.5) == ("worker-2",)
+
+
 def test_a_side_of_the_network_has_brokers_workers_or_clients(whom: Whom) -> None:
     def hosts(text: str) -> tuple[str, ...]:
         return whom.hosts(parse_target(text, Group.SIDE), 0.5)

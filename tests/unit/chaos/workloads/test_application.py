@@ -210,7 +210,6 @@ def test_arguments_are_as_the_producers_annotations_say(application: Make, tmp_p
         (FITTING, "broker.kill, target: leader of nope/0", "there is no topic nope"),
         (FITTING, "broker.kill, target: leader of heard/99", "there is no partition 99 of"),
         (FITTING, "worker.kill, target: owner of shard 4", "no shard 4: first, the first processor, has 4"),
-        (FITTING, "worker.scale, to: 1", "faults.0.fault: `worker.scale` is not for an application"),
     ],
 )
 def test_what_does_not_fit_the_application_is_told_before_anything_starts(
@@ -222,6 +221,14 @@ def test_what_does_not_fit_the_application_is_told_before_anything_starts(
         require_possible(given)
     assert says in str(caught.value)
     assert str(caught.value).startswith(str(tmp_path / "x.yaml:"))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_nobody_scales_all_processors_of_an_application_at_once(tmp_path: Path, count: int) -> None:
+    with pytest.raises(ExperimentErrors) as caught:
+        experiment(tmp_path, FITTING, f"worker.scale, to: {count}")
+    [problem] = caught.value.problems
+    assert "faults.0.fault: `worker.scale` is not for an application" in problem
 
 
 @pytest.mark.parametrize(
