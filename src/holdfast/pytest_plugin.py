@@ -42,6 +42,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(_TOPOLOGY, "the topology file of the application under test", default="topology.yaml")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse options that exclude each other, before any test runs.
+
+    Raises:
+        UsageError: with what to give instead.
+    """
+    if config.getoption(_CLUSTER) == "containers" and config.getoption(_NETWORK) == "isolated":
+        raise pytest.UsageError(
+            f"{_NETWORK} isolated is for embedded brokers, not for {_CLUSTER} containers; give one of the "
+            "two: of the faults of the network, brokers in containers have `network.disconnect`"
+        )
+
+
 @pytest.fixture(scope="session")
 def kafka_cluster(pytestconfig: pytest.Config) -> Iterator[Lab]:
     """Give three real brokers of this test session, which tests may break."""
