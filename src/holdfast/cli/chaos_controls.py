@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import typer
@@ -53,7 +53,7 @@ def controls(
     if short and names:
         raise ChaosError("--short runs what is right, one after the other; leave the names out")
     cases = list(short_runs(seed, short)) if short else [(seed, case) for case in _chosen(names or [])]
-    require_possible(cases[0][1].experiment())
+    _require_all(case for _, case in cases)
     place = folder / f"controls-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-seed-{seed}"
     outcomes = []
     with ClusterProgress() as progress, Gauntlet(place, progress) as gauntlet:
@@ -63,6 +63,16 @@ def controls(
             err.print(escape(_line(outcomes[-1])), highlight=False)
     print_table(fitting_table(out, _COLUMNS, [_cells(outcome) for outcome in outcomes]))
     raise typer.Exit(0 if all(outcome.is_as_due for outcome in outcomes) else 1)
+
+
+def _require_all(cases: Iterable[Case]) -> None:
+    """Refuse what cannot be run here before any brokers start: it depends on who works, and on what.
+
+    Raises:
+        ChaosError: says what is missing.
+    """
+    for case in {(case.engine, case.workload): case for case in cases}.values():
+        require_possible(case.experiment())
 
 
 def _chosen(names: Sequence[str]) -> list[Case]:

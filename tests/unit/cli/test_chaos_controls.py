@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import pytest
 from typer.testing import CliRunner
 
@@ -26,6 +28,36 @@ def test_all_are_run_unless_some_are_named() -> None:
 def test_a_name_that_nobody_has_is_a_mistake_with_the_nearest_one() -> None:
     with pytest.raises(ChaosError, match='there is no control "no-rewnd"; did you mean "no-rewind"'):
         _chosen(["no-rewnd"])
+
+
+class Started(Exception):
+    """Brokers were asked for."""
+
+
+@pytest.fixture
+def without_faust(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that lacks faust-streaming, and on which no brokers start."""
+
+    def starts(*_: object) -> NoReturn:
+        raise Started
+
+    monkeypatch.setattr(chaos_controls, "Gauntlet", starts)
+    monkeypatch.setattr("holdfast.chaos.run.possible.is_installed", lambda package: package != "faust")
+
+
+@pytest.mark.usefixtures("without_faust")
+def test_a_case_that_cannot_be_run_here_is_told_before_brokers_start_wherever_it_stands() -> None:
+    for names in (["faust", "no-rewind"], ["client-sequence-crashes", "faust"], []):
+        done = CliRunner().invoke(build_app(), ["chaos", "controls", *names])
+        assert isinstance(done.exception, ChaosError), names
+        assert "the engine `faust` needs faust-streaming" in str(done.exception)
+
+
+@pytest.mark.usefixtures("without_faust")
+def test_what_other_cases_lack_is_not_asked_for() -> None:
+    for options in (["client-sequence-crashes", "no-rewind"], ["--short", "40"]):
+        done = CliRunner().invoke(build_app(), ["chaos", "controls", *options])
+        assert isinstance(done.exception, Started), done.exception
 
 
 def test_no_short_runs_are_not_all_long_ones(monkeypatch: pytest.MonkeyPatch) -> None:
