@@ -48,7 +48,8 @@ def main(
         _run(folder.resolve(), kept, kinds, _range(seeds))
     found = by_kind(kept.read(), kinds)
     by = "workload" if len({kind.workload for kind in kinds}) > 1 else "engine"
-    print(verdicts(found), recovery(found, by=by), sep="\n\n")
+    times = (recovery(found, what, by=by) for what in ("back_to_normal", "longest_gap"))
+    print(verdicts(found), *times, sep="\n\n")
 
 
 def _range(seeds: str) -> range:

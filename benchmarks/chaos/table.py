@@ -72,29 +72,23 @@ def verdicts(found: Iterable[Series]) -> str:
     return "\n".join(lines)
 
 
-def recovery(found: Sequence[Series], *, by: str) -> str:
-    """Back to normal and longest gap of each fault, one column for each series, as Markdown.
+def recovery(found: Sequence[Series], what: str, *, by: str) -> str:
+    """How long each fault was felt, one column for each series, as Markdown.
 
     Args:
         found: the series.
-        by: what tells them apart: `workload` or `engine`.
+        what: `back_to_normal` or `longest_gap`.
+        by: what tells the series apart: `workload` or `engine`.
 
     A cell has p50 / p95 / longest and of how many; `+2` are those that the next fault came too early for.
     """
-    names = [getattr(one.kind, by) for one in found]
-    back, gaps = (
-        [_times(one, "back_to_normal") for one in found],
-        [_times(one, "longest_gap") for one in found],
+    columns = [_times(one, what) for one in found]
+    head = [f"fault: {what.replace('_', ' ')}, s", *(f"`{getattr(one.kind, by)}`" for one in found)]
+    lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * len(found)}"]
+    lines += (
+        f"| `{fault}` | {' | '.join(_cell(times.get(fault, ())) for times in columns)} |"
+        for fault in sorted({fault for times in columns for fault in times})
     )
-    head = [
-        "fault",
-        *(f"{name}: back to normal" for name in names),
-        *(f"{name}: longest gap" for name in names),
-    ]
-    lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
-    for fault in sorted({fault for times in gaps for fault in times}):
-        cells = [_cell(times.get(fault, ())) for times in (*back, *gaps)]
-        lines.append(f"| `{fault}` | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

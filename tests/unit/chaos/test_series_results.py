@@ -57,5 +57,6 @@ def test_the_tables_count_the_runs_of_each_workload() -> None:
     assert "| bank | holdfast | 1 | 0 | 1 | 0 |" in told
     assert "raw" not in told
     times = sorted(each.back_to_normal or 0.0 for run in kept[:2] for each in run.recovery[:1])
-    row = next(line for line in recovery(found, by="workload").splitlines() if "worker.kill" in line)
+    told = recovery(found, "back_to_normal", by="workload")
+    row = next(line for line in told.splitlines() if "worker.kill" in line)
     assert f"/ {times[1]:.1f} (2)" in row
