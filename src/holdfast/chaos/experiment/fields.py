@@ -92,6 +92,11 @@ Rate = Annotated[
     Field(strict=True, gt=0, le=1_000_000),
     expected("how many events in a second, a whole number from 1 to 1,000,000"),
 ]
+# The runner holds the name of each key in memory: about a gigabyte at the limit.
+Keys = Annotated[
+    int, Field(strict=True, gt=0, le=10_000_000), expected("a whole number from 1 to 10,000,000")
+]
+Partitions = Annotated[int, Field(strict=True, gt=0, le=1_000), expected("a whole number from 1 to 1000")]
 Brokers = Annotated[int, Field(strict=True, gt=0, le=9), expected("a whole number from 1 to 9")]
 Workers = Annotated[int, Field(strict=True, gt=0, le=64), expected("a whole number from 1 to 64")]
 Times = Annotated[int, Field(strict=True, gt=0, le=1_000), expected("a whole number from 1 to 1000")]

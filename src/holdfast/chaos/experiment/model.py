@@ -17,8 +17,10 @@ from pydantic import Field, StrictBool
 from holdfast.chaos.experiment.catalogue import ClusterKind, FaultKind
 from holdfast.chaos.experiment.fields import (
     Brokers,
+    Keys,
     Lasting,
     Moment,
+    Partitions,
     QuietShare,
     Rate,
     Size,
@@ -99,10 +101,10 @@ class Workload(Declared):
     rate: Rate = 2_000
     """How many events are offered in a second."""
 
-    keys: Count = 1_000
+    keys: Keys = 1_000
     """Over how many keys they are spread."""
 
-    partitions: Count = 6
+    partitions: Partitions = 6
     """How many partitions the input has."""
 
     replication: Replication | None = None

@@ -13,6 +13,9 @@ from holdfast.declaration.source import Location, Problem, did_you_mean
 from holdfast.runtime.sources import Arguments, fitted, missing, parameters_of
 from holdfast.topology import ResolvedTopology, Topology
 
+MOST_PROCESSES = 256
+"""Workers and candidates of one run: each is a program of its own, on one machine."""
+
 
 def application_problems(experiment: Experiment, resolved: ResolvedTopology) -> Iterator[Problem]:
     """Yield what does not fit, where it stands in the experiment's file."""
@@ -88,6 +91,9 @@ def _hosts(experiment: Experiment, topology: Topology) -> Iterator[Problem]:
     count = len(slots_of(topology, experiment.workload.workers))
     if experiment.cluster.network == "isolated" and count > MOST:
         text = f"that makes {count} processes over all processors; an isolated network has room for {MOST}"
+        yield Problem(("workload", "workers"), text)
+    elif count > MOST_PROCESSES:
+        text = f"that makes {count} processes over all processors, and a run has {MOST_PROCESSES} at most"
         yield Problem(("workload", "workers"), text)
 
 

@@ -313,6 +313,16 @@ def test_an_isolated_network_has_not_room_for_any_number_of_workers(
         require_possible(given)
 
 
+def test_no_machine_is_asked_for_any_number_of_processes(application: Make, tmp_path: Path) -> None:
+    """64 workers are 64 of each processor."""
+    more = {f"ends-{number}": {"handler": "MODULE:ends", "reads": ["told"]} for number in range(3)}
+    application(processors={**DECLARED["processors"], **more})
+    with pytest.raises(
+        ExperimentErrors, match=r"workers: that makes 384 processes .*, and a run has 256 at most"
+    ):
+        require_possible(experiment(tmp_path, f"{FITTING}, workers: 64, output: told"))
+
+
 def test_what_fits_can_be_run(application: Make, tmp_path: Path) -> None:
     application()
     require_possible(experiment(tmp_path, FITTING, "worker.kill, target: app leader"))
