@@ -90,8 +90,9 @@ def _cluster(cluster: Cluster) -> Iterator[Problem]:
             yield Problem(at, "this is no name of a broker's property, such as `replica.lag.time.max.ms`")
         elif name in OF_THE_LAB:
             yield Problem(at, "the lab sets it: it says who a broker is, and where; remove it")
-        elif "\n" in str(value):
-            yield Problem(at, "a value has one line")
+        elif not value.isprintable():
+            # Not only \n: any of the characters at which Java ends a line would begin another property.
+            yield Problem(at, "a value is one line of text")
     if cluster.kind != "embedded":
         for key in sorted(given.intersection(_ONLY_EMBEDDED)):
             yield Problem(("cluster", key), f"only an embedded cluster has it, not {cluster.kind}; remove it")
