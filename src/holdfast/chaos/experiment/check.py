@@ -52,6 +52,9 @@ OF_THE_LAB = frozenset(
     }
 )
 """Properties that say who a broker is and where: another value of them, and nobody finds it."""
+_COPIES = re.compile(r".+\.(replication\.factor|min\.isr)|min\.insync\.replicas")
+"""Properties that say how many copies there are, or have to be in sync."""
+
 _PROPERTY = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*", re.IGNORECASE)
 
 
@@ -93,6 +96,9 @@ def _cluster(cluster: Cluster) -> Iterator[Problem]:
         elif not value.isprintable():
             # Not only \n: any of the characters at which Java ends a line would begin another property.
             yield Problem(at, "a value is one line of text")
+        elif _COPIES.fullmatch(name) and re.fullmatch(r"\d{1,9}", value) and int(value) > cluster.brokers:
+            text = f"{value} copies need as many brokers, and the cluster has {cluster.brokers}"
+            yield Problem(at, text)
     if cluster.kind != "embedded":
         for key in sorted(given.intersection(_ONLY_EMBEDDED)):
             yield Problem(("cluster", key), f"only an embedded cluster has it, not {cluster.kind}; remove it")
