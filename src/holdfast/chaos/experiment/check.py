@@ -35,6 +35,8 @@ _NOT_OF_AN_APPLICATION = {
 _OF_KNOWN_PROCESSORS = ("exactly-once", "state-fold", "conservation")
 """Invariants that take a processor whose outputs the lab itself can work out."""
 
+_JUDGES_CHECKS = "application-checks"
+
 _ONLY_APPLICATION = {
     "topology": "a topology",
     "output": "outputs to choose from",
@@ -226,6 +228,14 @@ def _invariants(draft: Draft) -> Iterator[Problem]:
             yield Problem((*at, "sql"), text)
     if draft.workload is not None:
         yield from _never_evaluated(draft, draft.workload)
+        known = not any(problem.at[:1] == ("invariants",) for problem in draft.problems)
+        chosen = draft.workload.kind == "application" and draft.workload.checks
+        if chosen and known and _JUDGES_CHECKS not in names:
+            text = (
+                f"it chooses for `{_JUDGES_CHECKS}`, which is not among the `invariants`; add that there, "
+                "or remove this"
+            )
+            yield Problem(("workload", "checks"), text)
 
 
 def _never_evaluated(draft: Draft, workload: Workload) -> Iterator[Problem]:

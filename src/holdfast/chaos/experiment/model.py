@@ -128,7 +128,7 @@ class Workload(Declared):
     arguments: Mapping[Name, Mapping[str, Any]] = {}
     """What the application's producers are given: arguments by the producer's name."""
 
-    checks: tuple[Reference, ...] = ()
+    checks: tuple[Reference, ...] = Field((), min_length=1)
     """Which of the topology's `checks` have to hold (`module:name`): all of them, unless given."""
 
 

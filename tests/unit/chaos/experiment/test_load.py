@@ -275,6 +275,12 @@ def test_one_mistake_is_told_once(tmp_path: Path, before: str, after: str, told:
     assert told in problem
 
 
+def test_checks_are_not_blamed_for_an_invariant_whose_name_is_wrong() -> None:
+    chosen = SHORT.replace("{kind: bank}", "{kind: application, topology: t.yaml, checks: ['a:b']}")
+    [told] = _told(chosen.replace("[conservation]", "[application-check]"))
+    assert "invariants.0: unknown invariant" in told
+
+
 def test_no_property_that_says_where_an_embedded_broker_is_may_be_replaced(tmp_path: Path) -> None:
     node = NodeSpec(1, 2, 3)
     assert _addresses(ClusterSpec("c", (node,)), node, tmp_path).keys() <= OF_THE_LAB
