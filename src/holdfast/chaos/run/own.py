@@ -11,6 +11,8 @@ from holdfast.declaration.source import Problem
 from holdfast.errors import ChaosError, TopologyError
 from holdfast.topology.references import References
 
+_RETURN_NO_VALUE = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+
 
 def of_user(experiment: Experiment, invariant: OwnInvariant) -> SqlInvariant | PythonInvariant:
     """An invariant of an experiment's own, ready to be evaluated.
@@ -41,7 +43,12 @@ def _require_takes_one(name: str, function: Callable[..., object]) -> None:
     Raises:
         ChaosError: says what.
     """
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+    if inspect.isclass(function):
+        raise ChaosError(f'"{name}" is a class: name a function that returns an `Evaluated`')
+    if inspect.isbuiltin(function):
+        raise ChaosError(f'"{name}" is written in C, and returns no `Evaluated`: name a function of your own')
+    # An object that can be called says it in its `__call__`.
+    if any(is_other(it) for is_other in _RETURN_NO_VALUE for it in (function, type(function).__call__)):
         raise ChaosError(f'"{name}" has to return an `Evaluated`: write it without `async` and `yield`')
     try:
         signature = inspect.signature(function)

@@ -188,6 +188,8 @@ MODULES = {
     "own_torn": "def holds(:\n",
     "own_raising": "\nraise RuntimeError('no such server')\n",
     "own_calls": "def none(): ...\ndef two(a, b): ...\nasync def later(a): ...\ndef each(a): yield a\n",
+    "own_other": "async def all(a): yield a\n"
+    "class Kind:\n    def __init__(self, a): ...\n    async def __call__(self, a): ...\nthing = Kind(1)\n",
     "own_good": "holds = 3\ndef right(database):\n    return None\n",
 }
 
@@ -213,6 +215,17 @@ MODULES = {
             '"own_calls:later" has to return an `Evaluated`: write it without `async`',
         ),
         ("check: own_calls:each", '"own_calls:each" has to return an `Evaluated`: write it without `async`'),
+        ("check: own_other:all", '"own_other:all" has to return an `Evaluated`: write it without `async`'),
+        (
+            "check: own_other:thing",
+            '"own_other:thing" has to return an `Evaluated`: write it without `async`',
+        ),
+        ("check: own_other:Kind", '"own_other:Kind" is a class: name a function that returns an `Evaluated`'),
+        (
+            "check: builtins:print",
+            '"builtins:print" is written in C, and returns no `Evaluated`: name a func',
+        ),
+        ("check: os:system", '"os:system" is written in C, and returns no `Evaluated`: name a function of'),
         (
             "sql: SELECT * FROM posting",
             "cannot be evaluated: Catalog Error: Table with name posting does not",
