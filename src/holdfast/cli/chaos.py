@@ -49,12 +49,7 @@ def list_experiments(
 
     One that holds mistakes does not hide the others: it is told at the end, and the exit code is 1.
     """
-    files = sorted(folder.glob("*.yaml"))
-    if not folder.is_dir():
-        what = "this is no folder" if folder.exists() else "there is no such folder"
-        raise ChaosError(f"{folder}: {what}; name the folder that holds the experiments")
-    if not files:
-        raise ChaosError(f"{folder}: there are no experiments (*.yaml); name the folder that holds them")
+    files = _files(folder)
     rows: list[dict[str, Any]] = []
     problems: list[str] = []
     for file in files:
@@ -68,6 +63,25 @@ def list_experiments(
         print_table(fitting_table(out, _LIST_COLUMNS, [_list_cells(row) for row in rows]))
     if problems:
         raise ExperimentErrors(tuple(problems))
+
+
+def _files(folder: Path) -> list[Path]:
+    """The experiments of a folder.
+
+    Raises:
+        ChaosError: it cannot be read, is none, or holds none.
+    """
+    try:
+        if not folder.is_dir():
+            what = "this is no folder" if folder.exists() else "there is no such folder"
+            raise ChaosError(f"{folder}: {what}; name the folder that holds the experiments")
+        files = sorted(folder.glob("*.yaml"))
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ChaosError(f"{folder}: cannot be read: {why}") from error
+    if not files:
+        raise ChaosError(f"{folder}: there are no experiments (*.yaml); name the folder that holds them")
+    return files
 
 
 @chaos.command()

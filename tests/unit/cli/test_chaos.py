@@ -82,6 +82,12 @@ def test_a_folder_that_is_none_is_not_an_empty_one(tmp_path: Path) -> None:
         assert f"{place}: {told}; name the folder" in str(done.exception)
 
 
+def test_a_folder_that_cannot_be_looked_at_is_told_without_a_traceback() -> None:
+    done = run("list", "a" * 300)
+    assert isinstance(done.exception, ChaosError)
+    assert "aaa: cannot be read: File name too long" in str(done.exception)
+
+
 def test_a_plan_is_the_same_for_a_seed_and_another_for_another() -> None:
     file = str(READY / "random-mix.yaml")
     first, again, other = (run("plan", file, "--seed", seed).stdout for seed in ("3", "3", "4"))
