@@ -16,6 +16,7 @@ from holdfast.cli.app import App
 from holdfast.cli.console import out
 from holdfast.cli.rows import AsJson, Column, fitting_table, print_json_lines, print_table, wants_json
 from holdfast.cli.words import counted
+from holdfast.declaration.source import is_stream
 from holdfast.errors import ChaosError, ExperimentErrors
 
 chaos = App(
@@ -53,6 +54,9 @@ def list_experiments(
     rows: list[dict[str, Any]] = []
     problems: list[str] = []
     for file in files:
+        if is_stream(file):
+            problems.append(f"{file}: this is no file, but a pipe or a device; remove it")
+            continue
         try:
             rows.append(_listed(load(file)))
         except ExperimentErrors as error:

@@ -7,6 +7,7 @@ lists and mappings, and there are no aliases (a value is where it is read).
 from __future__ import annotations
 
 import difflib
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +106,15 @@ class _Loader(yaml.SafeLoader):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call] # the stubs leave it out
             raise _AliasError(None, None, text, mark)
         return super().compose_node(parent, index)
+
+
+def is_stream(path: Path) -> bool:
+    """Tell whether a path is a pipe, a socket or a device, of which nobody knows when it ends."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def content_of(path: Path, refusal: type[HoldfastError]) -> bytes:

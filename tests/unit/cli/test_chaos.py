@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,27 @@ def test_a_folder_that_is_none_is_not_an_empty_one(tmp_path: Path) -> None:
     for place, told in {tmp_path / "nowhere": "there is no such folder", file: "this is no folder"}.items():
         done = CliRunner().invoke(build_app(), ["chaos", "list", str(place)])
         assert f"{place}: {told}; name the folder" in str(done.exception)
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_among_the_experiments_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text((READY / "leader-killed.yaml").read_text())
+    os.mkfifo(tmp_path / "pipe.yaml")
+    done = run("list", str(tmp_path))
+    assert json.loads(done.stdout)["experiment"] == "leader-killed"
+    assert f"{tmp_path / 'pipe.yaml'}: this is no file" in str(done.exception)
+
+
+@pytest.mark.timeout(60)
+def test_a_plan_does_not_wait_for_a_topology_that_is_a_pipe(tmp_path: Path) -> None:
+    """As one that cannot be read, it is told by `run`."""
+    os.mkfifo(tmp_path / "topology.yaml")
+    file = tmp_path / "x.yaml"
+    file.write_text(
+        "name: x\ndescription: x\nworkload: {kind: application, topology: topology.yaml}\ntime_limit: 60s\n"
+        "faults: [{at: 1s, fault: sink.down, for: 5s}]\ninvariants: [no-lost-writes]\n"
+    )
+    assert run("plan", str(file)).exit_code == 0
 
 
 def test_a_folder_that_cannot_be_looked_at_is_told_without_a_traceback() -> None:

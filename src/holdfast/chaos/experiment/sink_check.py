@@ -12,7 +12,7 @@ from pathlib import Path
 from holdfast.chaos.experiment.draft import Draft
 from holdfast.chaos.experiment.model import Fault
 from holdfast.chaos.experiment.targets import Group, Role
-from holdfast.declaration.source import Location, Problem, content_of, did_you_mean, parse
+from holdfast.declaration.source import Location, Problem, content_of, did_you_mean, is_stream, parse
 from holdfast.errors import ChaosError, ExperimentErrors
 
 _WRONG, _ANSWERING = "sink.wrong", "http"
@@ -54,6 +54,8 @@ def sink_problems(draft: Draft, file: Path) -> Iterator[Problem]:
 
 def _types(topology: Path) -> Mapping[str, str] | None:
     """The type of each sink by its name; None if that cannot be read."""
+    if is_stream(topology):
+        return None
     try:
         data = parse(content_of(topology, ExperimentErrors), topology).data
     except ExperimentErrors:
