@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from holdfast.chaos.clients import streams
@@ -13,7 +14,7 @@ from holdfast.chaos.run.own import own_problems
 from holdfast.chaos.workloads.application_check import application_problems
 from holdfast.chaos.workloads.choice import APPLICATION, application_of
 from holdfast.chaos.workloads.key_check import key_problems
-from holdfast.declaration.source import Location
+from holdfast.declaration.source import Location, Problem
 from holdfast.errors import ChaosError, ExperimentErrors, HoldfastError
 from holdfast.extras import is_installed, with_extra
 from holdfast.local.jars import older_releases
@@ -112,6 +113,11 @@ def _require_application(experiment: Experiment) -> ResolvedTopology | None:
         TopologyErrors: whatever is wrong in its file.
         ExperimentErrors: what the experiment asks of it that it has not got.
     """
+    file = experiment.topology_file
+    # Not Path.is_file(): it raises for what can be no path at all, as it is too long.
+    if file is not None and not os.path.isfile(file):
+        text = f"there is no file {file}; give its path, seen from this file"
+        raise ExperimentErrors(experiment.source.report([Problem(("workload", "topology"), text)]))
     application = application_of(experiment)
     problems = list(application_problems(experiment, application)) if application is not None else []
     if problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -311,6 +312,20 @@ def test_an_isolated_network_has_not_room_for_any_number_of_workers(
     given = experiment(tmp_path, f"{FITTING}, workers: 34", brokers="3, network: isolated")
     with pytest.raises(ExperimentErrors, match=r"workload\.workers: that makes 102 processes"):
         require_possible(given)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("there", ["nothing", "a folder", "a pipe"])
+def test_a_topology_that_is_no_file_is_told_where_the_experiment_names_it(there: str, tmp_path: Path) -> None:
+    file = tmp_path / "topology.yaml"
+    if there == "a folder":
+        file.mkdir()
+    elif there == "a pipe":
+        os.mkfifo(file)
+    with pytest.raises(ExperimentErrors) as caught:
+        require_possible(experiment(tmp_path, FITTING))
+    [told] = caught.value.problems
+    assert told.startswith(f"{tmp_path}/x.yaml:3: workload.topology: there is no file {file}; give its path")
 
 
 def test_no_machine_is_asked_for_any_number_of_processes(application: Make, tmp_path: Path) -> None:
