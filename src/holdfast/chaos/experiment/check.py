@@ -9,12 +9,14 @@ from holdfast.chaos.experiment.draft import Draft
 from holdfast.chaos.experiment.fault_check import fault_problems
 from holdfast.chaos.experiment.invariants import (
     INVARIANTS,
+    SEQUENCE_ONLY,
     WITH_PROCESSOR_SETTINGS,
     WITHOUT_TRANSACTIONS,
 )
 from holdfast.chaos.experiment.mix_check import mix_problems
 from holdfast.chaos.experiment.model import Cluster, Workload
 from holdfast.chaos.experiment.overlap import overlaps
+from holdfast.chaos.experiment.upgrade_check import upgrade_problems
 from holdfast.chaos.experiment.words import span_text
 from holdfast.declaration.source import Location, Problem
 
@@ -66,11 +68,13 @@ def cross_check(draft: Draft) -> tuple[Problem, ...]:
         *_one_of_two(draft),
         *(_cluster(draft.cluster) if draft.cluster else ()),
         *(_workload(draft.workload) if draft.workload else ()),
+        *_names(draft),
         *_copies(draft),
         *_steady_state(draft),
         *_abort(draft),
         *fault_problems(draft),
         *_overlaps(draft),
+        *upgrade_problems(draft),
         *mix_problems(draft),
         *_invariants(draft),
     )
@@ -145,6 +149,10 @@ def _workload(workload: Workload) -> Iterator[Problem]:
 
 
 def _not_of_the_engine(workload: Workload) -> Iterator[Problem]:
+    if workload.kind == "bank" and workload.engine in SEQUENCE_ONLY:
+        how = "say `kind: sequence`, or name another engine"
+        text = f"`{workload.engine}` runs the workload `sequence` only; {how}"
+        yield Problem(("workload", "engine"), text)
     text = f"it is a setting of Holdfast's engine, and `{workload.engine}` works here; remove it"
     if workload.engine not in WITH_PROCESSOR_SETTINGS:
         for key in ("standby", "processor"):
@@ -152,6 +160,18 @@ def _not_of_the_engine(workload: Workload) -> Iterator[Problem]:
                 yield Problem(("workload", key), text)
     elif workload.engine != "holdfast" and "cache_entries" in workload.processor.model_fields_set:
         yield Problem(("workload", "processor", "cache_entries"), text)
+
+
+def _names(draft: Draft) -> Iterator[Problem]:
+    if draft.workload is None or draft.workload.kind != "application":
+        return
+    if draft.cluster is not None and draft.cluster.kind == "external":
+        text = (
+            "an `application` has the names of topics and groups that its topology says, and nobody could "
+            "tell them from those of others on a cluster of yours; give it brokers of its own (`kind` of the "
+            "cluster)"
+        )
+        yield Problem(("workload", "kind"), text)
 
 
 def _copies(draft: Draft) -> Iterator[Problem]:

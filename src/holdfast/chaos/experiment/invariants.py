@@ -130,3 +130,7 @@ WITHOUT_TRANSACTIONS: tuple[Engine, ...] = ("at-least-once", "faust")
 
 WITH_PROCESSOR_SETTINGS: tuple[Engine, ...] = ("holdfast", "kafka-streams")
 """Engines that a processor's settings and warm copies mean something to: ours, and Kafka Streams."""
+
+SEQUENCE_ONLY: tuple[Engine, ...] = ("faust", "faust-exactly-once", "kafka-streams")
+"""Engines that have no `bank`: it has one state that records of two topics change, under keys of their own.
+Faust has no such thing, and nobody has written it for Kafka Streams."""

@@ -56,7 +56,7 @@ def test_fewer_keys_than_reach_every_partition_are_refused_with_how_many_do(
 @pytest.mark.parametrize("engine", ["faust", "faust-exactly-once"])
 def test_faust_can_be_run_on_what_it_can_be_written_for(tmp_path: Path, engine: str) -> None:
     require_possible(experiment(tmp_path, f"{{kind: sequence, engine: {engine}}}"))
-    with pytest.raises(ChaosError, match=rf"x\.yaml:3: a `bank` on the engine `{engine}` cannot be run"):
+    with pytest.raises(ChaosError, match=rf"x\.yaml:3: workload\.engine: `{engine}` runs the workload `seq"):
         require_possible(experiment(tmp_path, f"{{kind: bank, engine: {engine}}}"))
 
 
@@ -94,7 +94,7 @@ def test_only_the_engine_kafka_streams_needs_java(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("without_java")
 def test_what_is_not_written_for_kafka_streams_is_refused_before_anything_is_built(tmp_path: Path) -> None:
-    with pytest.raises(ChaosError, match="a `bank` on the engine `kafka-streams` cannot be run"):
+    with pytest.raises(ChaosError, match="`kafka-streams` runs the workload `sequence` only"):
         require_possible(experiment(tmp_path, "{kind: bank, engine: kafka-streams}"))
 
 
@@ -265,7 +265,7 @@ def test_an_application_is_not_run_where_others_may_have_its_topics(tmp_path: Pa
         "workload: {kind: application, topology: t.yaml}\ntime_limit: 60s\n"
         "faults: [{at: 1s, fault: worker.kill, target: any, for: 5s}]\ninvariants: [application-checks]\n"
     )
-    with pytest.raises(ChaosError, match=r"x\.yaml:4: an `application` on a cluster of kind `external`"):
+    with pytest.raises(ChaosError, match=r"x\.yaml:4: workload\.kind: an `application` has the names"):
         require_possible(load(file))
 
 
@@ -275,19 +275,10 @@ def test_an_upgrade_is_one_from_a_release_that_is_pinned(tmp_path: Path) -> None
     good, bad = rolling.format(at="1s", release=older), rolling.format(at="60s", release="3.9.1")
     require_possible(with_cluster(tmp_path, "{brokers: 3}", good))
     with pytest.raises(
-        ChaosError, match=rf"x\.yaml:7: an upgrade from Kafka 3\.9\.1 \(there is one from .*{older}\)"
+        ExperimentErrors,
+        match=rf"x\.yaml:7: faults\.0\.upgrade_from: .* no upgrade from Kafka 3\.9\.1, only from .*{older}",
     ):
         require_possible(with_cluster(tmp_path, "{brokers: 3}", bad))
-    with pytest.raises(ChaosError, match=r"x\.yaml:8: an upgrade from Kafka 3\.9\.1"):
-        require_possible(with_cluster(tmp_path, "{brokers: 3}", good, bad))
-
-
-def test_brokers_begin_with_one_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("holdfast.chaos.run.possible.older_releases", lambda: ("4.1.0", "4.2.0"))
-    rolling = "{{at: {at}, fault: broker.rolling, upgrade_from: {release}}}"
-    two = (rolling.format(at="1s", release="4.1.0"), rolling.format(at="60s", release="4.2.0"))
-    with pytest.raises(ChaosError, match=r"x\.yaml:8: an upgrade from Kafka 4\.2\.0 beside one from 4\.1\.0"):
-        require_possible(with_cluster(tmp_path, "{brokers: 3}", *two))
 
 
 def upgrades(*more: str) -> list[str]:
@@ -297,21 +288,6 @@ def upgrades(*more: str) -> list[str]:
         f"{{at: {1 + 60 * number}s, fault: broker.rolling, upgrade_from: {release}, {each}}}"
         for number, each in enumerate(more)
     ]
-
-
-@pytest.mark.parametrize("second", ["target: all", "target: leader", "target: broker-1"])
-def test_a_broker_is_not_upgraded_twice(tmp_path: Path, second: str) -> None:
-    """The second would fail in the midst of the run: nothing runs the older release any more."""
-    with pytest.raises(ChaosError, match=r"x\.yaml:8: a second upgrade of what may be the same brokers"):
-        require_possible(
-            with_cluster(tmp_path, "{brokers: 3}", *upgrades("target: broker-1", second)),
-        )
-
-
-def test_an_upgrade_is_not_repeated(tmp_path: Path) -> None:
-    [twice] = upgrades("times: 2, every: 60s")
-    with pytest.raises(ChaosError, match=r"x\.yaml:7: an upgrade with `times`, of brokers that are upgraded"):
-        require_possible(with_cluster(tmp_path, "{brokers: 3}", twice))
 
 
 def test_brokers_may_be_upgraded_one_by_one(tmp_path: Path) -> None:
