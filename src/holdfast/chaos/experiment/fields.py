@@ -105,7 +105,7 @@ QuietShare = Annotated[
     float, Field(strict=True, ge=0, lt=1), expected("a share of the periods, from 0 to below 1, such as 0.25")
 ]
 Version = Annotated[
-    StrictStr, Field(pattern=r"^\d{1,2}\.\d{1,2}\.\d{1,2}$"), expected("a version of Kafka, such as 3.9.1")
+    StrictStr, Field(pattern=r"^\d{1,2}\.\d{1,2}\.\d{1,2}$"), expected("a version of Kafka, such as 4.2.1")
 ]
 Direction = Literal["both", "to", "from"]
 

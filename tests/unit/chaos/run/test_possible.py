@@ -281,6 +281,13 @@ def test_an_upgrade_is_one_from_a_release_that_is_pinned(tmp_path: Path) -> None
         require_possible(with_cluster(tmp_path, "{brokers: 3}", bad))
 
 
+def test_the_release_that_a_message_gives_as_an_example_can_be_upgraded_from(tmp_path: Path) -> None:
+    with pytest.raises(ExperimentErrors) as caught:
+        with_cluster(tmp_path, "{}", "{at: 1s, fault: broker.rolling, upgrade_from: 4.2}")
+    example = str(caught.value).partition("such as ")[2].partition(",")[0]
+    assert example in older_releases()
+
+
 def upgrades(*more: str) -> list[str]:
     """Upgrades from a release that is pinned, one a minute."""
     release = older_releases()[-1]
