@@ -19,7 +19,8 @@ _BYTES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 
 
 def _moment_ms(value: object) -> int:
-    return 0 if value == "0s" else duration_ms(value)
+    nothing = isinstance(value, str) and re.fullmatch(r"0{1,9}\s*(ms|s|m|h|d)", value)
+    return 0 if nothing else duration_ms(value)
 
 
 def _signed_ms(value: object) -> int:
@@ -54,7 +55,7 @@ Moment = Annotated[
     int,
     BeforeValidator(_moment_ms),
     Field(le=DAY_MS),
-    expected("a time from the start on, such as 20s"),
+    expected("a time from the start on, from 0s to 1d, such as 20s"),
 ]
 Lasting = Annotated[
     int,
@@ -66,7 +67,7 @@ Delay = Annotated[
     int,
     BeforeValidator(_moment_ms),
     Field(le=3_600_000),
-    expected("a duration up to 1h, such as 100ms"),
+    expected("a duration from 0s to 1h, such as 100ms"),
 ]
 Stall = Annotated[
     int,

@@ -167,6 +167,7 @@ def test_faults_one_after_the_other_do_not_undo_each_other() -> None:
     ("before", "after"),
     [
         ("at: 10s", "at: 55s"),
+        *(("at: 10s", f"at: {zero}") for zero in ("0s", "0ms", "00s", "0 s", "0m", "0d")),
         ("target: any", "target: broker-3"),
         ("{kind: bank}", "{kind: bank, replication: 3, workers: 3, standby: 2}"),
         ("broker.kill, target: any", "worker.kill, target: worker-2"),
