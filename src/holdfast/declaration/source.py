@@ -26,6 +26,9 @@ _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 _NEAR = 0.65
 """How alike a known name has to be, from 0 to 1: two letters of three that are swapped are 0.67."""
 
+_MOST_DIGITS = 4300
+"""Python refuses to read, and to write, whole numbers of more."""
+
 UNREADABLE = object()
 """Stands in the data for a value that a problem of the YAML itself was reported for."""
 
@@ -206,9 +209,10 @@ class _Builder:
         try:
             return self._loader.construct_object(node)
         except (ValueError, KeyError, OverflowError, yaml.YAMLError):
-            self._problem(
-                at, node.start_mark.line + 1, f"{show(node.value)} cannot be read; put it in quotes"
-            )
+            text = f"{show(node.value)} cannot be read; put it in quotes"
+            if len(node.value) > _MOST_DIGITS:
+                text = f"a number of {len(node.value)} digits cannot be read"
+            self._problem(at, node.start_mark.line + 1, text)
             return UNREADABLE
 
     def _problem(self, at: Location, line: int, text: str) -> None:
@@ -226,7 +230,7 @@ def show(value: object) -> str:
         return "a mapping" if isinstance(value, dict) else "a list"
     try:
         text = str(value)
-    except ValueError:  # Python refuses to write whole numbers of more than 4300 digits
+    except ValueError:  # a whole number of more than `_MOST_DIGITS`
         return "a very long number"
     text = text if len(text) <= 60 else f"{text[:57]}..."
     return f'"{text}"' if isinstance(value, str) else text

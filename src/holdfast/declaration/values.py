@@ -1,6 +1,6 @@
 """How the types of single values are made.
 
-Each type answers a wrong value with one phrase ("expected a whole number above 0"),
+Each type answers a wrong value with one phrase ("expected a whole number from 1 to 64"),
 so that a report reads the same for every kind of mistake.
 """
 

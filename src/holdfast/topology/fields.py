@@ -53,9 +53,11 @@ def _config_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-Count = Annotated[int, Field(strict=True, gt=0, le=2**31 - 1), expected("a whole number above 0")]
+Count = Annotated[
+    int, Field(strict=True, gt=0, le=2**31 - 1), expected("a whole number from 1 to 2,147,483,647")
+]
 Standbys = Annotated[int, Field(strict=True, ge=0, le=100), expected("a whole number from 0 to 100")]
-Replication = Annotated[int, Field(strict=True, gt=0, le=32_767), expected("a whole number above 0")]
+Replication = Annotated[int, Field(strict=True, gt=0, le=32_767), expected("a whole number from 1 to 32,767")]
 # A commit must end well within the transaction's time-out of 10 s.
 CommitInterval = Annotated[
     int,
