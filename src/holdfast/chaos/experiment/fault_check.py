@@ -148,9 +148,12 @@ def _in_time(at: Location, timed: TimedFault, limit_ms: int | None) -> Iterator[
         return
     last_ms = timed.starts()[-1]
     end_ms = last_ms + (timed.for_ms or 0)
+    # Where the first time fits, it is how often that does not.
+    fits_once = timed.times > 1 and timed.at_ms < limit_ms and timed.at_ms + (timed.for_ms or 0) <= limit_ms
+    it = "the last time it" if fits_once else "it"
     if last_ms >= limit_ms:
-        text = f"it would begin at {span_text(last_ms)}, and the time limit is {span_text(limit_ms)}"
-        yield Problem((*at, "at"), text)
+        text = f"{it} would begin at {span_text(last_ms)}, and the time limit is {span_text(limit_ms)}"
+        yield Problem((*at, "times" if fits_once else "at"), text)
     elif end_ms > limit_ms:
-        text = f"it would end at {span_text(end_ms)}, beyond the time limit of {span_text(limit_ms)}"
-        yield Problem((*at, "for"), text)
+        text = f"{it} would end at {span_text(end_ms)}, beyond the time limit of {span_text(limit_ms)}"
+        yield Problem((*at, "times" if fits_once else "for"), text)
