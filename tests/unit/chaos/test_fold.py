@@ -319,6 +319,9 @@ def test_a_query_that_names_no_table_was_not_evaluated(tmp_path: Path) -> None:
         ("SELECT * FROM steps; SELECT 1", None, "one query is expected, and it is 2 statements"),
         ("SELECT * FROM step", None, 'Table with name step does not exist! Did you mean "steps"?'),
         ("SELECT * FROM steps", "stepz", "Table with name stepz does not exist"),
+        ("SELECT *\nFROM steps\nWHERE valu < 0", None, "(line 3 of the query)"),
+        ("SELECT *\nFORM steps", "steps", "(line 2 of the query)"),
+        ("SELECT 1", "SELECT *\nFROM stepz", "(line 2 of the query)"),
         ("SELECT 1 WHERE false", None, "it looks at nothing: it names no table of the history (operations, "),
     ],
 )

@@ -102,7 +102,10 @@ def sql_problem(invariant: SqlInvariant) -> str:
                 )
     except HistoryError as error:
         # Behind that are the query's line and a mark below it, which are nothing in one line.
-        return " ".join(str(error).partition("\n\nLINE ")[0].split())
+        told, _, place = str(error).partition("\n\nLINE ")
+        has_lines = any("\n" in (query or "").strip() for query in (invariant.wrong, invariant.over))
+        where = f" (line {place.partition(':')[0]} of the query)" if place and has_lines else ""
+        return " ".join(told.split()) + where
     return ""
 
 
@@ -158,6 +161,6 @@ def _looked_at(database: Database, invariant: SqlInvariant) -> Mapping[str, int]
             tables = tables_of(blank, invariant.wrong)
         return {name: database.number(f"SELECT count(*) FROM {name}") for name in tables}
     is_query = len(invariant.over.split()) > 1
-    # On lines of its own, as its last one may be a comment.
-    source = f"(\n{invariant.over.rstrip().rstrip(';')}\n)" if is_query else invariant.over
+    # The bracket is on a line of its own, as the last one may be a comment.
+    source = f"({invariant.over.rstrip().rstrip(';')}\n)" if is_query else invariant.over
     return {"rows" if is_query else invariant.over: database.number(f"SELECT count(*) FROM {source}")}

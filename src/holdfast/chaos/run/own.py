@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from holdfast.chaos.checker.invariants import PythonInvariant, SqlInvariant, sql_problem
 from holdfast.chaos.experiment import Experiment, OwnInvariant
@@ -72,4 +73,6 @@ def own_problems(experiment: Experiment) -> Iterator[Problem]:
             yield Problem((*at, "check"), str(error))
             continue
         if isinstance(ready, SqlInvariant) and (text := sql_problem(ready)):
-            yield Problem(at, text)
+            # If a query without mistakes could not be evaluated either, it is what it looks at.
+            of_over = ready.over is not None and sql_problem(replace(ready, wrong="SELECT 1 WHERE false"))
+            yield Problem((*at, "over" if of_over else "sql"), text)

@@ -247,6 +247,18 @@ def test_an_own_invariant_that_can_never_be_evaluated_is_told_before_anything_st
     assert second.startswith(f"{tmp_path}/x.yaml:9: invariants.2.check: ")
 
 
+def test_a_mistake_in_a_query_is_told_at_the_key_that_has_it(tmp_path: Path) -> None:
+    one, two, three = (
+        "{name: one,\n     sql: SELECT * FROM posting}",
+        "{name: two, sql: SELECT 1 WHERE false,\n     over: postingz}",
+        "{name: three, over: postings, sql: SELECT 1 FORM postings}",
+    )
+    with pytest.raises(ExperimentErrors) as caught:
+        require_possible(claiming(tmp_path, one, two, three))
+    places = [told.partition("x.yaml:")[2].split(": ")[0:2] for told in caught.value.problems]
+    assert places == [["9", "invariants.1.sql"], ["11", "invariants.2.over"], ["12", "invariants.3.sql"]]
+
+
 def test_own_invariants_that_can_be_evaluated_are_taken(tmp_path: Path) -> None:
     (tmp_path / "own_fine.py").write_text("def right(database):\n    return None\n")
     overdraft = "{name: no-overdraft, sql: SELECT * FROM postings WHERE balance < 0, over: postings}"
