@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from holdfast.chaos.experiment import PlannedFault
 from holdfast.chaos.run.aborting import Limits
 from holdfast.chaos.run.faults import FaultMaker
-from holdfast.chaos.run.nemesis import Done, Nemesis
+from holdfast.chaos.run.nemesis import OVERDUE_S, Done, Nemesis
 from holdfast.chaos.run.scene import Scene
 from holdfast.chaos.run.surroundings import Surroundings
 from holdfast.chaos.run.waiting import LOOK_S, steady
@@ -59,7 +59,9 @@ def break_things(scene: Scene, plan: Sequence[PlannedFault], load: Offering) -> 
     )
     maker = FaultMaker(scene.lab, scene.workers, Whom(surroundings), scene.gates)
     scene.told.phase("break things")
-    with Nemesis(plan, maker, scene.lab.journal, zero) as nemesis:
+    # By chance each has its period: one that waited would reach into the next, which may be a quiet one.
+    patience_s = OVERDUE_S if scene.experiment.mix is None else 0.0
+    with Nemesis(plan, maker, scene.lab.journal, zero, patience_s=patience_s) as nemesis:
         _last(scene, nemesis, load, limits, zero)
     broken = Broken(zero, done=nemesis.done)
     note_what_was_not_done(scene, broken, len(plan))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,27 +30,39 @@ class Claims:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._taken: set[tuple[Alters, str]] = set()
+        self._taken: dict[tuple[Alters, str], float] = {}
 
     @contextmanager
-    def claimed(self, alters: Alters, names: Sequence[str]) -> Iterator[list[str]]:
+    def claimed(self, alters: Alters, names: Sequence[str], until: float = math.inf) -> Iterator[list[str]]:
         """Have some servers, workers or sinks for a fault while the block lasts.
 
         Args:
             alters: what the fault changes of them.
             names: who they are.
+            until: when it should be over, on the monotonic clock; nobody waits for one without that.
 
         Yields:
             Names that another fault does the same to; then nothing was claimed.
         """
-        wanted = set() if alters in _ADD_UP else {(_SAME.get(alters, alters), name) for name in names}
+        wanted = _wanted(alters, names)
         with self._lock:
-            taken = sorted(name for _, name in wanted & self._taken)
+            taken = sorted(name for _, name in wanted & self._taken.keys())
             if not taken:
-                self._taken |= wanted
+                self._taken |= dict.fromkeys(wanted, until)
         try:
             yield taken
         finally:
             if not taken:
                 with self._lock:
-                    self._taken -= wanted
+                    for one in wanted:
+                        del self._taken[one]
+
+    def held_until(self, alters: Alters, names: Sequence[str]) -> float | None:
+        """When the last of those that have some of these should let go of them; None if nobody has one."""
+        with self._lock:
+            ends = [self._taken[one] for one in _wanted(alters, names) & self._taken.keys()]
+        return max(ends, default=None)
+
+
+def _wanted(alters: Alters, names: Sequence[str]) -> set[tuple[Alters, str]]:
+    return set() if alters in _ADD_UP else {(_SAME.get(alters, alters), name) for name in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -26,6 +27,11 @@ STOP_S = 120.0
 HURRY_S = 30.0
 """The same where the run was interrupted: what is not over then is left to the guard."""
 
+OVERDUE_S = 30.0
+"""Seconds that a fault waits for another one to let go of the same server when it should have: one that is
+started again takes a while to be back."""
+
+_LOOK_S = 0.05
 _NS = 1_000_000_000
 
 
@@ -80,6 +86,7 @@ class Nemesis:
         zero: when the plan's time 0 is, on the monotonic clock.
         until_stopped: faults last until the end of the block, whatever the plan says.
         claims: what others do to the same brokers, workers and sinks meanwhile; its own unless given.
+        patience_s: for how long a fault waits for another one that should have let go of its target.
 
     Attributes:
         done: what was tried, in the order of the beginnings.
@@ -94,6 +101,7 @@ class Nemesis:
         *,
         until_stopped: bool = False,
         claims: Claims | None = None,
+        patience_s: float = OVERDUE_S,
     ) -> None:
         self._maker = maker
         self._journal = journal
@@ -101,6 +109,7 @@ class Nemesis:
         self._until_stopped = until_stopped
         self._lock = threading.Lock()
         self._claims = claims or Claims()
+        self._patience_s = patience_s
         self._over = threading.Event()
         self._threads = [
             threading.Thread(target=self._do, args=(each,), name=each.kind.name, daemon=True) for each in plan
@@ -153,26 +162,51 @@ class Nemesis:
 
     def _try(self, done: Done) -> None:
         """Do it to whom it is aimed at now, or leave it out."""
+        give_up = time.monotonic() + self._patience_s
+        while taken := self._attempt(done):
+            if not self._let_go(done, give_up):
+                done.left_out = (
+                    f"a fault that is still under way does the same to {', '.join(taken)}, and the end "
+                    "of one would undo the other"
+                )
+                return
+
+    def _attempt(self, done: Done) -> list[str]:
+        """Do it, unless others do the same to whom it is aimed at: these are returned."""
         planned = done.planned
         try:
             aimed = self._maker.make(planned)
         except HoldfastError as error:
             # Who has a role depends on what happened before: nobody leads while brokers are away.
             done.left_out = str(error)
-            return
+            return []
         aimed.fault.over = self._over
         done.hit = aimed.hit
         if not aimed.hit:
             done.left_out = f"nobody is {planned.target or 'meant'} now"
-            return
-        with self._claims.claimed(planned.kind.alters, aimed.hit) as taken:
+            return []
+        with self._claims.claimed(planned.kind.alters, aimed.hit, self._planned_end(planned)) as taken:
             if not taken:
                 self._run(aimed, done)
-                return
-        done.left_out = (
-            f"a fault that is still under way does the same to {', '.join(taken)}, and the end of one would "
-            "undo the other"
-        )
+        return taken
+
+    def _planned_end(self, planned: PlannedFault) -> float:
+        """When it should be over, on the monotonic clock."""
+        if self._until_stopped or planned.kind.open_end:
+            return math.inf
+        return self._zero + planned.end_ms / 1000
+
+    def _let_go(self, done: Done, give_up: float) -> bool:
+        """Wait until others have let go of whom it is aimed at; False if they do not, or need not by now.
+
+        A fault lasts from when it has begun, and its end takes time: by the plan it was over before.
+        """
+        alters, begin = done.planned.kind.alters, self._zero + done.planned.at_ms / 1000
+        while (until := self._claims.held_until(alters, done.hit)) is not None:
+            now = time.monotonic()
+            if until > max(begin, now) or now >= give_up or self._over.wait(_LOOK_S):
+                return False
+        return True
 
     def _run(self, aimed: Aimed, done: Done) -> None:
         what = f"{done.planned.kind.name} of {', '.join(aimed.hit)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def run(tmp_path: Path, maker: Maker, *faults: str, seconds: float = 0.3, **options: bool) -> list[Done]:
+def run(tmp_path: Path, maker: Maker, *faults: str, seconds: float = 0.3, **options: float) -> list[Done]:
     """Run a plan for a time, and return what was done."""
     plan, journal = planned(tmp_path, *faults), Journal(tmp_path / "journal")
     nemesis = Nemesis(plan, maker, journal, time.monotonic(), **options)  # type: ignore[arg-type]
@@ -290,6 +291,60 @@ def test_a_fault_that_does_not_end_is_told_and_not_waited_for(tmp_path: Path) ->
     [done] = nemesis.done
     assert done.error == "it was not over 0.5 s after the run"
     let_go.set()
+
+
+class SlowEnd(Recorded):
+    """A fault whose end takes its time, as a server does to be back."""
+
+    def __init__(self, undone: Path, seconds: float) -> None:
+        super().__init__(undone)
+        self._seconds = seconds
+
+    def end(self) -> Evidence:
+        time.sleep(self._seconds)
+        return super().end()
+
+
+def test_a_fault_that_begins_when_another_should_have_ended_waits_for_it(tmp_path: Path) -> None:
+    """A `for` counts from when a fault has begun, and then its servers have to be back."""
+    freeze = "{at: 600ms, fault: broker.freeze, target: broker-1, for: 100ms}"
+    kills = "{at: 100ms, fault: broker.kill, target: broker-1, for: 100ms, times: 3, every: 100ms}"
+    maker = Maker(lambda _: Aimed(SlowEnd(tmp_path / "ballast", 0.4), ("broker-1",)))
+    made = run(tmp_path, maker, kills, freeze, seconds=3.5)
+    assert [(done.left_out, done.error) for done in made] == [("", "")] * 4
+    spans = sorted((done.began, done.ended or 0.0) for done in made)
+    assert all(ended <= began for (_, ended), (began, _) in pairwise(spans))
+
+
+def test_whom_a_fault_hits_that_waited_is_looked_up_again(tmp_path: Path) -> None:
+    """Who leads when it begins at last may be another one."""
+    leaders = iter(["broker-1", "broker-1", "broker-2"])
+    kills = "{at: 0s, fault: broker.kill, target: leader, for: 100ms, times: 2, every: 100ms}"
+    maker = Maker(lambda _: Aimed(SlowEnd(tmp_path / "ballast", 0.4), (next(leaders),)))
+    made = run(tmp_path, maker, kills, seconds=1.5)
+    assert [done.hit for done in made] == [("broker-1",), ("broker-2",)]
+
+
+@pytest.mark.parametrize("patience_s", [0.0, 0.3])
+def test_a_fault_does_not_wait_for_another_one_for_ever(tmp_path: Path, patience_s: float) -> None:
+    """Nor at all where it comes by chance: it would reach into the next period."""
+    kills = "{at: 0s, fault: broker.kill, target: broker-1, for: 100ms, times: 2, every: 100ms}"
+    maker = Maker(lambda _: Aimed(SlowEnd(tmp_path / "ballast", 2.0), ("broker-1",)))
+    _, second = run(tmp_path, maker, kills, seconds=1.0, patience_s=patience_s)
+    assert "does the same to broker-1" in second.left_out
+
+
+def test_a_fault_that_waits_for_another_one_is_left_out_when_the_run_ends(tmp_path: Path) -> None:
+    let_go, journal = threading.Event(), Journal(tmp_path / "journal")
+    maker = Maker(lambda _: Aimed(Slow(let_go), ("broker-1",)))
+    kills = "{at: 0s, fault: broker.kill, target: broker-1, for: 100ms, times: 2, every: 100ms}"
+    nemesis = Nemesis(planned(tmp_path, kills), maker, journal, time.monotonic())  # type: ignore[arg-type]
+    with nemesis:
+        until(lambda: len(nemesis.done) == 2)
+        nemesis.stop(0.5)
+        _, second = nemesis.done
+        assert "does the same to broker-1" in second.left_out
+        let_go.set()
 
 
 class Servers:
