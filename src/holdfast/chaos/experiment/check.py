@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from holdfast.chaos.experiment.catalogue import Alters
 from holdfast.chaos.experiment.draft import Draft
 from holdfast.chaos.experiment.fault_check import fault_problems
 from holdfast.chaos.experiment.invariants import (
@@ -14,8 +15,9 @@ from holdfast.chaos.experiment.invariants import (
     WITHOUT_TRANSACTIONS,
 )
 from holdfast.chaos.experiment.mix_check import mix_problems
-from holdfast.chaos.experiment.model import Cluster, Workload
+from holdfast.chaos.experiment.model import Cluster, Fault, Workload
 from holdfast.chaos.experiment.overlap import overlaps
+from holdfast.chaos.experiment.targets import only_ones
 from holdfast.chaos.experiment.upgrade_check import upgrade_problems
 from holdfast.chaos.experiment.words import span_text
 from holdfast.declaration.source import Location, Problem
@@ -212,21 +214,38 @@ def _abort(draft: Draft) -> Iterator[Problem]:
 def _overlaps(draft: Draft) -> Iterator[Problem]:
     # One that lacks its `every` is told so; its beginnings are not known.
     placed = [it for it in draft.time_line if it.value.times == 1 or it.value.every_ms is not None]
-    for earlier, later, start_ms in overlaps([it.value for it in placed]):
-        fault = placed[earlier].value.fault
+    cluster, workload = draft.cluster, draft.workload
+    alone = only_ones(
+        cluster.brokers if cluster and cluster.kind != "external" else None,
+        workload.workers if workload and workload.kind != "application" else None,
+    )
+    for earlier, later, start_ms in overlaps([it.value for it in placed], alone):
+        one, other = placed[earlier].value.fault, placed[later].value.fault
         if earlier == later:
-            text = (
-                "it begins again before it has ended, and that end undoes both: raise `every`, or lower `for`"
-            )
+            why = "what is cut already it would not meet" if _cuts(one) else "that end undoes both"
+            text = f"it begins again before it has ended, and {why}: raise `every`, or lower `for`"
             yield Problem((*placed[later].at, "every"), text)
             continue
-        line = f"`{fault.kind.name}`{f' on `{fault.target}`' if fault.target else ''}"
+        line = f"`{one.kind.name}`{f' on `{one.target}`' if one.target else ''}"
         text = (
             f"at {span_text(start_ms)} it meets {line} ({'.'.join(map(str, placed[earlier].at))}), which "
-            f"changes {fault.kind.alters} as well: the end of one undoes the other. Move one of them, or aim "
-            "it at another"
+            f"{_in_the_way(one, other)}. Move one of them, or aim it at another"
         )
         yield Problem(placed[later].at, text)
+
+
+def _in_the_way(one: Fault, other: Fault) -> str:
+    """In which way an earlier fault is in that of a later one."""
+    changed, wanted = one.kind.alters, other.kind.alters
+    if _cuts(one):
+        return "cuts some of the same links: what is cut already it would not meet"
+    if wanted in (changed, Alters.WORKERS) or changed is Alters.WORKERS:
+        return f"changes {changed} as well: the end of one undoes the other"
+    return f"changes {changed}: that and {wanted} are not changed at the same time, so it would be left out"
+
+
+def _cuts(fault: Fault) -> bool:
+    return fault.kind.alters is Alters.LINK
 
 
 def _invariants(draft: Draft) -> Iterator[Problem]:

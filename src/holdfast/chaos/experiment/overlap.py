@@ -1,26 +1,74 @@
-"""Faults that undo each other: the end of one ends the other, too, and then nobody knows what was tested."""
+"""Faults that get in each other's way: the end of one ends the other, too, or one of them cannot be shown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from holdfast.chaos.experiment.catalogue import Alters
 from holdfast.chaos.experiment.model import Fault, TimedFault
-from holdfast.chaos.experiment.targets import surely_meet
+from holdfast.chaos.experiment.targets import Role, Target, surely_meet
+
+_ADD_UP = frozenset({Alters.LINK, Alters.DELAY, Alters.LOSS, Alters.RATE})
+"""What several faults may do to one target at once."""
+
+_SAME = {
+    Alters.WORKERS: Alters.WORKER,
+    Alters.CLOCK: Alters.BROKER,
+    Alters.SPACE: Alters.BROKER,
+    Alters.STALLS: Alters.BROKER,
+}
+"""What cannot be done, or shown, to one that something else is done to.
+
+A worker that is added or taken away is started and stopped like any other; the clock and the disk of a broker
+that does not run are nobody's.
+"""
 
 _STRONGER = frozenset({(Alters.WORKER, Alters.WORKERS), (Alters.WORKERS, Alters.WORKER)})
 """Pairs of different changes that undo each other all the same: scaling starts workers that were killed."""
 
 
+def claim_of(alters: Alters) -> Alters | None:
+    """Return what a fault has to itself of whom it hits, and no other may change; None if it adds up."""
+    return None if alters in _ADD_UP else _SAME.get(alters, alters)
+
+
 def undo_each_other(one: Fault, other: Fault) -> bool:
-    """Tell whether two faults at the same time change the same of somebody that both surely hit."""
+    """Tell whether two faults at the same time change the same of somebody that both surely hit.
+
+    Choices by chance go by this, so that another answer would be another plan for the same seed.
+    """
     changes = (one.kind.alters, other.kind.alters)
     if changes in _STRONGER:
         return True
     return changes[0] is changes[1] and surely_meet(one.target, other.target)
 
 
-def overlaps(faults: Sequence[TimedFault]) -> Iterator[tuple[int, int, int]]:
+def in_the_way(one: Fault, other: Fault, alone: Collection[Role] = ()) -> bool:
+    """Tell whether the later of two faults at the same time surely could not be done, or not be shown.
+
+    Args:
+        one: a fault.
+        other: another one.
+        alone: roles that can only mean one and the same, as there is no other.
+    """
+    claim, changes = claim_of(one.kind.alters), (one.kind.alters, other.kind.alters)
+    if claim is not claim_of(changes[1]):
+        return False
+    if claim is None:
+        # What is cut already, another cut does not meet. All else happens to a packet one after the other.
+        return changes == (Alters.LINK, Alters.LINK) and _same_links(one, other)
+    return changes in _STRONGER or surely_meet(one.target, other.target, alone)
+
+
+def _same_links(one: Fault, other: Fault) -> bool:
+    peers, ways = ([fault.parameters.get(key) for fault in (one, other)] for key in ("peers", "direction"))
+    if "both" not in ways and ways[0] != ways[1]:
+        return False
+    near, far = ((it if isinstance(it, Target) else None) for it in peers)
+    return surely_meet(one.target, other.target) and surely_meet(near, far)
+
+
+def overlaps(faults: Sequence[TimedFault], alone: Collection[Role] = ()) -> Iterator[tuple[int, int, int]]:
     """Yield (index of the earlier fault, of the later one, when the later one begins) for each bad pair.
 
     A pair is told once, at its first meeting; so is a fault that meets itself.
@@ -33,7 +81,7 @@ def overlaps(faults: Sequence[TimedFault]) -> Iterator[tuple[int, int, int]]:
         begun = [it for it in begun if it[1] > start or it[0] == start]
         for _, _, earlier in begun:
             pair = (min(earlier, index), max(earlier, index))
-            if pair not in seen and undo_each_other(faults[earlier].fault, faults[index].fault):
+            if pair not in seen and in_the_way(faults[earlier].fault, faults[index].fault, alone):
                 seen.add(pair)
                 yield earlier, index, start
         begun.append((start, start + (faults[index].for_ms or 0), index))

@@ -211,13 +211,25 @@ def brokers_hit(target: Target, brokers: int) -> int:
             return 1
 
 
-def surely_meet(one: Target | None, other: Target | None) -> bool:
+def only_ones(brokers: int | None, workers: int | None) -> frozenset[Role]:
+    """Return the roles that can only mean one and the same, by how many there are where that is known."""
+    return (BROKER_ROLES if brokers == 1 else frozenset()) | (WORKER_ROLES if workers == 1 else frozenset())
+
+
+def surely_meet(one: Target | None, other: Target | None, alone: Collection[Role] = ()) -> bool:
     """Tell whether two targets have somebody in common, whoever has which role at the time.
 
-    That a leader is the controller, too, is found out by the runner.
+    That a leader is the controller, too, is found out by the runner, unless there is only one broker.
+
+    Args:
+        one: a target.
+        other: another one.
+        alone: roles that can only mean one and the same (`only_ones`).
     """
     if one is None or other is None:
         return one is other
+    if one.role in alone and other.role in alone:
+        return (one.role in BROKER_ROLES) is (other.role in BROKER_ROLES)
     if other.role in _INCLUDED.get(one.role, ()) or one.role in _INCLUDED.get(other.role, ()):
         return True
     if one.role is other.role is Role.MAJORITY:

@@ -8,21 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from holdfast.chaos.experiment.catalogue import Alters
-
-_ADD_UP = frozenset({Alters.LINK, Alters.DELAY, Alters.LOSS, Alters.RATE})
-"""What several faults may do to one target at once."""
-
-_SAME = {
-    Alters.WORKERS: Alters.WORKER,
-    Alters.CLOCK: Alters.BROKER,
-    Alters.SPACE: Alters.BROKER,
-    Alters.STALLS: Alters.BROKER,
-}
-"""What cannot be done, or shown, to one that something else is done to.
-
-A worker that is added or taken away is started and stopped like any other; the clock and the disk of a broker
-that does not run are nobody's.
-"""
+from holdfast.chaos.experiment.overlap import claim_of
 
 
 class Claims:
@@ -65,4 +51,5 @@ class Claims:
 
 
 def _wanted(alters: Alters, names: Sequence[str]) -> set[tuple[Alters, str]]:
-    return set() if alters in _ADD_UP else {(_SAME.get(alters, alters), name) for name in names}
+    claim = claim_of(alters)
+    return set() if claim is None else {(claim, name) for name in names}

@@ -164,6 +164,26 @@ def test_faults_one_after_the_other_do_not_undo_each_other() -> None:
 
 
 @pytest.mark.parametrize(
+    "fault",
+    [
+        "network.partition, target: broker-1, peers: broker-3",
+        "network.partition, target: broker-1, peers: broker-2, direction: from",
+        "network.delay, target: broker-1, peers: broker-2, delay: 1s",
+    ],
+)
+def test_faults_of_links_add_up(fault: str) -> None:
+    """Each has rules of its own; only what is cut already another one does not meet."""
+    one = "network.partition, target: broker-1, peers: broker-2, direction: to"
+    many = ("network.delay, target: broker-1, delay: 1s, for: 20s, times: 2, every: 5s",)
+    lines = (f"{one}, for: 20s", f"{fault}, for: 20s", *many)
+    listed = "".join(f"  - {{at: {number + 1}s, fault: {line}}}\n" for number, line in enumerate(lines))
+    text = SHORT.replace(
+        "faults: [{at: 10s, fault: broker.kill, target: any, for: 5s}]", f"faults:\n{listed}"
+    )
+    assert len(loaded(f"cluster: {{network: isolated}}\n{text}").time_line) == 3
+
+
+@pytest.mark.parametrize(
     ("before", "after"),
     [
         ("at: 10s", "at: 55s"),
