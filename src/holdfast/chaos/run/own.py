@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from holdfast.chaos.checker.invariants import PythonInvariant, SqlInvariant, sql_problem
 from holdfast.chaos.experiment import Experiment, OwnInvariant
+from holdfast.chaos.experiment.invariants import WorkloadKind
+from holdfast.chaos.history.blank import blank_history, tables_of
 from holdfast.declaration.source import Problem
 from holdfast.errors import ChaosError, TopologyError
 from holdfast.topology.references import References
 
 _RETURN_NO_VALUE = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+
+_FILLED_BY: Mapping[str, tuple[WorkloadKind, ...]] = {
+    "inputs": ("bank", "sequence"),
+    "outputs": ("bank", "sequence"),
+    "postings": ("bank",),
+}
+"""Tables of a history that not every workload has rows for (`workloads.processed` writes them)."""
 
 
 def of_user(experiment: Experiment, invariant: OwnInvariant) -> SqlInvariant | PythonInvariant:
@@ -72,7 +81,26 @@ def own_problems(experiment: Experiment) -> Iterator[Problem]:
         except ChaosError as error:
             yield Problem((*at, "check"), str(error))
             continue
-        if isinstance(ready, SqlInvariant) and (text := sql_problem(ready)):
-            # If a query without mistakes could not be evaluated either, it is what it looks at.
-            of_over = ready.over is not None and sql_problem(replace(ready, wrong="SELECT 1 WHERE false"))
-            yield Problem((*at, "over" if of_over else "sql"), text)
+        if isinstance(ready, SqlInvariant):
+            if text := sql_problem(ready):
+                # If a query without mistakes could not be evaluated either, it is what it looks at.
+                of_over = ready.over is not None and sql_problem(replace(ready, wrong="SELECT 1 WHERE false"))
+                yield Problem((*at, "over" if of_over else "sql"), text)
+            elif text := _never_filled(ready, experiment.workload.kind):
+                yield Problem((*at, "sql" if ready.over is None else "over"), text)
+
+
+def _never_filled(invariant: SqlInvariant, workload: str) -> str:
+    """Which table without rows a query that can be run would look at; empty if there is none."""
+    if invariant.over is None:
+        with blank_history() as blank:
+            tables = tables_of(blank, invariant.wrong)
+    else:
+        # What a query gives that is a query itself, nobody knows before.
+        tables = (invariant.over.strip().lower(),)
+    for table in tables:
+        fillers = _FILLED_BY.get(table, (workload,))
+        if workload not in fillers:
+            only = " and ".join(f"`{kind}`" for kind in fillers)
+            return f"it never evaluates for `{workload}`: `{table}` has rows of {only} only"
+    return ""

@@ -11,6 +11,7 @@ import pytest
 
 from holdfast.chaos.experiment import Experiment, load
 from holdfast.chaos.run.freezes import freeze_problems
+from holdfast.chaos.run.own import own_problems
 from holdfast.chaos.run.possible import require_possible
 from holdfast.errors import ChaosError, ExperimentErrors, JavaProgramError
 from holdfast.local.jars import older_releases
@@ -263,6 +264,38 @@ def test_own_invariants_that_can_be_evaluated_are_taken(tmp_path: Path) -> None:
     (tmp_path / "own_fine.py").write_text("def right(database):\n    return None\n")
     overdraft = "{name: no-overdraft, sql: SELECT * FROM postings WHERE balance < 0, over: postings}"
     require_possible(claiming(tmp_path, overdraft, "{name: two, check: own_fine:right}"))
+
+
+@pytest.mark.parametrize(
+    ("workload", "own", "told"),
+    [
+        (
+            "sequence",
+            "sql: SELECT * FROM postings WHERE balance < 0",
+            "for `sequence`: `postings` has rows of `bank` only",
+        ),
+        ("raw", "sql: SELECT * FROM inputs", "for `raw`: `inputs` has rows of `bank` and `sequence` only"),
+        ("raw", "{sql: SELECT 1 WHERE false, over: Outputs}", "for `raw`: `outputs` has rows of"),
+        ("application", "sql: SELECT * FROM outputs", "for `application`: `outputs` has rows of"),
+        ("sequence", "sql: SELECT * FROM inputs WHERE partition < 0", ""),
+        ("raw", "sql: SELECT * FROM steps WHERE false", ""),
+        ("sequence", "{sql: SELECT * FROM postings, over: operations}", ""),
+    ],
+)
+def test_an_own_query_of_what_a_workload_never_fills_is_told_before_anything_starts(
+    tmp_path: Path, workload: str, own: str, told: str
+) -> None:
+    """It would look at nothing, and end as a claim that does not hold."""
+    topology = ", topology: t.yaml" if workload == "application" else ""
+    file = tmp_path / "x.yaml"
+    file.write_text(
+        f"name: x\ndescription: x\nworkload: {{kind: {workload}{topology}}}\ntime_limit: 60s\n"
+        "faults: [{at: 1s, fault: worker.kill, target: any, for: 5s}]\n"
+        f"invariants:\n  - no-lost-writes\n  - {{name: own, {own.strip('{}')}}}\n"
+    )
+    said = [problem.text for problem in own_problems(load(file))]
+    assert len(said) == bool(told)
+    assert told in "".join(said)
 
 
 def test_a_cluster_of_others_can_be_run_on(tmp_path: Path) -> None:
