@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from holdfast.chaos.experiment.catalogue import Alters
 from holdfast.chaos.experiment.draft import Draft
 from holdfast.chaos.experiment.model import Cluster, Fault, TimedFault, Workload
-from holdfast.chaos.experiment.targets import BROKER_ROLES, WORKER_ROLES, Group, Role, Target, brokers_hit
+from holdfast.chaos.experiment.targets import (
+    BROKER_ROLES,
+    WORKER_ROLES,
+    Group,
+    Role,
+    Target,
+    are_same,
+    brokers_hit,
+    includes,
+)
 from holdfast.chaos.experiment.words import span_text
 from holdfast.declaration.source import Location, Problem
 
@@ -22,7 +31,7 @@ def fault_problems(draft: Draft) -> Iterator[Problem]:
             yield from _on_cluster(at, fault, draft.cluster)
         if draft.workload is not None:
             yield from _in_workload(at, fault, draft.workload)
-        yield from _two_ends(at, fault)
+        yield from _two_ends(at, fault, draft.cluster.brokers if draft.cluster else None)
         yield from _delay(at, fault)
     for at, timed in draft.time_line:
         yield from _in_time(at, timed, draft.head.time_limit_ms if draft.head else None)
@@ -76,16 +85,24 @@ def _against_brokers(target: Target, brokers: int) -> Iterator[str]:
         yield f"the cluster is too small: a {target.text} needs at least 3 brokers to leave some, and {size}"
 
 
-def _two_ends(at: Location, fault: Fault) -> Iterator[Problem]:
-    """Links that there are none of: a fault of them would be no fault."""
+def _two_ends(at: Location, fault: Fault, brokers: int | None) -> Iterator[Problem]:
+    """Links that there are none of, or that are others than those which the file seems to name."""
     target, peers = fault.target, fault.parameters.get("peers")
     if target is None or not isinstance(peers, Target):
         return
-    place = (*at, "peers")
-    if {target.role, peers.role} <= _TALK_TO_BROKERS_ONLY:
+    place, roles = (*at, "peers"), {target.role, peers.role}
+    if roles <= _TALK_TO_BROKERS_ONLY:
         yield Problem(place, "workers and other clients do not talk to each other, only to brokers")
-    elif target == peers and target.role not in _SEVERAL:
-        yield Problem(place, f"both ends are the same one, {target.text}; name the others")
+    elif brokers == 1 and roles <= BROKER_ROLES:
+        yield Problem(place, "both ends are the same one: the cluster has 1 broker")
+    elif are_same(target, peers):
+        small = target.role is Role.MINORITY and brokers is not None and brokers_hit(target, brokers) == 1
+        if small or target.role not in _SEVERAL:
+            yield Problem(place, f"both ends are the same one, {target.text}; name the others")
+    elif includes(target, peers):
+        turned = ", and turn `direction` round" if fault.parameters["direction"] != "both" else ""
+        text = f"`{peers}` is one of `{target}`: say `target: {peers}, peers: {target}`{turned}"
+        yield Problem(place, text)
 
 
 def _delay(at: Location, fault: Fault) -> Iterator[Problem]:

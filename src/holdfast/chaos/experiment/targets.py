@@ -71,6 +71,11 @@ class Target:
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def by_chance(self) -> bool:
+        """Whether it leaves a choice: two of them at once need not mean the same ones."""
+        return self.role in _BY_CHANCE
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -170,7 +175,7 @@ _INCLUDED: Mapping[Role, Collection[Role]] = {
 """Roles that stand for everybody of a kind, and who that is."""
 
 _BY_CHANCE = frozenset({Role.ANY_BROKER, Role.ANY_WORKER, Role.FOLLOWER, Role.MAJORITY, Role.MINORITY})
-"""Roles that leave a choice: two of them at once need not be the same ones."""
+"""Roles that leave a choice."""
 
 
 def parse_target(text: object, group: Group) -> Target:
@@ -211,6 +216,16 @@ def brokers_hit(target: Target, brokers: int) -> int:
             return 1
 
 
+def includes(many: Target, one: Target) -> bool:
+    """Tell whether a target stands for everybody of a kind, of which the other one is."""
+    return one.role in _INCLUDED.get(many.role, ())
+
+
+def are_same(one: Target, other: Target) -> bool:
+    """Tell whether two targets say the same, however that is written."""
+    return (one.role, one.number, one.name) == (other.role, other.number, other.name)
+
+
 def only_ones(brokers: int | None, workers: int | None) -> frozenset[Role]:
     """Return the roles that can only mean one and the same, by how many there are where that is known."""
     return (BROKER_ROLES if brokers == 1 else frozenset()) | (WORKER_ROLES if workers == 1 else frozenset())
@@ -230,10 +245,8 @@ def surely_meet(one: Target | None, other: Target | None, alone: Collection[Role
         return one is other
     if one.role in alone and other.role in alone:
         return (one.role in BROKER_ROLES) is (other.role in BROKER_ROLES)
-    if other.role in _INCLUDED.get(one.role, ()) or one.role in _INCLUDED.get(other.role, ()):
+    if includes(one, other) or includes(other, one):
         return True
     if one.role is other.role is Role.MAJORITY:
         return True
-    if one.role in _BY_CHANCE:
-        return False
-    return (one.role, one.number, one.name) == (other.role, other.number, other.name)
+    return not one.by_chance and are_same(one, other)

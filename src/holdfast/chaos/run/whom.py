@@ -6,7 +6,15 @@ from collections.abc import Collection, Sequence
 
 from holdfast.chaos.experiment import Experiment
 from holdfast.chaos.experiment.schedule import drawn
-from holdfast.chaos.experiment.targets import BROKER_ROLES, Group, Role, Target, brokers_hit
+from holdfast.chaos.experiment.targets import (
+    BROKER_ROLES,
+    Group,
+    Role,
+    Target,
+    are_same,
+    brokers_hit,
+    includes,
+)
 from holdfast.chaos.lab.brokers import broker_name
 from holdfast.chaos.lab.workers import worker_name
 from holdfast.chaos.network.hosts import CLIENTS
@@ -27,12 +35,13 @@ class Whom:
     def __init__(self, surroundings: Surroundings) -> None:
         self._in = surroundings
 
-    def brokers(self, target: Target, draw: float) -> tuple[str, ...]:
+    def brokers(self, target: Target, draw: float, apart: Collection[str] = ()) -> tuple[str, ...]:
         """The brokers that a target means now.
 
         Args:
             target: a role of brokers.
             draw: decides among several, from 0 to below 1.
+            apart: who is not drawn.
 
         Raises:
             ClusterError: the role cannot be looked up at the moment.
@@ -43,12 +52,13 @@ class Whom:
             case Role.BROKERS:
                 return tuple(names)
             case Role.ANY_BROKER | Role.MAJORITY | Role.MINORITY:
-                return drawn(names, count, draw)
+                return drawn([name for name in names if name not in apart], count, draw)
             case Role.FOLLOWER:
-                followers = self._in.roles.followers(self._place(target))
-                if not followers:
+                followers = map(broker_name, self._in.roles.followers(self._place(target)))
+                others = [name for name in followers if name not in apart]
+                if not others:
                     raise FaultFailed(f"{self._place(target)} has no follower that is in sync now")
-                return drawn([broker_name(node) for node in followers], 1, draw)
+                return drawn(others, 1, draw)
             case _:
                 return (broker_name(self._one(target)),)
 
@@ -106,8 +116,13 @@ class Whom:
             raise FaultFailed(otherwise)
         return owner
 
-    def hosts(self, target: Target, draw: float) -> tuple[str, ...]:
+    def hosts(self, target: Target, draw: float, apart: Collection[str] = ()) -> tuple[str, ...]:
         """The hosts of the network on the side that a target means.
+
+        Args:
+            target: a role.
+            draw: decides among several, from 0 to below 1.
+            apart: brokers that are not drawn.
 
         Raises:
             ClusterError: its role cannot be looked up at the moment.
@@ -121,23 +136,31 @@ class Whom:
         if target.role is Role.EVERYONE:
             return (*self._in.brokers, *everybody)
         if target.role in BROKER_ROLES:
-            return self.brokers(target, draw)
+            return self.brokers(target, draw, apart)
         return self.workers(target, draw)
 
     def ends(self, target: Target, peers: Target, draw: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The hosts at both ends of the links that a fault of the network is about.
 
-        Nobody is at both ends. A majority and a minority are the two parts of one split. Where nobody else is
-        left for the other end, the links among the target are meant, as for `brokers` from `brokers`.
+        Nobody is at both ends, and who comes by chance is drawn among those that are not at the other one. A
+        majority and a minority are the two parts of one split. Where both ends are the same hosts, as for
+        `brokers` from `brokers`, the links among these are meant.
 
         Raises:
             ClusterError: a role cannot be looked up at the moment.
             FaultFailed: nobody has it.
         """
-        here = self.hosts(target, draw)
-        split = {target.role, peers.role} == {Role.MAJORITY, Role.MINORITY}
-        others = self._in.brokers if split else self.hosts(peers, draw)
-        return here, tuple(host for host in others if host not in here) or here
+        if are_same(target, peers):
+            among = self.hosts(target, draw)
+            return among, among
+        if peers.by_chance or includes(peers, target):
+            here = self.hosts(target, draw)
+            split = {target.role, peers.role} == {Role.MAJORITY, Role.MINORITY}
+            there = self._in.brokers if split else self.hosts(peers, draw, here)
+        else:
+            there = self.hosts(peers, draw)
+            here = self.hosts(target, draw, there)
+        return here, tuple(host for host in there if host not in here)
 
 
 def sinks_to_gate(experiment: Experiment, sinks: Collection[str]) -> tuple[str, ...]:

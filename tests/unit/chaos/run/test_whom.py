@@ -152,13 +152,33 @@ def test_a_minority_against_a_majority_is_a_split_of_all_brokers(target: str, pe
         ("leader", "brokers", ("broker-1", "broker-3")),
         ("brokers", "brokers", ("broker-1", "broker-2", "broker-3")),
         ("clients", "everyone", ("broker-1", "broker-2", "broker-3")),
-        ("leader", "controller", ("broker-2",)),
+        ("leader", "controller", ()),
     ],
 )
 def test_nobody_is_at_both_ends_of_a_link_unless_all_are_among_themselves(
     whom: Whom, target: str, peers: str, there: tuple[str, ...]
 ) -> None:
     assert whom.ends(parse_target(target, Group.SIDE), parse_target(peers, Group.SIDE), 0.5)[1] == there
+
+
+@pytest.mark.parametrize(
+    ("target", "peers"),
+    [
+        ("any broker", "minority"),
+        ("minority", "any broker"),
+        ("broker-1", "any broker"),
+        ("any broker", "leader"),
+        ("majority", "controller"),
+        ("follower", "minority"),
+    ],
+)
+def test_who_is_drawn_is_never_who_is_at_the_other_end(whom: Whom, target: str, peers: str) -> None:
+    """Both come of the same draw, and would be the same ones."""
+    for draw in (number / 20 for number in range(20)):
+        here, there = whom.ends(parse_target(target, Group.SIDE), parse_target(peers, Group.SIDE), draw)
+        assert here
+        assert there
+        assert not {*here} & {*there}
 
 
 def test_a_worker_for_whom_the_network_has_no_host_is_one_of_the_other_clients() -> None:
