@@ -127,7 +127,7 @@ class Chaos:
             # It ends with the block; this is only what the file has to say.
             fault["for"] = _LONGEST
         setting = [known.setting] if known is not None and known.setting is not None else []
-        workload: dict[str, Any] = {"kind": "sequence", "workers": 64, "partitions": 9_999}
+        workload: dict[str, Any] = {"kind": "sequence", "workers": 64, "partitions": 1_000}
         if application is not None:
             workload = {"kind": "application", "topology": str(application.topology.source.path.resolve())}
         return {
