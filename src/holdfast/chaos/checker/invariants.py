@@ -5,6 +5,7 @@ An invariant that looked at nothing proves nothing: it fails, and says so. So ea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -105,7 +106,15 @@ def sql_problem(invariant: SqlInvariant) -> str:
         told, _, place = str(error).partition("\n\nLINE ")
         has_lines = any("\n" in (query or "").strip() for query in (invariant.wrong, invariant.over))
         where = f" (line {place.partition(':')[0]} of the query)" if place and has_lines else ""
-        return " ".join(told.split()) + where
+        return " ".join(told.split()) + where + _hint(told, invariant)
+    return ""
+
+
+def _hint(told: str, invariant: SqlInvariant) -> str:
+    """What is most likely wrong where SQL takes the name of a column for a word of its own."""
+    queries = f"{invariant.wrong} {invariant.over or ''}"
+    if "syntax error" in told and re.search(r'(?<!")\boffset\b(?!")', queries, re.IGNORECASE):
+        return '; the column "offset" has to stand in double quotes: without them it is a word of SQL'
     return ""
 
 
