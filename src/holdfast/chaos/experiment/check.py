@@ -61,6 +61,9 @@ OF_THE_LAB = frozenset(
 _COPIES = re.compile(r".+\.(replication\.factor|min\.isr)|min\.insync\.replicas")
 """Properties that say how many copies there are, or have to be in sync."""
 
+_QUERY = re.compile(r"(?:\s|\(|--[^\n]*|/\*(?:[^*]|\*(?!/))*+\*/)*+(?:select|with|from)\b", re.IGNORECASE)
+"""How a query begins: behind comments and brackets."""
+
 _PROPERTY = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*", re.IGNORECASE)
 
 
@@ -262,7 +265,7 @@ def _invariants(draft: Draft) -> Iterator[Problem]:
         if own.over is not None and own.sql is None:
             text = "only a query has it: a function says itself how much it looked at; remove it"
             yield Problem((*at, "over"), text)
-        if own.sql is not None and not re.match(r"\s*(select|with|from)\b", own.sql, re.IGNORECASE):
+        if own.sql is not None and not _QUERY.match(own.sql):
             text = "it never evaluates: expected a query (SELECT ...), each row of which is a violation"
             yield Problem((*at, "sql"), text)
     if draft.workload is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +295,20 @@ def test_one_mistake_is_told_once(tmp_path: Path, before: str, after: str, told:
         load(file)
     [problem] = caught.value.problems
     assert told in problem
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "-- none\n  SELECT 1",
+        "/* none */ SELECT 1",
+        "(SELECT 1) UNION (SELECT 2)",
+        "(/* (- */ -- x\n(FROM steps))",
+    ],
+)
+def test_a_query_may_begin_with_comments_and_brackets(query: str) -> None:
+    own = f"[{{name: own, sql: {json.dumps(query)}}}]"
+    assert loaded(SHORT.replace("[conservation]", own)).own_invariants[0].sql == query
 
 
 def test_checks_are_not_blamed_for_an_invariant_whose_name_is_wrong() -> None:
