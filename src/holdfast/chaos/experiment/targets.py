@@ -178,6 +178,14 @@ _BY_CHANCE = frozenset({Role.ANY_BROKER, Role.ANY_WORKER, Role.FOLLOWER, Role.MA
 """Roles that leave a choice."""
 
 
+_TAKE_ROLES: Mapping[Group, str] = {
+    Group.BROKER: "faults of brokers, such as `broker.kill`",
+    Group.WORKER: "faults of workers, such as `worker.kill`",
+    Group.SIDE: "faults of the network",
+    Group.SINK: "faults of sinks",
+}
+
+
 def parse_target(text: object, group: Group) -> Target:
     """Read whom a fault hits.
 
@@ -190,8 +198,19 @@ def parse_target(text: object, group: Group) -> Target:
     for form in _forms(group):
         if (target := form.match(plain)) is not None:
             return target
-    near = did_you_mean(plain, [form.text for form in _forms(group)])
-    raise ValueError(f"unknown role {show(text)}{near} (known: {known(group)})")
+    raise ValueError(f"unknown role {show(text)}{_hint(plain, group)} (known: {known(group)})")
+
+
+def _hint(text: str, group: Group) -> str:
+    """What was most likely meant by an unknown role: as other groups say it, one alike, or one of others."""
+    others = [form for form in FORMS if form.match(text) is not None]
+    here = [f'"{form.text}"' for form in _forms(group) if form.role in {other.role for other in others}]
+    if here:
+        return f"; did you mean {' or '.join(here)}?"
+    if near := did_you_mean(text, [form.text for form in _forms(group)]):
+        return near
+    takes = next((told for it, told in _TAKE_ROLES.items() if any(it in form.groups for form in others)), "")
+    return takes and f"; it is one for {takes}"
 
 
 def known(group: Group) -> str:
