@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -23,6 +23,16 @@ class Entry(NamedTuple):
 
     value: Any
     problems: tuple[Problem, ...] = ()
+
+
+_BY_WEIGHT = "how often it is done comes by chance, by its `weight`; remove it"
+_NOT_BY_CHANCE = {
+    "at": "when it begins comes by chance; remove it",
+    "for": "how long it lasts is said for all of them (`random.for`); remove it",
+    "times": _BY_WEIGHT,
+    "every": _BY_WEIGHT,
+}
+_NOT_TIMED = {"weight": "only faults by chance have it (`random.choose`); remove it"}
 
 
 class _Timed(Declared):
@@ -54,12 +64,14 @@ class _Lasting(Declared):
 
 def timed_fault(data: object, at: Location) -> Entry:
     """Read a fault of the time line."""
-    return _fault(data, at, _timed_model, _timed)
+    return _fault(data, at, _timed_model, _timed, _NOT_TIMED)
 
 
 def weighted_fault(data: object, at: Location) -> Entry:
     """Read a fault that may be chosen."""
-    return _fault(data, at, _weighted_model, lambda fault, read: WeightedFault(fault, read.weight))
+    return _fault(
+        data, at, _weighted_model, lambda fault, read: WeightedFault(fault, read.weight), _NOT_BY_CHANCE
+    )
 
 
 def invariant(data: object, at: Location) -> Entry:
@@ -88,13 +100,16 @@ def _fault(
     at: Location,
     model_of: Callable[[FaultKind], type[Declared]],
     make: Callable[[Fault, Any], object],
+    elsewhere: Mapping[str, str],
 ) -> Entry:
     kind, problems = _kind(data, at)
     if kind is None:
         return Entry(None, problems)
     section = read_section(model_of(kind), data, at)
     if section.value is None:
-        return Entry(None, section.problems)
+        # A key that a fault has elsewhere is not just unknown.
+        there = {(*at, key): text for key, text in elsewhere.items()}
+        return Entry(None, tuple(it._replace(text=there.get(it.at, it.text)) for it in section.problems))
     read: Any = section.value
     own = {parameter.name: getattr(read, parameter.name) for parameter in kind.parameters}
     return Entry(make(Fault(kind, getattr(read, "target", None), own), read))
