@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StrictStr
+from pydantic import AfterValidator, BeforeValidator, Field, StrictStr
 
 from holdfast.chaos.experiment.targets import Group, Target, parse_target
 from holdfast.declaration.values import duration_ms, expected, said
@@ -21,6 +21,14 @@ _BYTES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 def _moment_ms(value: object) -> int:
     nothing = isinstance(value, str) and re.fullmatch(r"0{1,9}\s*(ms|s|m|h|d)", value)
     return 0 if nothing else duration_ms(value)
+
+
+def _description(value: str) -> str:
+    # It is shown in a terminal, to which an escape sequence would be a command. Ends of lines become blanks.
+    words = value.split()
+    if not words or re.search(r"[\x00-\x1f\x7f-\x9f]", " ".join(words)):
+        raise ValueError
+    return value
 
 
 def _signed_ms(value: object) -> int:
@@ -88,6 +96,11 @@ Bandwidth = Annotated[
     int, BeforeValidator(_bits_per_s), expected("a bandwidth, such as 3mbit (kbit, mbit, gbit)")
 ]
 Size = Annotated[int, BeforeValidator(_bytes), expected("a size, such as 500MB or 2GiB")]
+Description = Annotated[
+    StrictStr,
+    AfterValidator(_description),
+    expected("text that is not empty, without control characters"),
+]
 Rate = Annotated[
     int,
     Field(strict=True, gt=0, le=1_000_000),

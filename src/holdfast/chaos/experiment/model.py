@@ -17,6 +17,7 @@ from pydantic import Field, StrictBool
 from holdfast.chaos.experiment.catalogue import ClusterKind, FaultKind
 from holdfast.chaos.experiment.fields import (
     Brokers,
+    Description,
     Keys,
     Lasting,
     Moment,
@@ -218,7 +219,7 @@ class Declaration(Declared):
     name: Name
     """What it is called in lists and reports."""
 
-    description: Text
+    description: Description
     """What it shows, in one sentence for lists, and then how."""
 
     cluster: Any = Field(default={})
