@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def list_experiments(
     if wants_json(as_json):
         print_json_lines(rows)
     elif rows:
-        print_table(fitting_table(out, _LIST_COLUMNS, [_list_cells(row) for row in rows]))
+        print_table(fitting_table(out, _LIST_COLUMNS, _list_cells(rows)))
     if problems:
         raise ExperimentErrors(tuple(problems))
 
@@ -79,12 +80,14 @@ def _files(folder: Path) -> list[Path]:
         if not folder.is_dir():
             what = "this is no folder" if folder.exists() else "there is no such folder"
             raise ChaosError(f"{folder}: {what}; name the folder that holds the experiments")
-        files = sorted(folder.glob("*.yaml"))
+        files = sorted(file for file in folder.iterdir() if file.suffix in (".yaml", ".yml"))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise ChaosError(f"{folder}: cannot be read: {why}") from error
     if not files:
-        raise ChaosError(f"{folder}: there are no experiments (*.yaml); name the folder that holds them")
+        raise ChaosError(
+            f"{folder}: there are no experiments (*.yaml, *.yml); name the folder that holds them"
+        )
     return files
 
 
@@ -134,15 +137,21 @@ def _listed(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _list_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    length = f"{row['length_ms'] / 1000:g} s"
-    return (
-        row["experiment"],
-        escape(row["shows"]),
-        length,
-        ", ".join(row["faults"]),
-        ", ".join(row["needs"]),
-    )
+def _list_cells(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """A line for each; those that have the name of another one say in which file they are."""
+    often = Counter(row["experiment"] for row in rows)
+    return [
+        (
+            f"{row['experiment']} ({escape(Path(row['file']).name)})"
+            if often[row["experiment"]] > 1
+            else row["experiment"],
+            escape(row["shows"]),
+            f"{row['length_ms'] / 1000:g} s",
+            ", ".join(row["faults"]),
+            ", ".join(row["needs"]),
+        )
+        for row in rows
+    ]
 
 
 def _planned(it: PlannedFault) -> dict[str, Any]:

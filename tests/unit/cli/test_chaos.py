@@ -72,7 +72,25 @@ def test_one_with_mistakes_does_not_hide_the_others(tmp_path: Path) -> None:
 def test_a_folder_without_experiments_says_what_was_looked_for(tmp_path: Path) -> None:
     done = run("list", str(tmp_path))
     assert isinstance(done.exception, ChaosError)
-    assert "there are no experiments (*.yaml)" in str(done.exception)
+    assert "there are no experiments (*.yaml, *.yml)" in str(done.exception)
+
+
+def test_a_file_that_ends_in_yml_is_an_experiment_too(tmp_path: Path) -> None:
+    (tmp_path / "good.yml").write_text((READY / "leader-killed.yaml").read_text())
+    done = run("list", str(tmp_path))
+    assert [json.loads(line)["file"] for line in done.stdout.splitlines()] == [str(tmp_path / "good.yml")]
+
+
+def test_two_experiments_of_one_name_are_told_apart(terminal: PlainConsole, tmp_path: Path) -> None:
+    """Their reports and folders could not be."""
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text((READY / "leader-killed.yaml").read_text())
+    run("list", str(tmp_path))
+    lines = [line for line in terminal.export_text().splitlines() if line.startswith("leader-killed")]
+    assert [line.split()[:2] for line in lines] == [
+        ["leader-killed", "(a.yaml)"],
+        ["leader-killed", "(b.yaml)"],
+    ]
 
 
 def test_a_folder_that_is_none_is_not_an_empty_one(tmp_path: Path) -> None:
