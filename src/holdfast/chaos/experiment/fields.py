@@ -17,6 +17,8 @@ LEAST_OFFSET_MS = 10_000
 _BITS = {"kbit": 1_000, "mbit": 1_000_000, "gbit": 1_000_000_000}
 _BYTES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 
+_OF_TIME = "(a whole number of ms, s, m, h or d)"
+
 
 def _moment_ms(value: object) -> int:
     nothing = isinstance(value, str) and re.fullmatch(r"0{1,9}\s*(ms|s|m|h|d)", value)
@@ -63,19 +65,19 @@ Moment = Annotated[
     int,
     BeforeValidator(_moment_ms),
     Field(le=DAY_MS),
-    expected("a time from the start on, from 0s to 1d, such as 20s"),
+    expected(f"a time from the start on, from 0s to 1d, such as 20s {_OF_TIME}"),
 ]
 Lasting = Annotated[
     int,
     BeforeValidator(duration_ms),
     Field(ge=100, le=DAY_MS),
-    expected("a duration from 100ms to 1d, such as 10s"),
+    expected(f"a duration from 100ms to 1d, such as 10s {_OF_TIME}"),
 ]
 Delay = Annotated[
     int,
     BeforeValidator(_moment_ms),
     Field(le=3_600_000),
-    expected("a duration from 0s to 1h, such as 100ms"),
+    expected(f"a duration from 0s to 1h, such as 100ms {_OF_TIME}"),
 ]
 Stall = Annotated[
     int,
@@ -93,9 +95,15 @@ Offset = Annotated[
     ),
 ]
 Bandwidth = Annotated[
-    int, BeforeValidator(_bits_per_s), expected("a bandwidth, such as 3mbit (kbit, mbit, gbit)")
+    int,
+    BeforeValidator(_bits_per_s),
+    expected("a bandwidth, such as 3mbit (a whole number of kbit, mbit or gbit)"),
 ]
-Size = Annotated[int, BeforeValidator(_bytes), expected("a size, such as 500MB or 2GiB")]
+Size = Annotated[
+    int,
+    BeforeValidator(_bytes),
+    expected("a size, such as 500MB or 2GiB (a whole number of MB, GB, MiB or GiB)"),
+]
 Description = Annotated[
     StrictStr,
     AfterValidator(_description),
