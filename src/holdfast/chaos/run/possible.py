@@ -14,6 +14,7 @@ from holdfast.chaos.run.own import own_problems
 from holdfast.chaos.workloads.application_check import application_problems
 from holdfast.chaos.workloads.choice import application_of
 from holdfast.chaos.workloads.key_check import key_problems
+from holdfast.chaos.workloads.topic_check import topic_problems
 from holdfast.declaration.source import Problem
 from holdfast.errors import ChaosError, ExperimentErrors, HoldfastError
 from holdfast.extras import is_installed, with_extra
@@ -30,8 +31,8 @@ def require_possible(experiment: Experiment) -> ResolvedTopology | None:
     Raises:
         ChaosError: says what its engine, or the check of its history, lacks.
         ExperimentErrors: what it asks of its application that this has not got, a freeze that workers do not
-            live through, fewer keys than its partitions take, an invariant of its own that could be
-            evaluated on no history, or an upgrade from a release that is not pinned.
+            live through, fewer keys than its partitions take, a partition that is not there, an invariant of
+            its own that could be evaluated on no history, or an upgrade from a release that is not pinned.
         TopologyErrors: whatever is wrong in the application's file.
     """
     workload = experiment.workload
@@ -43,6 +44,7 @@ def require_possible(experiment: Experiment) -> ResolvedTopology | None:
     if problems := (
         *freeze_problems(experiment, application),
         *key_problems(experiment),
+        *topic_problems(experiment),
         *own_problems(experiment),
         *_upgrades(experiment),
     ):

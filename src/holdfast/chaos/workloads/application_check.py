@@ -9,6 +9,12 @@ from holdfast.chaos.experiment import Experiment, Fault, Target
 from holdfast.chaos.experiment.targets import Role
 from holdfast.chaos.network.hosts import MOST
 from holdfast.chaos.workloads.application_parts import first_of, last_output, outputs_of, slots_of
+from holdfast.chaos.workloads.topic_check import (
+    internal_topics,
+    partition_problem,
+    placed_faults,
+    targets_of,
+)
 from holdfast.declaration.source import Location, Problem, did_you_mean
 from holdfast.runtime.sources import Arguments, fitted, missing, parameters_of
 from holdfast.topology import ResolvedTopology, Topology
@@ -42,8 +48,13 @@ def application_problems(experiment: Experiment, resolved: ResolvedTopology) -> 
 
 def fault_problems(experiment: Experiment, topology: Topology, workers: int) -> Iterator[Problem]:
     """Yield what of an experiment's faults does not fit an application with so many workers each."""
-    for place, fault in _placed_faults(experiment):
+    topics = {spec.name: spec.partitions for spec in topology.topic_specs()}
+    known = {**topics, **internal_topics(experiment.cluster)}
+    for place, fault in placed_faults(experiment):
         yield from _fault(place, fault, workers, topology)
+        for key, target in targets_of(fault):
+            for text in partition_problem(target, known):
+                yield Problem((*place, key), text)
 
 
 def arguments_of(experiment: Experiment, resolved: ResolvedTopology) -> Arguments:
@@ -142,19 +153,10 @@ def _values(at: Location, name: str, given: Mapping[str, Any], takes: Mapping[st
             yield Problem((*at, argument), f"producer {name} {error}")
 
 
-def _placed_faults(experiment: Experiment) -> Iterator[tuple[Location, Fault]]:
-    for index, timed in enumerate(experiment.time_line):
-        yield ("faults", index), timed.fault
-    for index, weighted in enumerate(experiment.choices):
-        yield ("random", "choose", index), weighted.fault
-
-
 def _fault(at: Location, fault: Fault, workers: int, topology: Topology) -> Iterator[Problem]:
-    targets: dict[str, Any] = {"target": fault.target, **fault.parameters}
-    for key, target in targets.items():
-        if isinstance(target, Target):
-            for text in _target(target, workers, topology):
-                yield Problem((*at, key), text)
+    for key, target in targets_of(fault):
+        for text in _target(target, workers, topology):
+            yield Problem((*at, key), text)
 
 
 def _target(target: Target, workers: int, topology: Topology) -> Iterator[str]:
@@ -169,20 +171,6 @@ def _target(target: Target, workers: int, topology: Topology) -> Iterator[str]:
                 f"there is no {target.text}: {len(topology.processors)} processors with {workers} "
                 f"worker{'' if workers == 1 else 's'} each are worker-0 to worker-{count - 1}"
             )
-    if target.role in (Role.LEADER, Role.FOLLOWER) and target.name is not None:
-        yield from _partition(target.name, number, topology)
     if target.role is Role.SHARD_OWNER and number >= topology.partitions(first_of(topology).name):
         first = first_of(topology).name
         yield f"there is no shard {number}: {first}, the first processor, has {topology.partitions(first)}"
-
-
-def _partition(topic: str, number: int, topology: Topology) -> Iterator[str]:
-    """What is wrong with a partition that a role names: nobody would be found at the moment of the fault."""
-    partitions = {spec.name: spec.partitions for spec in topology.topic_specs()}
-    if topic.startswith("__"):
-        return  # Kafka's own, such as __consumer_offsets
-    if topic not in partitions:
-        near = did_you_mean(topic, partitions)
-        yield f"there is no topic {topic}{near} (known: {', '.join(partitions)})"
-    elif number >= partitions[topic]:
-        yield f"there is no partition {number} of {topic}: it has {partitions[topic]}, counted from 0"

@@ -13,6 +13,7 @@ from holdfast.chaos.experiment import Experiment, load
 from holdfast.chaos.run.freezes import freeze_problems
 from holdfast.chaos.run.own import own_problems
 from holdfast.chaos.run.possible import require_possible
+from holdfast.chaos.workloads.topic_check import topic_problems
 from holdfast.errors import ChaosError, ExperimentErrors, JavaProgramError
 from holdfast.local.jars import older_releases
 
@@ -296,6 +297,73 @@ def test_an_own_query_of_what_a_workload_never_fills_is_told_before_anything_sta
     said = [problem.text for problem in own_problems(load(file))]
     assert len(said) == bool(told)
     assert told in "".join(said)
+
+
+@pytest.mark.parametrize(
+    ("workload", "fault", "told"),
+    [
+        (
+            "sequence",
+            "broker.kill, target: leader of stpes/0",
+            'no topic stpes; did you mean "steps"? (known: steps, stepped, __consumer_offsets, __transaction',
+        ),
+        (
+            "bank",
+            "broker.kill, target: follower of credits/6",
+            "target: there is no partition 6 of credits: it has 6, counted from 0",
+        ),
+        ("raw", "broker.kill, target: leader of steps/0", "there is no topic steps (known: logs, __consumer"),
+        ("raw", "broker.kill, target: leader of ../0", "there is no topic .."),
+        (
+            "raw",
+            "broker.kill, target: leader of __consumer_offsets/8",
+            "no partition 8 of __consumer_offsets",
+        ),
+        (
+            "sequence",
+            "network.delay, target: leader of stepped/5, peers: leader of stepped/6, delay: 1s",
+            "peers: there is no partition 6",
+        ),
+        (
+            "sequence",
+            "network.delay, target: leader of steps/0, peers: leader, delay: 1s",
+            "peers: both ends are the same one: `leader` is that of steps/0",
+        ),
+        ("raw", "broker.kill, target: leader of logs/5", ""),
+        ("bank", "broker.kill, target: leader of postings/5", ""),
+        ("sequence", "broker.kill, target: leader of chaos.lab.walked.changelog/0", ""),
+        ("sequence", "broker.kill, target: leader of __transaction_state/7", ""),
+        ("sequence", "network.delay, target: leader of steps/1, peers: leader, delay: 1s", ""),
+    ],
+)
+def test_a_partition_that_is_not_there_is_told_before_anything_starts(
+    tmp_path: Path, workload: str, fault: str, told: str
+) -> None:
+    """Nobody would lead it when the fault begins."""
+    file = tmp_path / "x.yaml"
+    file.write_text(
+        f"name: x\ndescription: x\ncluster: {{network: isolated}}\nworkload: {{kind: {workload}}}\n"
+        f"time_limit: 60s\nfaults: [{{at: 1s, fault: {fault}, for: 5s}}]\ninvariants: [no-lost-writes]\n"
+    )
+    try:
+        require_possible(load(file))
+    except ExperimentErrors as error:
+        [problem] = error.problems
+        assert problem.startswith(f"{file}:6: faults.0.")
+        assert told
+        assert told in problem
+    else:
+        assert not told
+
+
+@pytest.mark.parametrize(("count", "told"), [("20", 0), ("8", 1), ("many", 0)])
+def test_a_brokers_own_property_says_how_many_partitions_an_internal_topic_has(
+    tmp_path: Path, count: str, told: int
+) -> None:
+    """One that is no number is for the broker to refuse."""
+    cluster = f"{{broker_config: {{offsets.topic.num.partitions: {count}}}}}"
+    fault = "{at: 1s, fault: broker.kill, target: leader of __consumer_offsets/19, for: 5s}"
+    assert len(list(topic_problems(with_cluster(tmp_path, cluster, fault)))) == told
 
 
 def test_a_cluster_of_others_can_be_run_on(tmp_path: Path) -> None:

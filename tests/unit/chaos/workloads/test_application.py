@@ -210,6 +210,12 @@ def test_arguments_are_as_the_producers_annotations_say(application: Make, tmp_p
         ),
         (FITTING, "broker.kill, target: leader of nope/0", "there is no topic nope"),
         (FITTING, "broker.kill, target: leader of heard/99", "there is no partition 99 of"),
+        (FITTING, "broker.kill, target: leader of __nope/0", "there is no topic __nope"),
+        (
+            FITTING,
+            "broker.kill, target: leader of __consumer_offsets/999",
+            "there is no partition 999 of __consumer_offsets",
+        ),
         (FITTING, "worker.kill, target: owner of shard 4", "no shard 4: first, the first processor, has 4"),
     ],
 )
