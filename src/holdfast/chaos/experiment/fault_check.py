@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from holdfast.chaos.experiment.catalogue import Alters
 from holdfast.chaos.experiment.draft import Draft
+from holdfast.chaos.experiment.invariants import WITHOUT_TRANSACTIONS
 from holdfast.chaos.experiment.model import Cluster, Fault, TimedFault, Workload
 from holdfast.chaos.experiment.targets import (
     BROKER_ROLES,
@@ -34,6 +35,8 @@ def fault_problems(draft: Draft) -> Iterator[Problem]:
         yield from _two_ends(at, fault, draft.cluster.brokers if draft.cluster else None)
         yield from _delay(at, fault)
     for at, timed in draft.time_line:
+        if draft.workload is not None:
+            yield from _without_transactions(at, timed.fault, draft.workload)
         yield from _in_time(at, timed, draft.head.time_limit_ms if draft.head else None)
 
 
@@ -133,6 +136,22 @@ def _in_workload(at: Location, fault: Fault, workload: Workload) -> Iterator[Pro
                 (*at, key), "there is no follower: topics have 1 copy (`replication` of the workload)"
             )
         for text in _against_workload(target, workload):
+            yield Problem((*at, key), text)
+
+
+def _without_transactions(at: Location, fault: Fault, workload: Workload) -> Iterator[Problem]:
+    """Whom there is not where nobody writes in transactions.
+
+    By chance such a fault is left out and counted, so that controls can have the same plan as all others.
+    """
+    if workload.kind in ("raw", "application") or workload.engine not in WITHOUT_TRANSACTIONS:
+        return
+    for key, target in _targets(fault):
+        if target.role is Role.TRANSACTION_COORDINATOR or target.name == "__transaction_state":
+            text = (
+                f"nobody coordinates transactions: the engine `{workload.engine}` writes none; name another "
+                "broker"
+            )
             yield Problem((*at, key), text)
 
 

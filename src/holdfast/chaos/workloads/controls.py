@@ -67,6 +67,9 @@ class ControlWorkers:
         """Its `transactional.id`; that of a Kafka Streams worker is known once it was started."""
         if self.engine == KAFKA_STREAMS:
             return streams.transactional_id(self.processor.group_id, self._state(worker))
+        if self.engine == FAUST_EXACTLY_ONCE:
+            # One for each partition (`TransactionManager` in `faust.transport.consumer`); of the first one.
+            return f"{self.processor.group_id}-0-0"
         return self.processor.slot_id(worker)
 
     @property

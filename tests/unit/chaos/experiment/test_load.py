@@ -201,6 +201,15 @@ def test_what_just_fits_is_taken(before: str, after: str) -> None:
     assert loaded(SHORT.replace(before, after)).time_line
 
 
+def test_by_chance_a_control_without_transactions_has_the_same_faults_as_all_others() -> None:
+    """The same seed is the same plan for each of them; what cannot be done is left out and counted."""
+    text = SHORT.replace("{kind: bank}", "{kind: bank, engine: at-least-once}").replace(
+        "faults: [{at: 10s, fault: broker.kill, target: any, for: 5s}]",
+        "random: {for: {min: 1s, max: 2s}, choose: [{fault: broker.kill, target: transaction coordinator}]}",
+    )
+    assert len(loaded(text).choices) == 1
+
+
 def test_brokers_are_counted_from_1() -> None:
     """As Kafka's own numbers of nodes; workers are counted from 0, as their slots."""
     with pytest.raises(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faust.transport.consumer import TopicPartitionGroup, TransactionManager
 
 from holdfast.chaos.clients import streams
 from holdfast.chaos.clients.loop.orders import (
@@ -102,6 +103,14 @@ def test_other_workers_have_one_id_for_both(workload: Any, engine: str) -> None:
     made = workload(engine)
     [group] = made.groups(1)
     assert [*group.members] == [made.transactional_id] == ["r1-chaos.lab.worker-0"]
+
+
+def test_the_transactional_id_of_faust_is_that_of_a_partition(workload: Any) -> None:
+    """As Faust makes it; the worker's own name would be that of another coordinator."""
+    made = workload(FAUST_EXACTLY_ONCE)
+    first = TopicPartitionGroup("r1-steps", 0, 0)
+    as_faust = TransactionManager.transactional_id_format.format(group_id=made.group, tpg=first)
+    assert made.transactional_id == as_faust == "r1-chaos.lab-0-0"
 
 
 def test_the_program_knows_all_of_its_orders() -> None:
