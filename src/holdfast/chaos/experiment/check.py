@@ -230,9 +230,10 @@ def _overlaps(draft: Draft) -> Iterator[Problem]:
             yield Problem((*placed[later].at, "every"), text)
             continue
         line = f"`{one.kind.name}`{f' on `{one.target}`' if one.target else ''}"
+        aim = "" if _scales(one, other) else ", or aim it at another"
         text = (
             f"at {span_text(start_ms)} it meets {line} ({'.'.join(map(str, placed[earlier].at))}), which "
-            f"{_in_the_way(one, other)}. Move one of them, or aim it at another"
+            f"{_in_the_way(one, other)}. Move one of them{aim}"
         )
         yield Problem(placed[later].at, text)
 
@@ -242,9 +243,16 @@ def _in_the_way(one: Fault, other: Fault) -> str:
     changed, wanted = one.kind.alters, other.kind.alters
     if _cuts(one):
         return "cuts some of the same links: what is cut already it would not meet"
-    if wanted in (changed, Alters.WORKERS) or changed is Alters.WORKERS:
+    if _scales(one, other):
+        return f"changes {changed}: scaling starts and stops workers, too, so neither would be as it says"
+    if wanted is changed:
         return f"changes {changed} as well: the end of one undoes the other"
     return f"changes {changed}: that and {wanted} are not changed at the same time, so it would be left out"
+
+
+def _scales(one: Fault, other: Fault) -> bool:
+    """Whether one of two faults changes how many workers there are, and the other one some of them."""
+    return {one.kind.alters, other.kind.alters} == {Alters.WORKER, Alters.WORKERS}
 
 
 def _cuts(fault: Fault) -> bool:
