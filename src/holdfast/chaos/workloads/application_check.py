@@ -164,9 +164,8 @@ def _target(target: Target, workers: int, topology: Topology) -> Iterator[str]:
     if target.role is Role.APP_LEADER and not topology.leader_tasks:
         yield f"nobody leads: {topology.source.path} declares no `leader_tasks`"
     if target.role is Role.WORKER:
-        names = {it.name for it in slots_of(topology, workers)}
         count = len(topology.processors) * workers
-        if target.text not in names:
+        if number >= count:
             yield (
                 f"there is no {target.text}: {len(topology.processors)} processors with {workers} "
                 f"worker{'' if workers == 1 else 's'} each are worker-0 to worker-{count - 1}"

@@ -344,6 +344,11 @@ def test_no_machine_is_asked_for_any_number_of_processes(application: Make, tmp_
         require_possible(experiment(tmp_path, f"{FITTING}, workers: 64, output: told"))
 
 
+def test_a_worker_may_be_named_with_zeros_as_in_other_workloads(application: Make, tmp_path: Path) -> None:
+    application()
+    require_possible(experiment(tmp_path, f"{FITTING}, workers: 2", "worker.kill, target: worker-03"))
+
+
 def test_what_fits_can_be_run(application: Make, tmp_path: Path) -> None:
     application()
     require_possible(experiment(tmp_path, FITTING, "worker.kill, target: app leader"))
