@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from holdfast.chaos.experiment.catalogue import Alters
 from holdfast.chaos.experiment.draft import Draft
-from holdfast.chaos.experiment.fault_check import fault_problems
+from holdfast.chaos.experiment.fault_check import fault_problems, faults_in
 from holdfast.chaos.experiment.invariants import (
     INVARIANTS,
     SEQUENCE_ONLY,
@@ -15,7 +15,7 @@ from holdfast.chaos.experiment.invariants import (
     WITHOUT_TRANSACTIONS,
 )
 from holdfast.chaos.experiment.mix_check import mix_problems
-from holdfast.chaos.experiment.model import Cluster, Fault, Workload
+from holdfast.chaos.experiment.model import MOST_FAULTS, Cluster, Fault, Workload
 from holdfast.chaos.experiment.overlap import overlaps
 from holdfast.chaos.experiment.targets import only_ones
 from holdfast.chaos.experiment.upgrade_check import upgrade_problems
@@ -215,6 +215,8 @@ def _abort(draft: Draft) -> Iterator[Problem]:
 
 
 def _overlaps(draft: Draft) -> Iterator[Problem]:
+    if faults_in(draft.time_line) > MOST_FAULTS:
+        return  # that is told, and to compare so many takes long
     # One that lacks its `every` is told so; its beginnings are not known.
     placed = [it for it in draft.time_line if it.value.times == 1 or it.value.every_ms is not None]
     cluster, workload = draft.cluster, draft.workload

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from holdfast.chaos.experiment.catalogue import Alters
-from holdfast.chaos.experiment.draft import Draft
+from holdfast.chaos.experiment.draft import Draft, Placed
 from holdfast.chaos.experiment.invariants import WITHOUT_TRANSACTIONS
-from holdfast.chaos.experiment.model import Cluster, Fault, TimedFault, Workload
+from holdfast.chaos.experiment.model import MOST_FAULTS, Cluster, Fault, TimedFault, Workload
 from holdfast.chaos.experiment.targets import (
     BROKER_ROLES,
     WORKER_ROLES,
@@ -34,10 +34,22 @@ def fault_problems(draft: Draft) -> Iterator[Problem]:
             yield from _in_workload(at, fault, draft.workload)
         yield from _two_ends(at, fault, draft.cluster.brokers if draft.cluster else None)
         yield from _delay(at, fault)
+    yield from _how_many(draft)
     for at, timed in draft.time_line:
         if draft.workload is not None:
             yield from _without_transactions(at, timed.fault, draft.workload)
         yield from _in_time(at, timed, draft.head.time_limit_ms if draft.head else None)
+
+
+def faults_in(time_line: Sequence[Placed[TimedFault]]) -> int:
+    """Return how many faults a time line makes, with those that are done several times."""
+    return sum(it.value.times for it in time_line)
+
+
+def _how_many(draft: Draft) -> Iterator[Problem]:
+    if (count := faults_in(draft.time_line)) > MOST_FAULTS:
+        text = f"that makes {count:,} faults, and a run has {MOST_FAULTS:,} at most: lower `times`"
+        yield Problem(("faults",), text)
 
 
 def _on_cluster(at: Location, fault: Fault, cluster: Cluster) -> Iterator[Problem]:

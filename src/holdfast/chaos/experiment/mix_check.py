@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from holdfast.chaos.experiment.draft import Draft
-from holdfast.chaos.experiment.model import Mix
+from holdfast.chaos.experiment.model import MOST_FAULTS, Mix
+from holdfast.chaos.experiment.schedule import periods
 from holdfast.chaos.experiment.words import span_text
 from holdfast.declaration.source import Location, Problem
 
@@ -41,9 +42,17 @@ def _times(mix: Mix, limit_ms: int | None) -> Iterator[Problem]:
             "would not be quiet: lower this, or raise `every`"
         )
         yield Problem(("random", "for", "max"), text)
-    if limit_ms is not None and limit_ms - mix.clean_start_ms - mix.calm_end_ms < mix.every_ms:
+    if limit_ms is None:
+        return
+    if limit_ms - mix.clean_start_ms - mix.calm_end_ms < mix.every_ms:
         text = (
             f"no period fits: between `clean_start` and `calm_end` the time limit of {span_text(limit_ms)} "
             f"leaves less than {span_text(mix.every_ms)}"
         )
+        yield Problem(("random", "every"), text)
+        return
+    count, quiet = periods(mix, limit_ms)
+    most = (count - quiet) * min(mix.at_once, len(mix.choose))
+    if most > MOST_FAULTS:
+        text = f"that makes up to {most:,} faults, and a run has {MOST_FAULTS:,} at most: raise it"
         yield Problem(("random", "every"), text)

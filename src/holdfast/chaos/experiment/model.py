@@ -50,6 +50,10 @@ from holdfast.topology.fields import (
 COPIES = 3
 """On how many brokers a topic is kept where there are as many."""
 
+MOST_FAULTS = 5_000
+"""How many faults a run has at most: each is waited for on a thread of its own. A day by chance has 4,318,
+unless told otherwise."""
+
 
 class Cluster(Declared):
     """What is broken."""

@@ -73,15 +73,17 @@ def overlaps(faults: Sequence[TimedFault], alone: Collection[Role] = ()) -> Iter
 
     A pair is told once, at its first meeting; so is a fault that meets itself.
     """
-    seen: set[tuple[int, int]] = set()
-    begun: list[tuple[int, int, int]] = []
+    asked: set[tuple[int, int]] = set()
+    # Of each line the last beginning and its end: its earlier ones end before.
+    begun: dict[int, tuple[int, int]] = {}
     planned = sorted((start, index) for index, it in enumerate(faults) for start in it.starts())
     for start, index in planned:
         # One that begins when another ends does not meet it, unless it is an instant at the same moment.
-        begun = [it for it in begun if it[1] > start or it[0] == start]
-        for _, _, earlier in begun:
+        begun = {line: span for line, span in begun.items() if span[1] > start or span[0] == start}
+        for earlier in begun:
             pair = (min(earlier, index), max(earlier, index))
-            if pair not in seen and in_the_way(faults[earlier].fault, faults[index].fault, alone):
-                seen.add(pair)
-                yield earlier, index, start
-        begun.append((start, start + (faults[index].for_ms or 0), index))
+            if pair not in asked:
+                asked.add(pair)
+                if in_the_way(faults[earlier].fault, faults[index].fault, alone):
+                    yield earlier, index, start
+        begun[index] = (start, start + (faults[index].for_ms or 0))

@@ -90,6 +90,9 @@ class Nemesis:
 
     Attributes:
         done: what was tried, in the order of the beginnings.
+
+    Raises:
+        FaultFailed: when the block is entered: the system gives no thread for each of them.
     """
 
     def __init__(
@@ -117,8 +120,14 @@ class Nemesis:
         self.done: list[Done] = []
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        for number, thread in enumerate(self._threads):
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # The block is not entered, so that nobody else would end those that were started.
+                planned, self._threads = len(self._threads), self._threads[:number]
+                self.stop()
+                raise FaultFailed(f"no thread for more than {number} of {planned} faults: {error}") from error
         return self
 
     def __exit__(

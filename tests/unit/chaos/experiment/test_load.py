@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.chaos.experiment import Experiment, Role, load
+from holdfast.chaos.experiment import Experiment, Fault, Role, load, schedule
 from holdfast.chaos.experiment.check import OF_THE_LAB
 from holdfast.chaos.experiment.load import build
 from holdfast.declaration.source import parse
@@ -216,6 +217,33 @@ def test_brokers_are_counted_from_1() -> None:
         ExperimentErrors, match="there is no broker-0: the cluster has 3 brokers, counted from 1"
     ):
         loaded(SHORT.replace("target: any", "target: broker-0"))
+
+
+def test_a_day_of_faults_by_chance_is_not_too_many() -> None:
+    text = SHORT.replace("time_limit: 60s", "time_limit: 1d").replace(
+        "faults: [{at: 10s, fault: broker.kill, target: any, for: 5s}]",
+        "random: {for: {min: 1s, max: 2s}, choose: [{fault: broker.kill, target: any}]}",
+    )
+    assert len(schedule(loaded(text), 0)) == 4_318
+
+
+def test_many_faults_that_are_under_way_together_are_compared_by_their_lines() -> None:
+    """Not each with each: six lines of them took a quarter of a minute."""
+    line = "{at: 10s, fault: clock.jump, target: any, offset: 1h, for: 12h, times: 333, every: 100ms}"
+    lines = "".join(f"  - {line}\n" for _ in range(6))
+    text = SHORT.replace("time_limit: 60s", "time_limit: 1d").replace(
+        "faults: [{at: 10s, fault: broker.kill, target: any, for: 5s}]", f"faults:\n{lines}"
+    )
+    asked = []
+
+    def in_the_way(one: Fault, other: Fault, alone: Collection[Role]) -> bool:
+        asked.append((one, other))
+        return False
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("holdfast.chaos.experiment.overlap.in_the_way", in_the_way)
+        loaded(text)
+    assert len(asked) <= 6 * 6
 
 
 READY_FILES = sorted(READY.glob("*.yaml"))

@@ -347,6 +347,29 @@ def test_a_fault_that_waits_for_another_one_is_left_out_when_the_run_ends(tmp_pa
         let_go.set()
 
 
+def test_no_fault_goes_on_when_the_system_gives_no_more_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The block is not entered then, so that nobody else would undo it."""
+    fault, journal = Recorded(tmp_path / "ballast"), Journal(tmp_path / "journal")
+    plan = planned(tmp_path, KILL, "{at: 1s, fault: broker.freeze, target: controller, for: 1s}")
+    maker = Maker(lambda _: Aimed(fault, ("broker-1",)))
+    nemesis = Nemesis(plan, maker, journal, time.monotonic(), until_stopped=True)  # type: ignore[arg-type]
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if thread.name == "broker.freeze":
+            until(lambda: fault.calls == ["begin"])
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with pytest.raises(FaultFailed, match="no thread for more than 1 of 2 faults: can't start new thread"):
+        nemesis.__enter__()
+    assert fault.calls == ["begin", "end"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "broker.kill"]
+
+
 class Servers:
     """Servers of which each start is another process."""
 
