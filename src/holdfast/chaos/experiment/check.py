@@ -224,11 +224,12 @@ def _overlaps(draft: Draft) -> Iterator[Problem]:
         cluster.brokers if cluster and cluster.kind != "external" else None,
         workload.workers if workload and workload.kind != "application" else None,
     )
-    for earlier, later, start_ms in overlaps([it.value for it in placed], alone):
+    faults = [it.value for it in placed]
+    lasting = [draft.least_ms(it) for it in faults]
+    for earlier, later, start_ms in overlaps(faults, lasting, alone):
         one, other = placed[earlier].value.fault, placed[later].value.fault
         if earlier == later:
-            why = "what is cut already it would not meet" if _cuts(one) else "that end undoes both"
-            text = f"it begins again before it has ended, and {why}: raise `every`, or lower `for`"
+            text = f"it begins again before it has ended, and {_again(one, lasting[later])}"
             yield Problem((*placed[later].at, "every"), text)
             continue
         line = f"`{one.kind.name}`{f' on `{one.target}`' if one.target else ''}"
@@ -238,6 +239,14 @@ def _overlaps(draft: Draft) -> Iterator[Problem]:
             f"{_in_the_way(one, other)}. Move one of them{aim}"
         )
         yield Problem(placed[later].at, text)
+
+
+def _again(fault: Fault, least_ms: int) -> str:
+    """Why a fault must not begin again before it has ended."""
+    if fault.kind.open_end:
+        return f"takes {span_text(least_ms)} at least: raise `every`, or lower `pause`"
+    why = "what is cut already it would not meet" if _cuts(fault) else "that end undoes both"
+    return f"{why}: raise `every`, or lower `for`"
 
 
 def _in_the_way(one: Fault, other: Fault) -> str:

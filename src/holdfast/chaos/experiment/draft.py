@@ -71,6 +71,12 @@ class Draft:
         timed = (Placed(at, it.fault) for at, it in self.time_line)
         return (*timed, *(Placed(at, it.fault) for at, it in self.choices))
 
+    def least_ms(self, timed: TimedFault) -> int:
+        """How long a fault takes at least, on this cluster with this workload."""
+        brokers = self.cluster.brokers if self.cluster else 1
+        # An application has as many for each of its processors.
+        return timed.least_ms(brokers, self.workload.workers if self.workload else 1)
+
     def experiment(self, source: Source) -> Experiment:
         """Return the experiment, which must have no mistakes."""
         head, cluster, workload = self.head, self.cluster, self.workload

@@ -24,6 +24,9 @@ from holdfast.declaration.source import Location, Problem
 _TALK_TO_BROKERS_ONLY = WORKER_ROLES | {Role.CLIENTS}
 _SEVERAL = frozenset({Role.BROKERS, Role.MAJORITY, Role.MINORITY, Role.EVERYONE})
 
+BACK_MS = 2_000
+"""No broker or worker that is restarted, or has crashed, is back sooner."""
+
 
 def fault_problems(draft: Draft) -> Iterator[Problem]:
     """Yield what is wrong with each fault, wherever it stands."""
@@ -38,7 +41,7 @@ def fault_problems(draft: Draft) -> Iterator[Problem]:
     for at, timed in draft.time_line:
         if draft.workload is not None:
             yield from _without_transactions(at, timed.fault, draft.workload)
-        yield from _in_time(at, timed, draft.head.time_limit_ms if draft.head else None)
+        yield from _in_time(at, timed, draft)
 
 
 def faults_in(time_line: Sequence[Placed[TimedFault]]) -> int:
@@ -184,7 +187,8 @@ def _against_workload(target: Target, workload: Workload) -> Iterator[str]:
         yield "clients of `raw` assign partitions to themselves, and have no group; name another broker"
 
 
-def _in_time(at: Location, timed: TimedFault, limit_ms: int | None) -> Iterator[Problem]:
+def _in_time(at: Location, timed: TimedFault, draft: Draft) -> Iterator[Problem]:
+    limit_ms, kind = draft.head.time_limit_ms if draft.head else None, timed.fault.kind
     if timed.times > 1 and timed.every_ms is None:
         yield Problem(
             (*at, "every"), f"missing: from one beginning to the next, as it is done {timed.times} times"
@@ -192,16 +196,27 @@ def _in_time(at: Location, timed: TimedFault, limit_ms: int | None) -> Iterator[
         return
     if timed.times == 1 and timed.every_ms is not None:
         yield Problem((*at, "every"), "it is done once; say how many `times`, or remove it")
+    is_restart = not (kind.lasts or kind.open_end)
+    if is_restart and timed.every_ms is not None and timed.every_ms < BACK_MS:
+        text = f"whoever is started again is not back sooner than after {span_text(BACK_MS)}: raise it"
+        yield Problem((*at, "every"), text)
     if limit_ms is None:
         return
-    last_ms = timed.starts()[-1]
-    end_ms = last_ms + (timed.for_ms or 0)
+    last_ms, least_ms = timed.starts()[-1], draft.least_ms(timed)
+    end_ms = last_ms + least_ms
     # Where the first time fits, it is how often that does not.
-    fits_once = timed.times > 1 and timed.at_ms < limit_ms and timed.at_ms + (timed.for_ms or 0) <= limit_ms
+    fits_once = timed.times > 1 and timed.at_ms < limit_ms and timed.at_ms + least_ms <= limit_ms
     it = "the last time it" if fits_once else "it"
     if last_ms >= limit_ms:
         text = f"{it} would begin at {span_text(last_ms)}, and the time limit is {span_text(limit_ms)}"
         yield Problem((*at, "times" if fits_once else "at"), text)
+    elif end_ms > limit_ms and kind.open_end:
+        text = (
+            f"it takes {span_text(least_ms)} at least to restart one after the other with these pauses, and "
+            f"from {span_text(last_ms)} on the time limit of {span_text(limit_ms)} leaves "
+            f"{span_text(limit_ms - last_ms)}"
+        )
+        yield Problem((*at, "pause"), text)
     elif end_ms > limit_ms:
         text = f"{it} would end at {span_text(end_ms)}, beyond the time limit of {span_text(limit_ms)}"
         yield Problem((*at, "times" if fits_once else "for"), text)

@@ -30,7 +30,7 @@ from holdfast.chaos.experiment.fields import (
     Workers,
 )
 from holdfast.chaos.experiment.invariants import Engine, WorkloadKind
-from holdfast.chaos.experiment.targets import Target
+from holdfast.chaos.experiment.targets import Role, Target, brokers_hit
 from holdfast.declaration.base import Declared
 from holdfast.declaration.source import Location, Source
 from holdfast.topology.fields import (
@@ -290,6 +290,16 @@ class TimedFault:
     def starts(self) -> tuple[int, ...]:
         """When it begins, each time."""
         return tuple(self.at_ms + turn * (self.every_ms or 0) for turn in range(self.times))
+
+    def least_ms(self, brokers: int, workers: int) -> int:
+        """How long it takes at least: a rolling restart pauses between one and the next."""
+        if not self.fault.kind.open_end:
+            return self.for_ms or 0
+        target, pause = self.fault.target, self.fault.parameters["pause"]
+        assert target is not None, "who is restarted in turn is a target"
+        assert isinstance(pause, int), "a duration is read in milliseconds"
+        count = workers if target.role is Role.WORKERS else brokers_hit(target, brokers)
+        return pause * (count - 1)
 
 
 @dataclass(frozen=True)

@@ -68,10 +68,17 @@ def _same_links(one: Fault, other: Fault) -> bool:
     return surely_meet(one.target, other.target) and surely_meet(near, far)
 
 
-def overlaps(faults: Sequence[TimedFault], alone: Collection[Role] = ()) -> Iterator[tuple[int, int, int]]:
+def overlaps(
+    faults: Sequence[TimedFault], lasting: Sequence[int], alone: Collection[Role] = ()
+) -> Iterator[tuple[int, int, int]]:
     """Yield (index of the earlier fault, of the later one, when the later one begins) for each bad pair.
 
     A pair is told once, at its first meeting; so is a fault that meets itself.
+
+    Args:
+        faults: what happens.
+        lasting: how long each takes at least, in milliseconds (`TimedFault.least_ms`).
+        alone: roles that can only mean one and the same, as there is no other.
     """
     asked: set[tuple[int, int]] = set()
     # Of each line the last beginning and its end: its earlier ones end before.
@@ -86,4 +93,4 @@ def overlaps(faults: Sequence[TimedFault], alone: Collection[Role] = ()) -> Iter
                 asked.add(pair)
                 if in_the_way(faults[earlier].fault, faults[index].fault, alone):
                     yield earlier, index, start
-        begun[index] = (start, start + (faults[index].for_ms or 0))
+        begun[index] = (start, start + lasting[index])
