@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from holdfast.chaos.experiment import PlannedFault
 from holdfast.chaos.history import Recorder
-from holdfast.chaos.run.claims import Claims
+from holdfast.chaos.run.claims import Claims, Span, meet
 from holdfast.chaos.run.faults import Aimed, FaultMaker
 from holdfast.chaos.undo.journal import Entry, Journal
 from holdfast.errors import FaultFailed, HoldfastError, NothingMet
@@ -194,26 +194,26 @@ class Nemesis:
         if not aimed.hit:
             done.left_out = f"nobody is {planned.target or 'meant'} now"
             return []
-        with self._claims.claimed(planned.kind.alters, aimed.hit, self._planned_end(planned)) as taken:
+        with self._claims.claimed(planned.kind.alters, aimed.hit, self._span(planned)) as taken:
             if not taken:
                 self._run(aimed, done)
         return taken
 
-    def _planned_end(self, planned: PlannedFault) -> float:
-        """When it should be over, on the monotonic clock."""
-        if self._until_stopped or planned.kind.open_end:
-            return math.inf
-        return self._zero + planned.end_ms / 1000
+    def _span(self, planned: PlannedFault) -> Span:
+        """When it is to be under way."""
+        begin, end = (self._zero + moment_ms / 1000 for moment_ms in (planned.at_ms, planned.end_ms))
+        return begin, math.inf if self._until_stopped or planned.kind.open_end else end
 
     def _let_go(self, done: Done, give_up: float) -> bool:
-        """Wait until others have let go of whom it is aimed at; False if they do not, or need not by now.
+        """Wait until others have let go of whom it is aimed at; False if they meet it by the plan, or do not.
 
-        A fault lasts from when it has begun, and its end takes time: by the plan it was over before.
+        A fault lasts from when it has begun, and its end takes time: by the plan it was over before. Nor do
+        those that wait come in their order.
         """
-        alters, begin = done.planned.kind.alters, self._zero + done.planned.at_ms / 1000
-        while (until := self._claims.held_until(alters, done.hit)) is not None:
-            now = time.monotonic()
-            if until > max(begin, now) or now >= give_up or self._over.wait(_LOOK_S):
+        alters, span = done.planned.kind.alters, self._span(done.planned)
+        while others := self._claims.spans(alters, done.hit):
+            too_late = time.monotonic() >= give_up
+            if too_late or any(meet(span, other) for other in others) or self._over.wait(_LOOK_S):
                 return False
         return True
 

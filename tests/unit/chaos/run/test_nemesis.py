@@ -16,7 +16,7 @@ from holdfast.chaos.faults.fault import Evidence, Fault
 from holdfast.chaos.faults.members import Rolled
 from holdfast.chaos.history import Recorder, seal
 from holdfast.chaos.history.database import Bounds, Database
-from holdfast.chaos.run.claims import Claims
+from holdfast.chaos.run.claims import Claims, meet
 from holdfast.chaos.run.faults import Aimed
 from holdfast.chaos.run.nemesis import Done, Nemesis
 from holdfast.chaos.undo.actions import Action, Delete, Run
@@ -309,11 +309,22 @@ def test_a_fault_that_begins_when_another_should_have_ended_waits_for_it(tmp_pat
     """A `for` counts from when a fault has begun, and then its servers have to be back."""
     freeze = "{at: 600ms, fault: broker.freeze, target: broker-1, for: 100ms}"
     kills = "{at: 100ms, fault: broker.kill, target: broker-1, for: 100ms, times: 3, every: 100ms}"
-    maker = Maker(lambda _: Aimed(SlowEnd(tmp_path / "ballast", 0.4), ("broker-1",)))
+    maker = Maker(lambda _: Aimed(SlowEnd(tmp_path / "ballast", 0.2), ("broker-1",)))
     made = run(tmp_path, maker, kills, freeze, seconds=3.5)
     assert [(done.left_out, done.error) for done in made] == [("", "")] * 4
     spans = sorted((done.began, done.ended or 0.0) for done in made)
     assert all(ended <= began for (_, ended), (began, _) in pairwise(spans))
+
+
+@pytest.mark.parametrize(
+    ("other", "meets"),
+    [((10, 20), False), ((30, 40), False), ((10, 21), True), ((20, 20), True), ((29, 99), True)],
+)
+def test_by_the_plan_a_fault_meets_neither_what_ends_when_it_begins_nor_what_begins_when_it_ends(
+    other: tuple[float, float], meets: bool
+) -> None:
+    """Those that wait do not come in their order: one that was overtaken waits as well."""
+    assert meet((20, 30), other) is meet(other, (20, 30)) is meets
 
 
 def test_whom_a_fault_hits_that_waited_is_looked_up_again(tmp_path: Path) -> None:
