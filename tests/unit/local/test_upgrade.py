@@ -95,7 +95,7 @@ def test_a_lab_has_both_releases_before_its_brokers_are_started(monkeypatch: pyt
     started: list[str] = []
 
     @contextmanager
-    def guard(_journal: Path) -> Iterator[SimpleNamespace]:
+    def guard(*_: Path) -> Iterator[SimpleNamespace]:
         yield SimpleNamespace()
 
     monkeypatch.setattr("holdfast.chaos.lab.guarded.Guard", guard)
