@@ -73,21 +73,12 @@ def _on_cluster(at: Location, fault: Fault, cluster: Cluster) -> Iterator[Proble
         least = kind.least_brokers
         text = f"`{kind.name}` needs at least {least} brokers, and the cluster has {cluster.brokers}"
         yield Problem(place, text)
-    for key, target in _targets(fault):
+    for key, target in fault.targets.items():
         for text in _against_brokers(target, cluster.brokers):
             yield Problem((*at, key), text)
     if kind.alters is Alters.CLOCK and fault.target is not None and fault.target.role in _SEVERAL:
         text = f"a clock jumps at one broker, and `{fault.target}` means several; name one, or say `any`"
         yield Problem((*at, "target"), text)
-
-
-def _targets(fault: Fault) -> Iterator[tuple[str, Target]]:
-    """Whom a fault is about, with the keys that say so."""
-    if fault.target is not None:
-        yield "target", fault.target
-    for key, value in fault.parameters.items():
-        if isinstance(value, Target):
-            yield key, value
 
 
 def _against_brokers(target: Target, brokers: int) -> Iterator[str]:
@@ -145,7 +136,7 @@ def _in_workload(at: Location, fault: Fault, workload: Workload) -> Iterator[Pro
         yield Problem(
             (*at, "to"), f"there are {workload.workers} workers anyway, so that nothing would happen"
         )
-    for key, target in _targets(fault):
+    for key, target in fault.targets.items():
         if target.role is Role.FOLLOWER and workload.replication == 1:
             yield Problem(
                 (*at, key), "there is no follower: topics have 1 copy (`replication` of the workload)"
@@ -161,7 +152,7 @@ def _without_transactions(at: Location, fault: Fault, workload: Workload) -> Ite
     """
     if workload.kind in ("raw", "application") or workload.engine not in WITHOUT_TRANSACTIONS:
         return
-    for key, target in _targets(fault):
+    for key, target in fault.targets.items():
         if target.role is Role.TRANSACTION_COORDINATOR or target.name == "__transaction_state":
             text = (
                 f"nobody coordinates transactions: the engine `{workload.engine}` writes none; name another "

@@ -268,6 +268,12 @@ class Fault:
     target: Target | None
     parameters: Mapping[str, Value | None]
 
+    @property
+    def targets(self) -> Mapping[str, Target]:
+        """Everybody whom it is about, by the key that says so."""
+        named = {"target": self.target, **self.parameters}
+        return {key: value for key, value in named.items() if isinstance(value, Target)}
+
 
 @dataclass(frozen=True)
 class TimedFault:

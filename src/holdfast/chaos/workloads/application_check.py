@@ -13,7 +13,6 @@ from holdfast.chaos.workloads.topic_check import (
     internal_topics,
     partition_problem,
     placed_faults,
-    targets_of,
 )
 from holdfast.declaration.source import Location, Problem, did_you_mean
 from holdfast.runtime.sources import Arguments, fitted, missing, parameters_of
@@ -52,7 +51,7 @@ def fault_problems(experiment: Experiment, topology: Topology, workers: int) -> 
     known = {**topics, **internal_topics(experiment.cluster)}
     for place, fault in placed_faults(experiment):
         yield from _fault(place, fault, workers, topology)
-        for key, target in targets_of(fault):
+        for key, target in fault.targets.items():
             for text in partition_problem(target, known):
                 yield Problem((*place, key), text)
 
@@ -154,7 +153,7 @@ def _values(at: Location, name: str, given: Mapping[str, Any], takes: Mapping[st
 
 
 def _fault(at: Location, fault: Fault, workers: int, topology: Topology) -> Iterator[Problem]:
-    for key, target in targets_of(fault):
+    for key, target in fault.targets.items():
         for text in _target(target, workers, topology):
             yield Problem((*at, key), text)
 

@@ -32,7 +32,7 @@ def topic_problems(experiment: Experiment) -> Iterator[Problem]:
         return
     known = {**dict.fromkeys(names, workload.partitions), **internal_topics(experiment.cluster)}
     for at, fault in placed_faults(experiment):
-        for key, target in targets_of(fault):
+        for key, target in fault.targets.items():
             if target.name is not None and target.name.startswith(_OF_ENGINES):
                 continue
             for text in partition_problem(target, known):
@@ -46,13 +46,6 @@ def placed_faults(experiment: Experiment) -> Iterator[tuple[Location, Fault]]:
         yield ("faults", index), timed.fault
     for index, weighted in enumerate(experiment.choices):
         yield ("random", "choose", index), weighted.fault
-
-
-def targets_of(fault: Fault) -> Iterator[tuple[str, Target]]:
-    """Whom a fault is about, with the keys that say so."""
-    for key, value in {"target": fault.target, **fault.parameters}.items():
-        if isinstance(value, Target):
-            yield key, value
 
 
 def internal_topics(cluster: Cluster) -> Mapping[str, int | None]:
