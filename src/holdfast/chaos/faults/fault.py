@@ -29,6 +29,9 @@ class Fault(ABC):
 
     over: threading.Event = threading.Event()
 
+    _met: frozenset[str] | None = None
+    """Whom it met, of those that it was aimed at, where only its end can tell."""
+
     def undo(self) -> tuple[Action, ...]:
         """What a stranger would do to end it, written down before it begins; nothing if all ends with us.
 
@@ -61,7 +64,7 @@ class Fault(ABC):
         Args:
             hit: whom it was aimed at.
         """
-        return hit
+        return hit if self._met is None else tuple(name for name in hit if name in self._met)
 
 
 def seen(condition: Callable[[], bool], what: str, within: float = PROOF_S) -> float:

@@ -25,7 +25,6 @@ class Disturbed(Fault):
         self._network = network
         self._name = name
         self._rules = rules
-        self._met: frozenset[str] = frozenset()
 
     def begin(self) -> Evidence:
         """Impose the rules. That packets suffered from them is told at the end: they come when they come."""
@@ -44,6 +43,7 @@ class Disturbed(Fault):
         self._network.lift(self._name)
         found = {pair: counts[pair].met.get(self._name, Met()) for pair in self._rules if pair in counts}
         disturbed = {pair: met for pair, met in found.items() if met.dropped or met.held}
+        # One that was silent was not disturbed.
         self._met = frozenset(host for pair in disturbed for host in pair)
         if not disturbed:
             raise NothingMet(f"no packet met it on any of {len(self._rules)} links")
@@ -55,7 +55,3 @@ class Disturbed(Fault):
                 for (source, target), met in disturbed.items()
             },
         }
-
-    def met(self, hit: tuple[str, ...]) -> tuple[str, ...]:
-        """Those at the end of a link on which a packet met it: one that was silent was not disturbed."""
-        return tuple(host for host in hit if host in self._met)

@@ -71,25 +71,7 @@ class SystemDown(_AtGates):
         return {"taken": list(self._names)}
 
 
-class _MetAtGates(_AtGates):
-    """A fault that is proven by what the application did at the gates: an idle sink has no part in it.
-
-    Args:
-        gates: the gates.
-        names: the sinks that it happens to.
-        manner: how their gates behave meanwhile.
-    """
-
-    def __init__(self, gates: Gates, names: Sequence[str], manner: Manner) -> None:
-        super().__init__(gates, names, manner)
-        self._met: frozenset[str] = frozenset()
-
-    def met(self, hit: tuple[str, ...]) -> tuple[str, ...]:
-        """Those at whose gates it happened."""
-        return tuple(name for name in hit if name in self._met)
-
-
-class SystemSlow(_MetAtGates):
+class SystemSlow(_AtGates):
     """What systems say is held for a while, in its order.
 
     Args:
@@ -121,7 +103,7 @@ class SystemSlow(_MetAtGates):
         return {"held": held, "longest": longest}
 
 
-class ServiceWrong(_MetAtGates):
+class ServiceWrong(_AtGates):
     """A share of the calls of services is answered with HTTP 500; half of those are done all the same.
 
     Args:
