@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from holdfast.chaos.checker.queries import ORDERED
 from holdfast.chaos.history.database import Database
 
 POINTS = 200
@@ -37,10 +38,9 @@ def metrics(database: Database) -> dict[str, Any]:
 
 
 # What the rule `reordered` compares.
-_KEYED_PAIRS = """
+_KEYED_PAIRS = f"""
     SELECT coalesce(sum(n - 1), 0)::BIGINT FROM (
-        SELECT count(*) AS n FROM writes JOIN keys ON keys.id = writes.key
-        WHERE keys.key IS NOT NULL AND outcome <> 'fail' AND places > 0 GROUP BY process, log, writes.key)"""
+        SELECT count(*) AS n FROM {ORDERED} GROUP BY process, log, writes.key)"""
 
 # A record is unseen from its acknowledgement to the end of the first operation that read it.
 _UNSEEN = f"""

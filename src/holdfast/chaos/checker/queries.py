@@ -6,6 +6,10 @@ examples) and `allowed`. In `text` a log stands as `{log:ID}`, and is named when
 
 from __future__ import annotations
 
+ORDERED = """writes JOIN keys ON keys.id = writes.key
+              WHERE keys.key IS NOT NULL AND outcome <> 'fail' AND places > 0"""
+"""The records that have an order among those that the same process sent to the same log with the same key."""
+
 QUERIES: dict[str, str] = {
     "inconsistent-offsets": """
         SELECT list(w ORDER BY w)[1:4] AS records, [] AS acts,
@@ -101,13 +105,12 @@ QUERIES: dict[str, str] = {
                'the second of these was sent after the first and stands before it' AS text,
                before_idx - idx AS weight, false AS allowed
         FROM send_leap WHERE op <> before_op AND idx <= before_idx""",
-    "reordered": """
+    "reordered": f"""
         SELECT [before, w] AS records, [] AS acts,
                'of one key, the second of these was sent after the first and stands before it' AS text,
                before_idx - idx AS weight, false AS allowed
         FROM (SELECT w, last AS idx, lag(last) OVER sent AS before_idx, lag(w) OVER sent AS before
-              FROM writes JOIN keys ON keys.id = writes.key
-              WHERE keys.key IS NOT NULL AND outcome <> 'fail' AND places > 0
+              FROM {ORDERED}
               WINDOW sent AS (PARTITION BY process, log, writes.key ORDER BY op, step))
         WHERE idx <= before_idx""",
 }

@@ -84,8 +84,12 @@ def judge(evidence: Evidence) -> tuple[InvariantResult, ...]:
 def unjudged(experiment: Experiment, why: object) -> tuple[InvariantResult, ...]:
     """Every claim of an experiment, of none of which anything is known."""
     names = (*experiment.invariants, *(own.name for own in experiment.own_invariants))
-    problem = FoundProblem(_NOT_EVALUATED, "unknown", 1, (f"{_UNCHECKED}{why}",))
-    return tuple(InvariantResult(name, "unknown", "", (problem,)) for name in names)
+    return tuple(_unevaluated(name, f"{_UNCHECKED}{why}") for name in names)
+
+
+def _unevaluated(name: str, why: str) -> InvariantResult:
+    """A claim that nobody could look at."""
+    return InvariantResult(name, "unknown", "", (FoundProblem(_NOT_EVALUATED, "unknown", 1, (why,)),))
 
 
 class _Judges:
@@ -138,10 +142,7 @@ class _Judges:
                 asked = of_user(self._evidence.experiment, invariant)
                 verdict = check_invariants(self._history(), [asked])
             except Exception as error:  # noqa: BLE001 - the user's query or function; the others are judged
-                text = f"it cannot be evaluated: {error}"
-                yield InvariantResult(
-                    invariant.name, "unknown", "", (FoundProblem(_NOT_EVALUATED, "unknown", 1, (text,)),)
-                )
+                yield _unevaluated(invariant.name, f"it cannot be evaluated: {error}")
                 continue
             if not self._evidence.is_complete:
                 # Nobody knows which of its rows are there for want of others.
@@ -188,8 +189,7 @@ def _unsure(verdict: Verdict, *rules: str) -> Verdict:
 def _checked(name: str, checks: Sequence[CheckResult], *, is_complete: bool) -> InvariantResult:
     """What an application's own checks found; they hold when all is processed, and may not before."""
     if not checks:
-        text = "the checks were not made: not everything could be read"
-        return InvariantResult(name, "unknown", "", (FoundProblem(_NOT_EVALUATED, "unknown", 1, (text,)),))
+        return _unevaluated(name, "the checks were not made: not everything could be read")
     validity, why = ("invalid", "") if is_complete else ("unknown", _TOO_EARLY)
     problems = tuple(
         FoundProblem(f"{OWN_CHECK}{each.name}", validity, each.violations, each.examples, why)
