@@ -77,9 +77,14 @@ class Source:
         return problem.line or self.line(problem.at)
 
     def _word(self, problem: Problem) -> str:
-        label = ".".join(str(part) for part in self.written.get(problem.at, problem.at))
+        label = dotted(self.written.get(problem.at, problem.at))
         text = f"{self.path}:{self._line_of(problem)}: {label}{': ' if label else ''}{problem.text}"
         return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def dotted(at: Location) -> str:
+    """The way to a value as messages say it, such as `faults.0.target`."""
+    return ".".join(map(str, at))
 
 
 class Parsed(NamedTuple):

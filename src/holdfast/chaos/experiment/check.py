@@ -20,7 +20,7 @@ from holdfast.chaos.experiment.overlap import overlaps
 from holdfast.chaos.experiment.targets import only_ones
 from holdfast.chaos.experiment.upgrade_check import upgrade_problems
 from holdfast.chaos.experiment.words import span_text
-from holdfast.declaration.source import Location, Problem
+from holdfast.declaration.source import Location, Problem, dotted
 
 _NOT_OF_RAW = {
     "engine": "clients write and read by themselves: no engine works",
@@ -235,7 +235,7 @@ def _overlaps(draft: Draft) -> Iterator[Problem]:
         line = f"`{one.kind.name}`{f' on `{one.target}`' if one.target else ''}"
         aim = "" if _scales(one, other) else ", or aim it at another"
         text = (
-            f"at {span_text(start_ms)} it meets {line} ({'.'.join(map(str, placed[earlier].at))}), which "
+            f"at {span_text(start_ms)} it meets {line} ({dotted(placed[earlier].at)}), which "
             f"{_in_the_way(one, other)}. Move one of them{aim}"
         )
         yield Problem(placed[later].at, text)

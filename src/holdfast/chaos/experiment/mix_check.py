@@ -8,7 +8,7 @@ from holdfast.chaos.experiment.draft import Draft
 from holdfast.chaos.experiment.model import MOST_FAULTS, Mix
 from holdfast.chaos.experiment.schedule import periods
 from holdfast.chaos.experiment.words import span_text
-from holdfast.declaration.source import Location, Problem
+from holdfast.declaration.source import Location, Problem, dotted
 
 
 def mix_problems(draft: Draft) -> Iterator[Problem]:
@@ -27,7 +27,7 @@ def mix_problems(draft: Draft) -> Iterator[Problem]:
     for at, choice in draft.choices:
         twin = next((place for place, fault in seen if fault == choice.fault), None)
         if twin is not None:
-            text = f"the fault stands twice ({'.'.join(map(str, twin))}); keep one, and give it a `weight`"
+            text = f"the fault stands twice ({dotted(twin)}); keep one, and give it a `weight`"
             yield Problem(at, text)
         seen.append((at, choice.fault))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from holdfast.chaos.experiment.draft import Draft
 from holdfast.chaos.experiment.targets import Role, Target
-from holdfast.declaration.source import Location, Problem
+from holdfast.declaration.source import Location, Problem, dotted
 
 
 def upgrade_problems(draft: Draft) -> Iterator[Problem]:
@@ -21,14 +21,14 @@ def upgrade_problems(draft: Draft) -> Iterator[Problem]:
         first = first or (at, release)
         before = next((place for place, other in upgraded if _may_be_same(target, other)), None)
         if release != first[1]:
-            text = f"the brokers begin with one release, which is {first[1]} ({_place(first[0])}); name that"
+            text = f"the brokers begin with one release, which is {first[1]} ({dotted(first[0])}); name that"
             yield Problem((*at, "upgrade_from"), text)
         elif timed.times > 1:
             text = "from the second time on the brokers are upgraded already; remove it"
             yield Problem((*at, "times"), text)
         elif before is not None:
             text = (
-                f"these may be brokers that are upgraded already ({_place(before)}); remove it, or name "
+                f"these may be brokers that are upgraded already ({dotted(before)}); remove it, or name "
                 "another broker in each (`target: broker-2`)"
             )
             yield Problem((*at, "upgrade_from"), text)
@@ -40,7 +40,3 @@ def _may_be_same(one: Target | None, other: Target | None) -> bool:
     return (
         one is None or other is None or {one.role, other.role} != {Role.BROKER} or one.number == other.number
     )
-
-
-def _place(at: Location) -> str:
-    return ".".join(map(str, at))
