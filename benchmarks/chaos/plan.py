@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from holdfast.chaos.experiment import INVARIANTS
+from holdfast.chaos.experiment.invariants import WITH_PROCESSOR_SETTINGS, WITHOUT_TRANSACTIONS
 from tests.support.shop_systems import shop
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,11 +69,8 @@ WORKLOADS: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 """What is asked of each workload, and what has to hold."""
 
-FAUST = {"faust": ["transactions-finished"], "faust-exactly-once": []}
-"""Stock Faust, and what cannot be asked of it: without its `exactly_once` it writes no transactions."""
-
 FAUST_RATE = 150
-"""Events in a second that it bears on two cores beside three brokers; it has no standby on another worker."""
+"""Events in a second that stock Faust bears on two cores beside three brokers."""
 
 OF_APPLICATIONS = ("application", "downstream")
 
@@ -141,10 +140,12 @@ class Kind:
         workload = {**workload, **systems}
         if self.engine != "holdfast":
             workload["engine"] = self.engine
-        if self.engine in FAUST:
+        if self.engine.startswith("faust"):
             workload["rate"] = FAUST_RATE
-            del workload["standby"]
-            invariants = [name for name in invariants if name not in FAUST[self.engine]]
+        if self.engine not in WITH_PROCESSOR_SETTINGS:
+            workload.pop("standby", None)
+        if self.engine in WITHOUT_TRANSACTIONS:
+            invariants = [name for name in invariants if not INVARIANTS[name].transactions]
         mix = declared["random"]
         choose = OF_SINKS if self.workload == "downstream" else mix["choose"]
         mix["choose"] = [one for one in choose if self._can_have(one)]

@@ -80,7 +80,7 @@ class KeptRun:
             commit=commit,
             machine=result.machine,
             validity=result.validity,
-            trouble=(*result.trouble, *(f"{each.kind}: {each.doubt}" for each in faults if each.doubt)),
+            trouble=result.went_wrong,
             problems={
                 problem.rule: problem.count
                 for invariant in result.invariants

@@ -67,7 +67,7 @@ def _case(suite: ElementTree.Element, result: RunResult, name: str, seconds: flo
 def _add_itself(suite: ElementTree.Element, result: RunResult) -> None:
     # The whole time is its own: an invariant is looked at in none that could be told apart.
     case = _case(suite, result, ITSELF, result.whole_s)
-    wrong = [*result.trouble, *(f"{it.kind} ({it.target}): {it.doubt}" for it in result.faults if it.doubt)]
+    wrong = list(result.went_wrong)
     if not result.invariants:
         wrong.append("no invariant was looked at")
     if wrong:

@@ -206,6 +206,11 @@ class RunResult:
     shards: tuple[str, ...] = ()
 
     @property
+    def went_wrong(self) -> tuple[str, ...]:
+        """What went wrong in the run itself, its faults included."""
+        return (*self.trouble, *(f"{it.kind} ({it.target}): {it.doubt}" for it in self.faults if it.doubt))
+
+    @property
     def validity(self) -> str:
         """The verdict: the worst of all invariants; unknown at best if the run itself went wrong."""
         found = {invariant.validity for invariant in self.invariants}
