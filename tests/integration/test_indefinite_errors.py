@@ -10,7 +10,7 @@ The first tests drive the writer alone; each shows that its fault happened. The 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from threading import enumerate as enumerate_threads
 
 import pytest
@@ -118,6 +118,23 @@ def test_a_request_that_comes_late_in_the_next_transaction_changes_nothing(hurt:
     assert hurt.units.problems() == []
 
 
+def given_up(
+    units: Units,
+    writer: TransactionalWriter,
+    member: object,
+    rules: Sequence[Rule],
+    *,
+    patience: float = 60.0,
+    wait: float | None = None,
+) -> None:
+    """Send the open unit 2, some of whose requests are hurt, and see it given up."""
+    writer.send([Output(f"{units.name}.out", b"given up", b"key", 0, [])])
+    ending = UnitEnd(writer, {units.place: 2}, member, patience).take(wait)
+    assert all(rule.happened.is_set() for rule in rules), "nothing was hurt"
+    assert ending is not None, "it waits for the answer"
+    assert ending.outcome is Outcome.GIVEN_UP, ending.reason
+
+
 def test_a_unit_that_lost_a_connection_is_given_up_before_its_records_are_taken(
     hurt: Hurt, proxy: Proxy
 ) -> None:
@@ -130,11 +147,7 @@ def test_a_unit_that_lost_a_connection_is_given_up_before_its_records_are_taken(
             writer.begin()
             lost = proxy.hurt(Fault.CUT_BEFORE, Api.PRODUCE, units.name)
             held = proxy.hurt(Fault.HOLD_REQUEST, Api.PRODUCE, units.name)
-            writer.send([Output(f"{units.name}.out", b"lost", b"key", 0, [])])
-            ending = UnitEnd(writer, {units.place: 2}, member, patience=60.0).take(wait=20.0)
-            assert lost.happened.is_set()
-            assert ending is not None, "it waits for the records"
-            assert ending.outcome is Outcome.GIVEN_UP, ending.reason
+            given_up(units, writer, member, [lost], wait=20.0)
             writer.reopen()
             proxy.release(held)
             units.run(writer, 2)
@@ -153,12 +166,7 @@ def test_a_unit_whose_time_is_over_is_not_committed_later(hurt: Hurt, proxy: Pro
         with units.group() as member:
             writer.begin()
             held = proxy.hurt(Fault.HOLD_REQUEST, Api.PRODUCE, units.name)
-            writer.send([Output(f"{units.name}.out", b"late", b"key", 0, [])])
-            end = UnitEnd(writer, {units.place: 2}, member, patience=CALL_S / 4)
-            ending = end.take(wait=None)
-            assert held.happened.is_set()
-            assert ending is not None
-            assert ending.outcome is Outcome.GIVEN_UP, ending.reason
+            given_up(units, writer, member, [held], patience=CALL_S / 4)
             proxy.release(held)
             for thread in enumerate_threads():
                 if thread.name == "commit":
@@ -183,13 +191,9 @@ def test_offsets_without_an_answer_are_asked_for_anew_and_then_waited_for_longer
             for _ in range(2):
                 writer.begin()
                 hurting = proxy.hurt(Fault.HOLD_REQUEST, Api.TXN_OFFSET_COMMIT, units.name, at_most=60.0)
-                writer.send([Output(f"{units.name}.out", b"again", b"key", 0, [])])
                 began = time.monotonic()
-                ending = UnitEnd(writer, {units.place: 2}, member, patience=60.0).take(wait=None)
+                given_up(units, writer, member, [hurting])
                 waits.append(time.monotonic() - began)
-                assert hurting.happened.is_set()
-                assert ending is not None
-                assert ending.outcome is Outcome.GIVEN_UP, ending.reason
                 writer.reopen()
                 proxy.release(hurting)
         units.run(writer, 2)

@@ -17,15 +17,31 @@ from holdfast.chaos.workloads.topic_check import topic_problems
 from holdfast.errors import ChaosError, ExperimentErrors, JavaProgramError
 from holdfast.local.jars import older_releases
 
+KILLED = "faults: [{at: 1s, fault: worker.kill, target: any, for: 5s}]"
+
+
+def declared(
+    folder: Path,
+    workload: str,
+    *,
+    cluster: str = "",
+    limit: str = "60s",
+    faults: str = KILLED,
+    invariants: str = "[exactly-once]",
+) -> Experiment:
+    """An experiment; what is said of a cluster stands in a line before the workload."""
+    file = folder / "x.yaml"
+    on = f"cluster: {cluster}\n" if cluster else ""
+    file.write_text(
+        f"name: x\ndescription: x\n{on}workload: {workload}\ntime_limit: {limit}\n{faults}\n"
+        f"invariants: {invariants}\n"
+    )
+    return load(file)
+
 
 def experiment(folder: Path, workload: str) -> Experiment:
     """An experiment on a workload."""
-    file = folder / "x.yaml"
-    file.write_text(
-        f"name: x\ndescription: x\nworkload: {workload}\ntime_limit: 60s\n"
-        "faults: [{at: 1s, fault: worker.kill, target: any, for: 5s}]\ninvariants: [exactly-once]\n"
-    )
-    return load(file)
+    return declared(folder, workload)
 
 
 @pytest.mark.parametrize("engine", ["holdfast", "client", "at-least-once"])
@@ -109,35 +125,19 @@ def test_kafka_streams_can_be_run_where_its_program_can_be_built(
 
 def with_cluster(folder: Path, cluster: str, *faults: str) -> Experiment:
     """An experiment on a cluster, with faults."""
-    file = folder / "x.yaml"
-    file.write_text(
-        f"name: x\ndescription: x\ncluster: {cluster}\nworkload: {{kind: sequence}}\n"
-        "time_limit: 200s\nfaults:\n"
-        + "".join(f"  - {fault}\n" for fault in faults)
-        + "invariants: [exactly-once]\n"
-    )
-    return load(file)
+    lines = "\n".join(("faults:", *(f"  - {fault}" for fault in faults)))
+    return declared(folder, "{kind: sequence}", cluster=cluster, limit="200s", faults=lines)
 
 
 def claiming(folder: Path, *own: str) -> Experiment:
     """An experiment with invariants of its own."""
-    file = folder / "x.yaml"
-    file.write_text(
-        "name: x\ndescription: x\nworkload: {kind: bank}\ntime_limit: 60s\n"
-        "faults: [{at: 1s, fault: worker.kill, target: any, for: 5s}]\ninvariants:\n  - exactly-once\n"
-        + "".join(f"  - {one}\n" for one in own)
-    )
-    return load(file)
+    lines = "".join(f"\n  - {one}" for one in ("exactly-once", *own))
+    return declared(folder, "{kind: bank}", invariants=lines)
 
 
 def freezing(folder: Path, workload: str, faults: str) -> Experiment:
     """An experiment that freezes workers."""
-    file = folder / "x.yaml"
-    file.write_text(
-        f"name: x\ndescription: x\nworkload: {workload}\ntime_limit: 400s\n{faults}\n"
-        "invariants: [no-lost-writes]\n"
-    )
-    return load(file)
+    return declared(folder, workload, limit="400s", faults=faults, invariants="[no-lost-writes]")
 
 
 ON_A_TIME_LINE = "faults: [{at: 1s, fault: worker.freeze, target: any, for: 60s}]"
@@ -288,13 +288,9 @@ def test_an_own_query_of_what_a_workload_never_fills_is_told_before_anything_sta
 ) -> None:
     """It would look at nothing, and end as a claim that does not hold."""
     topology = ", topology: t.yaml" if workload == "application" else ""
-    file = tmp_path / "x.yaml"
-    file.write_text(
-        f"name: x\ndescription: x\nworkload: {{kind: {workload}{topology}}}\ntime_limit: 60s\n"
-        "faults: [{at: 1s, fault: worker.kill, target: any, for: 5s}]\n"
-        f"invariants:\n  - no-lost-writes\n  - {{name: own, {own.strip('{}')}}}\n"
-    )
-    said = [problem.text for problem in own_problems(load(file))]
+    claims = f"\n  - no-lost-writes\n  - {{name: own, {own.strip('{}')}}}"
+    given = declared(tmp_path, f"{{kind: {workload}{topology}}}", invariants=claims)
+    said = [problem.text for problem in own_problems(given)]
     assert len(said) == bool(told)
     assert told in "".join(said)
 
@@ -340,16 +336,18 @@ def test_a_partition_that_is_not_there_is_told_before_anything_starts(
     tmp_path: Path, workload: str, fault: str, told: str
 ) -> None:
     """Nobody would lead it when the fault begins."""
-    file = tmp_path / "x.yaml"
-    file.write_text(
-        f"name: x\ndescription: x\ncluster: {{network: isolated}}\nworkload: {{kind: {workload}}}\n"
-        f"time_limit: 60s\nfaults: [{{at: 1s, fault: {fault}, for: 5s}}]\ninvariants: [no-lost-writes]\n"
+    given = declared(
+        tmp_path,
+        f"{{kind: {workload}}}",
+        cluster="{network: isolated}",
+        faults=f"faults: [{{at: 1s, fault: {fault}, for: 5s}}]",
+        invariants="[no-lost-writes]",
     )
     try:
-        require_possible(load(file))
+        require_possible(given)
     except ExperimentErrors as error:
         [problem] = error.problems
-        assert problem.startswith(f"{file}:6: faults.0.")
+        assert problem.startswith(f"{given.source.path}:6: faults.0.")
         assert told
         assert told in problem
     else:
